@@ -1,0 +1,29 @@
+"""Which gradient estimator has the least variance on my problem, by how much, and why?
+
+Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
+"""
+
+from . import baselines, environments, estimators, exact, policies
+from .compiler.trace import TraceError, where
+from .measure import measure, rollout, sample
+from .moments import Moments
+from .problem import Environment, Policy, Problem
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Environment",
+    "Moments",
+    "Policy",
+    "Problem",
+    "TraceError",
+    "baselines",
+    "environments",
+    "estimators",
+    "exact",
+    "measure",
+    "policies",
+    "rollout",
+    "sample",
+    "where",
+]

@@ -1,0 +1,146 @@
+"""Derive: one reverse sweep over a graph gives vector-Jacobian products.
+
+For outputs y of a graph and cotangents ybar, `pull_back` adds the nodes of xbar = (dy/dx)^T ybar to the same graph.
+The sweep visits every node once, from the last to the first, so that its cost is a small multiple of the graph's own.
+"""
+
+from .trace import Tracer, apply
+
+
+def pull_back(graph, outputs, cotangents, inputs, since=0):
+    """Return the cotangents of `inputs` for given cotangents of `outputs`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Where the outputs were traced; the sweep adds its nodes to it.
+    outputs, cotangents : sequences of tracers or numbers
+        Numbers among the outputs depend on nothing and are passed over.
+    inputs : sequence of tracers
+        Where the sweep stops: paths that lead past them are not followed.
+    since : int
+        Nodes before this index are not visited; none of them may depend on an input.
+
+    Returns
+    -------
+    tuple
+        One tracer or number for each input; 0.0 where no output depends on it.
+    """
+    stops = {x.index for x in inputs if isinstance(x, Tracer)}
+    bar = {}
+    for output, cotangent in zip(outputs, cotangents, strict=True):
+        if isinstance(output, Tracer):
+            bar[output.index] = plus(bar.get(output.index, 0.0), cotangent)
+    for index in range(max(bar, default=-1), since - 1, -1):
+        if index not in bar or index in stops:
+            continue
+        operation, arguments = graph.nodes[index]
+        if operation not in PARTIALS:
+            continue
+        share = bar[index]
+        partials = PARTIALS[operation](Tracer(graph, index), *arguments)
+        for argument, partial in zip(arguments, partials, strict=True):
+            if isinstance(argument, Tracer) and partial is not None:
+                contribution = times(partial, share)
+                bar[argument.index] = plus(bar.get(argument.index, 0.0), contribution)
+    return tuple(bar.get(x.index, 0.0) if isinstance(x, Tracer) else 0.0 for x in inputs)
+
+
+def times(partial, share):
+    """Return partial * share, with a zero branch of a `where` in the share kept outside of the product.
+
+    The cotangent of the branch that was not taken is where(c, ..., 0). Multiplied by an infinite partial derivative
+    (sqrt at 0 behind a `where`), zero would become NaN; where(c, partial * ..., 0) stays zero.
+    """
+    if isinstance(partial, _Choice):
+        return partial.choose(share)
+    if isinstance(share, Tracer):
+        operation, arguments = share.graph.nodes[share.index]
+        if operation == "where":
+            condition, a, b = arguments
+            if _is_zero(b):
+                return apply("where", condition, times(partial, a), 0.0)
+            if _is_zero(a):
+                return apply("where", condition, 0.0, times(partial, b))
+    return apply("*", partial, share)
+
+
+def plus(a, b):
+    """Return a + b, where two terms behind the same condition share one `where`."""
+    if isinstance(a, Tracer) and isinstance(b, Tracer):
+        (left, (*first,)), (right, (*second,)) = a.graph.nodes[a.index], b.graph.nodes[b.index]
+        if left == right == "where" and first[0].index == second[0].index:
+            if all(_is_zero(x[2]) for x in (first, second)):
+                return apply("where", first[0], plus(first[1], second[1]), 0.0)
+            if all(_is_zero(x[1]) for x in (first, second)):
+                return apply("where", first[0], 0.0, plus(first[2], second[2]))
+    return apply("+", a, b)
+
+
+def _is_zero(x):
+    return not isinstance(x, Tracer) and x == 0.0
+
+
+class _Choice:
+    """The partial derivative of one branch of a choice: passes the cotangent on where the branch was taken."""
+
+    def __init__(self, condition, taken):
+        self.condition, self.taken = condition, taken
+
+    def choose(self, share):
+        pair = (share, 0.0) if self.taken else (0.0, share)
+        return apply("where", self.condition, *pair)
+
+
+def _sign(x):
+    return apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, 0.0))
+
+
+def _divide(y, a, b):
+    return 1.0 / b, -(y / b)
+
+
+def _power(y, a, b):
+    return b * apply("power", a, b - 1.0), y * apply("log", a) if isinstance(b, Tracer) else None
+
+
+def _arctan2(y, a, b):
+    square = a * a + b * b
+    return b / square, -(a / square)
+
+
+def _minimum(y, a, b):
+    first = apply("<", a, b)
+    return _Choice(first, True), _Choice(first, False)
+
+
+def _maximum(y, a, b):
+    first = apply(">", a, b)
+    return _Choice(first, True), _Choice(first, False)
+
+
+# Operation -> partial derivatives by argument, from the result y and the arguments. None: not differentiable, or zero.
+# Comparisons, logic and floor have derivative zero where they have one, and do not appear.
+PARTIALS = {
+    "+": lambda y, a, b: (1.0, 1.0),
+    "-": lambda y, a, b: (1.0, -1.0),
+    "*": lambda y, a, b: (b, a),
+    "/": _divide,
+    "alias": lambda y, a: (1.0,),
+    "neg": lambda y, a: (-1.0,),
+    "sin": lambda y, a: (apply("cos", a),),
+    "cos": lambda y, a: (-apply("sin", a),),
+    "tan": lambda y, a: (1.0 + y * y,),
+    "exp": lambda y, a: (y,),
+    "expm1": lambda y, a: (1.0 + y,),
+    "log": lambda y, a: (1.0 / a,),
+    "log1p": lambda y, a: (1.0 / (1.0 + a),),
+    "sqrt": lambda y, a: (0.5 / y,),
+    "tanh": lambda y, a: (1.0 - y * y,),
+    "arctan2": _arctan2,
+    "power": _power,
+    "absolute": lambda y, a: (_sign(a),),
+    "minimum": _minimum,
+    "maximum": _maximum,
+    "where": lambda y, c, a, b: (None, _Choice(c, True), _Choice(c, False)),
+}

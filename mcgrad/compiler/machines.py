@@ -1,0 +1,221 @@
+"""Three machines for one kernel text: NumPy arrays, SIMD lanes, scalars.
+
+A kernel text is a few straight-line functions and one function of loops, `kernel`, that calls them. The text refers to
+names that it does not define; a machine is a meaning of these names:
+
+    sin, exp, where, ...            elementary functions
+    normal_pair(seed, i, t, block)  two standard normals
+    position(first, b, width)       trajectory number(s) of block b
+    take(row, k), give(row, k, x)   read, write value k of the workspace of one time step
+    put(out, q, b, x)               write output q of block b
+
+| machine | a value is | who compiles | what for |
+|---|---|---|---|
+| `numpy` | an array, one element for each trajectory | nobody | the reference and the debugger |
+| `simd` | W lanes of a vector register | `simd.lanes_function`, LLVM | speed |
+| `scalar` | a number | Numba, by its public interface alone | the portable fallback |
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from . import cache, noise
+from .trace import FUNCTIONS
+
+# Fused multiply-add is allowed, nothing else: see simd.FLAGS.
+OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+
+MACHINES = ("simd", "scalar", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelText:
+    """The source of a kernel: all that another process or machine needs to compile it.
+
+    Attributes
+    ----------
+    text : str
+        Python source of the functions below and of `kernel`.
+    functions : tuple of (name, arguments, results)
+        The straight-line functions: how many arguments they take, how many values they return (None: nothing).
+    workspace : int
+        Values kept for each time step of each trajectory.
+    outputs : int
+        Values delivered for each trajectory.
+    label : str
+        What to call it in messages.
+    """
+
+    text: str
+    functions: tuple
+    workspace: int
+    outputs: int
+    label: str
+
+    def width(self, machine="simd"):
+        """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
+        if machine == "simd":
+            # Two registers of 8 hide latency; larger kernels would only spill them.
+            return 16 if self.workspace <= 16 else 8
+        return {"scalar": 1, "numpy": 0}[machine]
+
+
+def compiled(kernel, machine="simd", width=None):
+    """Return the callable `kernel` of a KernelText on one of the three machines."""
+    if machine not in MACHINES:
+        raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
+    return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(kernel, machine, width):
+    if machine == "numpy":
+        namespace = _numpy_names()
+        exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+        return namespace["kernel"]
+    names = _simd_names(width) if machine == "simd" else dict(_scalar_names())
+    build = functools.partial(_build, functions=kernel.functions, machine=machine, width=width)
+    return cache.load(kernel.text, names, build, f"{machine} {width}", kernel.label)
+
+
+def _build(namespace, on_disk, functions, machine, width):
+    """Compile the functions of an executed kernel text for the SIMD or the scalar machine."""
+    import numba
+
+    from .simd import lanes_function
+
+    inline = numba.njit(forceinline=True, **OPTIONS)
+    for name, arguments, results in functions:
+        function = namespace[name]
+        if machine == "simd":
+            namespace[name] = lanes_function(function, arguments, results, width)
+        else:
+            namespace[name] = inline(function)
+    kernel = namespace["kernel"]
+    return jit(kernel, _signature(), on_disk)
+
+
+def _signature():
+    from numba import types
+
+    vector, matrix = types.float64[::1], types.float64[:, ::1]
+    integers = (types.uint64, types.uint64, types.int64, types.int64, types.int64)
+    return types.void(vector, vector, vector, matrix, *integers, matrix, matrix, types.int64[::1])
+
+
+def jit(function, signature, on_disk=True):
+    """Compile a function with Numba for one signature, kept on disk if that is possible."""
+    import numba
+
+    if on_disk:
+        try:
+            return numba.njit(signature, cache=True, **OPTIONS)(function)
+        except (RuntimeError, OSError):  # no cache folder that can be written
+            pass
+    return numba.njit(signature, **OPTIONS)(function)
+
+
+def workspace(kernel, horizon, width):
+    """Return an uninitialised workspace for one block of the SIMD or the scalar machine."""
+    return aligned((horizon, kernel.workspace * width))
+
+
+def aligned(shape):
+    """Return an uninitialised float64 array that starts at a cache line, as full SIMD loads like it."""
+    count = int(np.prod(shape))
+    memory = np.empty(count + 8)
+    offset = -memory.ctypes.data // 8 % 8
+    return memory[offset : offset + count].reshape(shape)
+
+
+# ---- what the names mean ---------------------------------------------------------------------------------------
+
+_CONSTANTS = {"inf": np.inf, "nan": np.nan}
+
+
+def _numpy_names():
+    def position(first, b, width):
+        return first + np.uint64(b * width) + np.arange(width, dtype=np.uint64)
+
+    def give(row, k, value):
+        row[k] = value
+
+    def put(out, q, b, value):
+        out[q] = value
+
+    names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position}
+    names |= {"take": lambda row, k: row[k], "give": give, "put": put}
+    return FUNCTIONS | _CONSTANTS | names
+
+
+def _simd_names(width):
+    from . import elementary, simd
+
+    names = {name: getattr(elementary, name, None) or getattr(simd, name) for name in FUNCTIONS}
+    names = {name: _also_numbers(function, FUNCTIONS[name]) for name, function in names.items()}
+
+    def give(row, k, value):
+        row.store(k, simd.to_lanes(row.builder, value, width), width)
+
+    def put(out, q, b, value):
+        out.store(q, simd.to_lanes(out.builder, value, width), width, block=b)
+
+    names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
+    names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
+    return names | _CONSTANTS
+
+
+def _also_numbers(function, on_numbers):
+    """Let a function of values take plain numbers alone, too."""
+    from .simd import Value
+
+    def call(*arguments):
+        if any(isinstance(x, Value) for x in arguments):
+            return function(*arguments)
+        return float(on_numbers(*arguments))
+
+    return call
+
+
+def _position(first, b, width):
+    return first + np.uint64(b * width)
+
+
+def _where(condition, a, b):
+    return a if condition else b
+
+
+def _take(row, k):
+    return row[k]
+
+
+def _give(row, k, value):
+    row[k] = value
+
+
+def _put(out, q, b, value):
+    out[q, b] = value
+
+
+def _inlined(function):
+    import numba
+
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
+@functools.cache
+def _scalar_names():
+    import numba
+
+    # `normal_pair` calls `uniform_words`, which calls `philox`: compile copies that refer to compiled callees.
+    words = {**vars(noise), "philox": numba.njit(**OPTIONS)(noise.philox)}
+    words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
+    pair = numba.njit(**OPTIONS)(_with_globals(noise.normal_pair_scalar, words))
+    own = {"where": _where, "position": _position, "take": _take, "give": _give, "put": _put}
+    return FUNCTIONS | _CONSTANTS | {"normal_pair": pair} | {k: _inlined(f) for k, f in own.items()}
+
+
+def _with_globals(function, namespace):
+    return type(function)(function.__code__, namespace, function.__name__)

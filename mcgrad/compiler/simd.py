@@ -1,0 +1,342 @@
+"""SIMD for Numba: `Lanes`, the type of W numbers held by W trajectories, and `Value`, which writes their instructions.
+
+A straight-line function of the kernel text (`forward`, `backward`, ...) never passes through Numba's type
+inference. `lanes_function` runs it once as ordinary Python while Numba lowers the kernel; its arguments are `Value`
+objects, whose operators append LLVM vector instructions. The machine code is what Numba would have made of the same
+text, but a kernel of thousands of statements compiles in a fraction of the time, and nothing is left to the
+heuristics of the loop vectoriser.
+
+Numba itself sees loops, tuples of `Lanes` and a few calls. With one lane a `Value` is a plain double.
+"""
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+F64 = ir.DoubleType()
+U64 = ir.IntType(64)
+I32 = ir.IntType(32)
+
+# Products may be fused into sums (fma). Nothing else: reassociation would make the bits depend on the SIMD width,
+# and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
+FLAGS = ("contract",)
+
+
+class Lanes(types.Type):
+    """W float64 numbers, one for each of W trajectories that are simulated side by side."""
+
+    def __init__(self, width):
+        self.width = width
+        super().__init__(f"Lanes({width})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, numba_type):
+        super().__init__(manager, numba_type, vector(F64, numba_type.width))
+
+
+def vector(element, width):
+    """Return the LLVM type of `width` elements (the element type itself for one lane)."""
+    return element if width == 1 else ir.VectorType(element, width)
+
+
+class Value:
+    """An LLVM value of W lanes with Python's operators: float64, uint64 or a mask (one bit per lane).
+
+    Operators emit instructions through the builder that the value carries. Python and NumPy numbers are broadcast to
+    the type of the other operand. Comparisons are ordered (false for NaN), except `!=`, which is true for NaN.
+    """
+
+    __slots__ = ("builder", "ir")
+    __hash__ = None
+
+    def __init__(self, builder, ir_value):
+        self.builder, self.ir = builder, ir_value
+
+    # ---- types -------------------------------------------------------------------------------------------------
+
+    @property
+    def width(self):
+        """Number of lanes."""
+        return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
+
+    @property
+    def element(self):
+        """LLVM type of one lane."""
+        return self.ir.type.element if isinstance(self.ir.type, ir.VectorType) else self.ir.type
+
+    def constant(self, number, element=None):
+        """Broadcast a number to the lanes of this value, as `element` or as this value's own element type."""
+        element = element or self.element
+        number = float(number) if element == F64 else int(number)
+        if self.width == 1:
+            return Value(self.builder, ir.Constant(element, number))
+        return Value(self.builder, ir.Constant(vector(element, self.width), [number] * self.width))
+
+    def lift(self, other):
+        """Return `other` as a value of this value's type: constants are broadcast, one lane is splatted."""
+        if not isinstance(other, Value):
+            return self.constant(other)
+        if other.ir.type == self.ir.type:
+            return other
+        if other.width == 1 and other.element == self.element:
+            return splat(self.builder, other.ir, self.width)
+        raise TypeError(f"cannot combine {self.ir.type} and {other.ir.type}")
+
+    def _pair(self, other):
+        """Bring two operands to one type; a single lane gives way to the wider operand."""
+        if isinstance(other, Value) and other.width > self.width:
+            return other.lift(self), other
+        return self, self.lift(other)
+
+    def _binary(self, other, on_float, on_int, swap=False):
+        a, b = self._pair(other)
+        if swap:
+            a, b = b, a
+        if a.element == F64:
+            return Value(self.builder, getattr(self.builder, on_float)(a.ir, b.ir, flags=FLAGS))
+        return Value(self.builder, getattr(self.builder, on_int)(a.ir, b.ir))
+
+    # ---- arithmetic --------------------------------------------------------------------------------------------
+
+    def __add__(self, other):
+        return self._binary(other, "fadd", "add")
+
+    __radd__ = __add__
+
+    def __sub__(self, other):
+        return self._binary(other, "fsub", "sub")
+
+    def __rsub__(self, other):
+        return self._binary(other, "fsub", "sub", swap=True)
+
+    def __mul__(self, other):
+        return self._binary(other, "fmul", "mul")
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other):
+        return self._binary(other, "fdiv", None)
+
+    def __rtruediv__(self, other):
+        return self._binary(other, "fdiv", None, swap=True)
+
+    def __neg__(self):
+        return Value(self.builder, self.builder.fneg(self.ir))
+
+    # ---- bits and masks ----------------------------------------------------------------------------------------
+
+    def __and__(self, other):
+        return self._binary(other, None, "and_")
+
+    __rand__ = __and__
+
+    def __or__(self, other):
+        return self._binary(other, None, "or_")
+
+    __ror__ = __or__
+
+    def __xor__(self, other):
+        return self._binary(other, None, "xor")
+
+    __rxor__ = __xor__
+
+    def __lshift__(self, other):
+        return self._binary(other, None, "shl")
+
+    def __rshift__(self, other):
+        return self._binary(other, None, "lshr")
+
+    def __invert__(self):
+        return Value(self.builder, self.builder.not_(self.ir))
+
+    # ---- comparisons -------------------------------------------------------------------------------------------
+
+    def _compare(self, other, sign):
+        a, b = self._pair(other)
+        if a.element == F64:
+            compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
+        else:
+            compare = self.builder.icmp_unsigned
+        return Value(self.builder, compare(sign, a.ir, b.ir))
+
+    def __lt__(self, other):
+        return self._compare(other, "<")
+
+    def __le__(self, other):
+        return self._compare(other, "<=")
+
+    def __gt__(self, other):
+        return self._compare(other, ">")
+
+    def __ge__(self, other):
+        return self._compare(other, ">=")
+
+    def __eq__(self, other):
+        return self._compare(other, "==")
+
+    def __ne__(self, other):
+        return self._compare(other, "!=")
+
+
+# ---- functions of values ---------------------------------------------------------------------------------------
+
+
+def splat(builder, scalar, width):
+    """Broadcast one LLVM scalar to `width` lanes."""
+    if width == 1:
+        return Value(builder, scalar)
+    undefined = ir.Constant(ir.VectorType(scalar.type, width), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    return Value(builder, builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), [0] * width)))
+
+
+def where(condition, a, b):
+    """Select lane by lane: `a` where the condition holds, else `b`. Both are evaluated."""
+    a, b = (x if isinstance(x, Value) else condition.constant(x, F64) for x in (a, b))
+    a, b = a._pair(b)
+    if condition.width > a.width:
+        a, b = (splat(x.builder, x.ir, condition.width) for x in (a, b))
+    elif condition.width < a.width:
+        condition = splat(condition.builder, condition.ir, a.width)
+    return Value(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
+
+
+def bits(x):
+    """Reinterpret float64 lanes as uint64."""
+    return Value(x.builder, x.builder.bitcast(x.ir, vector(U64, x.width)))
+
+
+def floats(x):
+    """Reinterpret uint64 lanes as float64."""
+    return Value(x.builder, x.builder.bitcast(x.ir, vector(F64, x.width)))
+
+
+def llvm_function(name):
+    """Return a function that applies the LLVM intrinsic `name` (`sqrt`, `fabs`, `floor`, `fma`, ...) lane by lane."""
+
+    def apply(x, *others):
+        values = [x, *(x.lift(y) for y in others)]
+        suffix = "f64" if x.width == 1 else f"v{x.width}f64"
+        signature = ir.FunctionType(x.ir.type, [v.ir.type for v in values])
+        function = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{name}.{suffix}")
+        return Value(x.builder, x.builder.call(function, [v.ir for v in values]))
+
+    apply.__name__ = name
+    return apply
+
+
+sqrt = llvm_function("sqrt")
+absolute = llvm_function("fabs")
+floor = llvm_function("floor")
+
+
+def minimum(a, b):
+    """Return the smaller of two values; NaN if either is NaN."""
+    a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
+    return where((a < b) | (a != a), a, b)
+
+
+def maximum(a, b):
+    """Return the larger of two values; NaN if either is NaN."""
+    a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
+    return where((a > b) | (a != a), a, b)
+
+
+# ---- the bridge to Numba ---------------------------------------------------------------------------------------
+
+
+class Memory:
+    """A C-contiguous float64 array of one or two dimensions in memory, read and written at constant rows.
+
+    `p[3]` loads one number; it is broadcast where it meets lanes. `load` and `store` move all lanes at once.
+    """
+
+    def __init__(self, builder, pointer, row_length=None):
+        self.builder, self.pointer, self.row_length = builder, pointer, row_length
+
+    def __getitem__(self, index):
+        instruction = self.builder.load(self.builder.gep(self.pointer, [ir.Constant(U64, index)]))
+        # Parameters do not change while a kernel runs: let LLVM share and hoist their loads across stores.
+        instruction.set_metadata("invariant.load", self.builder.module.add_metadata([]))
+        return Value(self.builder, instruction)
+
+    def _lanes_at(self, offset, width):
+        address = self.builder.gep(self.pointer, [offset])
+        return self.builder.bitcast(address, vector(F64, width).as_pointer())
+
+    def load(self, row, width):
+        """Return the lanes that start at element row * width."""
+        instruction = self.builder.load(self._lanes_at(ir.Constant(U64, row * width), width))
+        instruction.align = 8
+        return Value(self.builder, instruction)
+
+    def store(self, row, value, width, block=None):
+        """Write lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
+        offset = ir.Constant(U64, row * width)
+        if block is not None:
+            column = self.builder.mul(block.ir, ir.Constant(U64, width))
+            offset = self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
+        self.builder.store(value.ir, self._lanes_at(offset, width)).align = 8
+
+
+def _unpack(context, builder, numba_type, ir_value):
+    """Turn an argument of a kernel call into what the straight-line text expects."""
+    if isinstance(numba_type, types.Array):
+        array = context.make_array(numba_type)(context, builder, ir_value)
+        shape = cgutils.unpack_tuple(builder, array.shape)
+        return Memory(builder, array.data, shape[-1])
+    if isinstance(numba_type, types.BaseTuple):
+        return tuple(Value(builder, x) for x in cgutils.unpack_tuple(builder, ir_value))
+    return Value(builder, ir_value)
+
+
+def to_lanes(builder, x, width):
+    """Return a number, a single lane or lanes as a value of `width` lanes."""
+    if isinstance(x, Value):
+        return splat(builder, x.ir, width) if x.width < width else x
+    return Value(builder, ir.Constant(vector(F64, width), float(x) if width == 1 else [float(x)] * width))
+
+
+def lanes_function(function, arguments, results, width):
+    """Make a plain Python function of values callable from a Numba kernel.
+
+    The function runs once, at compile time. It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and
+    numbers (as `Value`), and returns a tuple of `results` values or numbers. Python loops inside it are unrolled.
+
+    Parameters
+    ----------
+    function : callable
+    arguments, results : int
+        How many it takes and returns; None for a function that returns nothing.
+    width : int
+        Lanes of each returned value.
+    """
+    if results is None:
+        returned = types.void
+    else:
+        returned = types.UniTuple(Lanes(width), results) if results else types.Tuple(())
+    names = ", ".join(f"a{i}" for i in range(arguments))
+
+    def generate(context, builder, signature, ir_arguments):
+        taken = (_unpack(context, builder, t, v) for t, v in zip(signature.args, ir_arguments, strict=True))
+        values = function(*taken)
+        if results is None:
+            return context.get_dummy_value()
+        if len(values) != results:
+            raise AssertionError(f"{function.__name__} returned {len(values)} values, not {results}")
+        return context.make_tuple(builder, returned, [to_lanes(builder, x, width).ir for x in values])
+
+    # Numba reads the number of parameters off the function object, so it has to be spelled out.
+    namespace = {"returned": returned, "generate": generate}
+    exec(f"def typed(context, {names}):\n    return returned({names}), generate", namespace)
+    return intrinsic(namespace["typed"])
+
+
+def consecutive(first, width):
+    """Return the uint64 lanes first, first + 1, ..., first + width - 1 for a single lane `first`."""
+    lanes = splat(first.builder, first.ir, width)
+    if width == 1:
+        return lanes
+    return lanes + Value(first.builder, ir.Constant(ir.VectorType(U64, width), list(range(width))))

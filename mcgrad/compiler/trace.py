@@ -1,0 +1,500 @@
+"""Trace plain Python: run a function once on tracer scalars and keep what it does as a flat graph.
+
+The user's function is ordinary Python on tuples of numbers: arithmetic, `sum`, comprehensions, `A @ s`, `math.*` and
+`np.*`. It is called once with `Tracer` arguments, each of which records every operation as a node of a `Graph`.
+Constants are folded, additions of zero and multiplications by zero or one vanish, and equal expressions share a node.
+
+What cannot be traced is control flow that depends on a value (`if s[0] > 0:`), because one graph has to serve every
+trajectory. Such places raise a `TraceError` that names the user's line and says what to write instead.
+"""
+
+import linecache
+import math
+import sys
+
+import numpy as np
+
+COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
+COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
+LOGIC = {"&": np.logical_and, "|": np.logical_or, "~": np.logical_not}
+ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "neg": np.negative}
+FUNCTIONS = {
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "arctan2": np.arctan2,
+    "power": np.power,
+    "floor": np.floor,
+    "absolute": np.absolute,
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+}
+# One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
+OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, "alias": np.positive}
+BOOLEAN = set(COMPARISONS) | set(LOGIC)
+COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
+
+
+class TraceError(ValueError):
+    """A function of the user's cannot be traced; the message names the line and says what to write instead."""
+
+
+def user_line():
+    """Return "in name, file:line: source" for the innermost frame outside of mcgrad and NumPy, or ""."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.split(".")[0] not in ("mcgrad", "numpy") and frame.f_code.co_filename != "<string>":
+            path, line = frame.f_code.co_filename, frame.f_lineno
+            source = linecache.getline(path, line, frame.f_globals).strip()
+            return f"in {frame.f_code.co_name}, {path}:{line}: {source}\n"
+        frame = frame.f_back
+    return ""
+
+
+class Tracer:
+    """A number that is not known yet: a node of a graph. Operators on it add nodes."""
+
+    __slots__ = ("graph", "index")
+    __hash__ = None
+
+    def __init__(self, graph, index):
+        self.graph, self.index = graph, index
+
+    @property
+    def is_boolean(self):
+        """True for the result of a comparison."""
+        return self.graph.nodes[self.index][0] in BOOLEAN
+
+    def __repr__(self):
+        return f"<traced value {self.index}>"
+
+    # ---- arithmetic --------------------------------------------------------------------------------------------
+
+    def __add__(self, other):
+        return _elementwise("+", self, other)
+
+    def __radd__(self, other):
+        return _elementwise("+", other, self)
+
+    def __sub__(self, other):
+        return _elementwise("-", self, other)
+
+    def __rsub__(self, other):
+        return _elementwise("-", other, self)
+
+    def __mul__(self, other):
+        return _elementwise("*", self, other)
+
+    def __rmul__(self, other):
+        return _elementwise("*", other, self)
+
+    def __truediv__(self, other):
+        return _elementwise("/", self, other)
+
+    def __rtruediv__(self, other):
+        return _elementwise("/", other, self)
+
+    def __pow__(self, other):
+        return power(self, other)
+
+    def __rpow__(self, other):
+        return power(other, self)
+
+    def __floordiv__(self, other):
+        return apply("floor", self / other)
+
+    def __rfloordiv__(self, other):
+        return apply("floor", other / self)
+
+    def __mod__(self, other):
+        return self - apply("floor", self / other) * other
+
+    def __rmod__(self, other):
+        return other - apply("floor", other / self) * self
+
+    def __neg__(self):
+        return apply("neg", self)
+
+    def __pos__(self):
+        return self
+
+    def __abs__(self):
+        return apply("absolute", self)
+
+    # ---- comparisons -------------------------------------------------------------------------------------------
+
+    def __lt__(self, other):
+        return _elementwise("<", self, other)
+
+    def __le__(self, other):
+        return _elementwise("<=", self, other)
+
+    def __gt__(self, other):
+        return _elementwise(">", self, other)
+
+    def __ge__(self, other):
+        return _elementwise(">=", self, other)
+
+    def __eq__(self, other):
+        return _elementwise("==", self, other)
+
+    def __ne__(self, other):
+        return _elementwise("!=", self, other)
+
+    def __and__(self, other):
+        return _elementwise("&", self, other)
+
+    __rand__ = __and__
+
+    def __or__(self, other):
+        return _elementwise("|", self, other)
+
+    __ror__ = __or__
+
+    def __invert__(self):
+        return apply("~", self)
+
+    # ---- what a graph cannot hold ------------------------------------------------------------------------------
+
+    def __bool__(self):
+        raise TraceError(
+            f"{user_line()}the outcome of this condition differs between trajectories, so `if`, `while`, `and`, `or`, "
+            "`not` and `assert` cannot depend on it. Write where(condition, a, b) instead of `if`, & | ~ instead of "
+            "and, or, not, and (0 < x) & (x < 1) instead of 0 < x < 1."
+        )
+
+    def _not_a_number(self, wanted):
+        raise TraceError(
+            f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: an unknown function of "
+            "`math`, `float()`, `int()`, `range()`, an index, an element of a float array (build a tuple or a list "
+            "instead of filling an array). What can be traced: arithmetic, comparisons, where, and "
+            f"{', '.join(sorted(NAMES))}."
+        )
+
+    def __float__(self):
+        self._not_a_number("numerical value")
+
+    def __int__(self):
+        self._not_a_number("integer value")
+
+    def __index__(self):
+        self._not_a_number("integer value")
+
+    def __round__(self, digits=None):
+        self._not_a_number("rounded value (floor(x + 0.5) can be traced)")
+
+    def __iter__(self):
+        raise TraceError(f"{user_line()}this value is a single number; it cannot be unpacked or iterated over.")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
+        if method != "__call__" or options:
+            raise TraceError(f"{user_line()}np.{ufunc.__name__}.{method} cannot be traced.")
+        function = NAMES.get(ufunc.__name__) or _OPERATORS.get(ufunc.__name__)
+        if function is None:
+            raise TraceError(f"{user_line()}np.{ufunc.__name__} cannot be traced; use one of {', '.join(sorted(NAMES))}.")
+        return on_arrays(function)(*inputs)
+
+
+def _elementwise(operation, a, b):
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return on_arrays(lambda x, y: apply(operation, x, y))(a, b)
+    for x in (a, b):
+        if not isinstance(x, Tracer) and not is_number(x):
+            return NotImplemented
+    return apply(operation, a, b)
+
+
+def is_number(x):
+    """Tell whether x is a plain real number."""
+    return isinstance(x, (int, float, np.integer, np.floating, np.bool_))
+
+
+class Graph:
+    """A list of nodes (operation, arguments) in the order of evaluation; arguments are tracers or floats."""
+
+    def __init__(self):
+        self.nodes = []
+        self._known = {}
+
+    def input(self, name):
+        """Return the tracer of the input called `name`, one node per name."""
+        return self.node("input", name)
+
+    def alias(self, values):
+        """Return tracers equal to `values` under new identities, so that a reverse sweep can stop at them.
+
+        An action that equals a state component is the same node; with respect to the alias alone, the derivative of what
+        follows is the derivative with respect to the action. Plain numbers stay what they are.
+        """
+        out = []
+        for x in values:
+            if isinstance(x, Tracer):
+                self.nodes.append(("alias", (x,)))
+                x = Tracer(self, len(self.nodes) - 1)
+            out.append(x)
+        return tuple(out)
+
+    def node(self, operation, *arguments):
+        """Return the tracer of an operation, the same one for the same operation on the same arguments."""
+        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, x) for x in arguments))
+        if key not in self._known:
+            self.nodes.append((operation, arguments))
+            self._known[key] = Tracer(self, len(self.nodes) - 1)
+        return self._known[key]
+
+
+def same(a, b):
+    """Tell whether two operands are the same node or the same constant."""
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        return isinstance(a, Tracer) and isinstance(b, Tracer) and a.index == b.index
+    return a == b
+
+
+def _number(x):
+    """Turn a boolean node into the number 0 or 1, which is what Python's arithmetic does with it."""
+    return apply("where", x, 1.0, 0.0) if isinstance(x, Tracer) and x.is_boolean else x
+
+
+def apply(operation, *arguments):
+    """Add an operation to the graph of its arguments, after the simplifications that are exact for finite numbers."""
+    graph = next((x.graph for x in arguments if isinstance(x, Tracer)), None)
+    if graph is None:
+        with np.errstate(all="ignore"):
+            result = OPERATIONS[operation](*arguments)
+        return bool(result) if operation in BOOLEAN else float(result)
+    for x in arguments:
+        if not isinstance(x, Tracer) and not is_number(x):
+            raise TraceError(f"{user_line()}expected a number, got {type(x).__name__} ({x!r}).")
+    if operation in LOGIC:
+        return _logic(graph, operation, arguments)
+    if operation == "where":
+        condition, a, b = arguments
+        if not isinstance(condition, Tracer):
+            return a if condition else b
+        if not condition.is_boolean:
+            condition = apply("!=", condition, 0.0)
+        a, b = (_number(x) if isinstance(x, Tracer) else float(x) for x in (a, b))
+        return a if same(a, b) else graph.node("where", condition, a, b)
+    arguments = tuple(_number(x) if isinstance(x, Tracer) else float(x) for x in arguments)
+    simpler = _simplify(graph, operation, arguments)
+    if simpler is not None:
+        return simpler
+    if operation in COMMUTATIVE:
+        arguments = tuple(sorted(arguments, key=lambda x: x.index if isinstance(x, Tracer) else -1))
+    return graph.node(operation, *arguments)
+
+
+def _logic(graph, operation, arguments):
+    for x in arguments:
+        if isinstance(x, Tracer) and not x.is_boolean:
+            raise TraceError(f"{user_line()}& | ~ combine conditions such as (a > 0) & (b < 1), not numbers.")
+    if operation == "~":
+        return graph.node("~", *arguments)
+    constants = [bool(x) for x in arguments if not isinstance(x, Tracer)]
+    if constants:
+        other = next(x for x in arguments if isinstance(x, Tracer))
+        neutral = operation == "&"
+        return other if constants[0] == neutral else not neutral
+    return graph.node(operation, *sorted(arguments, key=lambda x: x.index))
+
+
+def _simplify(graph, operation, arguments):
+    """Return a simpler equal of an operation, or None."""
+    a, b = (arguments + (None,))[:2]
+    negated = [graph.nodes[x.index][1][0] if _is(x, "neg") else None for x in (a, b)]
+    if operation == "neg":
+        return negated[0]
+    if operation == "+":
+        if same(a, 0.0):
+            return b
+        if same(b, 0.0):
+            return a
+        if negated[1] is not None:
+            return apply("-", a, negated[1])
+        if negated[0] is not None:
+            return apply("-", b, negated[0])
+    if operation == "-":
+        if same(b, 0.0):
+            return a
+        if same(a, 0.0):
+            return apply("neg", b)
+        if same(a, b):
+            return 0.0
+        if negated[1] is not None:
+            return apply("+", a, negated[1])
+    if operation in "*/":
+        if same(a, 0.0) or (operation == "*" and same(b, 0.0)):
+            return 0.0
+        if same(b, 1.0):
+            return a
+        if operation == "*" and same(a, 1.0):
+            return b
+        if same(b, -1.0):
+            return apply("neg", a)
+        if operation == "*" and same(a, -1.0):
+            return apply("neg", b)
+    return None
+
+
+def _is(x, operation):
+    return isinstance(x, Tracer) and x.graph.nodes[x.index][0] == operation
+
+
+# ---- the spellings that users know -----------------------------------------------------------------------------
+
+
+def power(x, y):
+    """Return x**y: by multiplications for a whole y, by a square root for half of one, else by `power`."""
+    if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+        return on_arrays(power)(x, y)
+    if isinstance(y, Tracer) or not isinstance(x, Tracer):
+        return apply("power", x, y)
+    if not is_number(y):
+        return NotImplemented
+    if 2 * y == int(2 * y) and abs(y) <= 64:
+        whole = _whole_power(x, int(abs(y)))
+        result = whole if abs(y) == int(abs(y)) else whole * apply("sqrt", x)
+        return result if y >= 0 else 1.0 / result
+    return apply("power", x, y)
+
+
+def _whole_power(x, n):
+    if n == 0:
+        return 1.0
+    half = _whole_power(x, n // 2)
+    square = half * half
+    return square * x if n % 2 else square
+
+
+def where(condition, a, b):
+    """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too."""
+    if any(isinstance(x, Tracer) for x in (condition, a, b)):
+        return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
+    if any(isinstance(x, np.ndarray) and x.dtype == object for x in map(np.asarray, (condition, a, b))):
+        return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
+    return np.where(condition, a, b)[()]
+
+
+def on_arrays(function):
+    """Return `function` applied element by element where any argument is an array, a list or a tuple."""
+
+    def call(*arguments):
+        if any(isinstance(x, (np.ndarray, list, tuple)) for x in arguments):
+            arrays = [_objects(x) for x in arguments]
+            result = np.frompyfunc(function, len(arrays), 1)(*arrays)
+            return result
+        return function(*arguments)
+
+    return call
+
+
+def _objects(x):
+    """Return x as an array of objects, without asking tracers for their lengths or values."""
+    if isinstance(x, np.ndarray):
+        return x
+    if isinstance(x, (list, tuple)):
+        out = np.empty(len(x), dtype=object)
+        out[:] = x
+        return out
+    out = np.empty((), dtype=object)
+    out[()] = x
+    return out
+
+
+def _fold(operation):
+    def function(*arguments):
+        items = arguments[0] if len(arguments) == 1 else arguments
+        items = list(items)
+        result = items[0]
+        for item in items[1:]:
+            result = apply(operation, result, item)
+        return result
+
+    return function
+
+
+def _clip(x, low, high):
+    return apply("minimum", apply("maximum", x, low), high)
+
+
+def _unary(name):
+    return lambda x: apply(name, x)
+
+
+def _log(x, base=None):
+    return apply("log", x) if base is None else apply("log", x) / apply("log", base)
+
+
+def _arctan(x):
+    return apply("arctan2", x, 1.0)
+
+
+def _cosh(x):
+    return 0.5 * (apply("exp", x) + apply("exp", -x))
+
+
+def _sinh(x):
+    e = apply("expm1", apply("absolute", x))
+    return apply("where", x < 0.0, -0.5, 0.5) * (e + e / (e + 1.0))
+
+
+# What a user may call on traced values, by the names that `math` and `numpy` give it.
+NAMES = {name: _unary(name) for name in FUNCTIONS if name not in ("log", "arctan2", "power", "minimum", "maximum")}
+NAMES |= {
+    "log": _log,
+    "log2": lambda x: apply("log", x) * (1.0 / math.log(2.0)),
+    "log10": lambda x: apply("log", x) * (1.0 / math.log(10.0)),
+    "exp2": lambda x: apply("exp", x * math.log(2.0)),
+    "arctan2": lambda y, x: apply("arctan2", y, x),
+    "atan2": lambda y, x: apply("arctan2", y, x),
+    "arctan": _arctan,
+    "atan": _arctan,
+    "arcsin": lambda x: apply("arctan2", x, apply("sqrt", (1.0 - x) * (1.0 + x))),
+    "arccos": lambda x: apply("arctan2", apply("sqrt", (1.0 - x) * (1.0 + x)), x),
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "power": power,
+    "pow": power,
+    "square": lambda x: x * x,
+    "reciprocal": lambda x: 1.0 / x,
+    "hypot": lambda x, y: apply("sqrt", x * x + y * y),
+    "abs": lambda x: apply("absolute", x),
+    "fabs": lambda x: apply("absolute", x),
+    "sign": lambda x: apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, apply("where", x == 0.0, 0.0, x))),
+    "minimum": lambda x, y: apply("minimum", x, y),
+    "maximum": lambda x, y: apply("maximum", x, y),
+    "fmin": lambda x, y: apply("minimum", x, y),
+    "fmax": lambda x, y: apply("maximum", x, y),
+    "clip": _clip,
+    "where": lambda c, a, b: apply("where", c, a, b),
+}
+NAMES["asin"], NAMES["acos"] = NAMES["arcsin"], NAMES["arccos"]
+
+# NumPy's names for the operators, which arrive when an array of tracers meets a tracer.
+_OPERATORS = {
+    "add": lambda a, b: apply("+", a, b),
+    "subtract": lambda a, b: apply("-", a, b),
+    "multiply": lambda a, b: apply("*", a, b),
+    "divide": lambda a, b: apply("/", a, b),
+    "negative": lambda a: apply("neg", a),
+    "less": lambda a, b: apply("<", a, b),
+    "less_equal": lambda a, b: apply("<=", a, b),
+    "greater": lambda a, b: apply(">", a, b),
+    "greater_equal": lambda a, b: apply(">=", a, b),
+    "equal": lambda a, b: apply("==", a, b),
+    "not_equal": lambda a, b: apply("!=", a, b),
+    "logical_and": lambda a, b: apply("&", a, b),
+    "logical_or": lambda a, b: apply("|", a, b),
+    "logical_not": lambda a: apply("~", a),
+    "float_power": power,
+    "remainder": lambda a, b: a - apply("floor", a / b) * b,
+    "floor_divide": lambda a, b: apply("floor", a / b),
+}

@@ -1,0 +1,134 @@
+"""Control variates: subtract what has mean zero and moves along.
+
+    g_p - sum_k c_kp h_kp,    E h_k = 0,    c_p = argmin Var = Cov(h_p)^-1 Cov(h_p, g_p)
+
+A constant baseline is the case h = sum_t z_t, an optimal mixture of two unbiased estimators X and Y the case h = X - Y.
+Coefficients fitted on the very trajectories that they are used on would bias the estimate. They are fitted on others:
+on a pilot range of their own, or by cross-fitting (each half of the trajectories with the coefficients of the other).
+
+References
+----------
+Lavenberg and Welch (1981), A perspective on the use of control variables to increase the efficiency of Monte Carlo
+simulations; Avramidis and Wilson (1993), A splitting scheme for control variates (cross-fitting).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+from .estimator import Estimator, Together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ControlVariate(Together):
+    """See the module. parts[0] is the estimator, parts[1:] are the controls.
+
+    Attributes
+    ----------
+    coefficients : (k, P) or (k, P, P) array, optional
+        c_kp, or c_kpq if every parameter uses the controls of all parameters q; None: still to be fitted.
+    pilot : int, optional
+        Number of pilot trajectories to fit on; None: cross-fitting.
+    full : bool
+        Whether every parameter uses the controls of all parameters.
+    """
+
+    coefficients: np.ndarray | None = None
+    pilot: int | None = None
+    full: bool = False
+
+    def data(self, problem, theta):
+        if self.coefficients is None:
+            raise ValueError("control variate: its coefficients have not been fitted; measure() and sample() do that")
+        P, k = len(problem.parameters), len(self.parts) - 1
+        shape = (k, P, P) if self.full else (k, P)
+        return super().data(problem, theta) | {"coefficients": validate.array("coefficients", self.coefficients, shape)}
+
+    def combine(self, c, gradients):
+        target, *controls = gradients
+        result = list(target)
+        for k, control in enumerate(controls):
+            for p in range(len(result)):
+                if self.full:
+                    result[p] -= sum(c.coefficients[k, p, q] * control[q] for q in range(len(result)))
+                else:
+                    result[p] -= c.coefficients[k, p] * control[p]
+        return tuple(result)
+
+    def fitted(self, moments, names):
+        """Return this estimator with least-squares coefficients from the moments of its parts, called `names`."""
+        k, P = len(names) - 1, len(moments[names[0]].mean)
+        target, controls = names[0], names[1:]
+        if self.full:
+            among = np.block([[moments.covariance(a, b) for b in controls] for a in controls])
+            onto = np.concatenate([moments.covariance(a, target) for a in controls])
+            solution = _least_squares(among, onto)  # (k P, P): control k, q -> parameter p
+            coefficients = solution.reshape(k, P, P).swapaxes(1, 2)
+        else:
+            among = np.array([[moments.covariance(a, b) for b in controls] for a in controls])
+            onto = np.array([moments.covariance(a, target) for a in controls])
+            coefficients = np.stack([_least_squares(among[:, :, p], onto[:, p]) for p in range(P)], axis=1)
+        return dataclasses.replace(self, coefficients=coefficients)
+
+
+def _least_squares(among, onto):
+    """Solve `among` c = `onto` for a covariance matrix that may be singular (a control that never varies gets 0)."""
+    scale = np.sqrt(np.diag(among))
+    scale[scale == 0] = 1.0
+    solution, *_ = np.linalg.lstsq(among / np.outer(scale, scale), (onto.T / scale).T, rcond=1e-10)
+    return (solution.T / scale).T
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Difference(Together):
+    """X - Y for two estimators of the same gradient: a control variate."""
+
+    def combine(self, c, gradients):
+        return tuple(x - y for x, y in zip(*gradients, strict=True))
+
+
+def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=False):
+    """Return an estimator less the regression of its samples on controls of mean zero.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    controls : Estimator or sequence of them
+        Estimates of zero: `score()`, `difference(x, y)`.
+    coefficients : (k, P) array, optional
+        Fixed coefficients; fitted by cross-fitting over two halves of the trajectories if not given.
+    pilot : int, optional
+        Fit on this many trajectories of a separate range instead: then trajectory i still depends on (seed, i) alone.
+    full : bool
+        Let every parameter use the controls of all parameters; coefficients are then (k, P, P).
+    """
+    controls = (controls,) if isinstance(controls, Estimator) else tuple(controls)
+    if not controls:
+        raise ValueError("controls: expected at least one estimator of zero, got none")
+    for name, part in (("estimator", estimator), *(("controls", x) for x in controls)):
+        if not isinstance(part, Estimator):
+            raise ValueError(f"{name}: expected an estimator, got {validate.describe(part)}")
+        if isinstance(part, ControlVariate) and part.coefficients is None:
+            raise ValueError(f"{name}: a control variate inside of a control variate needs fixed coefficients")
+    if coefficients is not None:
+        coefficients = validate.array("coefficients", coefficients, (len(controls), None) + ((None,) if full else ()))
+    if pilot is not None:
+        pilot = validate.integer("pilot", pilot, 16)
+    return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=bool(full))
+
+
+def difference(x, y):
+    """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
+    return Difference((x, y))
+
+
+def mixture(first, *others, pilot=None):
+    """Return the mixture of least variance of two or more unbiased estimators, weights per parameter summing to one.
+
+    For two, alpha = (V_Y - C) / (V_X + V_Y - 2 C) on X, with C = Cov(X, Y); cross-fitted, or fitted on `pilot`
+    trajectories.
+    """
+    if not others:
+        raise ValueError("mixture: expected two or more estimators, got one")
+    return control_variate(others[-1], [difference(x, others[-1]) for x in (first, *others[:-1])], pilot=pilot)

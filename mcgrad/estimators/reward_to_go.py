@@ -1,0 +1,44 @@
+"""The score function with reward to go (GPOMDP): a score is paired with the rewards that come after it.
+
+    g = sum_t z_t (G_t - b_t(s_t)),    G_t = sum_{k>=t} gamma^k r_k
+
+Discounting counts from time 0, so that the estimator is unbiased for the gradient of the discounted objective.
+
+References
+----------
+Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation. JAIR 15, 319; Sutton, McAllester, Singh and
+Mansour (2000), Policy gradient methods for reinforcement learning with function approximation.
+"""
+
+import dataclasses
+
+from ..baselines import Baseline, as_baseline, with_baseline
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RewardToGo(Estimator):
+    """See the module."""
+
+    baseline: Baseline
+
+    def data(self, problem, theta):
+        return self.baseline.data(problem, theta)
+
+    def last(self, c, end):
+        return end.reward
+
+    def step(self, c, x, later):
+        to_go = later + x.reward
+        advantage = to_go - self.baseline.value(c, x)
+        return to_go, tuple(advantage * z for z in x.score)
+
+
+def reward_to_go(baseline=None):
+    """Return the score function with reward to go, sum_t z_t (G_t - b_t(s_t)).
+
+    Parameters
+    ----------
+    baseline : None, number, (T,) array, or one of mcgrad.baselines
+    """
+    return with_baseline(RewardToGo, as_baseline(baseline))

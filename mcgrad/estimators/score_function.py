@@ -1,0 +1,67 @@
+"""The score function (REINFORCE): the whole return times the sum of the scores.
+
+    g = sum_t z_t (R - b_t(s_t)),    z_t = d log p(a_t | s_t) / dtheta
+
+Unbiased for any baseline b_t that does not depend on a_t, since E[z_t | s_t] = 0.
+
+References
+----------
+Williams (1992), Simple statistical gradient-following algorithms for connectionist reinforcement learning.
+Machine Learning 8, 229.
+"""
+
+import dataclasses
+
+from ..baselines import Baseline, as_baseline, with_baseline
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoreFunction(Estimator):
+    """See the module."""
+
+    baseline: Baseline
+
+    def data(self, problem, theta):
+        return self.baseline.data(problem, theta)
+
+    def last(self, c, end):
+        return end.reward
+
+    def step(self, c, x, later):
+        if self.baseline.is_constant:
+            return later + x.reward, x.score
+        b = self.baseline.value(c, x)
+        return later + x.reward, [x.score, tuple(b * z for z in x.score)]
+
+    def finish(self, c, sums, whole_return):
+        if self.baseline.is_constant:
+            advantage = whole_return - self.baseline.value(c, None)
+            return tuple(advantage * z for z in sums)
+        scores, baselines = sums
+        return tuple(whole_return * z - b for z, b in zip(scores, baselines, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Score(Estimator):
+    """The sum of the scores alone, sum_t z_t: mean zero, a control variate for every estimator."""
+
+    def step(self, c, x, carry):
+        return carry, x.score
+
+
+def score_function(baseline=None):
+    """Return the score function with the whole return, R sum_t z_t, less a baseline.
+
+    Parameters
+    ----------
+    baseline : None, number, (T,) array, or one of mcgrad.baselines
+        Subtracted from the return. A number per parameter, fitted or given, is a control variate:
+        `mcgrad.baselines.optimal_constant()`.
+    """
+    return with_baseline(ScoreFunction, as_baseline(baseline))
+
+
+def score():
+    """Return the sum of the scores: an estimate of zero, for use as a control variate."""
+    return Score()

@@ -1,0 +1,146 @@
+"""The names of everything that a kernel reads: where they stand in its arrays, and as inputs of a graph."""
+
+import numpy as np
+
+from .estimators.estimator import PerStep
+from .scan import End, Named, Step
+
+
+class Inputs:
+    """Where a graph's inputs come from: tuples of lanes by position, arrays by index."""
+
+    def __init__(self, problem, data):
+        environment, policy = problem.environment, problem.policy
+        self.problem = problem
+        self.discounted = problem.discount != 1.0
+        self.taken = set()
+        self.p, self.p_index = np.zeros(0), {}
+        self.c, self.c_index = np.zeros(0), {}
+        self.columns, self.row_index = [], {}
+        self.known, self.blocks = {}, []
+        self.weight = self._per_step("weight", problem.weights()) if self.discounted else None
+        self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items()}
+        self.policy_p = {k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()}
+        self.theta_names = [f"theta{i}" for i in range(len(policy.parameters))]
+        self.s_names = [f"s{i}" for i in range(environment.states)]
+        self.z0_names = [f"z{i}" for i in range(environment.initial_noises)]
+        self.e_names = [f"e{i}" for i in range(policy.noises)]
+        self.w_names = [f"w{i}" for i in range(environment.noises)]
+        self.estimator_c = [self._tree(d) for d in data]
+
+    # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
+
+    def _elements(self, name, shape):
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return np.array(
+            ["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object
+        ).reshape(shape)
+
+    def _in_p(self, name, value):
+        names = self._elements(name, np.shape(value))
+        self.p_index |= self._numbered("p", name, names, len(self.p))
+        self.p = np.append(self.p, value)
+        return names
+
+    def _in_c(self, name, value):
+        names = self._elements(name, np.shape(value))
+        self.c_index |= self._numbered("c", name, names, len(self.c))
+        self.c = np.append(self.c, value)
+        return names
+
+    def _per_step(self, name, values):
+        names = self._elements(name, np.shape(values)[1:])
+        self.row_index |= self._numbered("row", name, names, sum(x.shape[1] for x in self.columns))
+        self.columns.append(np.reshape(values, (len(values), -1)))
+        return names
+
+    def _numbered(self, array, name, names, start):
+        """Give consecutive places in an array to the elements of a name, and note them for the legend."""
+        self.blocks.append(f"{array}[{start}:{start + names.size}] {name}{list(names.shape) if names.ndim else ''}")
+        return {x: start + k for k, x in enumerate(names.flat)}
+
+    def _tree(self, data):
+        """Return the names of an estimator's data; equal data share their names, and so their computations."""
+        tree = {}
+        for name, value in data.items():
+            if isinstance(value, dict):
+                tree[name] = self._tree(value)
+                continue
+            per_step = isinstance(value, PerStep)
+            array = np.asarray(value.values if per_step else value, dtype=np.float64)
+            if per_step and len(array) != self.problem.horizon + 1:
+                expected = self.problem.horizon + 1
+                raise ValueError(f"{name}: expected data for {expected} times (0 to T), got {len(array)}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name}: expected finite numbers in the data of an estimator")
+            key = (name, per_step, array.shape, array.tobytes())
+            if key not in self.known:
+                self.known[key] = (self._per_step if per_step else self._in_c)(name, array)
+            tree[name] = self.known[key]
+        return tree
+
+    def rows(self, problem):
+        """Return the table of what differs from step to step, (T + 1, .)."""
+        return np.hstack([*self.columns, np.zeros((problem.horizon + 1, 0))])
+
+    def legend(self):
+        """Return where the arrays hold what, for the header of the text."""
+        return "\n".join(self.blocks)
+
+    def arguments(self, *names):
+        """Return the contents of the arguments of a function for `emit.function_text`."""
+        contents = {
+            "theta": {x: i for i, x in enumerate(self.theta_names)},
+            "p": self.p_index,
+            "c": self.c_index,
+            "row": self.row_index,
+            "s": self.s_names,
+            "z": self.e_names + self.w_names,
+            "z_start": self.z0_names,
+        }
+        return {name: contents[name] for name in names}
+
+    def named(self, graph, tree, owner, per_step=True):
+        """Return a tree of names as `Named` inputs of a graph, with or without what differs from step to step."""
+        values = {}
+        for name, content in tree.items():
+            if isinstance(content, dict):
+                values[name] = self.named(graph, content, owner, per_step)
+            elif per_step or content.size == 0 or content.flat[0] not in self.row_index:
+                values[name] = np.frompyfunc(graph.input, 1, 1)(content) if content.ndim else graph.input(content[()])
+        return Named(owner, values)
+
+    def estimator(self, graph, k, per_step=True):
+        """Return the data of estimator k."""
+        return self.named(graph, self.estimator_c[k], "the data of this estimator", per_step)
+
+    def environment(self, graph):
+        """Return the parameters of the environment as inputs."""
+        return self.named(graph, self.environment_p, self.problem.environment.name)
+
+    def policy(self, graph):
+        """Return the parameters of the policy as inputs."""
+        return self.named(graph, self.policy_p, self.problem.policy.name)
+
+    def many(self, graph, names):
+        """Return a tuple of inputs."""
+        return tuple(graph.input(x) for x in names)
+
+    def _weight(self, graph):
+        return graph.input(self.weight[()]) if self.discounted else 1.0
+
+    def step(self, graph):
+        """Return one step of the trajectory in terms of its inputs."""
+        theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names)
+        e, w = self.many(graph, self.e_names), self.many(graph, self.w_names)
+        p, policy = self.environment(graph), self.policy(graph)
+        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph))
+
+    def end(self, graph):
+        """Return the end of the trajectory in terms of its inputs."""
+        s = self.many(graph, self.s_names)
+        return End(graph, self.problem, self.environment(graph), s, self._weight(graph))
+
+

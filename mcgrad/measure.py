@@ -1,0 +1,327 @@
+"""Ranges of trajectories -> kernel -> moments, on threads or on any executor.
+
+Trajectory i depends on (seed, i) alone. A measurement cuts its range of trajectories into chunks, which are simulated
+and reduced to moments wherever there is a free core, and merged in a fixed tree: the result has the same bits for any
+number of threads.
+"""
+
+import collections
+import concurrent.futures
+import os
+import threading
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from . import moments, validate
+from .compiler import machines
+from .estimators.control_variate import ControlVariate
+from .estimators.estimator import Estimator
+from .program import gradient_program, rollout_program
+from .progress import Progress
+
+CHUNK = 2048  # trajectories whose gradients are in memory at once, per thread
+PILOT = 2**63  # where the pilot ranges of fitted coefficients begin; measurements end before
+
+
+def measure(
+    problem,
+    theta,
+    estimators,
+    count,
+    seed=0,
+    *,
+    threads=None,
+    executor=None,
+    progress=None,
+    start=0,
+    full_covariance=False,
+    chunk=CHUNK,
+    machine="simd",
+):
+    """Return the moments of gradient estimators over `count` trajectories, all on the same noise.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    estimators : dict
+        Name -> estimator.
+    count : int
+        Number of trajectories; memory does not grow with it.
+    seed : int
+        From 0 to 2^64 - 1.
+    threads : int, optional
+        By default, as many as there are cores to run on.
+    executor : concurrent.futures.Executor, optional
+        Runs the pieces instead of threads of our own; processes and other machines will do, they are sent text.
+    progress : None, bool or callable, optional
+        None: a line on stderr after two seconds. False: nothing. A callable gets (done, total).
+    start : int
+        First trajectory: continue a measurement of n trajectories with start=n, and merge.
+    full_covariance : bool
+        Keep the joint covariance matrix of all parameters of all estimators.
+    chunk : int
+        Trajectories per chunk; results agree to rounding between chunk sizes, bit for bit at the same one.
+    machine : str
+        "simd", "scalar" (portable) or "numpy" (no compiler): see `mcgrad.compiler.machines`.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, named; and where an estimator does not exist for the problem.
+    """
+    estimators = _checked_estimators(estimators)
+    count = validate.integer("count", count, 1)
+    start = validate.integer("start", start, 0)
+    if start + count > PILOT:
+        raise ValueError(f"start, count: expected start + count <= 2^63, got {start + count}")
+    run = _Run(
+        validate.integer("seed", seed, 0, 2**64 - 1),
+        _thread_count(threads),
+        executor,
+        validate.integer("chunk", chunk, 1, 2**24),
+        machine,
+    )
+    theta = problem.theta(theta)
+    names, parameters = tuple(estimators), problem.parameters
+    ready = _fit_on_pilots(problem, theta, estimators, run)
+    sums = None
+    bar = Progress(count, progress)
+    try:
+        for first, number, fitted in _folds(problem, theta, ready, start, count, run):
+            program = gradient_program(problem, theta, fitted)
+            part = run.sums(program, first, number, full_covariance, bar)
+            sums = part if sums is None else moments.merge(sums, part)
+    finally:
+        bar.close()
+    found = moments.Moments(names, parameters, sums)
+    lost = {name: k for name, k in found.nonfinite.items() if k}
+    if lost:
+        what = ", ".join(f"{k} of {name}" for name, k in lost.items())
+        warnings.warn(f"of {count} trajectories some had a gradient that was not finite: {what}", stacklevel=2)
+    return found
+
+
+def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"):
+    """Return {name: (N, P) array}, the gradients of single trajectories `start`, ..., `start + count - 1`.
+
+    Raises
+    ------
+    ValueError
+        As `measure`.
+    """
+    estimators = _checked_estimators(estimators)
+    count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
+    run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, CHUNK, machine)
+    theta = problem.theta(theta)
+    P = len(problem.parameters)
+    out = np.empty((count, len(estimators), P))
+    ready = _fit_on_pilots(problem, theta, estimators, run)
+    for first, number, fitted in _folds(problem, theta, ready, start, count, run):
+        program = gradient_program(problem, theta, fitted)
+        for k in range(first, first + number, CHUNK):
+            n = min(CHUNK, first + number - k)
+            rows = run_kernel(program, run.seed, k, n, machine)
+            out[k - start : k - start + n] = rows.T.reshape(n, len(estimators), P)
+    return {name: np.ascontiguousarray(out[:, e]) for e, name in enumerate(estimators)}
+
+
+class Noise(NamedTuple):
+    """The standard normals behind a rollout: initial (N, .), action (N, T, .), process (N, T, k)."""
+
+    initial: np.ndarray
+    action: np.ndarray
+    process: np.ndarray
+
+
+class Rollout(NamedTuple):
+    """Trajectories: states (N, T + 1, n), actions (N, T, m), rewards (N, T) and terminal reward (N,), not discounted."""
+
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminal: np.ndarray
+    noise: Noise
+
+
+def rollout(problem, theta, count, seed=0, *, start=0, machine="simd"):
+    """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see."""
+    count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
+    seed = validate.integer("seed", seed, 0, 2**64 - 1)
+    program = rollout_program(problem, theta)
+    environment, policy, T = problem.environment, problem.policy, problem.horizon
+    widths = (environment.states, environment.actions, 1, policy.noises, environment.noises)
+    at = np.cumsum((0, *widths))
+    size = max(1, min(CHUNK, 2**23 // program.kernel.outputs))
+    steps, ends = np.empty((count, T, at[-1])), np.empty((count, program.kernel.outputs - T * at[-1]))
+    for k in range(0, count, size):
+        n = min(size, count - k)
+        rows = run_kernel(program, seed, start + k, n, machine).T
+        steps[k : k + n] = rows[:, : T * at[-1]].reshape(n, T, at[-1])
+        ends[k : k + n] = rows[:, T * at[-1] :]
+    s, a, r, e, w = (steps[:, :, i:j] for i, j in zip(at[:-1], at[1:], strict=True))
+    n = environment.states
+    states = np.concatenate([s, ends[:, None, :n]], axis=1)
+    noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
+    return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), noise)
+
+
+# ---- running a kernel ------------------------------------------------------------------------------------------
+
+_memory = threading.local()
+
+
+def run_kernel(program, seed, first, count, machine="simd", stop=None):
+    """Return the outputs of trajectories first, ..., first + count - 1 as an (outputs, count) array.
+
+    The array is overwritten by the next call from the same thread.
+    """
+    kernel = machines.compiled(program.kernel, machine)
+    width = program.kernel.width(machine) or count
+    blocks = -(-count // width)
+    T = program.horizon
+    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
+    arrays = (program.theta, program.p, program.c, program.rows)
+    if machine == "numpy":
+        work, out = np.empty((T, program.kernel.workspace, count)), np.empty((program.kernel.outputs, count))
+        with np.errstate(all="ignore"):
+            kernel(*arrays, seed, np.uint64(first), 1, count, T, work, out, stop)
+        return out
+    work = _buffer("work", (T, max(program.kernel.workspace, 1) * width))
+    out = _buffer("out", (program.kernel.outputs, blocks * width))
+    kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, work, out, stop)
+    return out[:, :count]
+
+
+def _buffer(name, shape):
+    """Return an array of this thread, the same one as long as the shape stays the same."""
+    kept = getattr(_memory, name, None)
+    if kept is None or kept.shape != shape:
+        kept = machines.aligned(shape)
+        setattr(_memory, name, kept)
+    return kept
+
+
+def group_sums(program, seed, first, count, chunk, full, machine, stop=None):
+    """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
+    parts = []
+    for k in range(first, first + count, chunk):
+        out = run_kernel(program, seed, k, min(chunk, first + count - k), machine, stop)
+        if stop is not None and stop[0]:
+            return None
+        parts.append(moments.of_chunk(out, len(program.names), full))
+    return moments.tree(parts)
+
+
+class _Run(NamedTuple):
+    """How to run, as opposed to what."""
+
+    seed: int
+    threads: int
+    executor: object
+    chunk: int
+    machine: str
+
+    def sums(self, program, first, count, full=False, bar=None):
+        """Return the sums of a range of trajectories."""
+        if self.executor is not None:
+            return self._collect(self.executor, program, first, count, full, bar, None)
+        # Compile before the threads start, so that they do not wait for each other.
+        machines.compiled(program.kernel, self.machine)
+        stop = np.zeros(1, dtype=np.int64)
+        with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
+            try:
+                return self._collect(pool, program, first, count, full, bar, stop)
+            except BaseException:
+                # Running kernels look at `stop` before each block of trajectories: Ctrl-C takes effect at once.
+                stop[0] = 1
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _collect(self, pool, program, first, count, full, bar, stop):
+        """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
+        group = self.chunk * _group_size(count, self.chunk, self.threads)
+        waiting, merged = collections.deque(), moments.Accumulator()
+        starts = iter(range(first, first + count, group))
+        ended = False
+        while waiting or not ended:
+            while not ended and len(waiting) < 2 * self.threads + 2:
+                k = next(starts, None)
+                if k is None:
+                    ended = True
+                    break
+                number = min(group, first + count - k)
+                arguments = (program, self.seed, k, number, self.chunk, full, self.machine)
+                arguments += (stop,) if stop is not None else ()
+                waiting.append((number, pool.submit(group_sums, *arguments)))
+            if waiting:
+                number, future = waiting.popleft()
+                merged.add(future.result())
+                if bar is not None:
+                    bar.add(number)
+        return merged.result()
+
+
+def _group_size(count, chunk, threads):
+    """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same."""
+    pieces = count / chunk / (4 * threads)
+    return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, 4))
+
+
+def _thread_count(threads):
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return validate.integer("threads", threads, 1, 4096)
+
+
+def _checked_estimators(estimators):
+    if isinstance(estimators, Estimator):
+        raise ValueError('estimators: expected a dict such as {"SF": score_function()}, got one estimator')
+    if not isinstance(estimators, dict) or not estimators:
+        raise ValueError(f"estimators: expected a dict of name -> estimator, got {validate.describe(estimators)}")
+    for name, e in estimators.items():
+        if not isinstance(name, str) or not isinstance(e, Estimator):
+            raise ValueError(f"estimators: expected name -> estimator, got {name!r} -> {validate.describe(e)}")
+    return estimators
+
+
+# ---- coefficients of control variates --------------------------------------------------------------------------
+
+
+def _fit_on_pilots(problem, theta, estimators, run):
+    """Return the estimators with the coefficients of those that have a pilot range fitted on it."""
+    return {
+        name: _fit(problem, theta, e, run, PILOT, e.pilot) if _unfitted(e) and e.pilot is not None else e
+        for name, e in estimators.items()
+    }
+
+
+def _folds(problem, theta, estimators, start, count, run):
+    """Yield (first, count, estimators) for ranges with fixed coefficients: all, or two halves that are cross-fitted."""
+    if not any(map(_unfitted, estimators.values())):
+        yield start, count, estimators
+        return
+    half = count // 2
+    folds = ((start, half), (start + half, count - half))
+    if half < 16:
+        raise ValueError(f"count: expected at least 32 trajectories for a cross-fitted control variate, got {count}")
+    for this, other in (folds, folds[::-1]):
+        fitted = {n: _fit(problem, theta, e, run, *other) if _unfitted(e) else e for n, e in estimators.items()}
+        yield *this, fitted
+
+
+def _unfitted(estimator):
+    return isinstance(estimator, ControlVariate) and estimator.coefficients is None
+
+
+def _fit(problem, theta, estimator, run, first, count):
+    parts = {str(k): part for k, part in enumerate(estimator.parts)}
+    program = gradient_program(problem, theta, parts)
+    found = moments.Moments(tuple(parts), problem.parameters, run.sums(program, first, count, estimator.full))
+    return estimator.fitted(found, tuple(parts))

@@ -1,0 +1,360 @@
+"""Moments of gradient samples: what is left of millions of trajectories, with the error of each figure.
+
+For every estimator and parameter: count, mean and the second to fourth central moments; between estimators, covariances
+per parameter (or the full joint matrix). Computed in two passes over a chunk, merged pairwise in a fixed tree, so that
+neither the number of threads nor the order in which chunks finish can change a bit, and nothing cancels however large the
+mean is against the spread.
+
+A trajectory whose gradient is not finite is counted in `nonfinite` and left out of that estimator's moments, and of
+all covariances.
+
+References
+----------
+Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample variances;
+Pebay (2008), Formulas for robust, one-pass parallel computation of covariances and arbitrary-order statistical moments.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sums:
+    """Mergeable sums of E estimators with P parameters each; leading axes, if any, run over chunks.
+
+    Attributes
+    ----------
+    own : (..., 5, E, P)
+        Count, mean, and sums of the second, third and fourth powers of the deviations from the mean.
+    joint : (..., 2, E, P)
+        Count and mean over the trajectories on which all estimators are finite.
+    cross : (..., E (E - 1) / 2, P) or (..., E P, E P)
+        Sums of products of deviations on these trajectories: pairs (a, b < a) of estimators, or everything.
+    nonfinite : (..., E)
+        Trajectories left out.
+    """
+
+    own: np.ndarray
+    joint: np.ndarray
+    cross: np.ndarray
+    nonfinite: np.ndarray
+
+    def map(self, function):
+        """Return the sums with a function applied to each array."""
+        return Sums(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
+
+
+def stack(many):
+    """Return a list of sums as one with a leading axis."""
+    return Sums(*(np.stack([getattr(x, f.name) for x in many]) for f in dataclasses.fields(Sums)))
+
+
+def merge(a, b):
+    """Return the sums of two disjoint sets of trajectories (Pebay 2008, equations 2.1 to 2.4 and 3.1)."""
+    na, ma, a2, a3, a4 = np.moveaxis(a.own, -3, 0)
+    nb, mb, b2, b3, b4 = np.moveaxis(b.own, -3, 0)
+    n = na + nb
+    # Where either side is empty its mean is 0 by convention, and must not be seen.
+    d = np.where((na > 0) & (nb > 0), mb - ma, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fa, fb = (np.where(n > 0, x / np.maximum(n, 1), 0.0) for x in (na, nb))
+        mean = np.where(na > 0, ma + d * fb, mb)
+        m2 = a2 + b2 + d**2 * na * fb
+        m3 = a3 + b3 + d**3 * na * fb * (fa - fb) + 3 * d * (fa * b2 - fb * a2)
+        m4 = (
+            a4
+            + b4
+            + d**4 * na * fb * (fa**2 - fa * fb + fb**2)
+            + 6 * d**2 * (fa**2 * b2 + fb**2 * a2)
+            + 4 * d * (fa * b3 - fb * a3)
+        )
+    own = np.stack([n, mean, m2, m3, m4], axis=-3)
+
+    na, ma = np.moveaxis(a.joint, -3, 0)
+    nb, mb = np.moveaxis(b.joint, -3, 0)
+    n = na + nb
+    d = np.where((na > 0) & (nb > 0), mb - ma, 0.0)
+    fb = nb / np.maximum(n, 1)
+    joint = np.stack([n, np.where(na > 0, ma + d * fb, mb)], axis=-3)
+    E, P = d.shape[-2:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        if a.cross.shape[-2:] == (E * P, E * P):
+            flat = d.reshape(*d.shape[:-2], E * P)
+            scale = (na * fb)[..., :1, :1]
+            cross = a.cross + b.cross + scale * flat[..., :, None] * flat[..., None, :]
+        else:
+            first, second = pairs(E)
+            scale = (na * fb)[..., :1, :]
+            cross = a.cross + b.cross + scale * d[..., first, :] * d[..., second, :]
+    return Sums(own, joint, cross, a.nonfinite + b.nonfinite)
+
+
+def tree(many):
+    """Merge the sums of consecutive chunks: pairs of neighbours, then pairs of pairs; a remainder goes up unmerged.
+
+    The tree over the first 2^k chunks is the same whatever follows them, so groups of 2^k chunks can be merged elsewhere
+    and their results be merged here.
+    """
+    level = stack(many)
+    rest = []
+    while len(level.own) > 1:
+        if len(level.own) % 2:
+            rest.append(level.map(lambda x: x[-1]))
+            level = level.map(lambda x: x[:-1])
+        level = merge(level.map(lambda x: x[0::2]), level.map(lambda x: x[1::2]))
+    result = level.map(lambda x: x[0])
+    if not rest:
+        return result
+    # Remainders were set aside from the smallest up; the larger ones come earlier in the order of trajectories.
+    tail = rest[0]
+    for x in rest[1:]:
+        tail = merge(x, tail)
+    return merge(result, tail)
+
+
+class Accumulator:
+    """Merge the sums of groups of chunks as they come in order, keeping one for each level of the tree."""
+
+    def __init__(self):
+        self.levels = []  # (number of groups, sums), sizes falling
+
+    def add(self, sums):
+        """Take the next group."""
+        size = 1
+        while self.levels and self.levels[-1][0] == size:
+            sums = merge(self.levels.pop()[1], sums)
+            size *= 2
+        self.levels.append((size, sums))
+
+    def result(self):
+        """Return the sums of all groups so far."""
+        sums = self.levels[-1][1]
+        for _, earlier in self.levels[-2::-1]:
+            sums = merge(earlier, sums)
+        return sums
+
+
+def of_chunk(gradients, E, full=False):
+    """Return the sums of one chunk of samples.
+
+    Parameters
+    ----------
+    gradients : (E P, N) array
+        Samples in its rows; the outputs of a kernel.
+    E : int
+        Number of estimators.
+    full : bool
+        Keep the full joint matrix instead of pairs of estimators per parameter.
+    """
+    Q, N = gradients.shape
+    P = Q // E
+    own = np.empty((5, Q))
+    central = _compiled_central()
+    central(gradients, own[1:])
+    own[0] = N
+    nonfinite = np.zeros(E, dtype=np.int64)
+    common = gradients
+    if not np.isfinite(own[1]).all():
+        finite = np.isfinite(gradients).reshape(E, P, N).all(axis=1)
+        nonfinite = N - finite.sum(axis=1)
+        for e in np.flatnonzero(nonfinite):
+            rows = slice(e * P, (e + 1) * P)
+            own[0, rows] = N - nonfinite[e]
+            central(np.ascontiguousarray(gradients[rows, finite[e]]), own[1:, rows])
+        common = np.ascontiguousarray(gradients[:, finite.all(axis=0)])
+    joint = own[:2].copy()
+    if common is not gradients:
+        joint[0] = common.shape[1]
+        joint[1] = common.mean(axis=1) if common.shape[1] else 0.0
+    if full:
+        deviations = common - joint[1][:, None]
+        cross = deviations @ deviations.T
+    else:
+        cross = np.empty((E * (E - 1) // 2, P))
+        _compiled_cross()(common, joint[1], E, P, cross)
+    return Sums(own.reshape(5, E, P), joint.reshape(2, E, P), cross, nonfinite)
+
+
+def pairs(E):
+    """Return the numbers (a, b) of all pairs of estimators b < a, in the order of `Sums.cross`."""
+    return np.tril_indices(E, -1)
+
+
+def _central(x, out):
+    """Write mean, M2, M3, M4 of each row of x; in two passes, the second corrected for the rounding of the mean."""
+    Q, N = x.shape
+    for q in range(Q):
+        total = 0.0
+        for i in range(N):
+            total += x[q, i]
+        mean = total / N if N > 0 else 0.0
+        m1 = 0.0
+        m2 = 0.0
+        m3 = 0.0
+        m4 = 0.0
+        for i in range(N):
+            d = x[q, i] - mean
+            square = d * d
+            m1 += d
+            m2 += square
+            m3 += square * d
+            m4 += square * square
+        out[0, q] = mean
+        out[1, q] = m2 - m1 * m1 / max(N, 1)
+        out[2, q] = m3
+        out[3, q] = m4
+
+
+def _cross(x, mean, E, P, out):
+    """Write the sums of products of deviations of each pair of estimators, parameter by parameter."""
+    N = x.shape[1]
+    k = 0
+    for a in range(E):
+        for b in range(a):
+            for p in range(P):
+                row, other = a * P + p, b * P + p
+                total = 0.0
+                for i in range(N):
+                    total += (x[row, i] - mean[row]) * (x[other, i] - mean[other])
+                out[k, p] = total
+            k += 1
+
+
+# Sums may be reordered here (and only here), which is what lets LLVM vectorise them.
+_REORDERED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "nogil": True}
+
+
+@functools.cache
+def _compiled_central():
+    return _jit(_central)
+
+
+@functools.cache
+def _compiled_cross():
+    return _jit(_cross)
+
+
+def _jit(function):
+    from .compiler.cache import LOCK
+
+    import numba
+
+    with LOCK:
+        try:
+            return numba.njit(cache=True, **_REORDERED)(function)
+        except RuntimeError:  # no cache folder that can be written
+            return numba.njit(**_REORDERED)(function)
+
+
+# ---- what users see --------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Estimate:
+    """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
+
+    Attributes
+    ----------
+    count : int
+        Trajectories behind the figures; `nonfinite` more were left out.
+    mean, stderr
+        Mean gradient and its standard error, sqrt(variance / count).
+    variance, variance_stderr
+        Unbiased sample variance and its standard error, from the fourth moment.
+    skewness, kurtosis
+        Standardised third and fourth central moments (0 and 3 for a normal distribution).
+    """
+
+    parameters: tuple
+    count: int
+    nonfinite: int
+    mean: np.ndarray
+    stderr: np.ndarray
+    variance: np.ndarray
+    variance_stderr: np.ndarray
+    skewness: np.ndarray
+    kurtosis: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moments:
+    """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`."""
+
+    names: tuple
+    parameters: tuple
+    sums: Sums
+
+    def __getitem__(self, name):
+        e = self._number(name)
+        n, mean, m2, m3, m4 = self.sums.own[:, e, :]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            variance = m2 / (n - 1)
+            # Var(s^2) = (mu_4 - sigma^4 (n - 3) / (n - 1)) / n
+            of_variance = np.maximum(m4 / n - variance**2 * (n - 3) / (n - 1), 0.0) / n
+            skewness, kurtosis = np.sqrt(n) * m3 / m2**1.5, n * m4 / m2**2
+        if n[0] < 2:
+            variance, of_variance = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+        mean = np.where(n > 0, mean, np.nan)
+        stderr = np.sqrt(variance / np.maximum(n, 1))
+        count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
+        return Estimate(
+            self.parameters, count, nonfinite, mean, stderr, variance, np.sqrt(of_variance), skewness, kurtosis
+        )
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self):
+        return len(self.names)
+
+    def _number(self, name):
+        if name not in self.names:
+            raise KeyError(f"no estimator called {name!r} was measured; there are {', '.join(map(repr, self.names))}")
+        return self.names.index(name)
+
+    @property
+    def nonfinite(self):
+        """Number of trajectories left out, by estimator."""
+        return {name: int(k) for name, k in zip(self.names, self.sums.nonfinite, strict=True)}
+
+    def covariance(self, first, second):
+        """Return the covariance of two estimators on common noise.
+
+        Returns
+        -------
+        (P,) array, parameter by parameter; (P, P) if measured with `full_covariance=True`.
+        """
+        a, b = self._number(first), self._number(second)
+        E, P = self.sums.joint.shape[-2:]
+        n = self.sums.joint[0, 0, 0]
+        cross = self.sums.cross
+        if cross.shape == (E * P, E * P):
+            return cross[a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
+        if a == b:
+            return self[first].variance
+        a, b = max(a, b), min(a, b)
+        return cross[a * (a - 1) // 2 + b] / (n - 1)
+
+    def merge(self, other):
+        """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`)."""
+        if (self.names, self.parameters) != (other.names, other.parameters):
+            raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
+        if self.sums.cross.shape != other.sums.cross.shape:
+            raise ValueError("other: expected the same full_covariance in both measurements")
+        return dataclasses.replace(self, sums=merge(self.sums, other.sums))
+
+    def table(self):
+        """Return a tidy pandas DataFrame, one row for each estimator and parameter."""
+        import pandas
+
+        columns = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
+        rows = []
+        for name in self.names:
+            found = self[name]
+            for i, parameter in enumerate(self.parameters):
+                figures = {c: float(getattr(found, c)[i]) for c in columns}
+                rows.append({"estimator": name, "parameter": parameter, **figures, "count": found.count})
+                rows[-1]["nonfinite"] = found.nonfinite
+        return pandas.DataFrame(rows)

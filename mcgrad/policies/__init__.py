@@ -1,0 +1,5 @@
+"""Policies, one file each."""
+
+from .linear_gaussian import linear_gaussian
+
+__all__ = ["linear_gaussian"]

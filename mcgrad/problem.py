@@ -1,0 +1,195 @@
+"""What J is: an environment, a policy, and how long and how discounted they run together.
+
+    J(theta) = E[ sum_{t<T} gamma^t r(s_t, a_t, s_{t+1}) + gamma^T r_T(s_T) ],
+    s_0 = init(z),  eta_t = eta(theta, s_t),  a_t = sample(eta_t, e_t),  s_{t+1} = step(s_t, a_t, w_t),
+
+with standard normal z, e_t, w_t. Everything is a plain Python function of tuples of numbers, so that it can be traced,
+differentiated and compiled; `p` holds the named parameters, which may change without a recompile.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from . import validate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Environment:
+    """Dynamics and rewards, as plain Python functions of tuples of numbers.
+
+    Parameters
+    ----------
+    states, actions : int
+        n and m: how many numbers make a state and an action.
+    noises, initial_noises : int
+        How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
+    params : dict
+        Name -> number or array; the functions read them as `p.name`. New values do not cause a recompile.
+    init : callable
+        init(p, z) -> the n numbers of s_0.
+    step : callable
+        step(p, s, a, w) -> the n numbers of the next state.
+    reward : callable
+        reward(p, s, a, s_next, w) -> the reward of the step, to be maximised.
+    terminal : callable, optional
+        terminal(p, s) -> a reward for the last state, discounted by gamma^T.
+    name : str
+        What to call it in messages and tables.
+    closed_form : object, optional
+        The matrices of a linear-quadratic environment, for `mcgrad.exact`.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument that is not as described.
+    """
+
+    states: int
+    actions: int
+    noises: int = 0
+    initial_noises: int = 0
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    init: Callable = None
+    step: Callable = None
+    reward: Callable = None
+    terminal: Callable | None = None
+    name: str = "environment"
+    closed_form: Any = None
+
+    def __post_init__(self):
+        for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("initial_noises", 0)):
+            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+        for field in ("init", "step", "reward"):
+            validate.function(field, getattr(self, field))
+        validate.function("terminal", self.terminal, optional=True)
+        object.__setattr__(self, "params", _params(self.params))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Policy:
+    """A distribution of actions: eta = eta(p, theta, s) are its parameters, a = sample(p, eta, e) draws from it.
+
+    Parameters
+    ----------
+    states, actions, noises : int
+        n, m, and how many standard normals `sample` gets as `e`.
+    parameters : sequence of str
+        The names of the P components of theta.
+    eta : callable
+        eta(p, theta, s) -> the numbers that parametrise the distribution of the action.
+    sample : callable
+        sample(p, eta, e) -> the m numbers of the action, differentiable in eta at fixed e where pathwise gradients exist.
+    log_prob : callable, optional
+        log_prob(p, eta, a) -> log density of a; its gradient in eta is the score.
+    score : callable, optional
+        score(p, eta, a, e) -> d log p(a | eta) / d eta, where a direct formula is cheaper than differentiating.
+    params : dict
+        Name -> number or array, read by the functions as `p.name`.
+    no_score : str, optional
+        Why this policy has no score function (a deterministic one, for instance).
+    start : array, optional
+        Starting values of the last parameters of theta (log standard deviations); `theta(K)` appends them to K.
+    closed_form : object, optional
+        What `mcgrad.exact` knows the policy by.
+    """
+
+    states: int
+    actions: int
+    noises: int
+    parameters: tuple
+    eta: Callable
+    sample: Callable
+    log_prob: Callable | None = None
+    score: Callable | None = None
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    no_score: str | None = None
+    start: Any = ()
+    name: str = "policy"
+    closed_form: Any = None
+
+    def __post_init__(self):
+        for field, low in (("states", 1), ("actions", 1), ("noises", 0)):
+            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+        for field in ("eta", "sample"):
+            validate.function(field, getattr(self, field))
+        for field in ("log_prob", "score"):
+            validate.function(field, getattr(self, field), optional=True)
+        if isinstance(self.parameters, str) or not len(tuple(self.parameters)):
+            raise ValueError(f"parameters: expected the names of theta's components, got {self.parameters!r}")
+        object.__setattr__(self, "parameters", tuple(map(str, self.parameters)))
+        object.__setattr__(self, "params", _params(self.params))
+        object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
+
+    def theta(self, gain):
+        """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters."""
+        size = len(self.parameters) - len(self.start)
+        gain = validate.array("gain", gain).ravel()
+        if gain.size != size:
+            raise ValueError(f"gain: expected {size} numbers, got {gain.size}")
+        return np.concatenate([gain, self.start])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """An environment under a policy for `horizon` steps, rewards discounted by gamma^t.
+
+    Parameters
+    ----------
+    environment : Environment
+    policy : Policy
+    horizon : int
+        T >= 1, the number of actions.
+    discount : float
+        gamma in (0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the two do not fit each other, or a number is out of its range.
+    """
+
+    environment: Environment
+    policy: Policy
+    horizon: int
+    discount: float = 1.0
+
+    def __post_init__(self):
+        if not isinstance(self.environment, Environment):
+            raise ValueError(f"environment: expected an Environment, got {validate.describe(self.environment)}")
+        if not isinstance(self.policy, Policy):
+            raise ValueError(f"policy: expected a Policy, got {validate.describe(self.policy)}")
+        for field, what in (("states", "states"), ("actions", "actions")):
+            theirs, ours = getattr(self.environment, field), getattr(self.policy, field)
+            if theirs != ours:
+                raise ValueError(f"policy: expected one for {theirs} {what}, as the environment has, got one for {ours}")
+        object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
+        object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
+
+    @property
+    def parameters(self):
+        """Names of theta's P components."""
+        return self.policy.parameters
+
+    def theta(self, theta):
+        """Return theta as a checked array of P finite numbers."""
+        return validate.array("theta", theta, (len(self.parameters),))
+
+    def weights(self):
+        """Return gamma^t for t = 0, ..., T, shape (T + 1,)."""
+        return self.discount ** np.arange(self.horizon + 1)
+
+
+def _params(params):
+    if not isinstance(params, Mapping):
+        raise ValueError(f"params: expected a dict of numbers and arrays, got {validate.describe(params)}")
+    checked = {}
+    for name, value in params.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"params: expected names that can be written as p.name, got {name!r}")
+        checked[name] = validate.array(f"params[{name!r}]", value)
+        checked[name].flags.writeable = False
+    return MappingProxyType(checked)

@@ -1,0 +1,163 @@
+"""What an estimator sees of a trajectory while it is traced: the end, and one step at a time, newest first."""
+
+import numpy as np
+
+from .compiler.derive import pull_back
+from .compiler.rebind import rebind
+from .compiler.trace import Tracer, TraceError, is_number
+
+
+class Named:
+    """Parameters by name: `p.A` is an array of tracers, `p.g` a single one."""
+
+    def __init__(self, owner, values):
+        self.__dict__.update(values)
+        self._owner = owner
+
+    def __getattr__(self, name):
+        names = ", ".join(x for x in self.__dict__ if not x.startswith("_")) or "none"
+        raise TraceError(f"{self._owner} has no parameter {name!r}; it has: {names}")
+
+
+def call(what, function, arguments, count):
+    """Call a user's function on tracers and return its `count` results as a tuple; an error names the function."""
+    try:
+        result = rebind(function)(*arguments)
+    except TraceError:
+        raise
+    except (TypeError, IndexError, AttributeError, ValueError, ZeroDivisionError, NotImplementedError) as error:
+        raise TraceError(f"{what}: {type(error).__name__} while tracing it: {error}{_where(error)}") from error
+    if count is None:
+        if not _is_scalar(result):
+            hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
+            raise TraceError(f"{what}: expected one number, got {_describe(result)}{hint}")
+        return result
+    if isinstance(result, np.ndarray) and result.ndim == 1:
+        result = tuple(result)
+    if not isinstance(result, tuple):
+        hint = "; write `return (x,)`" if _is_scalar(result) else "; write `return (x, y, ...)` or `return tuple(...)`"
+        raise TraceError(f"{what}: expected a tuple of {count} numbers, got {_describe(result)}{hint}")
+    if len(result) != count:
+        raise TraceError(f"{what}: expected a tuple of {count} numbers, got {len(result)} of them")
+    for i, x in enumerate(result):
+        if not _is_scalar(x):
+            raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
+    return result
+
+
+def _where(error):
+    """Return the place in the user's code where an error arose, or ""."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not trace.tb_frame.f_globals.get("__name__", "").startswith(("mcgrad.scan", "mcgrad.compiler", "numpy")):
+            place = f" (in {code.co_name}, {code.co_filename}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return place
+
+
+def _is_scalar(x):
+    return isinstance(x, Tracer) or is_number(x)
+
+
+def _describe(x):
+    if x is None:
+        return "None (is there a `return`?)"
+    length = f" of {len(x)}" if isinstance(x, (list, tuple, np.ndarray)) else ""
+    return f"a {type(x).__name__}{length}"
+
+
+def number(x):
+    """Return a tracer that is a number: conditions count as 0 or 1."""
+    return x + 0.0 if not isinstance(x, Tracer) else (x * 1.0 if x.is_boolean else x)
+
+
+class End:
+    """The end of a trajectory, as `Estimator.last` sees it.
+
+    Attributes
+    ----------
+    s : tuple of n
+        The last state s_T.
+    reward : number
+        The terminal reward, discounted; 0.0 if there is none.
+    """
+
+    def __init__(self, graph, problem, p, s, weight):
+        self.graph, self.s, self.reward = graph, s, 0.0
+        if problem.environment.terminal is not None:
+            what = f"terminal of {problem.environment.name}"
+            self.reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
+
+    def reward_vjp(self, cotangent):
+        """Return the cotangent of s_T for a cotangent of the terminal reward."""
+        return pull_back(self.graph, [self.reward], [cotangent], self.s)
+
+
+class Step:
+    """One step t of a trajectory, as `Estimator.step` sees it.
+
+    Attributes
+    ----------
+    s, a, w, s_next : tuples of n, m, k, n
+        State, action, process noise (standard normals), next state.
+    eta : tuple
+        The parameters of the action's distribution; `e` the standard normals that the action was drawn with.
+    reward : number
+        r_t, discounted by gamma^t.
+    """
+
+    def __init__(self, graph, problem, p, policy_p, theta, s, e, w, weight):
+        environment, policy = problem.environment, problem.policy
+        self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
+        self._p, self._theta = policy_p, theta
+        self._eta = _results(f"eta of {policy.name}", policy.eta, (policy_p, theta, s))
+        self.eta = graph.alias(self._eta)
+        self._a = call(f"sample of {policy.name}", policy.sample, (policy_p, self.eta, e), policy.actions)
+        self.a = graph.alias(self._a)
+        what = environment.name
+        self.s_next = tuple(
+            map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states))
+        )
+        arguments = (p, s, self.a, self.s_next, w)
+        self.reward = weight * number(call(f"reward of {what}", environment.reward, arguments, None))
+
+    @property
+    def score(self):
+        """d log p(a | eta) / d eta: the cotangent that makes a score function."""
+        policy = self.problem.policy
+        if policy.no_score:
+            raise ValueError(f"no score function here: {policy.no_score}")
+        if policy.score is not None:
+            arguments = (self._p, self.eta, self.a, self.e)
+            return call(f"score of {policy.name}", policy.score, arguments, len(self.eta))
+        if policy.log_prob is None:
+            raise ValueError(f"no score function here: {policy.name} has neither `score` nor `log_prob`")
+        log_prob = call(f"log_prob of {policy.name}", policy.log_prob, (self._p, self.eta, self.a), None)
+        return pull_back(self.graph, [log_prob], [1.0], self.eta + self.a)[: len(self.eta)]
+
+    def step_vjp(self, s_next, reward):
+        """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward."""
+        bars = pull_back(self.graph, [*self.s_next, self.reward], [*s_next, reward], self.s + self.a)
+        return bars[: len(self.s)], bars[len(self.s) :]
+
+    def sample_vjp(self, a):
+        """Return the cotangent of eta for a cotangent of the action, with the noise of the action held fixed."""
+        return pull_back(self.graph, self._a, a, self.eta)
+
+    def policy_vjp(self, eta):
+        """Return the cotangent of the state for a cotangent of eta."""
+        return pull_back(self.graph, self._eta, eta, self.s)
+
+    def theta_vjp(self, eta):
+        """Return the cotangent of theta for a cotangent of eta: (d eta / d theta)^T etabar."""
+        return pull_back(self.graph, self._eta, eta, self._theta)
+
+
+def _results(what, function, arguments):
+    """Call a function whose number of results is its own affair."""
+    result = rebind(function)(*arguments)
+    if not isinstance(result, (tuple, np.ndarray)) or not all(map(_is_scalar, result)):
+        raise TraceError(f"{what}: expected a tuple of numbers, got {_describe(result)}")
+    return tuple(result)

@@ -1,0 +1,86 @@
+"""Check what users pass in: every message names the argument, what was expected and what came."""
+
+import numpy as np
+
+
+def array(name, value, shape=None):
+    """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
+    try:
+        # A copy: what a problem was built from may be changed later without changing the problem.
+        out = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected real numbers, got {describe(value)}") from None
+    if np.iscomplexobj(value):
+        raise ValueError(f"{name}: expected real numbers, got complex numbers")
+    if shape is not None:
+        fits = out.ndim == len(shape) and all(k is None or k == j for j, k in zip(out.shape, shape, strict=True))
+        if not fits:
+            wanted = "(" + ", ".join("any" if k is None else str(k) for k in shape) + ("," if len(shape) == 1 else "") + ")"
+            raise ValueError(f"{name}: expected shape {wanted}, got {out.shape}")
+    if not np.isfinite(out).all():
+        raise ValueError(f"{name}: expected finite numbers, got {describe(value)}")
+    return out
+
+
+def number(name, value, low=None, high=None, above=None):
+    """Return a finite float within [low, high] and greater than `above`."""
+    out = float(array(name, value, ()))
+    wanted = [f">= {low}"] * (low is not None) + [f"<= {high}"] * (high is not None) + [f"> {above}"] * (above is not None)
+    if (low is not None and out < low) or (high is not None and out > high) or (above is not None and out <= above):
+        raise ValueError(f"{name}: expected a number {' and '.join(wanted)}, got {out!r}")
+    return out
+
+
+def integer(name, value, low, high=None):
+    """Return an int within [low, high]; 1e6 is accepted, 1.5 and True are not."""
+    whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, (bool, np.bool_)) or not whole:
+        raise ValueError(f"{name}: expected a whole number, got {describe(value)}")
+    out = int(value)
+    if out < low or (high is not None and out > high):
+        wanted = f">= {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(f"{name}: expected a whole number {wanted}, got {out}")
+    return out
+
+
+def function(name, value, optional=False):
+    """Return a callable."""
+    if not callable(value) and not (optional and value is None):
+        raise ValueError(f"{name}: expected a function, got {describe(value)}")
+    return value
+
+
+def symmetric(name, value, n):
+    """Return a symmetric (n, n) matrix."""
+    out = array(name, value, (n, n))
+    if not np.allclose(out, out.T, rtol=1e-10, atol=1e-12 * np.abs(out).max(initial=0.0)):
+        raise ValueError(f"{name}: expected a symmetric matrix, got one that differs from its transpose by "
+                         f"{np.abs(out - out.T).max():.3g}")
+    return (out + out.T) / 2
+
+
+def covariance(name, value, n):
+    """Return a symmetric positive semidefinite (n, n) matrix."""
+    out = symmetric(name, value, n)
+    smallest = np.linalg.eigvalsh(out)[0] if n else 0.0
+    if smallest < -1e-10 * np.abs(out).max(initial=0.0):
+        raise ValueError(f"{name}: expected a positive semidefinite matrix, got one with eigenvalue {smallest:.3g}")
+    return out
+
+
+def factor(cov):
+    """Return a lower triangular L with L L' = cov, for a covariance that may be singular."""
+    try:
+        return np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(cov)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        lower = np.linalg.qr(root.T, mode="r").T
+        return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
+
+
+def describe(value):
+    """Return a short description of a value for a message."""
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{type(value).__name__} {' '.join(text.split())}"
