@@ -78,7 +78,7 @@ class Value(Baseline):
 
     def data(self, problem, theta):
         from .estimators.estimator import PerStep
-        from .exact import value
+        from .exact.problems import value
 
         P, c = value(problem, theta)
         upper = np.triu(P) + np.triu(P, 1)

@@ -128,19 +128,19 @@ class Inputs:
         """Return a tuple of inputs."""
         return tuple(graph.input(x) for x in names)
 
-    def _weight(self, graph):
-        return graph.input(self.weight[()]) if self.discounted else 1.0
+    def _weight(self, graph, discounted):
+        return graph.input(self.weight[()]) if self.discounted and discounted else 1.0
 
-    def step(self, graph):
+    def step(self, graph, discounted=True):
         """Return one step of the trajectory in terms of its inputs."""
         theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names)
         e, w = self.many(graph, self.e_names), self.many(graph, self.w_names)
         p, policy = self.environment(graph), self.policy(graph)
-        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph))
+        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph, discounted))
 
-    def end(self, graph):
+    def end(self, graph, discounted=True):
         """Return the end of the trajectory in terms of its inputs."""
         s = self.many(graph, self.s_names)
-        return End(graph, self.problem, self.environment(graph), s, self._weight(graph))
+        return End(graph, self.problem, self.environment(graph), s, self._weight(graph, discounted))
 
 

@@ -26,10 +26,10 @@ class Sums:
 
     Attributes
     ----------
-    own : (..., 5, E, P)
-        Count, mean, and sums of the second, third and fourth powers of the deviations from the mean.
-    joint : (..., 2, E, P)
-        Count and mean over the trajectories on which all estimators are finite.
+    own : (..., 6, E, P)
+        Count, mean, what the mean lost to rounding, and sums of the second, third and fourth powers of the deviations.
+    joint : (..., 3, E, P)
+        Count, mean and its rounding over the trajectories on which all estimators are finite.
     cross : (..., E (E - 1) / 2, P) or (..., E P, E P)
         Sums of products of deviations on these trajectories: pairs (a, b < a) of estimators, or everything.
     nonfinite : (..., E)
@@ -53,14 +53,10 @@ def stack(many):
 
 def merge(a, b):
     """Return the sums of two disjoint sets of trajectories (Pebay 2008, equations 2.1 to 2.4 and 3.1)."""
-    na, ma, a2, a3, a4 = np.moveaxis(a.own, -3, 0)
-    nb, mb, b2, b3, b4 = np.moveaxis(b.own, -3, 0)
-    n = na + nb
-    # Where either side is empty its mean is 0 by convention, and must not be seen.
-    d = np.where((na > 0) & (nb > 0), mb - ma, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fa, fb = (np.where(n > 0, x / np.maximum(n, 1), 0.0) for x in (na, nb))
-        mean = np.where(na > 0, ma + d * fb, mb)
+    na, ma, la, a2, a3, a4 = np.moveaxis(a.own, -3, 0)
+    nb, mb, lb, b2, b3, b4 = np.moveaxis(b.own, -3, 0)
+    n, mean, low, d, fa, fb = _merged_mean(na, ma, la, nb, mb, lb)
+    with np.errstate(invalid="ignore", over="ignore"):
         m2 = a2 + b2 + d**2 * na * fb
         m3 = a3 + b3 + d**3 * na * fb * (fa - fb) + 3 * d * (fa * b2 - fb * a2)
         m4 = (
@@ -70,14 +66,12 @@ def merge(a, b):
             + 6 * d**2 * (fa**2 * b2 + fb**2 * a2)
             + 4 * d * (fa * b3 - fb * a3)
         )
-    own = np.stack([n, mean, m2, m3, m4], axis=-3)
+    own = np.stack([n, mean, low, m2, m3, m4], axis=-3)
 
-    na, ma = np.moveaxis(a.joint, -3, 0)
-    nb, mb = np.moveaxis(b.joint, -3, 0)
-    n = na + nb
-    d = np.where((na > 0) & (nb > 0), mb - ma, 0.0)
-    fb = nb / np.maximum(n, 1)
-    joint = np.stack([n, np.where(na > 0, ma + d * fb, mb)], axis=-3)
+    na, ma, la = np.moveaxis(a.joint, -3, 0)
+    nb, mb, lb = np.moveaxis(b.joint, -3, 0)
+    n, mean, low, d, _, fb = _merged_mean(na, ma, la, nb, mb, lb)
+    joint = np.stack([n, mean, low], axis=-3)
     E, P = d.shape[-2:]
     with np.errstate(invalid="ignore", over="ignore"):
         if a.cross.shape[-2:] == (E * P, E * P):
@@ -89,6 +83,24 @@ def merge(a, b):
             scale = (na * fb)[..., :1, :]
             cross = a.cross + b.cross + scale * d[..., first, :] * d[..., second, :]
     return Sums(own, joint, cross, a.nonfinite + b.nonfinite)
+
+
+def _merged_mean(na, ma, la, nb, mb, lb):
+    """Return count, mean, its rounding, the difference of the two means, and the two fractions.
+
+    A mean is kept as an unevaluated sum of two numbers. The difference of two means, which enters all higher moments,
+    is then exact to its own size, not to that of the means.
+    """
+    n = na + nb
+    total = np.maximum(n, 1)
+    fa, fb = na / total, nb / total
+    with np.errstate(invalid="ignore", over="ignore"):
+        d = np.where((na > 0) & (nb > 0), (mb - ma) + (lb - la), 0.0)  # the mean of nothing must not be seen
+        step = d * fb
+        mean = np.where(na > 0, ma + step, mb)
+        # Fast two-sum (Dekker 1971): what ma + step lost.
+        low = np.where(na > 0, np.where(np.abs(ma) > np.abs(step), step - (mean - ma), ma - (mean - step)) + la, lb)
+    return n, mean, low, d, fa, fb
 
 
 def tree(many):
@@ -150,7 +162,7 @@ def of_chunk(gradients, E, full=False):
     """
     Q, N = gradients.shape
     P = Q // E
-    own = np.empty((5, Q))
+    own = np.empty((6, Q))
     central = _compiled_central()
     central(gradients, own[1:])
     own[0] = N
@@ -164,17 +176,18 @@ def of_chunk(gradients, E, full=False):
             own[0, rows] = N - nonfinite[e]
             central(np.ascontiguousarray(gradients[rows, finite[e]]), own[1:, rows])
         common = np.ascontiguousarray(gradients[:, finite.all(axis=0)])
-    joint = own[:2].copy()
+    joint = own[:3].copy()
     if common is not gradients:
-        joint[0] = common.shape[1]
-        joint[1] = common.mean(axis=1) if common.shape[1] else 0.0
+        again = np.empty((5, Q))
+        central(common, again)
+        joint[0], joint[1:] = common.shape[1], again[:2]
     if full:
         deviations = common - joint[1][:, None]
         cross = deviations @ deviations.T
     else:
         cross = np.empty((E * (E - 1) // 2, P))
         _compiled_cross()(common, joint[1], E, P, cross)
-    return Sums(own.reshape(5, E, P), joint.reshape(2, E, P), cross, nonfinite)
+    return Sums(own.reshape(6, E, P), joint.reshape(3, E, P), cross, nonfinite)
 
 
 def pairs(E):
@@ -183,7 +196,7 @@ def pairs(E):
 
 
 def _central(x, out):
-    """Write mean, M2, M3, M4 of each row of x; in two passes, the second corrected for the rounding of the mean."""
+    """Write mean, its rounding, M2, M3, M4 of each row of x, in two passes; the second finds what the mean lost."""
     Q, N = x.shape
     for q in range(Q):
         total = 0.0
@@ -201,10 +214,12 @@ def _central(x, out):
             m2 += square
             m3 += square * d
             m4 += square * square
+        low = m1 / max(N, 1)
         out[0, q] = mean
-        out[1, q] = m2 - m1 * m1 / max(N, 1)
-        out[2, q] = m3
-        out[3, q] = m4
+        out[1, q] = low
+        out[2, q] = m2 - m1 * low
+        out[3, q] = m3 - 3.0 * low * m2
+        out[4, q] = m4 - 4.0 * low * m3
 
 
 def _cross(x, mean, E, P, out):
@@ -288,7 +303,7 @@ class Moments:
 
     def __getitem__(self, name):
         e = self._number(name)
-        n, mean, m2, m3, m4 = self.sums.own[:, e, :]
+        n, mean, _, m2, m3, m4 = self.sums.own[:, e, :]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             variance = m2 / (n - 1)
             # Var(s^2) = (mu_4 - sigma^4 (n - 3) / (n - 1)) / n

@@ -9,7 +9,6 @@ differentiated and compiled; `p` holds the named parameters, which may change wi
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -192,4 +191,4 @@ def _params(params):
             raise ValueError(f"params: expected names that can be written as p.name, got {name!r}")
         checked[name] = validate.array(f"params[{name!r}]", value)
         checked[name].flags.writeable = False
-    return MappingProxyType(checked)
+    return checked

@@ -87,13 +87,13 @@ def rollout_program(problem, theta):
     simulation = _Simulation(problem, inputs, kept=None)
     environment, policy = problem.environment, problem.policy
     graph = Graph()
-    step = inputs.step(graph)
+    step = inputs.step(graph, discounted=False)
     record = (*step.s, *step.a, step.reward, *step.e, *step.w)
     n, width = environment.states, len(record)
     names = [f"record{i}" for i in range(width)]
     record_text = function_text("record", inputs.arguments("theta", "p", "row", "s", "z"), graph, record, names)
     graph = Graph()
-    end = inputs.end(graph)
+    end = inputs.end(graph, discounted=False)
     end_text = function_text("record_end", inputs.arguments("p", "row", "s"), graph, (*end.s, number(end.reward)), ())
     texts = [*simulation.texts, record_text, end_text, _deliver_text(width), _deliver_text(n + 1, "deliver_end")]
     functions = (

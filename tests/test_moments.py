@@ -1,0 +1,108 @@
+"""Moments: against exact arithmetic on hard data, merges in any grouping, non-finite trajectories."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mcgrad import moments
+
+
+def of(x, chunk=64, E=1):
+    """Return the moments of samples x (E P, N), merged from chunks."""
+    parts = [moments.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
+    P = len(x) // E
+    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(P))), moments.tree(parts))
+
+
+def exactly(x):
+    """Return mean and central sums of powers 2, 3, 4 in rational arithmetic."""
+    x = [Fraction(float(v)) for v in x]
+    mean = sum(x) / len(x)
+    return [float(mean), *(float(sum((v - mean) ** k for v in x)) for k in (2, 3, 4))]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6, 1e9])
+def test_no_cancellation(offset):
+    """A mean of 1e9 standard deviations leaves 7 digits in the data themselves, and costs no more here."""
+    x = offset + np.random.default_rng(1).standard_t(5, size=(1, 3000))
+    found = of(x).sums.own[:, 0, 0]
+    mean, m2, m3, m4 = exactly(x[0])
+    assert abs(found[1] - mean) <= 2.3e-16 * abs(mean) + 1e-16
+    assert abs(found[3] / m2 - 1) < 1e-14
+    # The third sum is small against its terms: it is measured against sqrt(m2 m4).
+    assert abs(found[4] - m3) < 1e-14 * np.sqrt(m2 * m4)
+    assert abs(found[5] / m4 - 1) < 1e-14
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 999, 1000])
+def test_figures_agree_with_numpy(chunk):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 1000)) ** 3 + rng.normal(size=1000)
+    found = of(x, chunk, E=3)
+    for e in range(3):
+        rows, estimate = x[2 * e : 2 * e + 2], found[str(e)]
+        mean, variance = rows.mean(axis=1), rows.var(axis=1, ddof=1)
+        fourth = ((rows - mean[:, None]) ** 4).mean(axis=1)
+        np.testing.assert_allclose(estimate.mean, mean, rtol=1e-12)
+        np.testing.assert_allclose(estimate.variance, variance, rtol=1e-12)
+        np.testing.assert_allclose(estimate.stderr, np.sqrt(variance / 1000), rtol=1e-12)
+        np.testing.assert_allclose(estimate.kurtosis, fourth / rows.var(axis=1) ** 2, rtol=1e-11)
+        expected = np.sqrt((fourth - variance**2 * 997 / 999) / 1000)
+        np.testing.assert_allclose(estimate.variance_stderr, expected, rtol=1e-11)
+    joint = np.cov(x)
+    np.testing.assert_allclose(found.covariance("2", "0"), np.diag(joint[4:, :2]), rtol=1e-11)
+
+
+def test_the_standard_error_of_the_variance_is_right():
+    """Variances of 2000 samples of size 500 scatter as their standard errors say, for light and heavy tails."""
+    rng = np.random.default_rng(3)
+    for draw in (rng.normal, lambda size: rng.standard_t(12, size=size), rng.exponential):
+        x = draw(size=(2000, 500))
+        found = of(x, 500)["0"]
+        true = np.median(found.variance_stderr)
+        assert abs(np.std(found.variance) / np.sqrt(np.mean(found.variance_stderr**2)) - 1) < 0.1, true
+
+
+def test_groups_of_chunks_merge_to_the_same_bits():
+    x = np.random.default_rng(4).normal(size=(4, 1000))
+    chunks = [moments.of_chunk(np.ascontiguousarray(x[:, k : k + 10]), 2) for k in range(0, 1000, 10)]
+    whole = moments.tree(chunks)
+    for size in (1, 2, 4, 16, 64):
+        merged = moments.Accumulator()
+        for k in range(0, 100, size):
+            merged.add(moments.tree(chunks[k : k + size]))
+        for field in ("own", "joint", "cross", "nonfinite"):
+            np.testing.assert_array_equal(getattr(merged.result(), field), getattr(whole, field))
+
+
+def test_non_finite_samples_are_counted_and_left_out():
+    x = np.random.default_rng(5).normal(size=(4, 300))
+    x[0, 5], x[1, 6], x[1, 7], x[3, 7], x[2, 200] = np.nan, np.inf, -np.inf, np.nan, np.inf
+    found = of(x, 50, E=2)
+    assert found.nonfinite == {"0": 3, "1": 2}
+    assert (found["0"].count, found["1"].count) == (297, 298)
+    finite = np.isfinite(x[:2]).all(axis=0)
+    np.testing.assert_allclose(found["0"].mean, x[:2, finite].mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found["0"].variance, x[:2, finite].var(axis=1, ddof=1), rtol=1e-12)
+    both = np.isfinite(x).all(axis=0)
+    expected = np.diag(np.cov(x[:, both])[:2, 2:])
+    np.testing.assert_allclose(found.covariance("0", "1"), expected, rtol=1e-11)
+
+
+def test_nothing_finite_and_a_single_sample():
+    lost = of(np.full((1, 100), np.nan), 50)["0"]
+    assert (lost.count, lost.nonfinite) == (0, 100)
+    assert np.isnan([lost.mean, lost.variance, lost.stderr]).all()
+    half = of(np.array([[np.nan] * 50 + [2.0, 4.0]]), 10)["0"]
+    assert (half.count, half.nonfinite, half.mean[0], half.variance[0]) == (2, 50, 3.0, 2.0)
+    one = of(np.array([[2.5]]))["0"]
+    assert one.mean[0] == 2.5
+    assert np.isnan(one.variance[0])
+
+
+def test_the_table_has_a_row_for_each_figure():
+    table = of(np.random.default_rng(6).normal(size=(4, 100)), E=2).table()
+    assert list(table["estimator"]) == ["0", "0", "1", "1"]
+    assert (table["count"] == 100).all()
+    assert {"mean", "stderr", "variance", "variance_stderr", "kurtosis", "nonfinite"} <= set(table.columns)
