@@ -3,8 +3,7 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, environments, estimators, policies
-from .exact import problems as exact
+from . import baselines, environments, estimators, exact, policies
 from .compiler.trace import TraceError, where
 from .measure import measure, rollout, sample
 from .moments import Moments

@@ -78,7 +78,7 @@ class Value(Baseline):
 
     def data(self, problem, theta):
         from .estimators.estimator import PerStep
-        from .exact.problems import value
+        from .exact import value
 
         P, c = value(problem, theta)
         upper = np.triu(P) + np.triu(P, 1)
@@ -147,7 +147,9 @@ def as_baseline(b):
     if isinstance(b, (Baseline, OptimalConstant)):
         return b
     if isinstance(b, type) or callable(b):
-        raise ValueError(f"baseline: expected a baseline, got {validate.describe(b)}; write value(), of_state(function)")
+        raise ValueError(
+            f"baseline: expected a baseline, got {validate.describe(b)}; write value(), of_state(function)"
+        )
     b = validate.array("baseline", b)
     if b.ndim > 1:
         raise ValueError(f"baseline: expected a number or one number for each time step, got shape {b.shape}")

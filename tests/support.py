@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import numpy as np
+
 import mcgrad as mg
 
 SEED = int(os.environ.get("MCGRAD_SEED", "20"))  # set it to hunt for flakes

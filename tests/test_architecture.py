@@ -9,12 +9,42 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # Room -> what it must not import (directly, from anywhere in its files).
 FORBIDDEN = {
-    "mcgrad/compiler": ["mcgrad." + x for x in ("problem", "estimators", "environments", "policies", "measure", "moments",
-                                                "exact", "scan", "baselines", "program", "study")],
-    "mcgrad/exact/lq": ["mcgrad.compiler", "mcgrad.measure", "mcgrad.moments", "mcgrad.program", "mcgrad.estimators",
-                        "mcgrad.environments", "mcgrad.policies", "mcgrad.problem", "mcgrad.baselines", "numba"],
+    "mcgrad/compiler": [
+        "mcgrad." + x
+        for x in (
+            "problem",
+            "estimators",
+            "environments",
+            "policies",
+            "measure",
+            "moments",
+            "exact",
+            "scan",
+            "baselines",
+            "program",
+            "study",
+        )
+    ],
+    "mcgrad/exact/lq": [
+        "mcgrad.compiler",
+        "mcgrad.measure",
+        "mcgrad.moments",
+        "mcgrad.program",
+        "mcgrad.estimators",
+        "mcgrad.environments",
+        "mcgrad.policies",
+        "mcgrad.problem",
+        "mcgrad.baselines",
+        "numba",
+    ],
     "mcgrad/exact": ["mcgrad.compiler", "mcgrad.measure", "mcgrad.moments", "mcgrad.program", "mcgrad.scan", "numba"],
-    "mcgrad/moments.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.program"],
+    "mcgrad/moments.py": [
+        "mcgrad.problem",
+        "mcgrad.estimators",
+        "mcgrad.environments",
+        "mcgrad.exact",
+        "mcgrad.program",
+    ],
     "mcgrad/study.py": ["mcgrad.compiler", "mcgrad.program", "mcgrad.scan", "mcgrad.reverse_scan"],
     "mcgrad/estimators": ["mcgrad.environments", "mcgrad.policies", "mcgrad.measure", "mcgrad.program", "numba"],
     "mcgrad/environments": ["mcgrad.estimators", "mcgrad.policies", "mcgrad.measure", "mcgrad.compiler.simd", "numba"],

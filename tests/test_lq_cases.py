@@ -78,7 +78,9 @@ def _first(found, count):
 def test_full_score_control_variate(seed):
     case = next(c for c in CASES if c["id"] == "S10")
     problem, theta = reference_problem(case["system"], learn_std=False)
-    chosen = {f"{x}_cvfull": with_control(e, score(), full=True) for x, e in (("total", sf()), ("rtg", rtg()), ("pw", pw()))}
+    chosen = {
+        f"{x}_cvfull": with_control(e, score(), full=True) for x, e in (("total", sf()), ("rtg", rtg()), ("pw", pw()))
+    }
     found = mg.measure(problem, theta, chosen, COUNT, seed)
     for key, estimator in chosen.items():
         mean, variance = reference(case, key)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from support import CASES, reference_problem, w1
 from environments_of_tests import pendulum, zoo
+from support import CASES, reference_problem, w1
 
 import mcgrad as mg
 

@@ -18,7 +18,7 @@ VECTORS = [
     ),
 ]
 
-TEXT = '''
+TEXT = """
 def draw(seed, i, t):
     z0, z1 = normal_pair(seed, i, t, 0)
     z2, z3 = normal_pair(seed, i, t, 5)
@@ -35,7 +35,7 @@ def deliver(out, b, values):
 def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, work, out, stop):
     for b in range(blocks):
         deliver(out, b, draw(seed, position(first, b, width), horizon))
-'''
+"""
 KERNEL = KernelText(TEXT, (("draw", 3, 4), ("deliver", 3, None)), 1, 4, "noise")
 
 
@@ -72,7 +72,12 @@ def test_widths_draw_the_same_bits():
 
 def test_noise_depends_on_each_part_of_its_address():
     base = draw("numpy", 8)
-    others = [draw("numpy", 8, seed=6), draw("numpy", 8, seed=5 + 2**40), draw("numpy", 8, first=2**33), draw("numpy", 8, t=4)]
+    others = [
+        draw("numpy", 8, seed=6),
+        draw("numpy", 8, seed=5 + 2**40),
+        draw("numpy", 8, first=2**33),
+        draw("numpy", 8, t=4),
+    ]
     for other in others:
         assert not np.any(base == other)
     np.testing.assert_array_equal(draw("numpy", 8, first=3)[:, :5], base[:, 3:])

@@ -1,0 +1,29 @@
+"""Exact truth: objectives, gradients, and the variance of one trajectory's gradient under an estimator.
+
+The functions here take a `Problem`. The theory of linear-quadratic problems, for whoever wants to sweep it without one,
+is in `mcgrad.exact.lq`. No code is shared with the kernels: this room is the witness against them.
+"""
+
+from .problems import (
+    NoClosedForm,
+    coefficients,
+    covariance,
+    gradient,
+    mean_return_to_go,
+    objective,
+    system,
+    value,
+    variance,
+)
+
+__all__ = [
+    "NoClosedForm",
+    "coefficients",
+    "covariance",
+    "gradient",
+    "mean_return_to_go",
+    "objective",
+    "system",
+    "value",
+    "variance",
+]

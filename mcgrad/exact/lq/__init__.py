@@ -1,0 +1,106 @@
+"""Exact truth for linear-quadratic problems: gradients, and the variance of every policy-gradient estimator.
+
+Every variance is that of ONE trajectory's estimate, per parameter. All functions take a `System` first.
+
+    from mcgrad.exact.lq import System, ScoreFunction, RewardToGo, Reparameterization, value_baseline, variance
+    system = System(A, B, K, L, Q, R, Qf, W, mean, cov, horizon=50)
+    variance(system, RewardToGo(value_baseline(system))), variance(system, Reparameterization())
+
+How: an estimator is a sum of martingale increments over the stages (`estimators`); the second moments of the
+increments (`variances`) are expectations of conditional cumulants (`atoms`) over Gaussian states (`gaussian`)
+and over the carries that travel along the chain (`chain`).
+
+Cost: time O(T P (1 + n + m)^3) with 2n in place of n for reparameterization, linear in T; memory one block of
+parameters at a time (`variances.BLOCK`). Measured on one core (NumPy 2.4, one BLAS thread), milliseconds for
+all P parameters, log scales included, and a fresh system each time:
+
+    n, m, T, P       score function   reward to go   reparameterization   mixture of the last two
+    1, 1,  50,  2               5.6            4.1                  2.2                       5.8
+    4, 2,  50, 10                17             10                  4.6                        18
+    8, 3, 200, 27               305            203                   76                       480
+    16, 4, 100, 68             1330            900                  310                      1810
+
+Accuracy: 4e-13 relative or better on every reference case (13 systems, up to 46 estimators; nearly all 5e-15),
+4e-15 for closed-loop poles up to 4 (variances of 1e43) and policy standard deviations down to 1e-6: the
+increments of a martingale do not cancel. Optimal mixtures and control variates subtract, and lose what they gain.
+"""
+
+from .antithetic import antithetic_covariance, antithetic_variance
+from .baselines import (
+    constant_baseline,
+    naive_time_baseline,
+    optimal_constant,
+    optimal_quadratic_baseline,
+    optimal_time_baseline,
+    quadratic_baseline,
+    time_baseline,
+    trace_optimal_constant,
+    trace_optimal_time_baseline,
+    value_baseline,
+)
+from .estimators import (
+    ActionControlVariate,
+    AllActions,
+    ExactAdvantage,
+    GeneralizedAdvantage,
+    Reparameterization,
+    RewardToGo,
+    Score,
+    ScoreFunction,
+    ValueGradient,
+)
+from .measure_valued import measure_valued_variance
+from .mixtures import (
+    ControlVariate,
+    Mixture,
+    combination_variance,
+    fisher,
+    full_score_control_variate,
+    optimal_mixture,
+    score_control_variate,
+)
+from .system import System
+from .values import gradient, mean_return_to_go, objective, return_variance, value
+from .variances import covariance, covariance_by_step, mean, variance
+
+__all__ = [
+    "ActionControlVariate",
+    "AllActions",
+    "ControlVariate",
+    "ExactAdvantage",
+    "GeneralizedAdvantage",
+    "Mixture",
+    "Reparameterization",
+    "RewardToGo",
+    "Score",
+    "ScoreFunction",
+    "System",
+    "ValueGradient",
+    "antithetic_covariance",
+    "antithetic_variance",
+    "combination_variance",
+    "constant_baseline",
+    "covariance",
+    "covariance_by_step",
+    "fisher",
+    "full_score_control_variate",
+    "gradient",
+    "mean",
+    "mean_return_to_go",
+    "measure_valued_variance",
+    "naive_time_baseline",
+    "objective",
+    "optimal_constant",
+    "optimal_mixture",
+    "optimal_quadratic_baseline",
+    "optimal_time_baseline",
+    "quadratic_baseline",
+    "return_variance",
+    "score_control_variate",
+    "time_baseline",
+    "trace_optimal_constant",
+    "trace_optimal_time_baseline",
+    "value",
+    "value_baseline",
+    "variance",
+]

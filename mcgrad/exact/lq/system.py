@@ -1,0 +1,142 @@
+"""A linear-quadratic problem with a linear Gaussian policy: the data of every function in this room.
+
+    s_0 ~ N(mean, cov),   a_t = K s_t + L eps_t,   s_{t+1} = A s_t + B a_t + w_t,   eps_t ~ N(0, I), w_t ~
+    N(0, W) r_t = -gamma^t (s_t'Q s_t + a_t'R a_t)  for t < T,      r_T = -terminal_weight * s_T'Qf s_T
+
+Parameters, in order: K.ravel() (K[i, j], row major), then, with `learn_scale`, one log scale for each row of
+L, L = diag(exp ls) Lc at ls = 0, so that da/dls_i at fixed noise is e_i (L eps)_i.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+SYMMETRY_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The arrays of one problem, checked. Q, R and Qf are replaced by their symmetric parts.
+
+    Shapes: A (n, n), B (n, m), K (m, n), L (m, m), Q (n, n), R (m, m), Qf (n, n), W (n, n), mean (n,), cov
+    (n, n). `horizon` is T, `discount` gamma, `terminal_weight` multiplies the terminal cost (gamma**T in the
+    usual contract). L, W and cov may be singular. Raises ValueError, naming the argument, for what does not
+    fit.
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    K: np.ndarray
+    L: np.ndarray
+    Q: np.ndarray
+    R: np.ndarray
+    Qf: np.ndarray
+    W: np.ndarray
+    mean: np.ndarray
+    cov: np.ndarray
+    horizon: int
+    discount: float = 1.0
+    terminal_weight: float = 1.0
+    learn_scale: bool = False
+    memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
+
+    def __post_init__(self):
+        n, m = _matrix("B", self.B).shape
+        shapes = dict(
+            A=(n, n),
+            B=(n, m),
+            K=(m, n),
+            L=(m, m),
+            Q=(n, n),
+            R=(m, m),
+            Qf=(n, n),
+            W=(n, n),
+            mean=(n,),
+            cov=(n, n),
+        )
+        for name, shape in shapes.items():
+            array = np.array(getattr(self, name), dtype=float)
+            if array.shape != shape:
+                raise ValueError(f"{name}: expected shape {shape} (B has {n} states, {m} actions), got {array.shape}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name}: expected finite numbers")
+            if name in ("Q", "R", "Qf"):
+                array = (array + array.T) / 2
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        for name in ("W", "cov"):
+            factor(getattr(self, name), name)
+        if int(self.horizon) != self.horizon or self.horizon < 1:
+            raise ValueError(f"horizon: expected an integer of at least 1, got {self.horizon}")
+        object.__setattr__(self, "horizon", int(self.horizon))
+        for name in ("discount", "terminal_weight"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
+
+    @property
+    def states(self):
+        """n, the number of states."""
+        return self.B.shape[0]
+
+    @property
+    def actions(self):
+        """m, the number of actions."""
+        return self.B.shape[1]
+
+    @property
+    def parameters(self):
+        """P = m n, plus m log scales with `learn_scale`."""
+        return self.K.size + (self.actions if self.learn_scale else 0)
+
+    @cached_property
+    def closed(self):
+        """Acl = A + B K, (n, n)."""
+        return self.A + self.B @ self.K
+
+    @cached_property
+    def policy_cov(self):
+        """Sigma = L L', (m, m)."""
+        return self.L @ self.L.T
+
+    @cached_property
+    def noise(self):
+        """G = [B L, W^(1/2)], (n, r): s_{t+1} = Acl s_t + G xi_t with xi_t = (eps_t, white process noise)."""
+        return np.hstack([self.B @ self.L, factor(self.W, "W")])
+
+    @cached_property
+    def initial_factor(self):
+        """C with C C' = cov, (n, rank): s_0 = mean + C xi."""
+        return factor(self.cov, "cov")
+
+    @cached_property
+    def inverse_factor(self):
+        """L^-1, (m, m). Raises ValueError where L is singular: a policy without noise has no score."""
+        if np.linalg.matrix_rank(self.L) < self.actions:
+            raise ValueError(
+                "L is singular: the policy does not explore every action, so its density and its score "
+                "do not exist. Score-function estimators need an invertible L; reparameterization does not."
+            )
+        return np.linalg.inv(self.L)
+
+
+def factor(cov, name):
+    """Return a (n, rank) factor C of a covariance, C C' = cov, without its zero directions.
+
+    Raises ValueError, with the name, if it is not symmetric or has a negative eigenvalue.
+    """
+    scale = np.abs(cov).max(initial=0.0)
+    if np.abs(cov - cov.T).max(initial=0.0) > SYMMETRY_TOLERANCE * scale:
+        raise ValueError(f"{name}: expected a symmetric matrix, got an asymmetry of {np.abs(cov - cov.T).max():.3g}")
+    values, vectors = np.linalg.eigh((cov + cov.T) / 2)
+    if values.min(initial=0.0) < -SYMMETRY_TOLERANCE * scale:
+        raise ValueError(f"{name}: expected a positive semidefinite matrix, got an eigenvalue {values.min():.3g}")
+    keep = values > 1e-15 * scale
+    return vectors[:, keep] * np.sqrt(values[keep])
+
+
+def _matrix(name, value):
+    array = np.asarray(value, dtype=float)
+    if array.ndim != 2:
+        raise ValueError(f"{name}: expected a matrix, got shape {array.shape}")
+    return array

@@ -1,0 +1,118 @@
+"""Values, the objective, its gradient, and the variance of the return: Riccati-like recursions, O(T (n+m)^3).
+
+With P_T = terminal_weight Qf and c_T = 0, going backwards,
+
+    F_t = gamma^t R K + B'P_{t+1} Acl,     U_t = gamma^t R + B'P_{t+1} B,
+    P_t = gamma^t (Q + K'R K) + Acl'P_{t+1} Acl,     c_t = c_{t+1} + tr(U_t Sigma) + tr(P_{t+1} W),
+
+the value is V_t(s) = -(s'P_t s + c_t) (discount counted from time 0) and the advantage of a = K s + u is
+A_t(s, u) = -(2 u'F_t s + u'U_t u - tr U_t Sigma).
+"""
+
+import numpy as np
+
+
+def value(system):
+    """Value function V_t(s) = E[sum_{k>=t} r_k | s_t = s] = -(s'P_t s + c_t): P (T+1, n, n), c (T+1,)."""
+    P, c, _, _ = riccati(system)
+    return P, c
+
+
+def riccati(system):
+    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once."""
+    if "riccati" in system.memo:
+        return system.memo["riccati"]
+    T, n, m = system.horizon, system.states, system.actions
+    A, B, K, R = system.closed, system.B, system.K, system.R
+    P, c, F, U = np.empty((T + 1, n, n)), np.zeros(T + 1), np.empty((T, m, n)), np.empty((T, m, m))
+    stage = system.Q + K.T @ R @ K
+    P[T] = system.terminal_weight * system.Qf
+    for t in reversed(range(T)):
+        weight = system.discount**t
+        F[t] = weight * R @ K + B.T @ P[t + 1] @ A
+        U[t] = weight * R + B.T @ P[t + 1] @ B
+        P[t] = weight * stage + A.T @ P[t + 1] @ A
+        P[t] = (P[t] + P[t].T) / 2
+        c[t] = c[t + 1] + np.sum(U[t] * system.policy_cov) + np.sum(P[t + 1] * system.W)
+    system.memo["riccati"] = P, c, F, U
+    return system.memo["riccati"]
+
+
+def state_moments(system):
+    """Mean mu_t (T+1, n) and covariance S_t (T+1, n, n) of the state under the policy."""
+    if "state_moments" in system.memo:
+        return system.memo["state_moments"]
+    T, n, A = system.horizon, system.states, system.closed
+    mean, cov = np.empty((T + 1, n)), np.empty((T + 1, n, n))
+    mean[0], cov[0] = system.mean, system.cov
+    spread = system.noise @ system.noise.T
+    for t in range(T):
+        mean[t + 1] = A @ mean[t]
+        cov[t + 1] = A @ cov[t] @ A.T + spread
+    system.memo["state_moments"] = mean, cov
+    return mean, cov
+
+
+def mean_return_to_go(system):
+    """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t'P_t mu_t + c_t): (T+1,)."""
+    P, c, _, _ = riccati(system)
+    mean, cov = state_moments(system)
+    return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
+
+
+def objective(system):
+    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0'P_0 mu_0 + c_0): float."""
+    return float(mean_return_to_go(system)[0])
+
+
+def gradient(system):
+    """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t'], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
+    _, _, F, U = riccati(system)
+    mean, cov = state_moments(system)
+    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
+    parts = [-2 * np.einsum("tij,tjk->ik", F, second).ravel()]
+    if system.learn_scale:
+        parts.append(-2 * np.einsum("tij,ji->i", U, system.policy_cov))
+    return np.concatenate(parts)
+
+
+def gradient_to_go(system, parameters):
+    """H_t(s) = dV_t(s)/dp = s'H_t s + k_t for the listed parameters: H (T+1, p, n, n), k (T+1, p).
+
+    H_t = h_t + E[H_{t+1}(s_{t+1}) | s_t = s] with the all-action term h_t = E[z_t A_t | s]:
+    for K_ij h_t = -2 s_j (F_t s)_i, for ls_i h_t = -2 (U_t Sigma)_ii.
+    """
+    T, n = system.horizon, system.states
+    _, _, F, U = riccati(system)
+    A, spread = system.closed, system.noise @ system.noise.T
+    H, k = np.zeros((T + 1, len(parameters), n, n)), np.zeros((T + 1, len(parameters)))
+    gain = np.array([p < system.K.size for p in parameters])
+    i, j = np.divmod(np.where(gain, parameters, 0), n)
+    row = np.where(gain, 0, np.asarray(parameters) - system.K.size)
+    own = np.zeros((T, len(parameters), n, n))
+    own[:, np.arange(len(parameters)), j, :] = -np.where(gain[:, None], F[:, i, :], 0.0)
+    own = own + own.swapaxes(-1, -2)
+    constant = np.where(gain, 0.0, -2 * np.einsum("tij,ji->ti", U, system.policy_cov)[:, row])
+    for t in reversed(range(T)):
+        H[t] = own[t] + A.T @ H[t + 1] @ A
+        k[t] = constant[t] + k[t + 1] + np.sum(H[t + 1] * spread, axis=(1, 2))
+    return H, k
+
+
+def return_variance(system):
+    """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
+
+    With xi white, V_0(s_0) - J = -(2 mu'P C xi + xi'C'P C xi - tr), delta_t = -(2 s_t'Acl'P G xi + 2 s_t'K'R
+    L eps gamma^t + xi'Psi xi - tr): Var(l'xi + xi'N xi) = l'l + 2 tr N N.
+    """
+    P, _, F, U = riccati(system)
+    mean, cov = state_moments(system)
+    C, m, G = system.initial_factor, system.actions, system.noise
+    first = C.T @ P[0] @ C
+    variance = np.sum((2 * C.T @ P[0] @ system.mean) ** 2) + 2 * np.sum(first**2)
+    linear = G.T @ P[1:] @ system.closed
+    linear[:, :m] = system.L.T @ F
+    quadratic = G.T @ P[1:] @ G
+    quadratic[:, :m, :m] = system.L.T @ U @ system.L
+    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
+    return float(variance + 4 * np.sum((linear @ second) * linear) + 2 * np.sum(quadratic**2))
