@@ -20,7 +20,9 @@ class Inputs:
         self.known, self.blocks = {}, []
         self.weight = self._per_step("weight", problem.weights()) if self.discounted else None
         self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items()}
-        self.policy_p = {k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()}
+        self.policy_p = {
+            k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()
+        }
         self.theta_names = [f"theta{i}" for i in range(len(policy.parameters))]
         self.s_names = [f"s{i}" for i in range(environment.states)]
         self.z0_names = [f"z{i}" for i in range(environment.initial_noises)]
@@ -34,9 +36,9 @@ class Inputs:
         while name in self.taken:
             name += "_"
         self.taken.add(name)
-        return np.array(
-            ["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object
-        ).reshape(shape)
+        return np.array(["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object).reshape(
+            shape
+        )
 
     def _in_p(self, name, value):
         names = self._elements(name, np.shape(value))
@@ -142,5 +144,3 @@ class Inputs:
         """Return the end of the trajectory in terms of its inputs."""
         s = self.many(graph, self.s_names)
         return End(graph, self.problem, self.environment(graph), s, self._weight(graph, discounted))
-
-

@@ -46,61 +46,14 @@ class Sums:
         return Sums(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
 
 
-def stack(many):
-    """Return a list of sums as one with a leading axis."""
-    return Sums(*(np.stack([getattr(x, f.name) for x in many]) for f in dataclasses.fields(Sums)))
-
-
 def merge(a, b):
-    """Return the sums of two disjoint sets of trajectories (Pebay 2008, equations 2.1 to 2.4 and 3.1)."""
-    na, ma, la, a2, a3, a4 = np.moveaxis(a.own, -3, 0)
-    nb, mb, lb, b2, b3, b4 = np.moveaxis(b.own, -3, 0)
-    n, mean, low, d, fa, fb = _merged_mean(na, ma, la, nb, mb, lb)
-    with np.errstate(invalid="ignore", over="ignore"):
-        m2 = a2 + b2 + d**2 * na * fb
-        m3 = a3 + b3 + d**3 * na * fb * (fa - fb) + 3 * d * (fa * b2 - fb * a2)
-        m4 = (
-            a4
-            + b4
-            + d**4 * na * fb * (fa**2 - fa * fb + fb**2)
-            + 6 * d**2 * (fa**2 * b2 + fb**2 * a2)
-            + 4 * d * (fa * b3 - fb * a3)
-        )
-    own = np.stack([n, mean, low, m2, m3, m4], axis=-3)
-
-    na, ma, la = np.moveaxis(a.joint, -3, 0)
-    nb, mb, lb = np.moveaxis(b.joint, -3, 0)
-    n, mean, low, d, _, fb = _merged_mean(na, ma, la, nb, mb, lb)
-    joint = np.stack([n, mean, low], axis=-3)
-    E, P = d.shape[-2:]
-    with np.errstate(invalid="ignore", over="ignore"):
-        if a.cross.shape[-2:] == (E * P, E * P):
-            flat = d.reshape(*d.shape[:-2], E * P)
-            scale = (na * fb)[..., :1, :1]
-            cross = a.cross + b.cross + scale * flat[..., :, None] * flat[..., None, :]
-        else:
-            first, second = pairs(E)
-            scale = (na * fb)[..., :1, :]
-            cross = a.cross + b.cross + scale * d[..., first, :] * d[..., second, :]
-    return Sums(own, joint, cross, a.nonfinite + b.nonfinite)
-
-
-def _merged_mean(na, ma, la, nb, mb, lb):
-    """Return count, mean, its rounding, the difference of the two means, and the two fractions.
-
-    A mean is kept as an unevaluated sum of two numbers. The difference of two means, which enters all higher moments,
-    is then exact to its own size, not to that of the means.
-    """
-    n = na + nb
-    total = np.maximum(n, 1)
-    fa, fb = na / total, nb / total
-    with np.errstate(invalid="ignore", over="ignore"):
-        d = np.where((na > 0) & (nb > 0), (mb - ma) + (lb - la), 0.0)  # the mean of nothing must not be seen
-        step = d * fb
-        mean = np.where(na > 0, ma + step, mb)
-        # Fast two-sum (Dekker 1971): what ma + step lost.
-        low = np.where(na > 0, np.where(np.abs(ma) > np.abs(step), step - (mean - ma), ma - (mean - step)) + la, lb)
-    return n, mean, low, d, fa, fb
+    """Return the sums of two disjoint sets of trajectories."""
+    out = a.map(np.copy)
+    E, P = a.own.shape[1:]
+    first, second = pairs(E)
+    flat = (x.reshape(len(x), -1) for x in (out.own, b.own, out.joint, b.joint))
+    _compiled(_merge)(*flat, out.cross, b.cross, P, first, second, a.cross.shape == (E * P, E * P))
+    return dataclasses.replace(out, nonfinite=a.nonfinite + b.nonfinite)
 
 
 def tree(many):
@@ -109,21 +62,10 @@ def tree(many):
     The tree over the first 2^k chunks is the same whatever follows them, so groups of 2^k chunks can be merged elsewhere
     and their results be merged here.
     """
-    level = stack(many)
-    rest = []
-    while len(level.own) > 1:
-        if len(level.own) % 2:
-            rest.append(level.map(lambda x: x[-1]))
-            level = level.map(lambda x: x[:-1])
-        level = merge(level.map(lambda x: x[0::2]), level.map(lambda x: x[1::2]))
-    result = level.map(lambda x: x[0])
-    if not rest:
-        return result
-    # Remainders were set aside from the smallest up; the larger ones come earlier in the order of trajectories.
-    tail = rest[0]
-    for x in rest[1:]:
-        tail = merge(x, tail)
-    return merge(result, tail)
+    merged = Accumulator()
+    for sums in many:
+        merged.add(sums)
+    return merged.result()
 
 
 class Accumulator:
@@ -163,7 +105,7 @@ def of_chunk(gradients, E, full=False):
     Q, N = gradients.shape
     P = Q // E
     own = np.empty((6, Q))
-    central = _compiled_central()
+    central = _compiled(_central)
     central(gradients, own[1:])
     own[0] = N
     nonfinite = np.zeros(E, dtype=np.int64)
@@ -186,10 +128,11 @@ def of_chunk(gradients, E, full=False):
         cross = deviations @ deviations.T
     else:
         cross = np.empty((E * (E - 1) // 2, P))
-        _compiled_cross()(common, joint[1], E, P, cross)
+        _compiled(_cross)(common, joint[1], E, P, cross)
     return Sums(own.reshape(6, E, P), joint.reshape(3, E, P), cross, nonfinite)
 
 
+@functools.cache
 def pairs(E):
     """Return the numbers (a, b) of all pairs of estimators b < a, in the order of `Sums.cross`."""
     return np.tril_indices(E, -1)
@@ -237,30 +180,67 @@ def _cross(x, mean, E, P, out):
             k += 1
 
 
-# Sums may be reordered here (and only here), which is what lets LLVM vectorise them.
-_REORDERED = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "nogil": True}
+def _merge(own, own_b, joint, joint_b, cross, cross_b, P, first, second, full):
+    """Merge b into own, joint and cross (Pebay 2008, equations 2.1 to 2.4 and 3.1).
+
+    A mean is kept as an unevaluated sum of two numbers. The difference d of two means, which enters all higher moments,
+    is then exact to its own size, not to that of the means.
+    """
+    Q = own.shape[1]
+    shift = np.zeros(Q)
+    for sums, other in ((own, own_b), (joint, joint_b)):
+        for q in range(Q):
+            na, nb = sums[0, q], other[0, q]
+            shift[q] = 0.0
+            if na > 0.0 and nb > 0.0:
+                d = (other[1, q] - sums[1, q]) + (other[2, q] - sums[2, q])
+                shift[q] = d
+                if len(sums) > 3:
+                    fa, fb = na / (na + nb), nb / (na + nb)
+                    a2, a3, a4 = sums[3, q], sums[4, q], sums[5, q]
+                    b2, b3, b4 = other[3, q], other[4, q], other[5, q]
+                    between = d * d * na * fb
+                    sums[3, q] = a2 + b2 + between
+                    sums[4, q] = a3 + b3 + d * (between * (fa - fb) + 3.0 * (fa * b2 - fb * a2))
+                    quartic = between * (fa * fa - fa * fb + fb * fb) + 6.0 * (fa * fa * b2 + fb * fb * a2)
+                    sums[5, q] = a4 + b4 + d * d * quartic + 4.0 * d * (fa * b3 - fb * a3)
+                # Fast two-sum (Dekker 1971): the new mean, and what the addition lost.
+                step = d * (nb / (na + nb))
+                old = sums[1, q]
+                new = old + step
+                sums[1, q] = new
+                sums[2, q] += step - (new - old) if abs(old) > abs(step) else old - (new - step)
+            elif nb > 0.0:
+                sums[1:, q] = other[1:, q]
+            sums[0, q] = na + nb
+    nb = joint_b[0, 0]
+    scale = (joint[0, 0] - nb) * nb / max(joint[0, 0], 1.0)
+    if full:
+        for q in range(Q):
+            for r in range(Q):
+                cross[q, r] += cross_b[q, r] + scale * shift[q] * shift[r]
+    else:
+        for k in range(len(first)):
+            for p in range(P):
+                cross[k, p] += cross_b[k, p] + scale * shift[first[k] * P + p] * shift[second[k] * P + p]
+
+
+# Sums may be reordered in the passes over a chunk (and only there), which is what lets LLVM vectorise them.
+_FLAGS = {_central: {"contract", "reassoc"}, _cross: {"contract", "reassoc"}, _merge: False}
 
 
 @functools.cache
-def _compiled_central():
-    return _jit(_central)
-
-
-@functools.cache
-def _compiled_cross():
-    return _jit(_cross)
-
-
-def _jit(function):
-    from .compiler.cache import LOCK
-
+def _compiled(function):
     import numba
 
+    from .compiler.cache import LOCK
+
+    options = {"error_model": "numpy", "nogil": True, "fastmath": _FLAGS[function]}
     with LOCK:
         try:
-            return numba.njit(cache=True, **_REORDERED)(function)
+            return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # no cache folder that can be written
-            return numba.njit(**_REORDERED)(function)
+            return numba.njit(**options)(function)
 
 
 # ---- what users see --------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ differentiated and compiled; `p` holds the named parameters, which may change wi
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import keyword
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -117,11 +118,18 @@ class Policy:
             validate.function(field, getattr(self, field))
         for field in ("log_prob", "score"):
             validate.function(field, getattr(self, field), optional=True)
-        if isinstance(self.parameters, str) or not len(tuple(self.parameters)):
-            raise ValueError(f"parameters: expected the names of theta's components, got {self.parameters!r}")
-        object.__setattr__(self, "parameters", tuple(map(str, self.parameters)))
+        names = self.parameters
+        names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
+        if not names or len(set(names)) < len(names):
+            got = validate.describe(self.parameters)
+            raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
+        object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
+        if len(self.start) > len(names):
+            raise ValueError(
+                f"start: expected at most {len(names)} numbers, one for each parameter, got {len(self.start)}"
+            )
 
     def theta(self, gain):
         """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters."""
@@ -164,7 +172,9 @@ class Problem:
         for field, what in (("states", "states"), ("actions", "actions")):
             theirs, ours = getattr(self.environment, field), getattr(self.policy, field)
             if theirs != ours:
-                raise ValueError(f"policy: expected one for {theirs} {what}, as the environment has, got one for {ours}")
+                raise ValueError(
+                    f"policy: expected one for {theirs} {what}, as the environment has, got one for {ours}"
+                )
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
         object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
 
@@ -187,8 +197,8 @@ def _params(params):
         raise ValueError(f"params: expected a dict of numbers and arrays, got {validate.describe(params)}")
     checked = {}
     for name, value in params.items():
-        if not isinstance(name, str) or not name.isidentifier():
-            raise ValueError(f"params: expected names that can be written as p.name, got {name!r}")
+        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+            raise ValueError(f"params: expected names that can be written as p.name (without _ in front), got {name!r}")
         checked[name] = validate.array(f"params[{name!r}]", value)
         checked[name].flags.writeable = False
     return checked

@@ -16,7 +16,7 @@ import numpy as np
 from .compiler.emit import function_text
 from .compiler.machines import KernelText
 from .compiler.noise import INITIAL
-from .compiler.trace import Graph
+from .compiler.trace import Graph, Tracer
 from .inputs import Inputs
 from .problem import Problem
 from .reverse_scan import ReverseScan
@@ -54,7 +54,7 @@ def gradient_program(problem, theta, estimators):
     theta = _checked(problem, theta)
     inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
     scans = ReverseScan(problem, inputs, list(estimators.values()))
-    simulation = _Simulation(problem, inputs, kept=scans.reads)
+    simulation = _Simulation(problem, inputs, scans.step, scans.kept, scans.known)
     P = len(problem.parameters)
     outputs = P * len(estimators)
     texts = [
@@ -75,7 +75,7 @@ def gradient_program(problem, theta, estimators):
     label = f"{problem.environment.name}, {problem.policy.name}: {', '.join(estimators)}"
     header = f'"""{label}\n\n{inputs.legend()}\n"""\n'
     kernel = KernelText(
-        header + "\n\n" + "\n\n".join(texts), functions, len(simulation.kept), outputs, f"a kernel for {label}"
+        header + "\n\n" + "\n\n".join(texts), functions, simulation.workspace, outputs, f"a kernel for {label}"
     )
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, tuple(estimators))
 
@@ -84,7 +84,7 @@ def rollout_program(problem, theta):
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t in this order."""
     theta = _checked(problem, theta)
     inputs = Inputs(problem, [])
-    simulation = _Simulation(problem, inputs, kept=None)
+    simulation = _Simulation(problem, inputs, inputs.step(Graph()))
     environment, policy = problem.environment, problem.policy
     graph = Graph()
     step = inputs.step(graph, discounted=False)
@@ -105,7 +105,7 @@ def rollout_program(problem, theta):
     )
     label = f"{environment.name}, {policy.name}: rollout"
     text = f'"""{label}\n\n{inputs.legend()}\n"""\n\n\n' + "\n\n".join([*texts, _rollout_kernel(width)])
-    kernel = KernelText(text, functions, len(simulation.kept), width * problem.horizon + n + 1, f"a kernel for {label}")
+    kernel = KernelText(text, functions, simulation.workspace, width * problem.horizon + n + 1, f"a kernel for {label}")
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, ())
 
 
@@ -127,8 +127,9 @@ def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, work, out, st
         s = start(p, noise_start(seed, i, {INITIAL}))
         for t in range(horizon):
             z = noise_step(seed, i, t)
-            store(work[t], s, z)
-            s = forward(theta, p, s, z)
+            x = forward(theta, p, s, z)
+            store(work[t], s, z, x)
+            s = next_state(x)
         carry = last(p, c, rows[horizon], s)
         for t in range(horizon - 1, -1, -1):
             carry = backward(theta, p, c, rows[t], load(work[t]), carry)
@@ -148,7 +149,7 @@ def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, work, out, st
         for t in range(horizon):
             z = noise_step(seed, i, t)
             deliver(out[t * {width} :], b, record(theta, p, rows[t], s, z))
-            s = forward(theta, p, s, z)
+            s = next_state(forward(theta, p, s, z))
         deliver_end(out[horizon * {width} :], b, record_end(p, rows[horizon], s))
 '''
 
@@ -170,45 +171,58 @@ def _noise_text(name, count):
 
 
 class _Simulation:
-    """The texts that draw noise and simulate; `kept` names what the workspace keeps of (s, e, w) at each step."""
+    """The texts that draw noise, simulate, and keep of (s, e, w) and of what `forward` computes what is needed later.
 
-    def __init__(self, problem, inputs, kept):
+    Parameters
+    ----------
+    step : Step
+    kept : sequence of str
+        Names among (s, e, w) that go to the workspace at each step.
+    known : sequence of int
+        Nodes of the step's graph whose values go there, too.
+    """
+
+    def __init__(self, problem, inputs, step, kept=(), known=()):
         environment, policy = problem.environment, problem.policy
         graph = Graph()
         z = inputs.many(graph, inputs.z0_names)
         what = f"init of {environment.name}"
         s = tuple(map(number, call(what, environment.init, (inputs.environment(graph), z), environment.states)))
-        names = [f"s{i}" for i in range(environment.states)]
+        n, noises = environment.states, policy.noises + environment.noises
+        names = [f"s{i}" for i in range(n)]
         start = function_text("start", inputs.arguments("p", "z_start"), graph, s, names)
-        graph = Graph()
-        step = inputs.step(graph)
-        names = [f"s{i}_next" for i in range(environment.states)]
-        forward = function_text("forward", inputs.arguments("theta", "p", "s", "z"), graph, step.s_next, names)
-        everything = inputs.s_names + inputs.e_names + inputs.w_names
-        self.kept = [x for x in everything if x in kept] if kept is not None else []
-        noises = policy.noises + environment.noises
+        results = (*step.s_next, *(Tracer(step.graph, index) for index in known))
+        names = [f"s{i}_next" for i in range(n)] + [f"known{k}" for k in range(len(known))]
+        forward = function_text("forward", inputs.arguments("theta", "p", "s", "z"), step.graph, results, names)
+        self.workspace = len(kept) + len(known)
         self.texts = [
             _noise_text("noise_start", environment.initial_noises),
             _noise_text("noise_step", noises),
             start,
             forward,
+            f"def next_state(x):\n    return ({' '.join(f'x[{i}],' for i in range(n))})\n",
+            _store_text(inputs, kept, n, len(known)),
+            _load_text(self.workspace),
         ]
         self.functions = [
             ("noise_start", 3, environment.initial_noises),
             ("noise_step", 3, noises),
-            ("start", 2, environment.states),
-            ("forward", 4, environment.states),
+            ("start", 2, n),
+            ("forward", 4, len(results)),
+            ("next_state", 1, n),
+            ("store", 4, None),
+            ("load", 1, self.workspace),
         ]
-        if kept is not None:
-            self.texts += [self._store(inputs), self._load()]
-            self.functions += [("store", 3, None), ("load", 1, len(self.kept))]
 
-    def _store(self, inputs):
-        at = {x: f"s[{i}]" for i, x in enumerate(inputs.s_names)}
-        at |= {x: f"z[{i}]" for i, x in enumerate(inputs.e_names + inputs.w_names)}
-        lines = [f"    give(row, {k}, {at[x]})" for k, x in enumerate(self.kept)] or ["    pass"]
-        return "def store(row, s, z):\n" + "\n".join(lines) + "\n"
 
-    def _load(self):
-        values = "".join(f"take(row, {k}), " for k in range(len(self.kept)))
-        return f"def load(row):\n    return ({values.rstrip()})\n"
+def _store_text(inputs, kept, n, known):
+    at = {x: f"s[{i}]" for i, x in enumerate(inputs.s_names)}
+    at |= {x: f"z[{i}]" for i, x in enumerate(inputs.e_names + inputs.w_names)}
+    values = [at[x] for x in kept] + [f"x[{n + k}]" for k in range(known)]
+    lines = [f"    give(row, {k}, {value})" for k, value in enumerate(values)] or ["    pass"]
+    return "def store(row, s, z, x):\n" + "\n".join(lines) + "\n"
+
+
+def _load_text(count):
+    values = " ".join(f"take(row, {k})," for k in range(count))
+    return f"def load(row):\n    return ({values})\n"

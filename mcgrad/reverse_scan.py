@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from .compiler.emit import function_text, live_inputs
-from .compiler.trace import Graph, Tracer, TraceError, is_number
+from .compiler.emit import function_text, live_inputs, live_nodes
+from .compiler.trace import Graph, TraceError, Tracer, is_number
 from .estimators.estimator import Estimator
 from .scan import number
 from .validate import describe
+
+
+# What costs more than to write a number to memory and to read it again.
+COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/"}
 
 
 class ReverseScan:
@@ -65,7 +69,7 @@ class ReverseScan:
     def _trace_step(self):
         """Return the graph of one step and, for each component of the carry, its new value."""
         graph = Graph()
-        x = self.inputs.step(graph)
+        self.step = x = self.inputs.step(graph)
         take = self._take(graph)
         values, self.sums, contributions = [], [], []
         for k, (e, structure) in enumerate(zip(self.estimators, self.structures, strict=True)):
@@ -85,7 +89,9 @@ class ReverseScan:
 
     def _pull(self, x, etabar, name):
         if len(etabar) != len(x.eta):
-            raise TraceError(f"step of {name}: expected a cotangent of {len(x.eta)} numbers, like eta, got {len(etabar)}")
+            raise TraceError(
+                f"step of {name}: expected a cotangent of {len(x.eta)} numbers, like eta, got {len(etabar)}"
+            )
         return x.theta_vjp(tuple(map(number, etabar)))
 
     def _trace_finish(self):
@@ -116,17 +122,34 @@ class ReverseScan:
         names = [f"carry{k}" for k in order]
         self.size = len(order)
         new = [values[first[k]] for k in order]
-        self.reads = live_inputs(graph, new)
+        self.known = self._known(graph, new)
+        given = {index: f"known{k}" for k, index in enumerate(self.known)}
+        reads = live_inputs(graph, new, given)
         inputs, arguments = self.inputs, self.inputs.arguments
-        kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in self.reads]
+        self.kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in reads]
         start = [initial[first[k]] for k in order]
         last_arguments, step_arguments = arguments("p", "c", "row", "s"), arguments("theta", "p", "c", "row")
-        step_arguments |= {"kept": kept, "carry": names}
+        step_arguments |= {"kept": self.kept + list(given.values()), "carry": names}
         new_names = [f"{x}_new" for x in names]
         self.last_text = function_text("last", last_arguments, last_graph, start, names)
-        self.backward_text = function_text("backward", step_arguments, graph, new, new_names)
+        self.backward_text = function_text("backward", step_arguments, graph, new, new_names, given)
         finish_arguments = arguments("c") | {"carry": names}
         self.finish_text = function_text("finish", finish_arguments, finish_graph, gradients)
+
+
+    def _known(self, graph, new):
+        """Return the nodes that are cheaper to keep than to compute again on the way back.
+
+        They are costly functions of the state and the noise that the simulation has to evaluate, too.
+        """
+        inputs = self.inputs
+        varying = set(inputs.s_names + inputs.e_names + inputs.w_names)
+        candidates = set()
+        for index in live_nodes(graph, self.step.s_next):
+            node = Tracer(graph, index)
+            if graph.nodes[index][0] in COSTLY and varying & live_inputs(graph, [node]):
+                candidates.add(index)
+        return [index for index in live_nodes(graph, new, candidates) if index in candidates]
 
 
 def _carries(graph, outputs):

@@ -4,29 +4,65 @@ import numpy as np
 
 from .compiler.derive import pull_back
 from .compiler.rebind import rebind
-from .compiler.trace import Tracer, TraceError, is_number
+from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of, traceable, user_line
+from .validate import describe
 
 
 class Named:
     """Parameters by name: `p.A` is an array of tracers, `p.g` a single one."""
 
     def __init__(self, owner, values):
+        for value in values.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
         self.__dict__.update(values)
-        self._owner = owner
+        self.__dict__["_owner"] = owner
+
+    def __setattr__(self, name, value):
+        raise TraceError(f"{user_line()}the parameters of {self._owner} cannot be changed: p.{name} = ... ")
 
     def __getattr__(self, name):
         names = ", ".join(x for x in self.__dict__ if not x.startswith("_")) or "none"
-        raise TraceError(f"{self._owner} has no parameter {name!r}; it has: {names}")
+        raise TraceError(f"{user_line()}{self._owner} has no parameter {name!r}; it has: {names}")
+
+
+# How a user's function is called, by the first word of what it is.
+_SIGNATURES = {
+    "init": "init(p, z)",
+    "step": "step(p, s, a, w)",
+    "reward": "reward(p, s, a, s_next, w)",
+    "terminal": "terminal(p, s)",
+    "eta": "eta(p, theta, s)",
+    "sample": "sample(p, eta, e)",
+    "log_prob": "log_prob(p, eta, a)",
+    "score": "score(p, eta, a, e)",
+    "baseline": "baseline(p, s)",
+}
 
 
 def call(what, function, arguments, count):
-    """Call a user's function on tracers and return its `count` results as a tuple; an error names the function."""
+    """Call a user's function on tracers and check its results; an error names the function and the line.
+
+    Parameters
+    ----------
+    count : int, None or "any"
+        How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
+    """
     try:
         result = rebind(function)(*arguments)
     except TraceError:
         raise
-    except (TypeError, IndexError, AttributeError, ValueError, ZeroDivisionError, NotImplementedError) as error:
-        raise TraceError(f"{what}: {type(error).__name__} while tracing it: {error}{_where(error)}") from error
+    except Exception as error:
+        place = _where(error)
+        kind = what.split()[0]
+        if isinstance(error, TypeError) and not place and kind in _SIGNATURES:
+            hint = f"; it is called as {_SIGNATURES[kind]}"
+        else:
+            hint = f"; s, a, w and p hold traced values, not floats; what can be traced: {traceable()}"
+        raise TraceError(f"{place}{what}: {type(error).__name__} while tracing it: {error}{hint}") from error
+    what += _definition(function)
+    if isinstance(result, np.ndarray) and result.ndim == 0:
+        result = result[()]
     if count is None:
         if not _is_scalar(result):
             hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
@@ -34,11 +70,12 @@ def call(what, function, arguments, count):
         return result
     if isinstance(result, np.ndarray) and result.ndim == 1:
         result = tuple(result)
+    wanted = "a tuple of numbers" if count == "any" else f"a tuple of {count} numbers"
     if not isinstance(result, tuple):
         hint = "; write `return (x,)`" if _is_scalar(result) else "; write `return (x, y, ...)` or `return tuple(...)`"
-        raise TraceError(f"{what}: expected a tuple of {count} numbers, got {_describe(result)}{hint}")
-    if len(result) != count:
-        raise TraceError(f"{what}: expected a tuple of {count} numbers, got {len(result)} of them")
+        raise TraceError(f"{what}: expected {wanted}, got {_describe(result)}{hint}")
+    if count != "any" and len(result) != count:
+        raise TraceError(f"{what}: expected {wanted}, got {len(result)} of them")
     for i, x in enumerate(result):
         if not _is_scalar(x):
             raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
@@ -46,15 +83,20 @@ def call(what, function, arguments, count):
 
 
 def _where(error):
-    """Return the place in the user's code where an error arose, or ""."""
+    """Return "in name, file:line: source" for the innermost frame of the user's where an error arose, or ""."""
     place = ""
     trace = error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if not trace.tb_frame.f_globals.get("__name__", "").startswith(("mcgrad.scan", "mcgrad.compiler", "numpy")):
-            place = f" (in {code.co_name}, {code.co_filename}:{trace.tb_lineno})"
+        if is_users(trace.tb_frame):
+            place = place_of(trace.tb_frame, trace.tb_lineno)
         trace = trace.tb_next
     return place
+
+
+def _definition(function):
+    """Return " (name, file:line)", where a function is defined, or ""."""
+    code = getattr(function, "__code__", None)
+    return f" ({code.co_name}, {code.co_filename}:{code.co_firstlineno})" if code else ""
 
 
 def _is_scalar(x):
@@ -64,8 +106,11 @@ def _is_scalar(x):
 def _describe(x):
     if x is None:
         return "None (is there a `return`?)"
-    length = f" of {len(x)}" if isinstance(x, (list, tuple, np.ndarray)) else ""
-    return f"a {type(x).__name__}{length}"
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape}"
+    if isinstance(x, (list, tuple)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return describe(x)
 
 
 def number(x):
@@ -112,7 +157,7 @@ class Step:
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
         self._p, self._theta = policy_p, theta
-        self._eta = _results(f"eta of {policy.name}", policy.eta, (policy_p, theta, s))
+        self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
         self._a = call(f"sample of {policy.name}", policy.sample, (policy_p, self.eta, e), policy.actions)
         self.a = graph.alias(self._a)
@@ -125,7 +170,7 @@ class Step:
 
     @property
     def score(self):
-        """d log p(a | eta) / d eta: the cotangent that makes a score function."""
+        """The score, d log p(a | eta) / d eta: the cotangent that makes a score function."""
         policy = self.problem.policy
         if policy.no_score:
             raise ValueError(f"no score function here: {policy.no_score}")
@@ -153,11 +198,3 @@ class Step:
     def theta_vjp(self, eta):
         """Return the cotangent of theta for a cotangent of eta: (d eta / d theta)^T etabar."""
         return pull_back(self.graph, self._eta, eta, self._theta)
-
-
-def _results(what, function, arguments):
-    """Call a function whose number of results is its own affair."""
-    result = rebind(function)(*arguments)
-    if not isinstance(result, (tuple, np.ndarray)) or not all(map(_is_scalar, result)):
-        raise TraceError(f"{what}: expected a tuple of numbers, got {_describe(result)}")
-    return tuple(result)

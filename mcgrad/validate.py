@@ -6,16 +6,21 @@ import numpy as np
 def array(name, value, shape=None):
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
     try:
+        given = np.asarray(value)
+        # NumPy would take "1.5" for a number, and None for NaN.
+        odd = given.dtype.kind == "O" and any(x is None or isinstance(x, (str, bytes)) for x in given.flat)
+        if given.dtype.kind not in "biufO" or odd:
+            raise TypeError
         # A copy: what a problem was built from may be changed later without changing the problem.
-        out = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+        out = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name}: expected real numbers, got {describe(value)}") from None
-    if np.iscomplexobj(value):
-        raise ValueError(f"{name}: expected real numbers, got complex numbers")
     if shape is not None:
         fits = out.ndim == len(shape) and all(k is None or k == j for j, k in zip(out.shape, shape, strict=True))
         if not fits:
-            wanted = "(" + ", ".join("any" if k is None else str(k) for k in shape) + ("," if len(shape) == 1 else "") + ")"
+            wanted = (
+                "(" + ", ".join("any" if k is None else str(k) for k in shape) + ("," if len(shape) == 1 else "") + ")"
+            )
             raise ValueError(f"{name}: expected shape {wanted}, got {out.shape}")
     if not np.isfinite(out).all():
         raise ValueError(f"{name}: expected finite numbers, got {describe(value)}")
@@ -25,7 +30,9 @@ def array(name, value, shape=None):
 def number(name, value, low=None, high=None, above=None):
     """Return a finite float within [low, high] and greater than `above`."""
     out = float(array(name, value, ()))
-    wanted = [f">= {low}"] * (low is not None) + [f"<= {high}"] * (high is not None) + [f"> {above}"] * (above is not None)
+    wanted = (
+        [f">= {low}"] * (low is not None) + [f"<= {high}"] * (high is not None) + [f"> {above}"] * (above is not None)
+    )
     if (low is not None and out < low) or (high is not None and out > high) or (above is not None and out <= above):
         raise ValueError(f"{name}: expected a number {' and '.join(wanted)}, got {out!r}")
     return out
@@ -54,8 +61,10 @@ def symmetric(name, value, n):
     """Return a symmetric (n, n) matrix."""
     out = array(name, value, (n, n))
     if not np.allclose(out, out.T, rtol=1e-10, atol=1e-12 * np.abs(out).max(initial=0.0)):
-        raise ValueError(f"{name}: expected a symmetric matrix, got one that differs from its transpose by "
-                         f"{np.abs(out - out.T).max():.3g}")
+        raise ValueError(
+            f"{name}: expected a symmetric matrix, got one that differs from its transpose by "
+            f"{np.abs(out - out.T).max():.3g}"
+        )
     return (out + out.T) / 2
 
 

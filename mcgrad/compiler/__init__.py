@@ -1,0 +1,12 @@
+"""Plain Python to machine code: trace, derive, emit, compile. Nothing in here knows of reinforcement learning.
+
+trace       a function of the user's, run once on tracer scalars -> a graph
+rebind      `math` and `np` that accept tracers
+derive      vector-Jacobian products by one reverse sweep
+emit        a graph -> the text of a Python function
+machines    the same text on NumPy arrays, SIMD lanes, numbers
+simd        the SIMD type, and values whose operators write LLVM instructions
+elementary  sin, exp, log, ... of SIMD lanes
+noise       Philox and Box-Muller
+cache       compiled kernels on disk, found by their contents
+"""

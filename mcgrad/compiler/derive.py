@@ -4,7 +4,7 @@ For outputs y of a graph and cotangents ybar, `pull_back` adds the nodes of xbar
 The sweep visits every node once, from the last to the first, so that its cost is a small multiple of the graph's own.
 """
 
-from .trace import Tracer, apply
+from .trace import Tracer, apply, same
 
 
 def pull_back(graph, outputs, cotangents, inputs, since=0):
@@ -50,10 +50,13 @@ def times(partial, share):
     """Return partial * share, with a zero branch of a `where` in the share kept outside of the product.
 
     The cotangent of the branch that was not taken is where(c, ..., 0). Multiplied by an infinite partial derivative
-    (sqrt at 0 behind a `where`), zero would become NaN; where(c, partial * ..., 0) stays zero.
+    (sqrt at 0 behind a `where`), zero would become NaN; where(c, partial * ..., 0) stays zero. A sum of such cotangents,
+    from two uses behind two conditions, stays zero where neither holds.
     """
     if isinstance(partial, _Choice):
         return partial.choose(share)
+    if same(partial, 1.0):
+        return share
     if isinstance(share, Tracer):
         operation, arguments = share.graph.nodes[share.index]
         if operation == "where":
@@ -62,7 +65,26 @@ def times(partial, share):
                 return apply("where", condition, times(partial, a), 0.0)
             if _is_zero(a):
                 return apply("where", condition, 0.0, times(partial, b))
+        condition = _condition(share)
+        if condition is not None:
+            return apply("where", condition, apply("*", partial, share), 0.0)
     return apply("*", partial, share)
+
+
+def _condition(share):
+    """Return the condition without which a cotangent is zero, or None if there is none."""
+    operation, arguments = share.graph.nodes[share.index]
+    if operation == "where":
+        condition, a, b = arguments
+        if _is_zero(b):
+            return condition
+        if _is_zero(a):
+            return apply("~", condition)
+    if operation in "+-" and all(isinstance(x, Tracer) for x in arguments):
+        conditions = [_condition(x) for x in arguments]
+        if None not in conditions:
+            return apply("|", *conditions)
+    return None
 
 
 def plus(a, b):
@@ -93,7 +115,12 @@ class _Choice:
 
 
 def _sign(x):
-    return apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, 0.0))
+    return apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, x))  # 0 for 0, and NaN for NaN
+
+
+def _where_defined(condition, partial):
+    """Return a partial derivative, NaN where its function is: 1 / x is a number for x < 0, but not a derivative of log."""
+    return apply("where", condition, partial, float("nan"))
 
 
 def _divide(y, a, b):
@@ -101,7 +128,11 @@ def _divide(y, a, b):
 
 
 def _power(y, a, b):
-    return b * apply("power", a, b - 1.0), y * apply("log", a) if isinstance(b, Tracer) else None
+    of_exponent = None
+    if isinstance(b, Tracer):
+        # 0**b is 0 for all b > 0, and so is its derivative: 0 * log 0 would be NaN.
+        of_exponent = y * apply("log", apply("where", apply("==", a, 0.0), 1.0, a))
+    return b * apply("power", a, b - 1.0), of_exponent
 
 
 def _arctan2(y, a, b):
@@ -133,8 +164,8 @@ PARTIALS = {
     "tan": lambda y, a: (1.0 + y * y,),
     "exp": lambda y, a: (y,),
     "expm1": lambda y, a: (1.0 + y,),
-    "log": lambda y, a: (1.0 / a,),
-    "log1p": lambda y, a: (1.0 / (1.0 + a),),
+    "log": lambda y, a: (_where_defined(a >= 0.0, 1.0 / a),),
+    "log1p": lambda y, a: (_where_defined(a >= -1.0, 1.0 / (1.0 + a)),),
     "sqrt": lambda y, a: (0.5 / y,),
     "tanh": lambda y, a: (1.0 - y * y,),
     "arctan2": _arctan2,

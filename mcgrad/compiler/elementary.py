@@ -5,12 +5,23 @@ defines. No C library is called, so the bits depend neither on it nor on the num
 the machine only through its having fused multiply-add (FMA) or not.
 
 Special values (infinities, NaN, signed zeros, overflow, underflow) are those of C99, Annex F. The largest
-errors that were found, over all float64 arguments, in units in the last place of the exact result:
+errors that were found over all float64 arguments, in units in the last place of the exact result (about 10^7
+random arguments for each function against extended precision, and difficult ones against mpmath):
 
-    | function       | with FMA | without | a test asserts |
-    |----------------|----------|---------|----------------|
-TABLE
-    | `log_unit`     | -        | -       | -              |
+| function      | with FMA | without FMA | a test asserts |
+|---------------|----------|-------------|----------------|
+| sin, cos      | 1.20     | 1.45        | 1.5            |
+| tan           | 2.37     | 2.78        | 2.9            |
+| exp           | 1.03     | 0.99        | 1.1            |
+| expm1         | 1.24     | 1.16        | 1.3            |
+| log           | 0.83     | 0.83        | 0.9            |
+| log1p         | 0.84     | 0.82        | 0.9            |
+| tanh          | 2.50     | 2.50        | 2.6            |
+| arctan2       | 2.35     | 2.33        | 2.5            |
+| power         | 1.10     | 1.08        | 1.2            |
+| log_unit      | 1.23     | 1.51        | 1.6            |
+
+The absolute error of `sincospi_half` is below 3.5e-16.
 
 The polynomials minimise the largest relative error of the function over its reduced range (Remez exchange in
 120 digits; the leading coefficient is rounded to float64 before the others are fitted).
@@ -118,14 +129,14 @@ def any_lane(mask):
 
 # sin r = r + r y S(y),  cos r = 1 - y/2 + y^2 C(y)  with  y = r^2,  |r| <= pi/4.
 # The leading zero is that of 0 + y S(y), which is +0 for y = 0: this keeps the sign of r = -0.
-SIN = (  # fmt: skip
+SIN = (
     0.0, -0.1666666666666663, 0.00833333333332184, -0.00019841269829358514, 2.7557313538502604e-06,
     -2.5050734386237655e-08, 1.589543304386128e-10,
-)
-COS = (  # fmt: skip
+)  # fmt: skip
+COS = (
     1.0, -0.5, 0.041666666666666595, -0.0013888888888873338, 2.480158728899748e-05,
     -2.7557314215297774e-07, 2.0875705114598626e-09, -1.1358732742104723e-11,
-)
+)  # fmt: skip
 
 # pi/2 as a sum. The first two terms have so few bits that their products with integers k < 2^18 are exact.
 # For each such k, k times the error of the sum is below 2^-58 of the distance of k pi/2 to any float64.
@@ -213,11 +224,11 @@ def _quadrant_huge(x):
 # ---- exponential functions ---------------------------------------------------------------------------------
 
 # exp r = 1 + r + r^2 E(r),  |r| <= ln(2)/2
-EXP = (  # fmt: skip
+EXP = (
     0.5, 0.16666666666666602, 0.04166666666662, 0.008333333333388423, 0.0013888888920500823,
     0.00019841269709276984, 2.4801516359673012e-05, 2.755742511820331e-06, 2.762222189793176e-07,
     2.5045892822815124e-08,
-)
+)  # fmt: skip
 LOG2_E = 1.4426950408889634
 LN2 = (0.6931471804855391, 7.440617110012397e-11)  # a sum; 20-bit multiples of the first term are exact
 
@@ -278,10 +289,10 @@ def tanh(x):
 # ---- logarithms --------------------------------------------------------------------------------------------
 
 # log m = 2 s + s y L(y)  with  s = f / (2 + f),  f = m - 1,  y = s^2,  1/sqrt(2) <= m < sqrt(2)
-LOG = (  # fmt: skip
+LOG = (
     0.6666666666666734, 0.3999999999941653, 0.2857142874206975, 0.22222198599499676, 0.18183563195143954,
     0.1531407482227958, 0.14795744543994116,
-)
+)  # fmt: skip
 # 1 / (1 + f) = 1 + f I(f), to one percent
 INVERSE = (-1.0017857476427294, 1.0883122174106268, -0.9705623534453984)
 LN2_ROUNDED = 0.6931471805599453
@@ -328,7 +339,7 @@ def log1p(x):
     # With u + v = 1 + x exactly, u = 2^n (1 + f):  log(u + v) = log u + v / u,  v / u = 2^-n v (1 + f I(f)).
     u, v = two_sum(x, x.constant(1.0))
     n, f = _binary(u)
-    low = v * floats((2046 - n) << 52) * (1.0 + f * horner(f, INVERSE))
+    low = 0.5 * v * floats((2047 - n) << 52) * (1.0 + f * horner(f, INVERSE))
     y = where(x < INF, _log_sum(_exponent(n), f, low), x)
     y = where(x > -1.0, y, where(x == -1.0, -INF, NAN))
     return where(absolute(x) < 2.0**-53, x, y)
@@ -337,11 +348,11 @@ def log1p(x):
 # ---- inverse tangent ---------------------------------------------------------------------------------------
 
 # arctan t = t + t y A(y)  with  y = t^2,  |t| <= tan(pi/8)
-ATAN = (  # fmt: skip
+ATAN = (
     -0.333333333333332, 0.19999999999953819, -0.14285714280223555, 0.11111110784986837,
     -0.09090897805862704, 0.0769206113100893, -0.06663114992967413, 0.05847971903989936,
     -0.05039687173649505, 0.038074480630106704, -0.017918245339916917,
-)
+)  # fmt: skip
 TAN_PI_8 = 0.41421356237309503
 PI_4 = (0.7853981633974456, 2.6951514290790595e-15)  # a sum; small multiples of the first term are exact
 
@@ -356,11 +367,10 @@ def arctan2(y, x):
     swapped, left = py > px, bits(x) >> 63 == 1
     low, high = where(swapped, px, py), where(swapped, py, px)
     scale = where(high > 2.0**1000, 2.0**-4, where(high < 2.0**-900, 2.0**100, 1.0))
-    low, high = low * scale, high * scale
-    steep = low > high * TAN_PI_8
-    difference = where(low == high, 0.0, low - high)  # also for two infinities
-    over = where(steep, low + high, where(high == 0.0, 1.0, high))
-    t = where(steep, difference, low) / over
+    low, high = low * scale, where(high == 0.0, 1.0, high * scale)
+    steep = low >= high * TAN_PI_8
+    difference = where(low == high, 0.0, low - high)  # of two infinities, too
+    t = where(steep, difference, low) / where(steep, low + high, high)
     z = t * t
     angle = t + t * (z * horner(z, ATAN))
 
@@ -372,11 +382,11 @@ def arctan2(y, x):
 
 # ---- powers ------------------------------------------------------------------------------------------------
 
-# log m = 2 s + 2/3 s^3 + s^5 T(y), as above
-LOG_TAIL = (  # fmt: skip
+# log m = 2 s + s y (2/3 + y T(y)), as above
+LOG_TAIL = (
     0.40000000000002256, 0.2857142857009956, 0.2222222251992967, 0.18181784366265902, 0.1538675737966136,
     0.13256816455180842, 0.13196341943058584,
-)
+)  # fmt: skip
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 
@@ -389,17 +399,20 @@ def _log_pair(x):
     s = f * inverse
     product, error = two_product(s, d)
     s_low = (((f - product) - error) - s * d_low) * inverse
-    # cubic = 2/3 s^3
+    # rest = s y L  with  L = 2/3 + y T(y)
     y, error = two_product(s, s)
     y_low = error + 2.0 * s * s_low
-    z, error = two_product(y, TWO_THIRDS[0])
-    z_low = error + (y * TWO_THIRDS[1] + y_low * TWO_THIRDS[0])
-    cubic, error = two_product(s, z)
-    cubic_low = error + (s * z_low + s_low * z)
-    # n ln 2 + 2 s + cubic + s^5 T(y), from the largest to the smallest
+    tail = horner(y, LOG_TAIL)
+    factor, error = fast_two_sum(y.constant(TWO_THIRDS[0]), y * tail)
+    factor_low = error + (y_low * tail + TWO_THIRDS[1])
+    cube, error = two_product(s, y)
+    cube_low = error + (s * y_low + s_low * y)
+    rest, error = two_product(cube, factor)
+    rest_low = error + (cube * factor_low + cube_low * factor)
+    # n ln 2 + 2 s + rest, from the largest to the smallest
     high, low1 = fast_two_sum(n * LN2[0], s + s)
-    high, low2 = fast_two_sum(high, cubic)
-    low = low1 + (low2 + (2.0 * s_low + (n * LN2[1] + (cubic_low + s * y * y * horner(y, LOG_TAIL)))))
+    high, low2 = fast_two_sum(high, rest)
+    low = low1 + (low2 + (2.0 * s_low + (n * LN2[1] + rest_low)))
     return fast_two_sum(high, low)
 
 
@@ -428,14 +441,14 @@ def power(x, y):
 # ---- for normal random numbers -----------------------------------------------------------------------------
 
 # sin(pi f) = f (P0 + P1 f^2 + ...), likewise the cosine
-SIN_PI = (  # fmt: skip
+SIN_PI = (
     3.141592653589793, -5.167712780049946, 2.550164039875999, -0.5992645292864064, 0.08214588614203597,
     -0.007370427268800769, 0.0004662859796452104, -2.1872130471476728e-05, 7.405149734252965e-07,
-)
-COS_PI = (  # fmt: skip
+)  # fmt: skip
+COS_PI = (
     1.0, -4.934802200544677, 4.058712126416504, -1.3352627688431513, 0.2353306301195135,
     -0.025806888616989085, 0.001929555573668186, -0.00010456456222754104, 4.147341221588789e-06,
-)
+)  # fmt: skip
 
 
 @emitted(F64)

@@ -16,7 +16,7 @@ _PRECEDENCE |= dict.fromkeys(COMPARISONS, 0)
 _ATOM = 9
 
 
-def function_text(name, arguments, graph, outputs, names=(), comment=""):
+def function_text(name, arguments, graph, outputs, names=(), given=None):
     """Return the source of a function `name` that evaluates `outputs` of a graph and returns them as a tuple.
 
     Parameters
@@ -27,34 +27,40 @@ def function_text(name, arguments, graph, outputs, names=(), comment=""):
     outputs : sequence of tracers or numbers
     names : sequence of str
         A name for each output; `v0, v1, ...` where there is none.
+    given : dict, optional
+        Node index -> name of an input that holds its value already.
     """
-    live = live_nodes(graph, outputs)
-    used = {graph.nodes[i][1][0] for i in live if graph.nodes[i][0] == "input"}
+    given = given or {}
+    live = live_nodes(graph, outputs, given)
+    used = live_inputs(graph, outputs, given)
     lines = [f"def {name}({', '.join(arguments)}):"]
-    if comment:
-        lines.append(f'    """{comment}"""')
     for argument, content in arguments.items():
         lines += _read(argument, content, used)
-    body = _Body(graph, outputs, names, live)
+    body = _Body(graph, outputs, names, live, given)
     lines += body.lines
-    lines += wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
+    lines += (
+        wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
+    )
     return "\n".join(lines) + "\n"
 
 
-def live_nodes(graph, outputs):
-    """Return the indices of the nodes that the outputs depend on, in the order of evaluation."""
+def live_nodes(graph, outputs, given=()):
+    """Return the indices of the nodes that the outputs depend on, in the order of evaluation; given ones end a path."""
     live, waiting = set(), [x.index for x in outputs if isinstance(x, Tracer)]
     while waiting:
         index = waiting.pop()
         if index not in live:
             live.add(index)
-            waiting += [x.index for x in graph.nodes[index][1] if isinstance(x, Tracer)]
+            if index not in given:
+                waiting += [x.index for x in graph.nodes[index][1] if isinstance(x, Tracer)]
     return sorted(live)
 
 
-def live_inputs(graph, outputs):
+def live_inputs(graph, outputs, given=None):
     """Return the names of the inputs that the outputs depend on."""
-    return {graph.nodes[i][1][0] for i in live_nodes(graph, outputs) if graph.nodes[i][0] == "input"}
+    given = given or {}
+    live = live_nodes(graph, outputs, given)
+    return {given.get(i) or graph.nodes[i][1][0] for i in live if i in given or graph.nodes[i][0] == "input"}
 
 
 def wrapped(start, items, between, end):
@@ -86,16 +92,17 @@ def _read(argument, content, used):
 class _Body:
     """The assignments of a function's body; remembers which node has got which name."""
 
-    def __init__(self, graph, outputs, names, live):
-        self.graph, self.lines, self.named = graph, [], {}
-        self.fresh = (f"v{i}" for i in itertools.count())
+    def __init__(self, graph, outputs, names, live, given):
+        self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
+        taken = live_inputs(graph, outputs, given) | set(names)
+        self.fresh = (x for x in (f"v{i}" for i in itertools.count()) if x not in taken)
         wanted = {}
         for output, name in zip(outputs, names, strict=False):
             if isinstance(output, Tracer):
                 wanted.setdefault(self._resolve(output).index, name)
         uses = dict.fromkeys(live, 0)
         for index in live:
-            if graph.nodes[index][0] != "alias":
+            if graph.nodes[index][0] != "alias" and index not in given:
                 for x in graph.nodes[index][1]:
                     if isinstance(x, Tracer):
                         uses[self._resolve(x).index] += 1
@@ -104,7 +111,7 @@ class _Body:
                 uses[self._resolve(output).index] += 1
         for index in live:
             operation, arguments = graph.nodes[index]
-            if operation == "alias":
+            if operation == "alias" or index in given:
                 continue
             if operation == "input":
                 self.named[index] = (arguments[0], _ATOM)

@@ -2,16 +2,22 @@
 
 `math.sin(x)` would ask a tracer for its value. Instead of patching the `math` module for everybody, the user's function
 is copied with a namespace of its own in which `math`, `numpy`, their functions, `min`, `max` and `pow` accept tracers.
-Functions that it calls are copied in the same way. The original function is left alone.
+The functions that it reaches are copied in the same way: those that it calls by name, in a module, as a method, through a
+partial, a default argument or a list. The originals are left alone.
 """
 
+import abc
+import builtins
 import functools
+import inspect
 import math
+import random
+import sys
 import types
 
 import numpy as np
 
-from .trace import NAMES, Tracer, _fold, on_arrays, where
+from .trace import NAMES, TraceError, Tracer, _fold, on_arrays, user_line, where
 
 
 def holds_tracer(x):
@@ -28,7 +34,9 @@ def _dispatch(traced, original):
 
     @functools.wraps(original)
     def call(*arguments, **options):
-        if any(map(holds_tracer, arguments)):
+        # max(abs(x) for x in s): what is in a generator is seen by using it up.
+        arguments = [list(x) if isinstance(x, types.GeneratorType) else x for x in arguments]
+        if any(map(holds_tracer, arguments)) or any(map(holds_tracer, options.values())):
             return traced(*arguments, **options)
         return original(*arguments, **options)
 
@@ -39,19 +47,33 @@ _FOLDS = {"min": "minimum", "max": "maximum", "amin": "minimum", "amax": "maximu
 
 
 class _Module:
-    """A stand-in for the `math` or `numpy` module while a function is traced."""
+    """A stand-in for a module while a function is traced."""
 
-    def __init__(self, module):
-        self._module = module
+    def __init__(self, module, known):
+        self._module, self._known = module, known
 
     def __getattr__(self, name):
-        return replacement(getattr(self._module, name), name)
+        return _rebound(getattr(self._module, name), name, self._known, _package(self._module.__name__))
+
+
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+
+
+class _Random:
+    """A stand-in for what draws random numbers: they would be drawn once, while tracing, and never again."""
+
+    def __call__(self, *arguments, **options):
+        raise TraceError(
+            f"{user_line()}random numbers come from outside: a function is run once to be compiled, so what it draws "
+            "itself would be the same number on every trajectory. Use the standard normals that it is given (z, e, w)."
+        )
+
+    def __getattr__(self, name):
+        self()
 
 
 def replacement(value, name):
-    """Return what stands for a global, builtin or module attribute while a function is traced."""
-    if value is math or value is np:
-        return _Module(value)
+    """Return what stands for a function of `math`, `numpy` or the builtins while a function is traced."""
     if value is np.where:
         return where
     home = getattr(value, "__module__", None)
@@ -65,50 +87,112 @@ def replacement(value, name):
     return value
 
 
-def rebind(function, known=None):
-    """Return a copy of a function (method, partial, jitted function) in which `math` and `np` accept tracers."""
-    known = {} if known is None else known
-    if isinstance(function, functools.partial):
-        return functools.partial(rebind(function.func, known), *function.args, **function.keywords)
-    if isinstance(function, types.MethodType):
-        return types.MethodType(rebind(function.__func__, known), function.__self__)
-    if hasattr(function, "py_func"):
-        function = function.py_func
-    if not isinstance(function, types.FunctionType):
-        call = getattr(type(function), "__call__", None)
-        if isinstance(call, types.FunctionType):
-            return types.MethodType(rebind(call, known), function)
-        return replacement(function, getattr(function, "__name__", ""))
-    if function.__module__ and function.__module__.startswith("mcgrad.compiler"):
-        return function
-    if id(function) in known:
-        return known[id(function)]
+def rebind(function):
+    """Return a copy of a function (method, partial, jitted function, callable) in which `math` and `np` accept tracers."""
+    return _rebound(function, getattr(function, "__name__", ""), {}, _package(type(function).__module__))
+
+
+def _rebound(value, name, known, home):
+    """Return what stands for a value that a traced function can reach.
+
+    Parameters
+    ----------
+    name : str
+        What the function calls it.
+    known : dict
+        id of an original -> (original, copy): each is copied once, and functions that call each other find their copies.
+    home : str
+        The package of the function; objects of its classes are copied with their methods, those of others are not.
+    """
+    value = inspect.getattr_static(value, "py_func", value)  # what Numba has jitted
+    if id(value) in known:
+        return known[id(value)][1]
+    if isinstance(value, types.FunctionType):
+        return _function(value, known) if _is_of_a_user(value.__module__) else replacement(value, name)
+    if isinstance(value, functools.partial):
+        arguments = [_rebound(x, "", known, home) for x in value.args]
+        options = {k: _rebound(x, k, known, home) for k, x in value.keywords.items()}
+        return functools.partial(_rebound(value.func, name, known, home), *arguments, **options)
+    if isinstance(value, types.MethodType) and _is_of_a_user(value.__func__.__module__):
+        owner = _rebound(value.__self__, "", known, _package(type(value.__self__).__module__))
+        return types.MethodType(_rebound(value.__func__, name, known, home), owner)
+    if value is np.random or value is random or isinstance(getattr(value, "__self__", value), _GENERATORS):
+        return _Random()
+    if isinstance(value, types.ModuleType):
+        traced = value is math or _package(value.__name__) == "numpy" or _is_of_a_user(value.__name__)
+        return _Module(value, known) if traced else value
+    if type(value) in (list, tuple) and any(map(callable, value)):
+        return type(value)(_rebound(x, "", known, home) for x in value)
+    if type(value) is dict and any(map(callable, value.values())):
+        return {k: _rebound(x, "", known, home) for k, x in value.items()}
+    if _package(type(value).__module__) == home and _is_of_a_user(home) and _can_be_copied(type(value)):
+        return _instance(value, known, home)
+    return replacement(value, name)
+
+
+def _package(module):
+    return (module or "__main__").split(".")[0]
+
+
+def _is_of_a_user(module):
+    """Tell whether functions of a module are to be copied: those of libraries keep the `math` that they know."""
+    package = _package(module)
+    if package in ("numpy", "scipy", "numba") or (package in sys.stdlib_module_names and package != "__main__"):
+        return False
+    return not (module or "").startswith("mcgrad.compiler")
+
+
+def _function(function, known):
+    """Return a copy of a function with a namespace of its own."""
+    home = _package(function.__module__)
     namespace = dict(function.__globals__)
+    # A function takes note of its builtins when it is made, so that they have to be in place before.
+    own = namespace.get("__builtins__", builtins)
+    own = dict(own if isinstance(own, dict) else vars(own))
+    own |= {x: replacement(getattr(builtins, x), x) for x in ("min", "max", "pow")}
+    own["__import__"] = lambda *arguments, **options: _rebound(
+        builtins.__import__(*arguments, **options), "", known, home
+    )
+    namespace["__builtins__"] = own
     closure = function.__closure__ and tuple(types.CellType() for _ in function.__closure__)
-    copy = types.FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, closure)
-    copy.__kwdefaults__ = function.__kwdefaults__
+    copy = types.FunctionType(function.__code__, namespace, function.__name__, None, closure)
     copy.__module__ = function.__module__
-    known[id(function)] = copy
-    builtins = namespace.get("__builtins__", {})
-    builtins = builtins if isinstance(builtins, dict) else vars(builtins)
+    known[id(function)] = (function, copy)
     for name in _names(function.__code__):
         if name in namespace:
-            namespace[name] = _rebound(namespace[name], name, known)
-        elif name in _FOLDS or name == "pow":
-            namespace[name] = replacement(builtins.get(name), name)
+            namespace[name] = _rebound(namespace[name], name, known, home)
     for old, new in zip(function.__closure__ or (), closure or (), strict=True):
         try:
-            new.cell_contents = _rebound(old.cell_contents, "", known)
+            new.cell_contents = _rebound(old.cell_contents, "", known, home)
         except ValueError:  # a cell that is not filled yet
             pass
+    copy.__defaults__ = function.__defaults__ and tuple(_rebound(x, "", known, home) for x in function.__defaults__)
+    options = function.__kwdefaults__
+    copy.__kwdefaults__ = options and {k: _rebound(x, k, known, home) for k, x in options.items()}
     return copy
 
 
-def _rebound(value, name, known):
-    if isinstance(value, types.FunctionType) or hasattr(value, "py_func"):
-        if not (value.__module__ or "").startswith("numpy"):
-            return rebind(value, known)
-    return replacement(value, name)
+def _can_be_copied(cls):
+    """Tell whether an object of a class is no more than its `__dict__`."""
+    plain = type(cls) in (type, abc.ABCMeta) and cls.__new__ is object.__new__ and cls.__dictoffset__ != 0
+    return plain and not any({"__slots__", "__init_subclass__"} & set(vars(base)) for base in cls.__mro__[:-1])
+
+
+def _instance(value, known, home):
+    """Return a copy of an object, of a class whose methods are copies."""
+    cls = type(value)
+    copy = object.__new__(type(cls)(cls.__name__, (cls,), {}))
+    known[id(value)] = (value, copy)
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        if isinstance(method, types.FunctionType):
+            setattr(type(copy), name, _rebound(method, name, known, home))
+        elif isinstance(method, staticmethod):
+            setattr(type(copy), name, staticmethod(_rebound(method.__func__, name, known, home)))
+        elif isinstance(method, property):
+            setattr(type(copy), name, property(_rebound(method.fget, name, known, home)))
+    copy.__dict__.update({k: _rebound(x, k, known, home) for k, x in vars(value).items()})
+    return copy
 
 
 def _names(code):

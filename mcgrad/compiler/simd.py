@@ -320,6 +320,8 @@ def lanes_function(function, arguments, results, width):
     names = ", ".join(f"a{i}" for i in range(arguments))
 
     def generate(context, builder, signature, ir_arguments):
+        builder.function.attributes.alignstack = 64
+        builder.function.attributes.add("nounwind")
         taken = (_unpack(context, builder, t, v) for t, v in zip(signature.args, ir_arguments, strict=True))
         values = function(*taken)
         if results is None:

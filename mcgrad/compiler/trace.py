@@ -8,6 +8,7 @@ What cannot be traced is control flow that depends on a value (`if s[0] > 0:`), 
 trajectory. Such places raise a `TraceError` that names the user's line and says what to write instead.
 """
 
+import functools
 import linecache
 import math
 import sys
@@ -48,14 +49,21 @@ class TraceError(ValueError):
 def user_line():
     """Return "in name, file:line: source" for the innermost frame outside of mcgrad and NumPy, or ""."""
     frame = sys._getframe(1)
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.split(".")[0] not in ("mcgrad", "numpy") and frame.f_code.co_filename != "<string>":
-            path, line = frame.f_code.co_filename, frame.f_lineno
-            source = linecache.getline(path, line, frame.f_globals).strip()
-            return f"in {frame.f_code.co_name}, {path}:{line}: {source}\n"
+    while frame is not None and not is_users(frame):
         frame = frame.f_back
-    return ""
+    return place_of(frame, frame.f_lineno) if frame is not None else ""
+
+
+def is_users(frame):
+    """Tell whether a frame runs a user's code: not that of mcgrad or NumPy."""
+    package = frame.f_globals.get("__name__", "").split(".")[0]
+    return package not in ("mcgrad", "numpy") and frame.f_code.co_filename != "<string>"
+
+
+def place_of(frame, line):
+    """Return "in name, file:line: source" for a line of a frame."""
+    path = frame.f_code.co_filename
+    return f"in {frame.f_code.co_name}, {path}:{line}: {linecache.getline(path, line, frame.f_globals).strip()}\n"
 
 
 class Tracer:
@@ -167,15 +175,16 @@ class Tracer:
         raise TraceError(
             f"{user_line()}the outcome of this condition differs between trajectories, so `if`, `while`, `and`, `or`, "
             "`not` and `assert` cannot depend on it. Write where(condition, a, b) instead of `if`, & | ~ instead of "
-            "and, or, not, and (0 < x) & (x < 1) instead of 0 < x < 1."
+            "and, or, not, and (0 < x) & (x < 1) instead of 0 < x < 1. Write minimum, maximum or clip for arrays, or "
+            "compare their elements one by one: an array of comparisons asks each for its outcome."
         )
 
     def _not_a_number(self, wanted):
         raise TraceError(
-            f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: an unknown function of "
-            "`math`, `float()`, `int()`, `range()`, an index, an element of a float array (build a tuple or a list "
-            "instead of filling an array). What can be traced: arithmetic, comparisons, where, and "
-            f"{', '.join(sorted(NAMES))}."
+            f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
+            "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
+            "a function of `math` that is not in this list, or that a class calls which the traced function refers to "
+            f"(write np.sin instead of math.sin there). What can be traced: {traceable()}."
         )
 
     def __float__(self):
@@ -196,10 +205,10 @@ class Tracer:
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
         if method != "__call__" or options:
-            raise TraceError(f"{user_line()}np.{ufunc.__name__}.{method} cannot be traced.")
+            raise TraceError(f"{user_line()}np.{ufunc.__name__}.{method} of a single number cannot be traced.")
         function = NAMES.get(ufunc.__name__) or _OPERATORS.get(ufunc.__name__)
         if function is None:
-            raise TraceError(f"{user_line()}np.{ufunc.__name__} cannot be traced; use one of {', '.join(sorted(NAMES))}.")
+            raise TraceError(f"{user_line()}np.{ufunc.__name__} cannot be traced. What can: {traceable()}.")
         return on_arrays(function)(*inputs)
 
 
@@ -244,8 +253,14 @@ class Graph:
 
     def node(self, operation, *arguments):
         """Return the tracer of an operation, the same one for the same operation on the same arguments."""
-        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, x) for x in arguments))
+        # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
+        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
         if key not in self._known:
+            if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
+                raise TraceError(
+                    f"{user_line()}a value of another call was used: functions may not keep what they were given. "
+                    "Pass on what is needed later as a component of the state."
+                )
             self.nodes.append((operation, arguments))
             self._known[key] = Tracer(self, len(self.nodes) - 1)
         return self._known[key]
@@ -265,14 +280,15 @@ def _number(x):
 
 def apply(operation, *arguments):
     """Add an operation to the graph of its arguments, after the simplifications that are exact for finite numbers."""
-    graph = next((x.graph for x in arguments if isinstance(x, Tracer)), None)
-    if graph is None:
-        with np.errstate(all="ignore"):
-            result = OPERATIONS[operation](*arguments)
-        return bool(result) if operation in BOOLEAN else float(result)
     for x in arguments:
         if not isinstance(x, Tracer) and not is_number(x):
             raise TraceError(f"{user_line()}expected a number, got {type(x).__name__} ({x!r}).")
+    graph = next((x.graph for x in arguments if isinstance(x, Tracer)), None)
+    if graph is None:
+        # As floats: 1 / 2, 2 ** -1 and True + True are something else to NumPy's integers and booleans.
+        with np.errstate(all="ignore"):
+            result = OPERATIONS[operation](*map(bool if operation in LOGIC else float, arguments))
+        return bool(result) if operation in BOOLEAN else float(result)
     if operation in LOGIC:
         return _logic(graph, operation, arguments)
     if operation == "where":
@@ -359,7 +375,7 @@ def power(x, y):
         return apply("power", x, y)
     if not is_number(y):
         return NotImplemented
-    if 2 * y == int(2 * y) and abs(y) <= 64:
+    if abs(y) <= 64 and 2 * y == int(2 * y):
         whole = _whole_power(x, int(abs(y)))
         result = whole if abs(y) == int(abs(y)) else whole * apply("sqrt", x)
         return result if y >= 0 else 1.0 / result
@@ -386,33 +402,24 @@ def where(condition, a, b):
 def on_arrays(function):
     """Return `function` applied element by element where any argument is an array, a list or a tuple."""
 
-    def call(*arguments):
+    def call(*arguments, **options):
+        of_elements = functools.partial(function, **options) if options else function
         if any(isinstance(x, (np.ndarray, list, tuple)) for x in arguments):
-            arrays = [_objects(x) for x in arguments]
-            result = np.frompyfunc(function, len(arrays), 1)(*arrays)
-            return result
-        return function(*arguments)
+            return np.frompyfunc(of_elements, len(arguments), 1)(*map(_objects, arguments))
+        return of_elements(*arguments)
 
     return call
 
 
 def _objects(x):
-    """Return x as an array of objects, without asking tracers for their lengths or values."""
-    if isinstance(x, np.ndarray):
-        return x
-    if isinstance(x, (list, tuple)):
-        out = np.empty(len(x), dtype=object)
-        out[:] = x
-        return out
-    out = np.empty((), dtype=object)
-    out[()] = x
-    return out
+    """Return x as an array of objects."""
+    return x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
 
 
 def _fold(operation):
     def function(*arguments):
         items = arguments[0] if len(arguments) == 1 else arguments
-        items = list(items)
+        items = list(items.flat if isinstance(items, np.ndarray) else items)
         result = items[0]
         for item in items[1:]:
             result = apply(operation, result, item)
@@ -421,8 +428,10 @@ def _fold(operation):
     return function
 
 
-def _clip(x, low, high):
-    return apply("minimum", apply("maximum", x, low), high)
+def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
+    low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
+    x = x if low is None else apply("maximum", x, low)
+    return x if high is None else apply("minimum", x, high)
 
 
 def _unary(name):
@@ -442,8 +451,7 @@ def _cosh(x):
 
 
 def _sinh(x):
-    e = apply("expm1", apply("absolute", x))
-    return apply("where", x < 0.0, -0.5, 0.5) * (e + e / (e + 1.0))
+    return 0.5 * (apply("expm1", x) - apply("expm1", -x))  # nothing cancels: the two have opposite signs
 
 
 # What a user may call on traced values, by the names that `math` and `numpy` give it.
@@ -459,6 +467,7 @@ NAMES |= {
     "atan": _arctan,
     "arcsin": lambda x: apply("arctan2", x, apply("sqrt", (1.0 - x) * (1.0 + x))),
     "arccos": lambda x: apply("arctan2", apply("sqrt", (1.0 - x) * (1.0 + x)), x),
+    "ceil": lambda x: -apply("floor", -x),
     "sinh": _sinh,
     "cosh": _cosh,
     "power": power,
@@ -478,6 +487,12 @@ NAMES |= {
 }
 NAMES["asin"], NAMES["acos"] = NAMES["arcsin"], NAMES["arccos"]
 
+
+def traceable():
+    """Return what can be traced, for messages."""
+    return f"arithmetic, comparisons, & | ~, sum, min, max, {', '.join(sorted(NAMES))}"
+
+
 # NumPy's names for the operators, which arrive when an array of tracers meets a tracer.
 _OPERATORS = {
     "add": lambda a, b: apply("+", a, b),
@@ -494,6 +509,10 @@ _OPERATORS = {
     "logical_and": lambda a, b: apply("&", a, b),
     "logical_or": lambda a, b: apply("|", a, b),
     "logical_not": lambda a: apply("~", a),
+    "bitwise_and": lambda a, b: apply("&", a, b),
+    "bitwise_or": lambda a, b: apply("|", a, b),
+    "invert": lambda a: apply("~", a),
+    "positive": lambda a: a,
     "float_power": power,
     "remainder": lambda a, b: a - apply("floor", a / b) * b,
     "floor_divide": lambda a, b: apply("floor", a / b),

@@ -1,0 +1,479 @@
+"""Tracing: every spelling of a function gives a text that computes what the function computes."""
+
+import functools
+import math
+import math as mathematics
+import random
+from math import cos as cosine
+from math import sin
+
+import graphs
+import numba
+import numpy
+import numpy as np
+import numpy as whatever
+import pytest
+from numpy import exp as exponential
+
+import mcgrad as mg
+from mcgrad.compiler.rebind import rebind
+from mcgrad.compiler.trace import NAMES, Graph, TraceError, Tracer, apply, where
+
+A = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.5], [0.1, 0.3, 1.0]])
+GRAVITY = 9.8
+
+
+# ---- helpers of "users" ----------------------------------------------------------------------------------------
+
+
+def helper(x):
+    return math.sin(x) + inner(x)
+
+
+def inner(x):
+    return np.cos(x) * GRAVITY
+
+
+@numba.njit
+def jitted(x):
+    return math.sin(x) + jitted_inner(x)
+
+
+@numba.njit
+def jitted_inner(x):
+    return math.exp(-x * x)
+
+
+def make_closure(k):
+    def of_power(x):
+        return math.tanh(k * x)
+
+    def step(s):
+        return of_power(s[0]) + k
+
+    return step
+
+
+def with_default(s, f=math.sin, *, g=cosine):
+    return f(s[0]) + g(s[1])
+
+
+def countdown(x, n):
+    return x if n == 0 else math.sin(countdown(x, n - 1))
+
+
+class Car:
+    mass = 2.0
+
+    def __init__(self, k):
+        self.k = k
+        self.own = math.tanh
+
+    @property
+    def scaled(self):
+        return self.k / self.mass
+
+    @staticmethod
+    def drag(v):
+        return math.exp(-v * v)
+
+    def force(self, x):
+        return math.sin(self.scaled * x) - self.drag(x)
+
+    def step(self, s):
+        return (self.force(s[0]), self.own(s[1]))
+
+    def __call__(self, s):
+        return math.cos(s[0]) + self.force(s[1])
+
+
+CAR = Car(3.0)
+PARTIAL = functools.partial(lambda k, x: math.sin(k * x), 2.0)
+FUNCTIONS_IN_A_LIST = [math.sin, math.cos]
+FUNCTIONS_IN_A_DICT = {"tanh": math.tanh}
+
+
+def imports_inside(s):
+    import math
+    from math import exp
+
+    import numpy as np
+    from numpy import cos
+
+    return math.sin(s[0]) + cos(s[1]) + np.tanh(s[2]) + exp(-(s[0] ** 2))
+
+
+def nested(s):
+    def local(x, f=math.cos):
+        return f(x) * s[1]
+
+    return local(s[0]) + (lambda x: math.sin(x))(s[2])
+
+
+def statements(s):
+    total = 0.0
+    for i, x in enumerate(s):
+        if i % 2 == 0:
+            total += x
+        else:
+            total -= 2 * x
+    rest = [x * y for x, y in zip(s[:-1], s[1:], strict=True)]
+    while len(rest) > 1:
+        rest.append(rest.pop() + rest.pop())
+    x, *others = s
+    return total + rest[0] + x * sum(others)
+
+
+def in_a_list(s):
+    out = [0.0] * 3
+    for i in range(3):
+        out[i] = s[i] * s[(i + 1) % 3]
+    return tuple(out)
+
+
+def in_an_array_of_objects(s):
+    out = np.zeros(3, dtype=object)
+    out[1] = s[0] * 2
+    out[2:] = s[1]
+    return out
+
+
+def positive(x):
+    return abs(x) + 0.1
+
+
+SPELLINGS = {
+    # names of modules and functions
+    "math": lambda s: math.sin(s[0]) + mathematics.cos(s[1]),
+    "from math import": lambda s: sin(s[0]) + cosine(s[1]),
+    "numpy": lambda s: np.sin(s[0]) + numpy.cos(s[1]) + whatever.tanh(s[2]) + exponential(s[0]),
+    "imports inside": imports_inside,
+    # how functions come
+    "helper": lambda s: helper(s[0]),
+    "recursion": lambda s: countdown(s[0], 3),
+    "nested": nested,
+    "closure": make_closure(0.7),
+    "lambda": lambda s: (lambda x: math.exp(x))(s[0]),
+    "partial": functools.partial(lambda k, s: math.sin(k * s[0]), 2.0),
+    "partial of a keyword": functools.partial(with_default, f=math.cos),
+    "partial as a helper": lambda s: PARTIAL(s[0]),
+    "default arguments": with_default,
+    "bound method": CAR.step,
+    "callable object": CAR,
+    "object as a helper": lambda s: CAR.force(s[0]) + CAR(s),
+    "list of functions": lambda s: FUNCTIONS_IN_A_LIST[0](s[0]) + FUNCTIONS_IN_A_DICT["tanh"](s[1]),
+    "loop over functions": lambda s: sum(f(x) for f, x in zip((math.sin, math.cos, np.exp), s, strict=True)),
+    "jitted helper": lambda s: jitted(s[0]),
+    "module attribute": lambda s: np.linalg.norm(s) + np.linalg.norm(np.array(s) - 1.0),
+    # structures
+    "comprehension": lambda s: tuple(2 * x for x in s),
+    "generator": lambda s: sum(x * x for x in s),
+    "statements": statements,
+    "list": in_a_list,
+    "object array": in_an_array_of_objects,
+    "star": lambda s: max(*s) + math.hypot(*s[:2]),
+    # arrays
+    "A @ s": lambda s: A @ s,
+    "s @ A": lambda s: s @ A,
+    "np.dot": lambda s: np.dot(A, s),
+    "quadratic form": lambda s: np.array(s) @ A @ np.array(s),
+    "array times": lambda s: (A * s[0] + s[1]) @ np.array(s) / (1.0 + s[2] ** 2),
+    "array comes first": lambda s: A[0] - s[0] + A[1] * s[1] - A[2] / (2.0 + np.cos(s[2])),
+    "array power": lambda s: np.array([1.0, 2.0, 3.0]) ** s[0] + np.array(s) ** 2 + np.array(s) ** [1, 2, 3],
+    "float64 first": lambda s: np.float64(2.0) * s[0] - np.float64(1.5) / (s[1] * s[1] + 1) + np.float64(2.0) ** s[2],
+    "float32": lambda s: np.float32(0.5) * s[0],
+    "np.sum": lambda s: np.sum(s) + np.sum(np.array(s) ** 2) + np.mean(s) + np.prod(s) + math.prod(s),
+    "np.sum over an axis": lambda s: np.sum(np.outer(s, s), axis=0),
+    "np.array": lambda s: np.array([[s[0], 1.0], [2.0, s[1]]]) @ np.array([s[2], 3.0]),
+    "einsum": lambda s: np.einsum("i,ij,j", np.array(s), A, np.array(s)),
+    "cumsum, trace, concatenate": lambda s: np.concatenate([np.cumsum(s), [np.trace(np.outer(s, s))]]),
+    "np.full": lambda s: np.full(2, s[0]),
+    "functions of arrays": lambda s: np.sin(np.array(s)) + np.tanh(list(s)) + np.exp(s),
+    "functions of nested lists": lambda s: np.sum(np.sin([[s[0], s[1]], [s[2], 1.0]])),
+    "0-d array": lambda s: np.array(s[0]) * 2.0,
+    "np.power of a list": lambda s: np.power([2, positive(s[0])], -1),
+    # where, min, max
+    "np.where": lambda s: np.where(s[0] > 0, s[1], -s[2]),
+    "mg.where": lambda s: mg.where(s[0] > 0, s[1], 2) + where(s[1] <= s[2], 1, s[0]),
+    "np.where of lists": lambda s: np.where(s[0] > 0, [1.0, s[1]], [s[2], 3.0]),
+    "np.where of constants": lambda s: np.where(A > 0.2, A, 0.0) @ s,
+    "minimum, maximum": lambda s: np.minimum(s[0], s[1]) - np.maximum(s[1], 0.5) + np.fmin(s[0], 1) + np.fmax(0, s[2]),
+    "minimum of arrays": lambda s: np.minimum(np.array(s), 0.1) + np.maximum(0.2, s),
+    "clip": lambda s: np.clip(s[0], -0.5, 0.5) + np.clip(s[1], None, 0.2) + np.clip(s[2], min=-0.1, max=s[0] + 9),
+    "clip of arrays": lambda s: np.clip(np.array(s), -0.5, a_max=0.5),
+    "min, max": lambda s: min(s) - max(s[0], s[1], 0.3) + min(list(s)) + np.max(s) + np.amin(np.outer(s, s)),
+    "max of a generator": lambda s: max(abs(x) for x in s) + min(x * x for x in s),
+    "abs": lambda s: abs(s[0]) + np.abs(s[1]) + math.fabs(s[2]) + np.absolute(s[0]) + np.sum(np.abs(np.array(s))),
+    "sign": lambda s: np.sign(s[0]) * s[1] + np.sign(0.0 * s[1]),
+    "pow": lambda s: pow(s[0], 2) + math.pow(positive(s[1]), 1.7) + np.power(positive(s[1]), s[2]),
+    # operators
+    "powers": lambda s: (s[0] ** 0, s[0] ** 1, s[0] ** 2, s[0] ** 3, s[0] ** 7, s[0] ** -1, s[0] ** -4, s[0] ** 2.0),
+    "half powers": lambda s: (positive(s[0]) ** 0.5, positive(s[0]) ** 1.5, positive(s[1]) ** -2.5),
+    "other powers": lambda s: (positive(s[0]) ** 0.3, 2.0 ** s[1], 2 ** s[1], positive(s[0]) ** s[1], abs(s[2]) ** 65),
+    "// %": lambda s: (s[0] // 0.7, s[0] % 0.7, 3.0 // positive(s[1]), 3.0 % positive(s[1]), s[0] // s[1], s[0] % s[1]),
+    "float64 // %": lambda s: (np.float64(3.0) // s[0], np.float64(3.0) % s[0], np.mod(s[0], 2 * np.pi)),
+    "+x -x": lambda s: (+s[0], -s[0], -(1 * -s[0]), -(s[0] - s[1]), +np.array(s)[1]),
+    "bool as a number": lambda s: ((s[0] > 0) * 2.0, (s[0] > 0) + (s[1] > 0), 1 - (s[1] < 0), True + s[0], s[2] > 0),
+    "bool arithmetic": lambda s: (-(1 * (s[0] > 0)), abs(s[0] > 0), (s[0] > 0) / 2, (s[0] > 0) == (s[1] > 0)),
+    "& |": lambda s: np.where((s[0] > 0) & (s[1] < 0.5) | (s[2] == s[1]), 1.0, s[2]),
+    "~": lambda s: np.where(~((np.float64(1.0) > s[0]) | (s[1] > 0)), 1.0, s[2]),
+    "logical_and": lambda s: np.where(np.logical_and(s[0] > 0, np.logical_not(s[1] != 0.5)), 1.0, s[2]),
+    "constants in logic": lambda s: np.where((s[0] > 0) & True & (np.bool_(True) | (s[1] > 0)), 1.0, s[2]),
+    "comparisons": lambda s: tuple(
+        1.0 * c for c in (s[0] < s[1], 0 <= s[1], s[1] > 0, 0.3 >= s[2], s[0] == s[0], s[0] != 1, s[0] == 0.5)
+    ),
+    "number as a condition": lambda s: np.where(np.floor(s[0]), s[1], s[2]),
+    # functions
+    "exp, log": lambda s: (math.exp(s[0]), math.expm1(s[0]), math.log(positive(s[0])), math.log1p(positive(s[1]))),
+    "log to a base": lambda s: (math.log(positive(s[0]), 3), math.log2(positive(s[0])), np.log10(positive(s[1]))),
+    "exp2": lambda s: np.exp2(s[0]),
+    "trigonometry": lambda s: (math.tan(s[0]), math.atan(s[0]), math.atan2(s[0], s[1]), np.arctan2(1.0, s[2])),
+    "inverse trigonometry": lambda s: (math.asin(math.sin(s[0])), np.arccos(np.cos(s[1])), np.arctan(s[2])),
+    "hyperbolic": lambda s: (math.sinh(s[0]), math.cosh(s[1]), math.tanh(s[2]), np.sinh(3 * s[0]), np.cosh(3 * s[1])),
+    "sinh of small": lambda s: (math.sinh(1e-9 * s[0]), math.sinh(1e-3 * s[0])),
+    "rest": lambda s: (math.sqrt(positive(s[0])), np.square(s[1]), np.reciprocal(s[2]), math.hypot(s[0], s[1])),
+    "rounding": lambda s: (math.floor(s[0]), np.floor(s[1] * 3), np.ceil(2 * s[0]), math.ceil(s[1])),
+    # simplifications
+    "zeros and ones": lambda s: (0 * s[0] + 1 * s[1], s[0] * 0 + 0, s[0] - 0, 0 - s[0], s[0] / 1, s[0] * -1, -1 * s[1]),
+    "differences": lambda s: (s[0] - s[0], s[0] + -s[1], -s[0] + s[1], s[0] - -s[1], -s[0] - s[1], 0 / s[0], s[0] / -1),
+    "shared": lambda s: ((s[0] + s[1]) * (s[1] + s[0]), s[0] * s[1] - s[1] * s[0], math.sin(s[0]) / math.sin(s[0])),
+    "signs of zero": lambda s: (np.arctan2(0.0, s[0]), np.arctan2(-0.0, s[0]), np.arctan2(0.0, s[0])),
+    "left to right": lambda s: (s[0] - (s[1] - s[2]), s[0] - s[1] - s[2], s[0] / (s[1] / s[2]), s[0] / s[1] / s[2]),
+    "constants": lambda s: (1.0, 2, True, np.float64(3.0), np.pi, 1e300, -1e-300, s[0] * 1e-300 * 1e300),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_the_text_computes_what_the_function_computes(name):
+    function = SPELLINGS[name]
+    values = np.random.default_rng(len(name)).normal(0.0, 1.2, (3, 40))
+    expected = np.array([reference(function, column) for column in values.T], dtype=float).T
+    graph, _, outputs = graphs.traced(function, 3)
+    found = graphs.run(graph, outputs, values)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=4e-15, atol=4e-15)
+    assert np.isfinite(expected).all()
+
+
+def reference(function, column):
+    """Call a user's function on plain floats."""
+    result = function(tuple(map(float, column)))
+    return np.concatenate([np.ravel(x) for x in np.atleast_1d(np.array(result, dtype=object))])
+
+
+def test_every_name_is_what_math_or_numpy_say():
+    points = np.linspace(0.05, 0.95, 7)
+    for name in NAMES:
+        if name in ("where", "clip"):
+            continue
+        for module in (math, np):
+            original = getattr(module, name, None)
+            if original is None or (module is math and name in ("abs",)):
+                continue
+            count = 2 if name.startswith(("arctan2", "atan2", "pow", "hypot", "min", "max", "fmin", "fmax")) else 1
+            graph = Graph()
+            s = [graph.input(f"s{i}") for i in range(count)]
+            found = graphs.run(graph, graphs.flat(NAMES[name](*s)), np.array([points, points[::-1]][:count]))[0]
+            expected = [original(*x) for x in zip(points, points[::-1], strict=True)] if count == 2 else None
+            expected = expected or [original(x) for x in points]
+            np.testing.assert_allclose(found, expected, rtol=3e-15, err_msg=f"{module.__name__}.{name}")
+
+
+def test_integers_of_a_traced_function_are_those_of_python():
+    graph, _, outputs = graphs.traced(lambda s: tuple(s[i] for i in range(len(s)) if i > 0), 3)
+    assert [x.index for x in outputs] == [1, 2]
+
+
+def test_special_values_pass_through():
+    inf, nan = float("inf"), float("nan")
+    values = np.array([[inf, -inf, nan, 0.0, -0.0, 710.0, 1e300]])
+
+    def function(s):
+        x = s[0]
+        return (
+            x * x,
+            1.0 / x,
+            math.exp(x),
+            np.minimum(x, 1.0),
+            abs(x),
+            np.where(x > 0, 1.0, 2.0),
+            math.sinh(x),
+            np.sign(x),
+        )
+
+    graph, _, outputs = graphs.traced(function, 1)
+    with np.errstate(all="ignore"):
+        x = values[0]
+        expected = np.array(
+            [x * x, 1 / x, np.exp(x), np.minimum(x, 1), abs(x), np.where(x > 0, 1, 2), np.sinh(x), np.sign(x)]
+        )
+    # sinh(710) is 1.1e308, out of reach of exp(710) / 2.
+    expected[6, 5] = inf
+    np.testing.assert_array_equal(graphs.run(graph, outputs, values), expected)
+
+
+def test_infinite_and_not_a_number_as_constants():
+    graph, _, outputs = graphs.traced(
+        lambda s: (np.minimum(s[0], math.inf), s[0] * math.nan, s[0] ** math.inf, -math.inf), 1
+    )
+    found = graphs.run(graph, outputs, np.array([[0.5, 3.0]]))
+    np.testing.assert_array_equal(found, [[0.5, 3.0], [np.nan, np.nan], [0.0, np.inf], [-np.inf, -np.inf]])
+
+
+# ---- the graph -------------------------------------------------------------------------------------------------
+
+
+def operations(function, inputs=3):
+    graph, _, outputs = graphs.traced(function, inputs)
+    return [operation for operation, _ in graph.nodes if operation != "input"]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda s: s[0] * 0.0 + s[1] * 1.0 + 0.0, []),
+        (lambda s: 2.0 * 3.0 + math.sin(1.0), []),
+        (lambda s: (s[0] + s[1]) * (s[1] + s[0]), ["+", "*"]),
+        (lambda s: -(1.0 * -s[0]), ["neg"]),
+        (lambda s: s[0] ** 4, ["*", "*"]),
+        (lambda s: np.where(s[0] > 0, s[1], s[1]), [">"]),
+        (lambda s: np.diag([1.0, 2.0, 3.0]) @ s, ["*", "*"]),
+        (lambda s: np.where(True, s[0], s[1] * s[2]), ["*"]),
+        (lambda s: (s[0] > 0) & True, [">", "where"]),
+    ],
+)
+def test_what_is_known_is_simplified(function, expected):
+    assert operations(function) == expected
+
+
+def test_the_original_function_is_left_alone():
+    before = with_default.__globals__["math"]
+    graphs.traced(SPELLINGS["helper"], 3)
+    graphs.traced(CAR.step, 3)
+    assert with_default.__globals__["math"] is before is math
+    assert math.sin is with_default.__defaults__[0]
+    assert helper(0.5) == math.sin(0.5) + np.cos(0.5) * GRAVITY
+    assert type(CAR) is Car and CAR.own is math.tanh and CAR.step((0.1, 0.2)) == (CAR.force(0.1), math.tanh(0.2))
+
+
+def test_min_and_max_of_plain_numbers_are_those_of_python():
+    for function in (lambda s: max([2, 1], key=lambda x: -x), lambda s: min([], default=3), lambda s: max("ab")):
+        assert rebind(function)(()) == function(())
+
+
+def test_a_tracer_of_another_function_is_refused():
+    memory = []
+
+    def first(s):
+        memory.append(s[0])
+        return s[0]
+
+    graphs.traced(first, 1)
+    with pytest.raises(TraceError, match=r"(?s)test_trace.py.*a value of another call.*component of the state"):
+        graphs.traced(lambda s: s[0] + memory[0], 1)
+
+
+# ---- what cannot be traced -------------------------------------------------------------------------------------
+
+
+def branches(s):
+    if s[0] > 0:
+        return s[1]
+    return s[2]
+
+
+def loops(s):
+    x = s[0]
+    while x < 1:
+        x = x + 1
+    return x
+
+
+def fills_an_array(s):
+    out = np.zeros(2)
+    out[0] = s[0]
+    return out
+
+
+def asserts(s):
+    assert s[0] > 0
+    return s[0]
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def draws_with_random(s):
+    from random import gauss
+
+    return s[0] + gauss(0, 1)
+
+
+INSTEAD_OF_IF = r"Write where\(condition, a, b\) instead of `if`"
+NO_NUMBER = r"has no (numerical|integer) value yet"
+REFUSED = {
+    "if": (branches, INSTEAD_OF_IF),
+    "while": (loops, INSTEAD_OF_IF),
+    "assert": (asserts, INSTEAD_OF_IF),
+    "and": (lambda s: s[0] > 0 and s[1], INSTEAD_OF_IF),
+    "or": (lambda s: (s[0] > 0) or s[1], INSTEAD_OF_IF),
+    "not": (lambda s: not s[0], INSTEAD_OF_IF),
+    "chain": (lambda s: 0 < s[0] < 1, INSTEAD_OF_IF),
+    "in": (lambda s: s[0] in (1, 2), INSTEAD_OF_IF),
+    "sorted": (lambda s: sorted(s)[0], INSTEAD_OF_IF),
+    "array of comparisons": (lambda s: np.where(np.array(s) > 0, 1.0, 0.0), "compare their elements one by one"),
+    "range(int())": (lambda s: sum(1.0 for _ in range(int(s[0]))), NO_NUMBER),
+    "range": (lambda s: list(range(s[0])), NO_NUMBER),
+    "index": (lambda s: s[s[0]], NO_NUMBER),
+    "float()": (lambda s: float(s[0]), NO_NUMBER),
+    "round()": (lambda s: round(s[0]), r"floor\(x \+ 0.5\)"),
+    "math.gamma": (lambda s: math.gamma(s[0]), NO_NUMBER),
+    "np.array of floats": (lambda s: np.array(s, dtype=float), NO_NUMBER),
+    "filling a float array": (fills_an_array, r"build a tuple or a list instead of filling an array"),
+    "np.sinc": (lambda s: np.isfinite(s[0]), r"np.isfinite cannot be traced. What can: arithmetic.*arctan2"),
+    "reduce": (lambda s: np.sum(s[0]), r"np.add.reduce of a single number cannot be traced"),
+    "iteration": (lambda s: list(s[0]), "a single number; it cannot be unpacked"),
+    "unpacking": (lambda s: (lambda x, y: x)(*s[0]), "a single number; it cannot be unpacked"),
+    "& of numbers": (lambda s: s[0] & s[1], r"combine conditions such as \(a > 0\) & \(b < 1\)"),
+    "~ of a number": (lambda s: ~s[0], r"combine conditions such as \(a > 0\) & \(b < 1\)"),
+    "complex": (lambda s: np.complex128(1j) * s[0], "expected a number, got complex128"),
+    "None": (lambda s: np.minimum(s[0], None), "expected a number, got NoneType"),
+    "string": (lambda s: np.where(s[0] > 0, "a", "b"), "expected a number, got str"),
+    "np.random": (lambda s: s[0] + np.random.normal(), "standard normals that it is given"),  # noqa: NPY002
+    "generator": (lambda s: s[0] + GENERATOR.normal(), "standard normals that it is given"),
+    "random": (lambda s: s[0] + random.random(), "standard normals that it is given"),
+    "from random import": (draws_with_random, "standard normals that it is given"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_traced_says_what_to_write_instead(name):
+    function, message = REFUSED[name]
+    with pytest.raises(TraceError, match=f"(?s)in {function.__name__}, .*test_trace.py:[0-9]+: .*{message}"):
+        graphs.traced(function, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda s: s[5], IndexError),
+        (lambda s: {s[0]: 1}, TypeError),
+        (lambda s: f"{s[0]:.3f}", TypeError),
+        (lambda s: 1j * s[0], TypeError),
+        (lambda s: s[0] + None, TypeError),
+        (lambda s: s[0].real, AttributeError),
+        (lambda s: np.linalg.inv(np.array([[s[0], 1.0], [1.0, s[1]]])), TypeError),
+        (lambda s: s[0] + 10**400, OverflowError),
+    ],
+)
+def test_other_errors_are_those_of_python(function, error):
+    """`mcgrad.scan.call` turns them into a TraceError that names the line."""
+    with pytest.raises(error):
+        graphs.traced(function, 3)
+
+
+def test_equality_with_what_is_not_a_number_is_false():
+    graph = Graph()
+    x = graph.input("s0")
+    assert (x == None) is False and (x == "a") is False and (x != None) is True  # noqa: E711
+    assert isinstance(apply("==", x, 1.0), Tracer)
