@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .compiler.trace import where
 from .estimators.estimator import PerStep
 from .scan import End, Named, Step
 
@@ -28,6 +29,7 @@ class Inputs:
         self.z0_names = [f"z{i}" for i in range(environment.initial_noises)]
         self.e_names = [f"e{i}" for i in range(policy.noises)]
         self.w_names = [f"w{i}" for i in range(environment.noises)]
+        self.direction_names = [f"z{i}" for i in range(len(policy.parameters))]
         self.estimator_c = [self._tree(d) for d in data]
 
     # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
@@ -114,9 +116,21 @@ class Inputs:
                 values[name] = np.frompyfunc(graph.input, 1, 1)(content) if content.ndim else graph.input(content[()])
         return Named(owner, values)
 
-    def estimator(self, graph, k, per_step=True):
-        """Return the data of estimator k."""
-        return self.named(graph, self.estimator_c[k], "the data of this estimator", per_step)
+    def data(self, graph, tree, per_step=True):
+        """Return the data of an estimator."""
+        return self.named(graph, tree, "the data of this estimator", per_step)
+
+    def perturbation(self, kind, normal):
+        """Return the direction of a perturbation of theta (see `Variation.direction`) from P standard normals."""
+        if kind == "normal":
+            return normal
+        if kind == "sign":
+            return tuple(where(z > 0.0, 1.0, -1.0) for z in normal)
+        return tuple(float(k == kind) for k in range(len(normal)))
+
+    def width(self, value):
+        """Return the name under which a kernel reads the width of a perturbation of theta."""
+        return self._tree({"width": value})["width"][()]
 
     def environment(self, graph):
         """Return the parameters of the environment as inputs."""

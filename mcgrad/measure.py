@@ -17,12 +17,13 @@ import numpy as np
 from . import moments, validate
 from .compiler import machines
 from .estimators.control_variate import ControlVariate
-from .estimators.estimator import Estimator
+from .estimators.estimator import Estimator, rollouts
 from .program import gradient_program, rollout_program
 from .progress import Progress
 
 CHUNK = 2048  # trajectories whose gradients are in memory at once, per thread
-PILOT = 2**63  # where the pilot ranges of fitted coefficients begin; measurements end before
+END = 2**59  # measurements end before this trajectory; the numbers beyond are used as independent noise
+PILOT = 2**59  # where the pilot ranges of fitted coefficients begin
 
 
 def measure(
@@ -79,8 +80,7 @@ def measure(
     estimators = _checked_estimators(estimators)
     count = validate.integer("count", count, 1)
     start = validate.integer("start", start, 0)
-    if start + count > PILOT:
-        raise ValueError(f"start, count: expected start + count <= 2^63, got {start + count}")
+    _check_range(start, count)
     run = _Run(
         validate.integer("seed", seed, 0, 2**64 - 1),
         _thread_count(threads),
@@ -100,7 +100,7 @@ def measure(
             sums = part if sums is None else moments.merge(sums, part)
     finally:
         bar.close()
-    found = moments.Moments(names, parameters, sums)
+    found = moments.Moments(names, parameters, sums, tuple(map(rollouts, estimators.values())))
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())
@@ -118,6 +118,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"
     """
     estimators = _checked_estimators(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
+    _check_range(start, count)
     run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, CHUNK, machine)
     theta = problem.theta(theta)
     P = len(problem.parameters)
@@ -153,20 +154,23 @@ class Rollout(NamedTuple):
 def rollout(problem, theta, count, seed=0, *, start=0, machine="simd"):
     """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see."""
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
-    seed = validate.integer("seed", seed, 0, 2**64 - 1)
+    _check_range(start, count)
+    return _rollout(problem, theta, count, validate.integer("seed", seed, 0, 2**64 - 1), start, machine)
+
+
+def _rollout(problem, theta, count, seed, start, machine):
     program = rollout_program(problem, theta)
     environment, policy, T = problem.environment, problem.policy, problem.horizon
-    widths = (environment.states, environment.actions, 1, policy.noises, environment.noises)
-    at = np.cumsum((0, *widths))
+    n = environment.states
+    at = np.cumsum((0, n, environment.actions, 1, policy.noises, environment.noises))
     size = max(1, min(CHUNK, 2**23 // program.kernel.outputs))
     steps, ends = np.empty((count, T, at[-1])), np.empty((count, program.kernel.outputs - T * at[-1]))
     for k in range(0, count, size):
-        n = min(size, count - k)
-        rows = run_kernel(program, seed, start + k, n, machine).T
-        steps[k : k + n] = rows[:, : T * at[-1]].reshape(n, T, at[-1])
-        ends[k : k + n] = rows[:, T * at[-1] :]
+        number = min(size, count - k)
+        rows = run_kernel(program, seed, start + k, number, machine).T
+        steps[k : k + number] = rows[:, : T * at[-1]].reshape(number, T, at[-1])
+        ends[k : k + number] = rows[:, T * at[-1] :]
     s, a, r, e, w = (steps[:, :, i:j] for i, j in zip(at[:-1], at[1:], strict=True))
-    n = environment.states
     states = np.concatenate([s, ends[:, None, :n]], axis=1)
     noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
     return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), noise)
@@ -272,6 +276,11 @@ def _group_size(count, chunk, threads):
     """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same."""
     pieces = count / chunk / (4 * threads)
     return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, 4))
+
+
+def _check_range(start, count):
+    if start + count > END:
+        raise ValueError(f"start, count: expected start + count <= 2^59, got {start + count}")
 
 
 def _thread_count(threads):

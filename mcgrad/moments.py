@@ -260,6 +260,8 @@ class Estimate:
         Unbiased sample variance and its standard error, from the fourth moment.
     skewness, kurtosis
         Standardised third and fourth central moments (0 and 3 for a normal distribution).
+    rollouts : int
+        Rollouts that one sample takes: compare variance * rollouts, not variances.
     """
 
     parameters: tuple
@@ -271,6 +273,7 @@ class Estimate:
     variance_stderr: np.ndarray
     skewness: np.ndarray
     kurtosis: np.ndarray
+    rollouts: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -280,6 +283,7 @@ class Moments:
     names: tuple
     parameters: tuple
     sums: Sums
+    rollouts: tuple = ()
 
     def __getitem__(self, name):
         e = self._number(name)
@@ -295,7 +299,16 @@ class Moments:
         stderr = np.sqrt(variance / np.maximum(n, 1))
         count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
         return Estimate(
-            self.parameters, count, nonfinite, mean, stderr, variance, np.sqrt(of_variance), skewness, kurtosis
+            self.parameters,
+            count,
+            nonfinite,
+            mean,
+            stderr,
+            variance,
+            np.sqrt(of_variance),
+            skewness,
+            kurtosis,
+            self.rollouts[e] if self.rollouts else 1,
         )
 
     def __iter__(self):
@@ -351,5 +364,5 @@ class Moments:
             for i, parameter in enumerate(self.parameters):
                 figures = {c: float(getattr(found, c)[i]) for c in columns}
                 rows.append({"estimator": name, "parameter": parameter, **figures, "count": found.count})
-                rows[-1]["nonfinite"] = found.nonfinite
+                rows[-1] |= {"nonfinite": found.nonfinite, "rollouts": found.rollouts}
         return pandas.DataFrame(rows)

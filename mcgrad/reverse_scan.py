@@ -4,29 +4,34 @@ import numpy as np
 
 from .compiler.emit import function_text, live_inputs, live_nodes
 from .compiler.trace import Graph, TraceError, Tracer, is_number
-from .estimators.estimator import Estimator
 from .scan import number
 from .validate import describe
-
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/"}
 
 
 class ReverseScan:
-    """All estimators as one reverse scan with one carry.
+    """Estimators that scan the same rollout, as one reverse scan with one carry.
 
     Two components of the carry are the same if they start equal and stay equal. That is decided as in optimistic value
     numbering (Alpern, Wegman and Zadeck, 1988): suppose that all which start equal are equal, trace a step, split those
     that become different, and repeat until nothing splits. So the return to go, the adjoint and the pulled-back scores are
     computed once, however many estimators use them.
+
+    Parameters
+    ----------
+    problem : Problem
+    inputs : Inputs
+    estimators : list of (Estimator, tree of names)
+        Each with its data.
+    suffix : str
+        Tells the names of this scan from those of others in the same kernel.
     """
 
-    def __init__(self, problem, inputs, estimators):
-        self.problem, self.inputs, self.estimators = problem, inputs, estimators
-        for e in estimators:
-            if not isinstance(e, Estimator):
-                raise ValueError(f"estimators: expected estimators, got {describe(e)}")
+    def __init__(self, problem, inputs, estimators, suffix=""):
+        self.problem, self.inputs, self.suffix = problem, inputs, suffix
+        self.estimators, self.trees = zip(*estimators, strict=True)
         last_graph, initial = self._trace_last()
         self.classes, self.fixed = _number_classes([_identity(x) for x in initial]), {}
         while True:
@@ -46,15 +51,17 @@ class ReverseScan:
             if refined == self.classes and not constant:
                 break
             self.classes, self.fixed = (refined, {}) if refined != self.classes else (refined, self.fixed | constant)
-        finish_graph, gradients = self._trace_finish()
-        self._write(last_graph, graph, finish_graph, initial, values, gradients)
+        self._last_graph, self._graph, self._initial, self._values = last_graph, graph, initial, values
 
     def _old(self, graph, k):
-        return _identity(graph.input(f"carry{k}"))
+        return _identity(graph.input(self._name(k)))
+
+    def _name(self, k):
+        return f"carry{self.suffix}_{k}"
 
     def _take(self, graph):
         """Return a function that returns the components of the carry one after the other, constants as numbers."""
-        carries = iter([self.fixed[k] if k in self.fixed else graph.input(f"carry{k}") for k in self.classes])
+        carries = iter([self.fixed[k] if k in self.fixed else graph.input(self._name(k)) for k in self.classes])
         return lambda: next(carries)
 
     # ---- tracing
@@ -62,7 +69,7 @@ class ReverseScan:
     def _trace_last(self):
         graph = Graph()
         end = self.inputs.end(graph)
-        flat = [_flatten(e.last(self.inputs.estimator(graph, k), end)) for k, e in enumerate(self.estimators)]
+        flat = [_flatten(e.last(self.inputs.data(graph, tree), end)) for e, tree in self._each()]
         self.structures = [structure for structure, _ in flat]
         return graph, [x for _, leaves in flat for x in leaves]
 
@@ -72,9 +79,9 @@ class ReverseScan:
         self.step = x = self.inputs.step(graph)
         take = self._take(graph)
         values, self.sums, contributions = [], [], []
-        for k, (e, structure) in enumerate(zip(self.estimators, self.structures, strict=True)):
+        for (e, tree), structure in zip(self._each(), self.structures, strict=True):
             name = type(e).__name__
-            result = e.step(self.inputs.estimator(graph, k), x, _fill(structure, take))
+            result = e.step(self.inputs.data(graph, tree), x, _fill(structure, take))
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TraceError(f"step of {name}: expected (carry, etabar), got {describe(result)}")
             new_structure, leaves = _flatten(result[0])
@@ -94,48 +101,56 @@ class ReverseScan:
             )
         return x.theta_vjp(tuple(map(number, etabar)))
 
-    def _trace_finish(self):
-        graph = Graph()
+    def finish(self, graph):
+        """Return what each estimator makes of the carry at the beginning of the trajectory, traced in a graph."""
         take = self._take(graph)
         carries = [_fill(structure, take) for structure in self.structures]
-        gradients, P = [], len(self.problem.parameters)
-        for k, (e, carry, sums) in enumerate(zip(self.estimators, carries, self.sums, strict=True)):
-            c = self.inputs.estimator(graph, k, per_step=False)
-            result = e.finish(c, _fill(sums, take), carry)
-            if not isinstance(result, (tuple, list)) or len(result) != P:
-                raise TraceError(f"finish of {type(e).__name__}: expected {P} numbers, one for each parameter")
-            gradients += map(number, result)
-        return graph, gradients
+        results = []
+        for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
+            result = e.finish(self.inputs.data(graph, tree, per_step=False), _fill(sums, take), carry)
+            if not isinstance(result, (tuple, list)):
+                raise TraceError(f"finish of {type(e).__name__}: expected a tuple of numbers, got {describe(result)}")
+            results.append(tuple(map(number, result)))
+        return results
+
+    def _each(self):
+        return zip(self.estimators, self.trees, strict=True)
 
     # ---- writing
 
-    def _write(self, last_graph, graph, finish_graph, initial, values, gradients):
-        """Keep what the gradients depend on, directly or through earlier steps, and write the three functions."""
+    def write(self, finish_graph, gradients):
+        """Keep what the gradients depend on, directly or through earlier steps, and write `last` and `backward`."""
+        graph, values = self._graph, self._values
         first = {k: self.classes.index(k) for k in set(self.classes)}
-        wanted, waiting = set(), _carries(finish_graph, gradients)
+        wanted, waiting = set(), self._carries(finish_graph, gradients)
         while waiting:
             k = waiting.pop()
             if k not in wanted:
                 wanted.add(k)
-                waiting |= _carries(graph, [values[first[k]]])
+                waiting |= self._carries(graph, [values[first[k]]])
         order = sorted(wanted)
-        names = [f"carry{k}" for k in order]
-        self.size = len(order)
+        self.names = [self._name(k) for k in order]
         new = [values[first[k]] for k in order]
         self.known = self._known(graph, new)
         given = {index: f"known{k}" for k, index in enumerate(self.known)}
         reads = live_inputs(graph, new, given)
         inputs, arguments = self.inputs, self.inputs.arguments
         self.kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in reads]
-        start = [initial[first[k]] for k in order]
+        start = [self._initial[first[k]] for k in order]
         last_arguments, step_arguments = arguments("p", "c", "row", "s"), arguments("theta", "p", "c", "row")
-        step_arguments |= {"kept": self.kept + list(given.values()), "carry": names}
-        new_names = [f"{x}_new" for x in names]
-        self.last_text = function_text("last", last_arguments, last_graph, start, names)
-        self.backward_text = function_text("backward", step_arguments, graph, new, new_names, given)
-        finish_arguments = arguments("c") | {"carry": names}
-        self.finish_text = function_text("finish", finish_arguments, finish_graph, gradients)
+        step_arguments |= {"kept": self.kept + list(given.values()), "carry": self.names}
+        new_names = [f"{x}_new" for x in self.names]
+        backward = f"backward{self.suffix}"
+        self.texts = [
+            function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
+            function_text(backward, step_arguments, graph, new, new_names, given),
+        ]
+        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, 6, len(order))]
 
+    def _carries(self, graph, outputs):
+        start = f"carry{self.suffix}_"
+        ends = (x[len(start) :] for x in live_inputs(graph, outputs) if x.startswith(start))
+        return {int(k) for k in ends if k.isdigit()}
 
     def _known(self, graph, new):
         """Return the nodes that are cheaper to keep than to compute again on the way back.
@@ -150,10 +165,6 @@ class ReverseScan:
             if graph.nodes[index][0] in COSTLY and varying & live_inputs(graph, [node]):
                 candidates.add(index)
         return [index for index in live_nodes(graph, new, candidates) if index in candidates]
-
-
-def _carries(graph, outputs):
-    return {int(x[5:]) for x in live_inputs(graph, outputs) if x.startswith("carry")}
 
 
 def _identity(x):

@@ -88,7 +88,7 @@ def _condition(share):
 
 
 def plus(a, b):
-    """Return a + b, where two terms behind the same condition share one `where`."""
+    """Return a + b, where two terms behind the same condition, or its two branches, share one `where`."""
     if isinstance(a, Tracer) and isinstance(b, Tracer):
         (left, (*first,)), (right, (*second,)) = a.graph.nodes[a.index], b.graph.nodes[b.index]
         if left == right == "where" and first[0].index == second[0].index:
@@ -96,6 +96,10 @@ def plus(a, b):
                 return apply("where", first[0], plus(first[1], second[1]), 0.0)
             if all(_is_zero(x[1]) for x in (first, second)):
                 return apply("where", first[0], 0.0, plus(first[2], second[2]))
+            if _is_zero(first[2]) and _is_zero(second[1]):
+                return apply("where", first[0], first[1], second[2])
+            if _is_zero(first[1]) and _is_zero(second[2]):
+                return apply("where", first[0], second[1], first[2])
     return apply("+", a, b)
 
 

@@ -6,6 +6,7 @@ names that it does not define; a machine is a meaning of these names:
     sin, exp, where, ...            elementary functions
     normal_pair(seed, i, t, block)  two standard normals
     position(first, b, width)       trajectory number(s) of block b
+    stream(i, k)                    the number under which they draw independent noise
     take(row, k), give(row, k, x)   read, write value k of the workspace of one time step
     put(out, q, b, x)               write output q of block b
 
@@ -145,7 +146,7 @@ def _numpy_names():
     def put(out, q, b, value):
         out[q] = value
 
-    names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position}
+    names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
     names |= {"take": lambda row, k: row[k], "give": give, "put": put}
     return FUNCTIONS | _CONSTANTS | names
 
@@ -163,6 +164,7 @@ def _simd_names(width):
         out.store(q, simd.to_lanes(out.builder, value, width), width, block=b)
 
     names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
+    names |= {"stream": _inlined(noise.stream)}
     names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
     return names | _CONSTANTS
 
@@ -213,7 +215,7 @@ def _scalar_names():
     words = {**vars(noise), "philox": numba.njit(**OPTIONS)(noise.philox)}
     words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
     pair = numba.njit(**OPTIONS)(_with_globals(noise.normal_pair_scalar, words))
-    own = {"where": _where, "position": _position, "take": _take, "give": _give, "put": _put}
+    own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
     return FUNCTIONS | _CONSTANTS | {"normal_pair": pair} | {k: _inlined(f) for k, f in own.items()}
 
 

@@ -21,7 +21,16 @@ HALF = np.uint64(32)
 TOP52 = np.uint64(12)
 LOWEST, SIGN = np.uint64(1), np.uint64(63)
 
-INITIAL = 0xFFFFFFFF  # the "time" at which the noise of the initial state is drawn
+# "Times" at which other noise than that of a step is drawn.
+INITIAL = 0xFFFFFFFF  # the initial state
+PARAMETERS = 0xFFFFFFFE  # a perturbation of the parameters
+
+STREAM = np.uint64(60)  # independent noise for the same trajectory: number i + stream * 2^60
+
+
+def stream(i, k):
+    """Return the trajectory number under which trajectory i draws its k-th independent noise."""
+    return i + (np.uint64(k) << STREAM)
 
 
 def philox(c0, c1, c2, c3, k0, k1):

@@ -313,12 +313,15 @@ def _logic(graph, operation, arguments):
         if isinstance(x, Tracer) and not x.is_boolean:
             raise TraceError(f"{user_line()}& | ~ combine conditions such as (a > 0) & (b < 1), not numbers.")
     if operation == "~":
-        return graph.node("~", *arguments)
+        (x,) = arguments
+        return graph.nodes[x.index][1][0] if _is(x, "~") else graph.node("~", x)
     constants = [bool(x) for x in arguments if not isinstance(x, Tracer)]
     if constants:
         other = next(x for x in arguments if isinstance(x, Tracer))
         neutral = operation == "&"
         return other if constants[0] == neutral else not neutral
+    if same(*arguments):
+        return arguments[0]
     return graph.node(operation, *sorted(arguments, key=lambda x: x.index))
 
 
@@ -346,6 +349,8 @@ def _simplify(graph, operation, arguments):
             return 0.0
         if negated[1] is not None:
             return apply("+", a, negated[1])
+    if operation == "/" and same(b, 0.0):
+        raise TraceError(f"{user_line()}division by the constant 0 has no finite result on any trajectory.")
     if operation in "*/":
         if same(a, 0.0) or (operation == "*" and same(b, 0.0)):
             return 0.0

@@ -45,7 +45,7 @@ class ControlVariate(Together):
         shape = (k, P, P) if self.full else (k, P)
         return super().data(problem, theta) | {"coefficients": validate.array("coefficients", self.coefficients, shape)}
 
-    def combine(self, c, gradients):
+    def combine(self, c, gradients, direction):
         target, *controls = gradients
         result = list(target)
         for k, control in enumerate(controls):
@@ -84,7 +84,7 @@ def _least_squares(among, onto):
 class Difference(Together):
     """X - Y for two estimators of the same gradient: a control variate."""
 
-    def combine(self, c, gradients):
+    def combine(self, c, gradients, direction):
         return tuple(x - y for x, y in zip(*gradients, strict=True))
 
 

@@ -83,26 +83,94 @@ class _Custom(Estimator):
         return self.own_finish(c, sums, carry) if self.own_finish else sums
 
 
+@dataclasses.dataclass(frozen=True)
+class Variation:
+    """How a rollout differs from the plain one with the same trajectory number.
+
+    Attributes
+    ----------
+    initial, action, process : int
+        Signs of the noise of the initial state, of the actions and of the process, 1 or -1.
+    stream : int
+        0 for common random numbers, 1 to 7 for noise that is independent of that of other streams.
+    shift : int
+        theta + shift * width * direction instead of theta.
+    direction : str or int
+        "normal": one standard normal vector for each trajectory number; "sign": one of random signs; a number: the
+        axis of that parameter.
+    width : float
+        Size of the perturbation of theta.
+    """
+
+    initial: int = 1
+    action: int = 1
+    process: int = 1
+    stream: int = 0
+    shift: int = 0
+    direction: str | int = "normal"
+    width: float = 0.0
+
+    def of(self, inner):
+        """Return the variation that varies an already varied rollout once more."""
+        if self.shift and inner.shift:
+            raise ValueError("a perturbation of theta within a perturbation of theta is not supported")
+        shifted = self if self.shift else inner
+        return Variation(
+            self.initial * inner.initial,
+            self.action * inner.action,
+            self.process * inner.process,
+            self.stream ^ inner.stream,
+            shifted.shift,
+            shifted.direction,
+            shifted.width,
+        )
+
+
+PLAIN = Variation()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Together(Estimator):
-    """Several estimators that run side by side; derived classes combine their gradients in `combine`."""
+    """Several estimators whose gradients are combined, on the same rollout or on variations of it.
+
+    Attributes
+    ----------
+    parts : tuple of Estimator
+    variations : tuple of Variation
+        One for each part; () if all of them use the plain rollout.
+    """
 
     parts: tuple
+    variations: tuple = dataclasses.field(default=(), kw_only=True)
+
+    def varied(self):
+        """Return pairs (part, variation)."""
+        return tuple(zip(self.parts, self.variations or (PLAIN,) * len(self.parts), strict=True))
 
     def data(self, problem, theta):
         return {f"part{i}": part.data(problem, theta) for i, part in enumerate(self.parts)}
 
-    def last(self, c, end):
-        return tuple(part.last(getattr(c, f"part{i}"), end) for i, part in enumerate(self.parts))
+    def combine(self, c, gradients, direction):
+        """Return the P components of the combination.
 
-    def step(self, c, x, carry):
-        results = [part.step(getattr(c, f"part{i}"), x, carry[i]) for i, part in enumerate(self.parts)]
-        return tuple(new for new, _ in results), [etabar for _, etabar in results]
-
-    def finish(self, c, sums, carry):
-        gradients = [part.finish(getattr(c, f"part{i}"), sums[i], carry[i]) for i, part in enumerate(self.parts)]
-        return self.combine(c, gradients)
-
-    def combine(self, c, gradients):
-        """Return the P components of the combination from those of the parts."""
+        Parameters
+        ----------
+        c : data
+        gradients : list
+            What the parts return from `finish`.
+        direction : callable
+            direction(kind) -> the P components of the perturbation of theta with that `Variation.direction`.
+        """
         raise NotImplementedError
+
+
+def scans(estimator, variation=PLAIN):
+    """Return (estimator, variation) for each scan over a trajectory that an estimator consists of."""
+    if not isinstance(estimator, Together):
+        return [(estimator, variation)]
+    return [scan for part, inner in estimator.varied() for scan in scans(part, variation.of(inner))]
+
+
+def rollouts(estimator):
+    """Return how many rollouts one sample of an estimator takes."""
+    return len({variation for _, variation in scans(estimator)})

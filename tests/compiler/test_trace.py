@@ -181,7 +181,7 @@ SPELLINGS = {
     "array comes first": lambda s: A[0] - s[0] + A[1] * s[1] - A[2] / (2.0 + np.cos(s[2])),
     "array power": lambda s: np.array([1.0, 2.0, 3.0]) ** s[0] + np.array(s) ** 2 + np.array(s) ** [1, 2, 3],
     "float64 first": lambda s: np.float64(2.0) * s[0] - np.float64(1.5) / (s[1] * s[1] + 1) + np.float64(2.0) ** s[2],
-    "float32": lambda s: np.float32(0.5) * s[0],
+    "float32": lambda s: np.float32(0.1) * (np.float64(1.0) * s[0]),
     "np.sum": lambda s: np.sum(s) + np.sum(np.array(s) ** 2) + np.mean(s) + np.prod(s) + math.prod(s),
     "np.sum over an axis": lambda s: np.sum(np.outer(s, s), axis=0),
     "np.array": lambda s: np.array([[s[0], 1.0], [2.0, s[1]]]) @ np.array([s[2], 3.0]),
@@ -340,6 +340,7 @@ def operations(function, inputs=3):
         (lambda s: np.diag([1.0, 2.0, 3.0]) @ s, ["*", "*"]),
         (lambda s: np.where(True, s[0], s[1] * s[2]), ["*"]),
         (lambda s: (s[0] > 0) & True, [">", "where"]),
+        (lambda s: np.where(~~(s[0] > 0) & (s[0] > 0) | (s[0] > 0), 1.0, 2.0), [">", "~", "where"]),
     ],
 )
 def test_what_is_known_is_simplified(function, expected):

@@ -1,0 +1,45 @@
+"""Antithetic noise: the average over a rollout and its mirror image.
+
+    g = (X(xi) + X(J xi)) / 2,    J flips the sign of all standard normals, or of those of the actions alone
+
+    Var g = (Var X + Cov(X(xi), X(J xi))) / 2
+
+The pair is one sample, and costs two rollouts. Gradients of a linear-quadratic problem that starts at mean zero are even
+in the noise: there, flipping all of it gains exactly nothing.
+
+References
+----------
+Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
+"""
+
+import dataclasses
+
+from .. import validate
+from .estimator import PLAIN, Estimator, Together, Variation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Antithetic(Together):
+    """See the module; `flip` says which noise: "all" or "actions"."""
+
+    flip: str = "all"
+
+    def combine(self, c, gradients, direction):
+        return tuple(0.5 * (x + y) for x, y in zip(*gradients, strict=True))
+
+
+def antithetic(estimator, flip="all"):
+    """Return the average of an estimator over pairs of mirrored rollouts.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    flip : str
+        "all": noise of the initial state, the actions and the process. "actions": that of the actions alone.
+    """
+    if not isinstance(estimator, Estimator):
+        raise ValueError(f"estimator: expected an estimator, got {validate.describe(estimator)}")
+    flipped = {"all": Variation(initial=-1, action=-1, process=-1), "actions": Variation(action=-1)}
+    if flip not in flipped:
+        raise ValueError(f"flip: expected 'all' or 'actions', got {flip!r}")
+    return Antithetic((estimator, estimator), variations=(PLAIN, flipped[flip]), flip=flip)

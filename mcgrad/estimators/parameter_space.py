@@ -1,0 +1,120 @@
+"""Gradients from whole returns at perturbed parameters: evolution strategies, SPSA, finite differences.
+
+    one point               R(theta + h z) z / h                                     z ~ N(0, I)
+    two points              (R(theta + h z) - R(theta - h z)) z / (2 h)
+    SPSA                    the same with random signs z = +-1
+    finite differences      (R(theta + h e_p) - R(theta - h e_p)) / (2 h) for each parameter p
+
+They estimate the gradient of the objective smoothed over a width h, which differs from the gradient by O(h^2). The two
+returns of a pair see common random numbers, or independent ones. No derivative of anything is needed, not even of log p.
+
+References
+----------
+Rechenberg (1973); Salimans et al. (2017), Evolution strategies as a scalable alternative to reinforcement learning;
+Sehnke et al. (2010), Parameter-exploring policy gradients; Spall (1992), Multivariate stochastic approximation using a
+simultaneous perturbation gradient approximation; Nesterov and Spokoiny (2017), Random gradient-free minimization.
+"""
+
+import dataclasses
+
+from .. import validate
+from .estimator import Estimator, Together, Variation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Return(Estimator):
+    """The return R of a rollout: one number, not a gradient; a part of other estimators."""
+
+    def last(self, c, end):
+        return end.reward
+
+    def step(self, c, x, later):
+        return later + x.reward, []
+
+    def finish(self, c, sums, whole_return):
+        return (whole_return,)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Perturbed(Together):
+    width: float = 0.0
+    noise: str = "common"
+
+    def data(self, problem, theta):
+        return super().data(problem, theta) | {"width": self.width}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EvolutionStrategies(_Perturbed):
+    """See the module; one return or a pair of them, along normal directions or random signs."""
+
+    direction: str = "normal"
+
+    def combine(self, c, gradients, direction):
+        z = direction(self.direction)
+        if len(gradients) == 1:
+            slope = gradients[0][0] / c.width
+        else:
+            slope = (gradients[0][0] - gradients[1][0]) / (2.0 * c.width)
+        return tuple(slope * d for d in z)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FiniteDifferences(_Perturbed):
+    """See the module."""
+
+    def data(self, problem, theta):
+        if len(self.parts) != 2 * len(problem.parameters):
+            P = len(self.parts) // 2
+            raise ValueError(
+                f"parameters: expected {P} as in finite_differences(width, {P}), got a problem with "
+                f"{len(problem.parameters)}"
+            )
+        return super().data(problem, theta)
+
+    def combine(self, c, gradients, direction):
+        pairs = zip(gradients[::2], gradients[1::2], strict=True)
+        return tuple((up - down) / (2.0 * c.width) for (up,), (down,) in pairs)
+
+
+def evolution_strategies(width, points=2, noise="common"):
+    """Return the evolution-strategies (PGPE) gradient along normal directions.
+
+    Parameters
+    ----------
+    width : float
+        Standard deviation h > 0 of the perturbation of each parameter.
+    points : int
+        1: a single return. 2: the difference of a mirrored pair.
+    noise : str
+        "common" or "independent" random numbers within a pair.
+    """
+    points = validate.integer("points", points, 1, 2)
+    return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
+
+
+def spsa(width, noise="common"):
+    """Return the simultaneous-perturbation gradient: a pair of returns along random signs."""
+    return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
+
+
+def finite_differences(width, parameters, noise="common"):
+    """Return central differences for each of a number of parameters: 2 P rollouts for one sample."""
+    P = validate.integer("parameters", parameters, 1)
+    variations = tuple(x for p in range(P) for x in _options(width, noise, p, 2)["variations"])
+    options = _options(width, noise, 0, 2) | {"variations": variations}
+    return FiniteDifferences((Return(),) * (2 * P), **options)
+
+
+def _pair(points):
+    return ((Return(),) * points,)
+
+
+def _options(width, noise, direction, points):
+    width = validate.number("width", width, above=0.0)
+    if noise not in ("common", "independent"):
+        raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
+    other = 0 if noise == "common" else 1
+    plus = Variation(shift=1, direction=direction, width=width)
+    minus = Variation(shift=-1, direction=direction, width=width, stream=other)
+    return {"width": width, "noise": noise, "variations": (plus, minus)[:points]}
