@@ -21,7 +21,7 @@ from .estimators.estimator import Estimator, rollouts
 from .program import gradient_program, rollout_program
 from .progress import Progress
 
-CHUNK = 2048  # trajectories whose gradients are in memory at once, per thread
+CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 END = 2**59  # measurements end before this trajectory; the numbers beyond are used as independent noise
 PILOT = 2**59  # where the pilot ranges of fitted coefficients begin
 
@@ -38,7 +38,7 @@ def measure(
     progress=None,
     start=0,
     full_covariance=False,
-    chunk=CHUNK,
+    chunk=None,
     machine="simd",
 ):
     """Return the moments of gradient estimators over `count` trajectories, all on the same noise.
@@ -63,8 +63,9 @@ def measure(
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
     full_covariance : bool
         Keep the joint covariance matrix of all parameters of all estimators.
-    chunk : int
-        Trajectories per chunk; results agree to rounding between chunk sizes, bit for bit at the same one.
+    chunk : int, optional
+        Trajectories per chunk, chosen by the number of gradients; results agree to rounding between chunk sizes, bit for
+        bit at the same one.
     machine : str
         "simd", "scalar" (portable) or "numpy" (no compiler): see `mcgrad.compiler.machines`.
 
@@ -85,7 +86,7 @@ def measure(
         validate.integer("seed", seed, 0, 2**64 - 1),
         _thread_count(threads),
         executor,
-        validate.integer("chunk", chunk, 1, 2**24),
+        None if chunk is None else validate.integer("chunk", chunk, 1, 2**24),
         machine,
     )
     theta = problem.theta(theta)
@@ -119,7 +120,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"
     estimators = _checked_estimators(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     _check_range(start, count)
-    run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, CHUNK, machine)
+    run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, None, machine)
     theta = problem.theta(theta)
     P = len(problem.parameters)
     out = np.empty((count, len(estimators), P))
@@ -229,7 +230,7 @@ class _Run(NamedTuple):
     seed: int
     threads: int
     executor: object
-    chunk: int
+    chunk: int | None
     machine: str
 
     def sums(self, program, first, count, full=False, bar=None):
@@ -250,7 +251,8 @@ class _Run(NamedTuple):
 
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
-        group = self.chunk * _group_size(count, self.chunk, self.threads)
+        chunk = self.chunk or default_chunk(program.kernel.outputs)
+        group = chunk * _group_size(count, chunk, self.threads)
         waiting, merged = collections.deque(), moments.Accumulator()
         starts = iter(range(first, first + count, group))
         ended = False
@@ -261,7 +263,7 @@ class _Run(NamedTuple):
                     ended = True
                     break
                 number = min(group, first + count - k)
-                arguments = (program, self.seed, k, number, self.chunk, full, self.machine)
+                arguments = (program, self.seed, k, number, chunk, full, self.machine)
                 arguments += (stop,) if stop is not None else ()
                 waiting.append((number, pool.submit(group_sums, *arguments)))
             if waiting:
@@ -270,6 +272,11 @@ class _Run(NamedTuple):
                 if bar is not None:
                     bar.add(number)
         return merged.result()
+
+
+def default_chunk(outputs):
+    """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
+    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
 
 
 def _group_size(count, chunk, threads):

@@ -78,7 +78,8 @@ def gradient_program(problem, theta, estimators):
     texts.append(_deliver_text(len(gradients)))
     functions.append(("deliver", 3, None))
     lines.append(f"deliver(out, b, finish({', '.join(arguments)}))")
-    label = f"{problem.environment.name}, {problem.policy.name}: {', '.join(estimators)}"
+    kinds = ", ".join(dict.fromkeys(type(e).__name__.strip("_") for e in estimators.values()))
+    label = f"{problem.environment.name}, {problem.policy.name}: {kinds}"
     text = _module_text(label, inputs, [*texts, _kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}")
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, tuple(estimators))

@@ -48,18 +48,7 @@ def call(what, function, arguments, count):
     count : int, None or "any"
         How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
     """
-    try:
-        result = rebind(function)(*arguments)
-    except TraceError:
-        raise
-    except Exception as error:
-        place = _where(error)
-        kind = what.split()[0]
-        if isinstance(error, TypeError) and not place and kind in _SIGNATURES:
-            hint = f"; it is called as {_SIGNATURES[kind]}"
-        else:
-            hint = f"; s, a, w and p hold traced values, not floats; what can be traced: {traceable()}"
-        raise TraceError(f"{place}{what}: {type(error).__name__} while tracing it: {error}{hint}") from error
+    result = attempt(what, function, arguments, _SIGNATURES.get(what.split()[0]))
     what += _definition(function)
     if isinstance(result, np.ndarray) and result.ndim == 0:
         result = result[()]
@@ -80,6 +69,31 @@ def call(what, function, arguments, count):
         if not _is_scalar(x):
             raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
     return result
+
+
+def attempt(what, function, arguments, signature=None):
+    """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
+
+    Parameters
+    ----------
+    signature : str, optional
+        How the function should be written, for one that does not take these arguments.
+    """
+    try:
+        return rebind(function)(*arguments)
+    except ValueError as error:
+        # Our own messages, or those of a check of the user's own, or of NumPy: the first say it all.
+        if isinstance(error, TraceError) or not _where(error):
+            raise
+        failed = error
+    except Exception as error:
+        failed = error
+    place = _where(failed)
+    if isinstance(failed, TypeError) and not place and signature:
+        hint = f"it is called as {signature}"
+    else:
+        hint = f"what it is given are traced values, not floats; what can be traced: {traceable()}"
+    raise TraceError(f"{place}{what}: {type(failed).__name__} while tracing it: {failed}; {hint}") from failed
 
 
 def _where(error):
@@ -113,8 +127,10 @@ def _describe(x):
     return describe(x)
 
 
-def number(x):
-    """Return a tracer that is a number: conditions count as 0 or 1."""
+def number(x, what="result"):
+    """Return a tracer that is a number: conditions count as 0 or 1; an error says what should have been one."""
+    if not _is_scalar(x):
+        raise TraceError(f"{what}: expected a number, got {_describe(x)}")
     return x + 0.0 if not isinstance(x, Tracer) else (x * 1.0 if x.is_boolean else x)
 
 

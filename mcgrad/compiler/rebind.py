@@ -65,7 +65,8 @@ class _Random:
     def __call__(self, *arguments, **options):
         raise TraceError(
             f"{user_line()}random numbers come from outside: a function is run once to be compiled, so what it draws "
-            "itself would be the same number on every trajectory. Use the standard normals that it is given (z, e, w)."
+            "itself would be the same number on every trajectory. Use the standard normals that it is given (z, e, w); "
+            "draw what is constant before, outside of the function."
         )
 
     def __getattr__(self, name):

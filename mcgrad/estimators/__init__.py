@@ -3,6 +3,7 @@
 from .antithetic import Antithetic, antithetic
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .estimator import Estimator, PerStep, custom
+from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
 from .reparameterization import Reparameterization, reparameterization
 from .reward_to_go import RewardToGo, reward_to_go
@@ -15,6 +16,7 @@ __all__ = [
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
+    "Group",
     "PerStep",
     "Reparameterization",
     "RewardToGo",
@@ -26,10 +28,13 @@ __all__ = [
     "difference",
     "evolution_strategies",
     "finite_differences",
+    "leave_one_out",
     "mixture",
     "reparameterization",
     "reward_to_go",
+    "same_batch_mean",
     "score",
     "score_function",
     "spsa",
+    "standardised",
 ]

@@ -92,7 +92,7 @@ class Variation:
     initial, action, process : int
         Signs of the noise of the initial state, of the actions and of the process, 1 or -1.
     stream : int
-        0 for common random numbers, 1 to 7 for noise that is independent of that of other streams.
+        0 for common random numbers, 1 to 15 for noise that is independent of that of other streams.
     shift : int
         theta + shift * width * direction instead of theta.
     direction : str or int

@@ -7,7 +7,7 @@ import numpy as np
 from .. import baselines, estimators
 from ..environments.linear_quadratic import LinearQuadratic
 from ..policies.linear_gaussian import LinearGaussian
-from . import lq
+from . import lq, several
 
 
 class NoClosedForm(ValueError):
@@ -79,6 +79,9 @@ def variance(problem, theta, estimator):
         If there is none for the problem or the estimator.
     """
     s = system(problem, theta)
+    of_several = several.variance(s, estimator, lambda x: _combination(problem, theta, s, x))
+    if of_several is not None:
+        return np.maximum(of_several, 0.0)
     return np.maximum(_covariance(s, *[_combination(problem, theta, s, estimator)] * 2), 0.0)
 
 
@@ -122,6 +125,8 @@ def _combination(problem, theta, s, estimator):
             return x + [(-c, part) for c, part in y]
         case estimators.ControlVariate():
             return _with_controls(problem, theta, s, estimator)
+        case estimators.Group(kind=kind):
+            raise NoClosedForm(f"no closed form is known for the variance of a {kind} group")
         case _:
             raise NoClosedForm(f"no closed form is known for the variance of {type(estimator).__name__}")
 

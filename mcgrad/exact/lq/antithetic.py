@@ -11,11 +11,12 @@ import numpy as np
 from .variances import chains, covariance_on, variance
 
 
-def antithetic_covariance(system, X, flip="all"):
-    """Cov(X(xi), X(J xi)) per parameter: (P,)."""
+def antithetic_covariance(system, X, flip="all", Y=None):
+    """Cov(X(xi), Y(J xi)) per parameter, Y = X by default: (P,)."""
+    Y = X if Y is None else Y
     if flip not in ("all", "exploration"):
         raise ValueError(f'flip: expected "all" or "exploration", got {flip!r}')
-    parts = [covariance_on(chain, X, X, path=1) for chain in chains(system, X.lifted, flip)]
+    parts = [covariance_on(chain, X, Y, path=1) for chain in chains(system, X.lifted or Y.lifted, flip)]
     return np.concatenate([start + steps.sum(0) for start, steps in parts])
 
 

@@ -1,0 +1,54 @@
+"""A baseline that depends on the action, and its mean added back.
+
+    g = sum_t z_t (G_t - q_t(s_t, a_t)) + sum_t E_a[z_t q_t(s_t, a) | s_t]
+
+q_t is Q_t of a critic, or (Q-Prop) its Taylor expansion about the mean action, V_t + u' dQ_t/da. Unbiased for every
+critic.
+
+References
+----------
+Gu, Lillicrap, Ghahramani, Turner and Levine (2017), Q-Prop: sample-efficient policy gradient with an off-policy critic;
+Thomas and Brunskill (2017), Policy gradient methods for reinforcement learning with function approximation and
+action-dependent baselines; Tucker et al. (2018), The mirage of action-dependent baselines in reinforcement learning.
+"""
+
+import dataclasses
+
+from ..critics import Critic, as_critic
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ActionControlVariate(Estimator):
+    """See the module."""
+
+    critic: Critic
+    first_order: bool = False
+
+    def data(self, problem, theta):
+        return self.critic.data(problem, theta)
+
+    def last(self, c, end):
+        return end.reward
+
+    def step(self, c, x, later):
+        to_go = later + x.reward
+        if self.first_order:
+            known, expected = self.critic.first_order(c, x)
+        else:
+            known, expected = self.critic.advantage(c, x), self.critic.expected_score(c, x)
+        left = to_go - self.critic.value(c, x) - known
+        return to_go, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
+
+
+def action_control_variate(critic=None, first_order=False):
+    """Return the score function with reward to go less a critic's Q_t, and the mean of what was subtracted.
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default; unbiased with any.
+    first_order : bool
+        Subtract the Taylor expansion of Q_t about the mean action instead (Q-Prop).
+    """
+    return ActionControlVariate(as_critic(critic), bool(first_order))

@@ -1,0 +1,56 @@
+"""The score function with a critic in place of the return: the policy gradient theorem, sampled.
+
+    Q    g = sum_t z_t Q_t(s_t, a_t)
+    A    g = sum_t z_t A_t(s_t, a_t),    A_t = Q_t - V_t
+
+Unbiased with an exact critic; with a wrong one the bias is that of sum_t E[z_t (Q~_t - Q_t)].
+
+References
+----------
+Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with function
+approximation; Konda and Tsitsiklis (2000), Actor-critic algorithms.
+"""
+
+import dataclasses
+
+from ..critics import Critic, as_critic
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Advantage(Estimator):
+    """See the module: A_t, the advantage of a critic."""
+
+    critic: Critic
+
+    def data(self, problem, theta):
+        return self.critic.data(problem, theta)
+
+    def step(self, c, x, carry):
+        A = self.critic.advantage(c, x)
+        return carry, tuple(A * z for z in x.score)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QFunction(Advantage):
+    """See the module: Q_t, the action value of a critic."""
+
+    def step(self, c, x, carry):
+        Q = self.critic.value(c, x) + self.critic.advantage(c, x)
+        return carry, tuple(Q * z for z in x.score)
+
+
+def q_function(critic=None):
+    """Return sum_t z_t Q_t(s_t, a_t).
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default.
+    """
+    return QFunction(as_critic(critic))
+
+
+def advantage(critic=None):
+    """Return sum_t z_t A_t(s_t, a_t), the score function with the advantage of a critic (the exact one by default)."""
+    return Advantage(as_critic(critic))

@@ -1,0 +1,35 @@
+"""The all-action (expected) policy gradient: the mean over the action in closed form, state by state.
+
+    g = sum_t E_a[z_t Q_t(s_t, a) | s_t]
+
+For a Gaussian policy and a quadratic critic it is also the derivative of Q_t at the mean action, as far as the mean is
+concerned. The actions of the rollout decide only which states are visited.
+
+References
+----------
+Ciosek and Whiteson (2018), Expected policy gradients; Allen, Asadi, Roderick, Mohamed, Konidaris and Littman (2017), Mean
+actor-critic; Silver et al. (2014), Deterministic policy gradient algorithms.
+"""
+
+import dataclasses
+
+from ..critics import Critic, as_critic
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AllActions(Estimator):
+    """See the module."""
+
+    critic: Critic
+
+    def data(self, problem, theta):
+        return self.critic.data(problem, theta)
+
+    def step(self, c, x, carry):
+        return carry, self.critic.expected_score(c, x)
+
+
+def all_actions(critic=None):
+    """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default."""
+    return AllActions(as_critic(critic))

@@ -1,0 +1,69 @@
+"""Reparameterization over short blocks of time, with or without a critic at the end of each.
+
+The adjoint (see `reparameterization`) is cut at t = steps, 2 steps, ...: there it starts anew,
+
+    lambda_t = dV_t(s_t)/ds    with a critic: unbiased with the exact V_t,
+    lambda_t = 0               without one: truncated back-propagation through time, biased.
+
+Blocks rather than a window of `steps` rewards for each action: it is the definition of the paper, and it costs one adjoint.
+An action sees between 1 and `steps` rewards of its own. steps >= T is the plain pathwise gradient; steps = 1 with a
+critic is SVG(1).
+
+References
+----------
+Xu et al. (2022), Accelerated policy learning with parallel differentiable simulation (SHAC); Williams and Peng (1990), An
+efficient gradient-based algorithm for on-line training of recurrent network trajectories.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+from ..baselines import Baseline, NoBaseline
+from ..compiler.derive import pull_back
+from ..compiler.trace import where
+from ..critics import as_value
+from .estimator import PerStep
+from .reparameterization import Reparameterization
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShortHorizon(Reparameterization):
+    """See the module."""
+
+    steps: int
+    critic: Baseline
+
+    def data(self, problem, theta):
+        starts = np.arange(problem.horizon + 1) % self.steps == 0
+        return {"starts": PerStep(starts.astype(float)), "critic": self.critic.data(problem, theta)}
+
+    def step(self, c, x, adjoint):
+        through, etabar = super().step(c, x, adjoint)
+        anew = self._slope(c, x)
+        return tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, through, strict=True)), etabar
+
+    def _slope(self, c, x):
+        """Return dV_t(s_t)/ds, of which a part may go through eta."""
+        value = self.critic.value(c.critic, x)
+        bars = pull_back(x.graph, [value], [1.0], x.s + x.eta)
+        through_policy = x.policy_vjp(bars[len(x.s) :])
+        return tuple(a + b for a, b in zip(bars, through_policy, strict=False))
+
+
+def short_horizon(steps, critic=None):
+    """Return the pathwise gradient over blocks of `steps` rewards, each followed by a value function.
+
+    Parameters
+    ----------
+    steps : int
+    critic : None, one of mcgrad.critics, or a baseline
+        The value function: exact by default; any baseline of the state will do (`mcgrad.baselines.fitted_value()`).
+    """
+    return ShortHorizon(validate.integer("steps", steps, 1), as_value(critic))
+
+
+def truncated_reparameterization(steps):
+    """Return the pathwise gradient cut every `steps` steps: biased, since it forgets what comes after its block."""
+    return ShortHorizon(validate.integer("steps", steps, 1), NoBaseline())

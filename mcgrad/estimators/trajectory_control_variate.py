@@ -1,0 +1,47 @@
+"""Trajectory-wise control variates: what the critic knows about all later actions is subtracted, too.
+
+    g = sum_t z_t (G_t - Q_t(s_t, a_t) - sum_{k>t} A_k(s_k, a_k)) + sum_t E_a[z_t Q_t(s_t, a) | s_t]
+
+Unbiased for every critic whose A_k = Q_k - V_k has mean zero over the actions. With the exact one the bracket is what the
+process noise does to the return, and without process noise g is the all-action gradient.
+
+References
+----------
+Cheng, Yan and Boots (2019), Trajectory-wise control variates for variance reduction in policy gradient methods; Pankov
+(2018), Reward-estimation variance elimination in sequential decision processes.
+"""
+
+import dataclasses
+
+from ..critics import Critic, as_critic
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrajectoryControlVariate(Estimator):
+    """See the module."""
+
+    critic: Critic
+
+    def data(self, problem, theta):
+        return self.critic.data(problem, theta)
+
+    def last(self, c, end):
+        return end.reward
+
+    def step(self, c, x, later):
+        unexplained = later + x.reward - self.critic.advantage(c, x)
+        left = unexplained - self.critic.value(c, x)
+        expected = self.critic.expected_score(c, x)
+        return unexplained, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
+
+
+def trajectory_control_variate(critic=None):
+    """Return the score function less a critic's advantages of this and all later actions.
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default; unbiased with any.
+    """
+    return TrajectoryControlVariate(as_critic(critic))

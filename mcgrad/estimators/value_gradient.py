@@ -1,0 +1,35 @@
+"""The value gradient: a critic differentiated at the action that was drawn, with its noise held fixed.
+
+    etabar_t = (da/deta)^T dQ_t(s_t, a_t)/da
+
+SVG(0); with a deterministic policy, the deterministic policy gradient. Only the gradient of the critic matters: a shift of
+Q_t does nothing, an error that oscillates in the action much.
+
+References
+----------
+Heess et al. (2015), Learning continuous control policies by stochastic value gradients; Silver et al. (2014), Deterministic
+policy gradient algorithms.
+"""
+
+import dataclasses
+
+from ..critics import Critic, as_critic
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ValueGradient(Estimator):
+    """See the module."""
+
+    critic: Critic
+
+    def data(self, problem, theta):
+        return self.critic.data(problem, theta)
+
+    def step(self, c, x, carry):
+        return carry, x.sample_vjp(self.critic.action_gradient(c, x))
+
+
+def value_gradient(critic=None):
+    """Return sum_t (da_t/dtheta)^T dQ_t/da with a critic, the exact one by default."""
+    return ValueGradient(as_critic(critic))
