@@ -34,7 +34,7 @@ class Baseline:
     """A baseline b_t(s_t). Derive from it: `value` is traced, `data` gives the numbers that it reads as `c.name`."""
 
     is_constant = False  # one number for all times
-    per_parameter = False  # `value` is a tuple, a number for each parameter; `data` also takes the estimator it is for
+    per_parameter = False  # `value` is a tuple, a number for each parameter
 
     def data(self, problem, theta):
         """Return {name: array or PerStep}."""
@@ -76,10 +76,7 @@ class TimeDependent(Baseline):
     b: np.ndarray
 
     def data(self, problem, theta):
-        from .estimators.estimator import PerStep
-
-        b = validate.array("baseline", self.b, (problem.horizon,))
-        return {"b": PerStep(np.append(b, 0.0))}
+        return _over_time(validate.array("baseline", self.b, (problem.horizon,)))
 
     def value(self, c, x):
         return c.b
@@ -178,23 +175,62 @@ class OptimalConstant:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ForEachParameter(Baseline):
-    """A baseline with a number for each parameter, added to one that all of them share (linear-quadratic problems)."""
+class Tuned(Baseline):
+    """Derive from it: a baseline of least variance for a certain estimator, exact (linear-quadratic problems).
+
+    Attributes
+    ----------
+    base : Baseline
+        What it is added to.
+    target : Estimator
+        The estimator with `base`, that it is for; `with_baseline` fills it in.
+    """
 
     base: Baseline = NoBaseline()
-    per_parameter = True
-    degree = 0  # in the state
+    target: object = None
 
-    def forms(self, problem, theta, target):
-        """Return b_t(s) = (1, s)' form_tp (1, s) as (T, P, 1 + n, 1 + n); `target` is the estimator that it is for."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TraceOptimal(Tuned):
+    """One number, or one for each time, of least variance summed over the gain K: the same for all parameters."""
+
+    over_time: bool = False
+
+    @property
+    def is_constant(self):
+        return not self.over_time and self.base.is_constant
+
+    def tuned(self, problem, theta):
+        """Return b, or b_t (T,), to be subtracted in addition to `base`."""
+        from .exact import trace_optimal_constant, trace_optimal_over_time
+
+        return (trace_optimal_over_time if self.over_time else trace_optimal_constant)(problem, theta, self.target)
+
+    def data(self, problem, theta):
+        b = self.tuned(problem, theta)
+        return {"base": self.base.data(problem, theta), **(_over_time(b) if self.over_time else {"b": b})}
+
+    def value(self, c, x):
+        return self.base.value(c.base, x) + c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForEachParameter(Tuned):
+    """A polynomial in the state for each parameter. Derive from it and define `forms`."""
+
+    per_parameter = True
+    degree = 0
+
+    def forms(self, problem, theta):
+        """Return b_tp(s) = (1, s)' form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
         raise NotImplementedError
 
-    def data(self, problem, theta, target):
+    def data(self, problem, theta):
         from .estimators.estimator import PerStep
 
-        forms = self.forms(problem, theta, target)
-        size = forms.shape[-1] if self.degree else 1
-        upper = (np.triu(forms) + np.triu(forms.swapaxes(-1, -2), 1))[..., :size, :size]
+        size = 1 + problem.environment.states if self.degree else 1
+        forms = self.forms(problem, theta)[..., :size, :size]
+        upper = np.triu(forms) + np.triu(forms, 1)
         return {"b": PerStep(np.concatenate([upper, np.zeros_like(upper[:1])]))}
 
     def value(self, c, x):
@@ -203,53 +239,44 @@ class ForEachParameter(Baseline):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OptimalOverTime(ForEachParameter):
-    """b_tp = E[g_p z_tp] / E[z_tp^2], exact, in addition to `base`."""
+    """b_tp = E[g_p z_tp] / E[z_tp^2]."""
 
-    def forms(self, problem, theta, target):
+    def forms(self, problem, theta):
         from .exact import optimal_over_time
 
-        return _constant_forms(problem, optimal_over_time(problem, theta, target))
+        return constant_forms(problem, optimal_over_time(problem, theta, self.target))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NaiveOptimalOverTime(ForEachParameter):
-    """b_tp = E[z_tp^2 G_t] / E[z_tp^2], exact."""
+    """b_tp = E[z_tp^2 G_t] / E[z_tp^2]."""
 
-    def forms(self, problem, theta, target):
+    def forms(self, problem, theta):
         from .exact import naive_optimal_over_time
 
-        return _constant_forms(problem, naive_optimal_over_time(problem, theta))
+        return constant_forms(problem, naive_optimal_over_time(problem, theta))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OptimalQuadratic(ForEachParameter):
-    """The quadratic function of the state of least variance for reward to go, exact."""
+    """The quadratic function of the state of least variance."""
 
     degree = 2
 
-    def forms(self, problem, theta, target):
+    def forms(self, problem, theta):
         from .exact import optimal_quadratic
 
-        return optimal_quadratic(problem, theta, target)
+        return optimal_quadratic(problem, theta, self.target)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class TraceOptimal(Baseline):
-    """One number (for each time), shared by all parameters, of least total variance over those of the gain K."""
+def mean_return():
+    """Return b = J, the exact mean of the return (linear-quadratic problems)."""
+    return MeanReturn()
 
-    over_time: bool
-    base: Baseline = NoBaseline()
-    shared_by = "K"
 
-    @property
-    def is_constant(self):
-        return not self.over_time and self.base.is_constant
-
-    def tuned(self, problem, theta, target):
-        """Return b, or b_t (T,), to be subtracted in addition to `base`; `target` is the estimator with `base`."""
-        from .exact import trace_optimal_constant, trace_optimal_over_time
-
-        return (trace_optimal_over_time if self.over_time else trace_optimal_constant)(problem, theta, target)
+def mean_to_go():
+    """Return b_t = E G_t, the exact mean of the return to go (linear-quadratic problems)."""
+    return MeanToGo()
 
 
 def value():
@@ -263,8 +290,30 @@ def of_state(function, **params):
     return OfState(function, {k: validate.array(k, v) for k, v in params.items()})
 
 
-def optimal_constant(pilot=16384):
-    """Return the constant of least variance, b_p = E[g_p z_p] / E[z_p^2] for each parameter p.
+def fitted_value(pilot=4096, degree=2, seed=0):
+    """Return a value function that is fitted to the returns to go of pilot trajectories, by least squares for each time.
+
+    It works on every problem. It is fitted anew for each theta; the pilot trajectories are the last that there are, with a
+    seed of their own, so that a measurement never uses them and the estimate stays unbiased.
+
+    Parameters
+    ----------
+    pilot : int
+        Number of pilot trajectories.
+    degree : int
+        Of the polynomial in the state: 0 is the mean return to go, 2 can hold the value of a linear-quadratic problem.
+    seed : int
+        Of the pilot trajectories: measurements with other seeds use the same baseline.
+    """
+    return FittedValue(
+        validate.integer("pilot", pilot, 16, 2**24),
+        validate.integer("degree", degree, 0, 2),
+        validate.integer("seed", seed, 0, 2**64 - 1),
+    )
+
+
+def optimal_constant(pilot=16384, base=None):
+    """Return the constant of least variance, b_p = E[g_p Z_p] / E[Z_p^2] for each parameter p, Z = sum_t z_t.
 
     It is fitted on a pilot range of trajectories that the measurement never uses, so that the estimate stays unbiased.
 
@@ -272,12 +321,107 @@ def optimal_constant(pilot=16384):
     ----------
     pilot : int
         Number of pilot trajectories. An error of relative size e in b costs about e^2 of what the baseline gains.
+    base : None or a baseline
+        What it is added to, `value()` for instance.
 
     References
     ----------
     Weaver and Tao (2001), The optimal reward baseline for gradient-based reinforcement learning.
     """
-    return OptimalConstant(validate.integer("pilot", pilot, 16))
+    return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
+
+
+def trace_optimal_constant(base=None):
+    """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
+    return TraceOptimal(_as_base(base))
+
+
+def naive_optimal_over_time():
+    """Return the textbook's optimum for each time and parameter, E[z_t^2 G_t] / E[z_t^2], exact.
+
+    It is optimal for each term of sum_t z_t (G_t - b_t) alone, not for their sum; there are systems on which the plain mean
+    E G_t is better.
+    """
+    return NaiveOptimalOverTime()
+
+
+def optimal_over_time(base=None):
+    """Return the number of least variance for each time and parameter, b_t = E[g z_t] / E[z_t^2], exact.
+
+    Parameters
+    ----------
+    base : None or a baseline
+        What it is added to, `value()` for instance: the value function alone is often not the best.
+    """
+    return OptimalOverTime(_as_base(base))
+
+
+def trace_optimal_over_time(base=None):
+    """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
+    return TraceOptimal(_as_base(base), over_time=True)
+
+
+def optimal_quadratic():
+    """Return the quadratic function of the state of least variance for each parameter, exact; for reward to go.
+
+    It is not the value function: it also sees E[sum_{k != t} z_k G_k z_t | s_t].
+    """
+    return OptimalQuadratic()
+
+
+def _as_base(base):
+    base = as_baseline(base)
+    if isinstance(base, (OptimalConstant, Tuned)):
+        raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
+    return base
+
+
+# ---- polynomials of the state, as forms of (1, s) ----------------------------------------------------------------
+
+
+def fit_form(states, values, degree):
+    """Return the form of (1, s), upper triangular, whose values at (N, n) states are the least-squares fit to `values`."""
+    N, n = states.shape
+    mean, std = states.mean(axis=0), states.std(axis=0)
+    # A state that does not vary (a fixed start) has no part in the fit.
+    varies = std > 1e-12 * np.abs(mean)
+    x = np.ones((N, n + 1))
+    x[:, 1:] = np.where(varies, (states - mean) / np.where(varies, std, 1.0), 0.0)
+    rows, columns = np.triu_indices(n + 1)
+    chosen = (rows > 0).astype(int) + (columns > 0) <= degree
+    rows, columns = rows[chosen], columns[chosen]
+    coefficients, *_ = np.linalg.lstsq(x[:, rows] * x[:, columns], values, rcond=1e-10)
+    form = np.zeros((n + 1, n + 1))
+    form[rows, columns] = coefficients
+    back = np.eye(n + 1)
+    back[1:] *= np.where(varies, 1.0 / np.where(varies, std, 1.0), 0.0)[:, None]
+    back[1:, 0] = -mean * np.diag(back)[1:]
+    form = back.T @ (form + form.T) @ back / 2
+    return np.triu(form) + np.triu(form, 1)
+
+
+def evaluate_form(form, s, degree):
+    """Return (1, s)' form (1, s) for an upper triangular form of at most the given degree, traced."""
+    total = form[0, 0]
+    for i in range(1, len(s) + 1 if degree else 1):
+        slope = form[0, i]
+        if degree == 2:
+            slope = slope + sum(form[i, j] * s[j - 1] for j in range(i, len(s) + 1))
+        total = total + s[i - 1] * slope
+    return total
+
+
+def constant_forms(problem, b):
+    """Return b (T, P) as forms of (1, s) that do not depend on s, (T, P, 1 + n, 1 + n)."""
+    forms = np.zeros((*np.shape(b), problem.environment.states + 1, problem.environment.states + 1))
+    forms[:, :, 0, 0] = b
+    return forms
+
+
+def _over_time(b):
+    from .estimators.estimator import PerStep
+
+    return {"b": PerStep(np.append(b, 0.0))}
 
 
 def as_baseline(b):
@@ -297,10 +441,17 @@ def as_baseline(b):
 
 
 def with_baseline(kind, baseline):
-    """Return the estimator `kind(baseline)`; a fitted constant is a control variate of the one without a baseline."""
+    """Return the estimator `kind(baseline)`; what is one number per parameter is subtracted by a second estimator."""
     if isinstance(baseline, OptimalConstant):
         from .estimators.control_variate import ControlVariate
         from .estimators.score_function import Score
 
-        return ControlVariate((kind(NoBaseline()), Score()), pilot=baseline.pilot)
+        return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
+    if isinstance(baseline, Tuned):
+        baseline = dataclasses.replace(baseline, target=kind(baseline.base))
+    if baseline.per_parameter:
+        from .estimators.control_variate import Difference
+        from .estimators.weighted_score import WeightedScore
+
+        return Difference((baseline.target, WeightedScore(baseline)))
     return kind(baseline)

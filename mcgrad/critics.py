@@ -70,29 +70,23 @@ class Quadratic(Critic):
         from .exact import critic
 
         P, c, F, U, cov = critic(problem, theta)
-        T, m = problem.horizon, len(cov)
-        end = np.zeros_like(P[:1, :1, :1])
-        F = np.concatenate([F, np.broadcast_to(end, F[:1].shape)])
-        U = np.concatenate([U, np.broadcast_to(end, U[:1].shape)])
-        scales = -2 * np.einsum("tij,ji->ti", U, cov)  # E_a[score * Q | s] of the log scales
-        learned = len(problem.parameters) - F[0].size
-        upper = np.triu(P) + np.triu(P, 1)
-        oscillation = {}
-        if self.amplitude:
-            oscillation = {
-                "amplitude": self.amplitude,
-                "frequency": self.frequency,
-                "variances": np.diag(cov),
-                "damping": np.exp(-0.5 * self.frequency**2 * np.diag(cov)),
-            }
+        F, U = (np.concatenate([x, np.zeros_like(x[:1])]) for x in (F, U))  # no action at the end
+        by_action = np.einsum("tij,ji->ti", U, cov)  # (U_t Sigma)_ii
+        learned = len(problem.parameters) - F[0].size  # all log scales, or none
+        oscillation = {
+            "amplitude": self.amplitude,
+            "frequency": self.frequency,
+            "variances": np.diag(cov),
+            "damping": np.exp(-0.5 * self.frequency**2 * np.diag(cov)),
+        }
         return {
-            "P": PerStep(self.scale * upper),
+            "P": PerStep(self.scale * (np.triu(P) + np.triu(P, 1))),
             "c": PerStep(self.scale * c - self.shift),
-            "F": PerStep(self.scale * 2 * F),
+            "F": PerStep(2 * self.scale * F),
             "U": PerStep(self.scale * U),
-            "level": PerStep(self.scale * np.einsum("tij,ji->t", U, cov)),
-            "scales": PerStep(self.scale * scales[:, :learned] if learned else np.zeros((T + 1, 0))),
-            **oscillation,
+            "level": PerStep(self.scale * by_action.sum(axis=1)),
+            "scales": PerStep(-2 * self.scale * by_action[:, :learned]),
+            **(oscillation if self.amplitude else {}),
         }
 
     def value(self, c, x):

@@ -1,10 +1,28 @@
 """The names of everything that a kernel reads: where they stand in its arrays, and as inputs of a graph."""
 
+import keyword
+import re
+
 import numpy as np
 
-from .compiler.trace import where
+from . import validate
+from .compiler.trace import FUNCTIONS, where
 from .estimators.estimator import PerStep
 from .scan import End, Named, Step
+
+# What kernel texts call things of their own; see also `compiler.machines`.
+RESERVED = re.compile(
+    "|".join(
+        [
+            r"(s|z|e|w|v|theta|known|record|perturb_)\d+(_next)?",
+            r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
+            r"p|c|row|rows|s|z|x|z_start|z_theta|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
+            r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
+            r"where|normal_pair|position|stream|take|give|put|inf|nan|range",
+            *map(re.escape, [*FUNCTIONS, *keyword.kwlist]),
+        ]
+    )
+)
 
 
 class Inputs:
@@ -35,12 +53,14 @@ class Inputs:
     # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
 
     def _elements(self, name, shape):
-        while name in self.taken:
+        """Return the names of the elements of an array; underscores are added until all of them are new."""
+        while True:
+            names = np.array(["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object)
+            if not any(x in self.taken or RESERVED.fullmatch(x) for x in [name, *names]):
+                break
             name += "_"
-        self.taken.add(name)
-        return np.array(["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object).reshape(
-            shape
-        )
+        self.taken |= {name, *names}
+        return names.reshape(shape)
 
     def _in_p(self, name, value):
         names = self._elements(name, np.shape(value))
@@ -73,12 +93,11 @@ class Inputs:
                 tree[name] = self._tree(value)
                 continue
             per_step = isinstance(value, PerStep)
-            array = np.asarray(value.values if per_step else value, dtype=np.float64)
-            if per_step and len(array) != self.problem.horizon + 1:
-                expected = self.problem.horizon + 1
-                raise ValueError(f"{name}: expected data for {expected} times (0 to T), got {len(array)}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name}: expected finite numbers in the data of an estimator")
+            array = validate.array(name, value.values if per_step else value)
+            times = self.problem.horizon + 1
+            if per_step and array.shape[:1] != (times,):
+                got = len(array) if array.ndim else "a single number"
+                raise ValueError(f"{name}: expected data for {times} times (0 to T), got {got}")
             key = (name, per_step, array.shape, array.tobytes())
             if key not in self.known:
                 self.known[key] = (self._per_step if per_step else self._in_c)(name, array)

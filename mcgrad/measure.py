@@ -18,7 +18,7 @@ from . import moments, validate
 from .compiler import machines
 from .estimators.control_variate import ControlVariate
 from .estimators.estimator import Estimator, rollouts
-from .program import gradient_program, rollout_program
+from .program import checked, gradient_program, rollout_program
 from .progress import Progress
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
@@ -89,7 +89,11 @@ def measure(
         None if chunk is None else validate.integer("chunk", chunk, 1, 2**24),
         machine,
     )
-    theta = problem.theta(theta)
+    theta = checked(problem, theta)
+    if executor is not None and not isinstance(executor, concurrent.futures.Executor):
+        raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise ValueError(f"progress: expected None, a bool or a function, got {validate.describe(progress)}")
     names, parameters = tuple(estimators), problem.parameters
     ready = _fit_on_pilots(problem, theta, estimators, run)
     sums = None
@@ -121,7 +125,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     _check_range(start, count)
     run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, None, machine)
-    theta = problem.theta(theta)
+    theta = checked(problem, theta)
     P = len(problem.parameters)
     out = np.empty((count, len(estimators), P))
     ready = _fit_on_pilots(problem, theta, estimators, run)

@@ -289,14 +289,12 @@ class Moments:
         e = self._number(name)
         n, mean, _, m2, m3, m4 = self.sums.own[:, e, :]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            variance = m2 / (n - 1)
+            mean = np.where(n > 0, mean, np.nan)
+            variance = np.where(n > 1, m2 / (n - 1), np.nan)
             # Var(s^2) = (mu_4 - sigma^4 (n - 3) / (n - 1)) / n
             of_variance = np.maximum(m4 / n - variance**2 * (n - 3) / (n - 1), 0.0) / n
             skewness, kurtosis = np.sqrt(n) * m3 / m2**1.5, n * m4 / m2**2
-        if n[0] < 2:
-            variance, of_variance = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-        mean = np.where(n > 0, mean, np.nan)
-        stderr = np.sqrt(variance / np.maximum(n, 1))
+            stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
         count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
         return Estimate(
             self.parameters,
@@ -305,7 +303,7 @@ class Moments:
             mean,
             stderr,
             variance,
-            np.sqrt(of_variance),
+            variance_stderr,
             skewness,
             kurtosis,
             self.rollouts[e] if self.rollouts else 1,
@@ -337,7 +335,8 @@ class Moments:
         a, b = self._number(first), self._number(second)
         E, P = self.sums.joint.shape[-2:]
         n = self.sums.joint[0, 0, 0]
-        cross = self.sums.cross
+        cross = np.where(n > 1, self.sums.cross, np.nan)
+        n = max(n, 2)
         if cross.shape == (E * P, E * P):
             return cross[a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
         if a == b:

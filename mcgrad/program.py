@@ -53,7 +53,7 @@ class Program:
 
 def gradient_program(problem, theta, estimators):
     """Return the program that samples the gradients of named estimators on common noise."""
-    theta = _checked(problem, theta)
+    theta = checked(problem, theta)
     inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
     rollouts = _rollouts(problem, inputs, estimators)
     graph = Graph()
@@ -78,8 +78,8 @@ def gradient_program(problem, theta, estimators):
     texts.append(_deliver_text(len(gradients)))
     functions.append(("deliver", 3, None))
     lines.append(f"deliver(out, b, finish({', '.join(arguments)}))")
-    kinds = ", ".join(dict.fromkeys(type(e).__name__.strip("_") for e in estimators.values()))
-    label = f"{problem.environment.name}, {problem.policy.name}: {kinds}"
+    kinds = ", ".join(dict.fromkeys(type(e).__name__ for e in estimators.values()))
+    label = _label(problem, kinds)
     text = _module_text(label, inputs, [*texts, _kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}")
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, tuple(estimators))
@@ -141,9 +141,8 @@ def _combined(problem, inputs, estimators, rollouts, graph):
 
 def rollout_program(problem, theta):
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
-    theta = _checked(problem, theta)
+    theta = checked(problem, theta)
     inputs = Inputs(problem, [])
-    environment = problem.environment
     simulation = _Simulation(inputs, inputs.step(Graph()))
     graph = Graph()
     step = inputs.step(graph, discounted=False)
@@ -178,14 +177,15 @@ def rollout_program(problem, theta):
         "    s = next_state(forward(theta, p, s, z))",
         f"deliver_end(out[horizon * {len(record)} :], b, record_end(p, rows[horizon], s, z_start))",
     ]
-    label = f"{environment.name}, {problem.policy.name}: rollout"
+    label = _label(problem, "rollout")
     text = _module_text(label, inputs, [*texts, _kernel_text("states, actions, rewards and noise", lines)])
     outputs = len(record) * problem.horizon + len(ending)
     kernel = KernelText(text, tuple(functions), simulation.workspace, outputs, f"a kernel for {label}")
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, ())
 
 
-def _checked(problem, theta):
+def checked(problem, theta):
+    """Return theta as an array for a problem, both checked."""
     if not isinstance(problem, Problem):
         raise ValueError(f"problem: expected a Problem, got {describe(problem)}")
     return problem.theta(theta)
@@ -247,7 +247,13 @@ def _flip_text(name, signs):
 
 
 def _module_text(label, inputs, texts):
-    return f'"""{label}\n\n{inputs.legend()}\n"""\n\n\n' + "\n\n".join(texts)
+    header = "\n".join(f"# {line}" for line in [label, *inputs.legend().splitlines()])
+    return header + "\n\n\n" + "\n\n".join(texts)
+
+
+def _label(problem, what):
+    """Return a name for a kernel that fits on one line of a comment, whatever users call their things."""
+    return " ".join(f"{problem.environment.name}, {problem.policy.name}: {what}".split())
 
 
 def _deliver_text(count, name="deliver"):

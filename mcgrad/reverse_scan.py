@@ -4,7 +4,7 @@ import numpy as np
 
 from .compiler.emit import function_text, live_inputs, live_nodes
 from .compiler.trace import Graph, TraceError, Tracer, is_number
-from .scan import number
+from .scan import attempt, number
 from .validate import describe
 
 # What costs more than to write a number to memory and to read it again.
@@ -69,7 +69,10 @@ class ReverseScan:
     def _trace_last(self):
         graph = Graph()
         end = self.inputs.end(graph)
-        flat = [_flatten(e.last(self.inputs.data(graph, tree), end)) for e, tree in self._each()]
+        flat = [
+            _flatten(attempt(_what("last", e), e.last, (self.inputs.data(graph, tree), end)))
+            for e, tree in self._each()
+        ]
         self.structures = [structure for structure, _ in flat]
         return graph, [x for _, leaves in flat for x in leaves]
 
@@ -81,7 +84,8 @@ class ReverseScan:
         values, self.sums, contributions = [], [], []
         for (e, tree), structure in zip(self._each(), self.structures, strict=True):
             name = type(e).__name__
-            result = e.step(self.inputs.data(graph, tree), x, _fill(structure, take))
+            carry = _fill(structure, take)
+            result = attempt(_what("step", e), e.step, (self.inputs.data(graph, tree), x, carry))
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TraceError(f"step of {name}: expected (carry, etabar), got {describe(result)}")
             new_structure, leaves = _flatten(result[0])
@@ -99,7 +103,7 @@ class ReverseScan:
             raise TraceError(
                 f"step of {name}: expected a cotangent of {len(x.eta)} numbers, like eta, got {len(etabar)}"
             )
-        return x.theta_vjp(tuple(map(number, etabar)))
+        return x.theta_vjp(tuple(number(bar, f"etabar of {name}") for bar in etabar))
 
     def finish(self, graph):
         """Return what each estimator makes of the carry at the beginning of the trajectory, traced in a graph."""
@@ -107,10 +111,12 @@ class ReverseScan:
         carries = [_fill(structure, take) for structure in self.structures]
         results = []
         for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
-            result = e.finish(self.inputs.data(graph, tree, per_step=False), _fill(sums, take), carry)
+            what = _what("finish", e)
+            c = self.inputs.data(graph, tree, per_step=False)
+            result = attempt(what, e.finish, (c, _fill(sums, take), carry))
             if not isinstance(result, (tuple, list)):
-                raise TraceError(f"finish of {type(e).__name__}: expected a tuple of numbers, got {describe(result)}")
-            results.append(tuple(map(number, result)))
+                raise TraceError(f"{what}: expected a tuple of numbers, got {describe(result)}")
+            results.append(tuple(number(x, what) for x in result))
         return results
 
     def _each(self):
@@ -165,6 +171,10 @@ class ReverseScan:
             if graph.nodes[index][0] in COSTLY and varying & live_inputs(graph, [node]):
                 candidates.add(index)
         return [index for index in live_nodes(graph, new, candidates) if index in candidates]
+
+
+def _what(method, estimator):
+    return f"{method} of {type(estimator).__name__}"
 
 
 def _identity(x):

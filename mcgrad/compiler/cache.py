@@ -80,7 +80,7 @@ def load(text, namespace, build, tag, label):
 def _write(path, text):
     """Write a file so that no other process ever sees half of it."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as stream:
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
     os.replace(temporary, path)
 

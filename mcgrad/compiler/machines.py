@@ -75,6 +75,8 @@ def _compiled(kernel, machine, width):
     if machine == "numpy":
         namespace = _numpy_names()
         exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+        for name, _, _ in kernel.functions:
+            namespace[name] = _numpy_results(namespace[name])
         return namespace["kernel"]
     names = _simd_names(width) if machine == "simd" else dict(_scalar_names())
     build = functools.partial(_build, functions=kernel.functions, machine=machine, width=width)
@@ -149,6 +151,16 @@ def _numpy_names():
     names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
     names |= {"take": lambda row, k: row[k], "give": give, "put": put}
     return FUNCTIONS | _CONSTANTS | names
+
+
+def _numpy_results(function):
+    """Let a function return NumPy numbers for Python's, whose division by zero is an error."""
+
+    def call(*arguments):
+        results = function(*arguments)
+        return results and tuple(np.float64(x) if isinstance(x, float) else x for x in results)
+
+    return call
 
 
 def _simd_names(width):

@@ -1,40 +1,66 @@
 """Gradient estimators, one file for each idea."""
 
+from .action_control_variate import ActionControlVariate, action_control_variate
+from .advantage import Advantage, QFunction, advantage, q_function
+from .all_actions import AllActions, all_actions
 from .antithetic import Antithetic, antithetic
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .estimator import Estimator, PerStep, custom
+from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
 from .reparameterization import Reparameterization, reparameterization
 from .reward_to_go import RewardToGo, reward_to_go
 from .score_function import Score, ScoreFunction, score, score_function
+from .short_horizon import ShortHorizon, short_horizon, truncated_reparameterization
+from .trajectory_control_variate import TrajectoryControlVariate, trajectory_control_variate
+from .value_gradient import ValueGradient, value_gradient
+from .weighted_score import WeightedScore
 
 __all__ = [
+    "ActionControlVariate",
+    "Advantage",
+    "AllActions",
     "Antithetic",
     "ControlVariate",
     "Difference",
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
+    "GeneralizedAdvantage",
     "Group",
     "PerStep",
+    "QFunction",
     "Reparameterization",
     "RewardToGo",
     "Score",
     "ScoreFunction",
+    "ShortHorizon",
+    "TrajectoryControlVariate",
+    "ValueGradient",
+    "WeightedScore",
+    "action_control_variate",
+    "advantage",
+    "all_actions",
     "antithetic",
     "control_variate",
     "custom",
     "difference",
     "evolution_strategies",
     "finite_differences",
+    "generalized_advantage",
     "leave_one_out",
     "mixture",
+    "q_function",
     "reparameterization",
     "reward_to_go",
     "same_batch_mean",
     "score",
     "score_function",
+    "short_horizon",
     "spsa",
     "standardised",
+    "trajectory_control_variate",
+    "truncated_reparameterization",
+    "value_gradient",
 ]

@@ -14,8 +14,7 @@ Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
 
 import dataclasses
 
-from .. import validate
-from .estimator import PLAIN, Estimator, Together, Variation
+from .estimator import PLAIN, Together, Variation, checked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,8 +36,7 @@ def antithetic(estimator, flip="all"):
     flip : str
         "all": noise of the initial state, the actions and the process. "actions": that of the actions alone.
     """
-    if not isinstance(estimator, Estimator):
-        raise ValueError(f"estimator: expected an estimator, got {validate.describe(estimator)}")
+    checked("estimator", estimator)
     flipped = {"all": Variation(initial=-1, action=-1, process=-1), "actions": Variation(action=-1)}
     if flip not in flipped:
         raise ValueError(f"flip: expected 'all' or 'actions', got {flip!r}")

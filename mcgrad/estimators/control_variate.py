@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Estimator, Together
+from .estimator import Together, checked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +74,8 @@ class ControlVariate(Together):
 
 def _least_squares(among, onto):
     """Solve `among` c = `onto` for a covariance matrix that may be singular (a control that never varies gets 0)."""
+    if not (np.isfinite(among).all() and np.isfinite(onto).all()):
+        return np.zeros_like(onto)  # nothing was finite, and nothing will be
     scale = np.sqrt(np.diag(among))
     scale[scale == 0] = 1.0
     solution, *_ = np.linalg.lstsq(among / np.outer(scale, scale), (onto.T / scale).T, rcond=1e-10)
@@ -103,14 +105,12 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     full : bool
         Let every parameter use the controls of all parameters; coefficients are then (k, P, P).
     """
-    controls = (controls,) if isinstance(controls, Estimator) else tuple(controls)
+    controls = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)
     if not controls:
         raise ValueError("controls: expected at least one estimator of zero, got none")
-    for name, part in (("estimator", estimator), *(("controls", x) for x in controls)):
-        if not isinstance(part, Estimator):
-            raise ValueError(f"{name}: expected an estimator, got {validate.describe(part)}")
-        if isinstance(part, ControlVariate) and part.coefficients is None:
-            raise ValueError(f"{name}: a control variate inside of a control variate needs fixed coefficients")
+    _checked_part("estimator", estimator)
+    for control in controls:
+        _checked_part("controls", control)
     if coefficients is not None:
         coefficients = validate.array("coefficients", coefficients, (len(controls), None) + ((None,) if full else ()))
     if pilot is not None:
@@ -120,7 +120,21 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
 
 def difference(x, y):
     """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
-    return Difference((x, y))
+    return Difference((_checked_part("x", x), _checked_part("y", y)))
+
+
+def _checked_part(name, part):
+    """Return a part of a control variate: an estimator with nothing left to fit."""
+    for scan in _parts(checked(name, part)):
+        if isinstance(scan, ControlVariate) and scan.coefficients is None:
+            raise ValueError(f"{name}: a control variate inside of a control variate needs fixed coefficients")
+    return part
+
+
+def _parts(estimator):
+    yield estimator
+    for part in getattr(estimator, "parts", ()):
+        yield from _parts(part)
 
 
 def mixture(first, *others, pilot=None):

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import validate
+from ..compiler.rebind import rebind
+
 
 class PerStep(NamedTuple):
     """Data of an estimator with one entry for each time: step t reads entry t (the end of the trajectory, entry T)."""
@@ -60,11 +63,18 @@ def custom(step, last=None, finish=None, data=None):
     data : dict, optional
         Name -> array or PerStep, read as `c.name`.
     """
-    return _Custom(step, last, finish, dict(data or {}))
+    validate.function("step", step)
+    validate.function("last", last, optional=True)
+    validate.function("finish", finish, optional=True)
+    if not isinstance(data, (dict, type(None))):
+        raise ValueError(f"data: expected a dict of name -> array or PerStep, got {validate.describe(data)}")
+    return Custom(step, last, finish, dict(data or {}))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Custom(Estimator):
+class Custom(Estimator):
+    """An estimator made of plain functions, see `custom`."""
+
     own_step: object
     own_last: object = None
     own_finish: object = None
@@ -74,13 +84,20 @@ class _Custom(Estimator):
         return self.own_data
 
     def last(self, c, end):
-        return self.own_last(c, end) if self.own_last else ()
+        return rebind(self.own_last)(c, end) if self.own_last else ()
 
     def step(self, c, x, carry):
-        return self.own_step(c, x, carry)
+        return rebind(self.own_step)(c, x, carry)
 
     def finish(self, c, sums, carry):
-        return self.own_finish(c, sums, carry) if self.own_finish else sums
+        return rebind(self.own_finish)(c, sums, carry) if self.own_finish else sums
+
+
+def checked(name, estimator):
+    """Return an estimator; anything else is a ValueError that names the argument."""
+    if not isinstance(estimator, Estimator):
+        raise ValueError(f"{name}: expected an estimator, got {validate.describe(estimator)}")
+    return estimator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,12 +24,14 @@ from ..baselines import Baseline, NoBaseline
 from ..compiler.derive import pull_back
 from ..compiler.trace import where
 from ..critics import as_value
-from .estimator import PerStep
-from .reparameterization import Reparameterization
+from .estimator import Estimator, PerStep
+from .reparameterization import reparameterization
+
+_WHOLE = reparameterization()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShortHorizon(Reparameterization):
+class ShortHorizon(Estimator):
     """See the module."""
 
     steps: int
@@ -39,8 +41,11 @@ class ShortHorizon(Reparameterization):
         starts = np.arange(problem.horizon + 1) % self.steps == 0
         return {"starts": PerStep(starts.astype(float)), "critic": self.critic.data(problem, theta)}
 
+    def last(self, c, end):
+        return _WHOLE.last(c, end)
+
     def step(self, c, x, adjoint):
-        through, etabar = super().step(c, x, adjoint)
+        through, etabar = _WHOLE.step(c, x, adjoint)
         anew = self._slope(c, x)
         return tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, through, strict=True)), etabar
 

@@ -18,21 +18,12 @@ from .estimator import Estimator
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WeightedScore(Estimator):
-    """See the module.
-
-    Attributes
-    ----------
-    baseline : Baseline
-        One whose `value` is a tuple, one number for each parameter.
-    target : Estimator
-        The estimator that the baseline is made for.
-    """
+    """See the module; `baseline` is one whose value is a tuple, a number for each parameter."""
 
     baseline: Baseline
-    target: Estimator
 
     def data(self, problem, theta):
-        return self.baseline.data(problem, theta, self.target)
+        return self.baseline.data(problem, theta)
 
     def last(self, c, end):
         return (0.0,) * len(c.b)

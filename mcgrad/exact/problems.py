@@ -4,10 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from .. import baselines, estimators
+from .. import baselines, critics, estimators
 from ..environments.linear_quadratic import LinearQuadratic
 from ..policies.linear_gaussian import LinearGaussian
 from . import lq, several
+from .lq.chain import Carry, Chain
+from .lq.estimators import Term
+from .lq.values import riccati
+from .lq.variances import covariance_on
 
 
 class NoClosedForm(ValueError):
@@ -68,6 +72,63 @@ def mean_return_to_go(problem, theta):
     return lq.mean_return_to_go(system(problem, theta))[: problem.horizon]
 
 
+def critic(problem, theta):
+    """Return P (T + 1, n, n), c (T + 1,), F (T, m, n), U (T, m, m) and Sigma (m, m) of the exact critic.
+
+    V_t(s) = -(s' P_t s + c_t) and Q_t(s, K s + u) = V_t(s) - (2 u' F_t s + u' U_t u - tr U_t Sigma).
+    """
+    s = system(problem, theta)
+    return *riccati(s), s.policy_cov
+
+
+def mean(problem, theta, estimator):
+    """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
+
+    Raises
+    ------
+    NoClosedForm
+        If there is none for the problem or the estimator.
+    """
+    s = system(problem, theta)
+    match estimator:
+        case estimators.ShortHorizon(steps=steps, critic=V):
+            return lq.gradient(_bootstrapped(s, _starts(s, steps), _scale(V)))
+        case estimators.GeneralizedAdvantage(decay=decay, critic=V) if decay < 1.0:
+            return lq.gradient(_bootstrapped(s, np.full(s.horizon + 1, 1.0 - decay), _scale(V)))
+    return sum(c * lq.mean(s, part) for c, part in _combination(problem, theta, s, estimator))
+
+
+def optimal_over_time(problem, theta, estimator):
+    """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted from an estimator as sum_t b_t z_t: (T, P)."""
+    return _ratio(*_with_scores(problem, theta, estimator))
+
+
+def trace_optimal_over_time(problem, theta, estimator):
+    """Return the b_t of least total variance over the gain K, (T,)."""
+    cov, power = _with_scores(problem, theta, estimator)
+    gain = slice(problem.environment.states * problem.environment.actions)
+    return _ratio(cov[:, gain].sum(axis=1), power[:, gain].sum(axis=1))
+
+
+def trace_optimal_constant(problem, theta, estimator):
+    """Return the b of least total variance over the gain K, a float."""
+    cov, power = _with_scores(problem, theta, estimator)
+    gain = slice(problem.environment.states * problem.environment.actions)
+    return float(_ratio(cov[:, gain].sum(), power[:, gain].sum()))
+
+
+def naive_optimal_over_time(problem, theta):
+    """Return b_tp = E[z_tp^2 G_t] / E[z_tp^2], which is not optimal: (T, P)."""
+    return lq.naive_time_baseline(system(problem, theta))
+
+
+def optimal_quadratic(problem, theta, estimator):
+    """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
+    if not isinstance(estimator, estimators.RewardToGo) or not isinstance(estimator.baseline, baselines.NoBaseline):
+        raise NoClosedForm("the optimal quadratic baseline is known for reward_to_go() alone")
+    return lq.optimal_quadratic_baseline(system(problem, theta))
+
+
 def variance(problem, theta, estimator):
     """Return the variance of one trajectory's gradient under an estimator, (P,).
 
@@ -79,6 +140,8 @@ def variance(problem, theta, estimator):
         If there is none for the problem or the estimator.
     """
     s = system(problem, theta)
+    if isinstance(estimator, estimators.ShortHorizon):
+        return np.maximum(_blocks_variance(s, estimator), 0.0)
     of_several = several.variance(s, estimator, lambda x: _combination(problem, theta, s, x))
     if of_several is not None:
         return np.maximum(of_several, 0.0)
@@ -114,15 +177,36 @@ def _combination(problem, theta, s, estimator):
             return [(one, lq.RewardToGo(_forms(problem, theta, s, b)))]
         case estimators.ScoreFunction(baseline=baselines.NoBaseline()):
             return [(one, lq.ScoreFunction())]
-        case estimators.ScoreFunction(baseline=baselines.Constant(b=b)):
-            return [(one, lq.ScoreFunction(b))]
+        case estimators.ScoreFunction(baseline=b) if b.is_constant:
+            return [(one, lq.ScoreFunction(_constant(problem, theta, b)))]
         case estimators.ScoreFunction(baseline=b):
             # sum z_t (R - b_t) = R Z + sum z_t (G_t - b_t) - sum z_t G_t
             to_go = lq.RewardToGo(_forms(problem, theta, s, b))
             return [(one, lq.ScoreFunction()), (one, to_go), (-one, lq.RewardToGo())]
+        case estimators.WeightedScore(baseline=b):
+            # sum z_t b_t = sum z_t (G_t - base_t) - sum z_t (G_t - base_t - b_t)
+            base = b.target.baseline if isinstance(b.target, estimators.RewardToGo) else baselines.NoBaseline()
+            base, own = _forms(problem, theta, s, base), b.forms(problem, theta)
+            return [(one, lq.RewardToGo(base)), (-one, lq.RewardToGo(own if base is None else base + own))]
+        case estimators.QFunction() | estimators.Advantage() | estimators.AllActions() | estimators.ValueGradient():
+            return _of_critic(s, estimator)
+        case estimators.ActionControlVariate(critic=q, first_order=first_order):
+            return _controlled(s, q, lq.ActionControlVariate(first_order))
+        case estimators.TrajectoryControlVariate(critic=q):
+            return _controlled(s, q, _TrajectoryControlVariate())
+        case estimators.GeneralizedAdvantage(decay=1.0, critic=V):
+            return [(one, lq.RewardToGo(_forms(problem, theta, s, V)))]
+        case estimators.GeneralizedAdvantage(decay=decay, critic=V):
+            if not _is_exact(V):
+                raise NoClosedForm("generalized_advantage with decay < 1 has a closed variance with the exact V alone")
+            return [(one, lq.GeneralizedAdvantage(decay))]
+        case estimators.ShortHorizon(steps=steps) if steps >= s.horizon:
+            return [(one, lq.Reparameterization())]
+        case estimators.ShortHorizon():
+            raise NoClosedForm("a pathwise gradient in blocks has a closed variance, but no covariance with others")
         case estimators.Difference(parts=(x, y)):
             x, y = (_combination(problem, theta, s, part) for part in (x, y))
-            return x + [(-c, part) for c, part in y]
+            return _merged(x + [(-c, part) for c, part in y])
         case estimators.ControlVariate():
             return _with_controls(problem, theta, s, estimator)
         case estimators.Group(kind=kind):
@@ -136,14 +220,166 @@ def _forms(problem, theta, s, baseline):
     match baseline:
         case baselines.NoBaseline():
             return None
-        case baselines.Constant(b=b):
-            return lq.constant_baseline(s, b)
+        case baselines.TraceOptimal(base=base):
+            b = np.broadcast_to(baseline.tuned(problem, theta), s.horizon)
+            base = _forms(problem, theta, s, base)
+            return lq.time_baseline(s, b) + (0.0 if base is None else base)
+        case baselines.Constant() | baselines.MeanReturn():
+            return lq.constant_baseline(s, _constant(problem, theta, baseline))
         case baselines.TimeDependent(b=b):
             return lq.time_baseline(s, b)
+        case baselines.MeanToGo():
+            return lq.time_baseline(s, lq.mean_return_to_go(s)[: s.horizon])
         case baselines.Value():
             return lq.value_baseline(s)
+        case critics.Quadratic(scale=scale, shift=shift, amplitude=0.0):
+            return scale * lq.value_baseline(s) + lq.constant_baseline(s, shift)
+        case baselines.FittedValue():
+            return _fitted_forms(problem, theta, baseline)
         case _:
             raise NoClosedForm(f"no closed form is known with the baseline {type(baseline).__name__}")
+
+
+def _constant(problem, theta, baseline):
+    """Return the number that a constant baseline is."""
+    data = baseline.data(problem, theta)
+    return float(data.get("b", 0.0))
+
+
+def _fitted_forms(problem, theta, baseline):
+    """Return what was fitted on the pilot trajectories as forms: the variance is that with this very baseline."""
+    upper = baseline.data(problem, theta)["form"].values[: problem.horizon, None]
+    return (upper + upper.swapaxes(-1, -2)) / 2
+
+
+# ---- with critics, wrong ones too: everything is linear in Q~ = scale Q + shift ---------------------------------
+
+
+def _is_exact(critic):
+    match critic:
+        case baselines.Value() | critics.Quadratic(scale=1.0, shift=0.0, amplitude=0.0):
+            return True
+    return False
+
+
+def _scale(critic):
+    match critic:
+        case baselines.NoBaseline():
+            return 0.0
+        case baselines.Value():
+            return 1.0
+        case critics.Quadratic(scale=scale, amplitude=0.0):
+            return scale
+        case _:
+            raise NoClosedForm(f"no closed form is known for this mean with {critic}")
+
+
+def _of_critic(s, estimator):
+    one, scale = np.ones(s.parameters), _scale(estimator.critic)
+    match estimator:
+        case estimators.QFunction(critic=q):
+            return [(scale * one, lq.ExactAdvantage(value=True)), (q.shift * one, lq.Score())]
+        case estimators.Advantage():
+            return [(scale * one, lq.ExactAdvantage())]
+        case estimators.AllActions():
+            return [(scale * one, lq.AllActions())]
+        case estimators.ValueGradient():
+            return [(scale * one, lq.ValueGradient())]
+
+
+def _controlled(s, critic, with_exact):
+    """Return scale (with the exact critic) + (1 - scale) (with none) - shift sum z_t."""
+    one, scale = np.ones(s.parameters), _scale(critic)
+    return _merged(
+        [(scale * one, with_exact), ((1.0 - scale) * one, lq.RewardToGo()), (-critic.shift * one, lq.Score())]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrajectoryControlVariate(lq.AllActions):
+    """sum_t z_t sum_{k>=t} omega_k + sum_t h_t, omega_k = delta_k - A_k what the process noise adds."""
+
+    def terms(self, chain, path=0):
+        surprise = chain.atom("error", path) - chain.atom("advantage", path)
+        past, now = Term(Carry("score", 1.0, path), surprise), Term(None, chain.atom("score", path), surprise)
+        return [past, now, *super().terms(chain, path)]
+
+
+# ---- what a gradient sees of the future: a value function from the next step on, or from the next block on --------
+
+
+def _bootstrapped(s, weight, scale):
+    """Return the system in which the action at t sees something else than P_{t+1}.
+
+        w_{t+1} scale P_{t+1} + (1 - w_{t+1}) P'_{t+1},    P'_t = gamma^t (Q + K'R K) + Acl' (what t sees) Acl.
+
+    Its gradient is the mean of pathwise blocks (w = 1 at their ends), and of generalized advantages (w = 1 - decay).
+    """
+    exact, _, F, U = riccati(s)
+    P, F, U = exact.copy(), F.copy(), U.copy()
+    for t in reversed(range(s.horizon)):
+        discount = s.discount**t
+        F[t] = discount * s.R @ s.K + s.B.T @ P[t + 1] @ s.closed
+        U[t] = discount * s.R + s.B.T @ P[t + 1] @ s.B
+        own = discount * (s.Q + s.K.T @ s.R @ s.K) + s.closed.T @ P[t + 1] @ s.closed
+        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * (own + own.T) / 2
+    other = dataclasses.replace(s)
+    other.memo["riccati"] = P, np.zeros(s.horizon + 1), F, U
+    return other
+
+
+def _starts(s, steps):
+    """Return 1 where a block of `steps` steps begins, else 0: (T + 1,); the end counts as an end of its own."""
+    return (np.arange(s.horizon + 1) % steps == 0).astype(float)
+
+
+class _Blocks(Chain):
+    """A chain whose sensitivity D_t = ds_t/dp starts anew, at 0, with each block of `steps` steps."""
+
+    def __init__(self, s, steps):
+        super().__init__(s, np.arange(s.parameters), lifted=True)
+        path, own = self.trajectory, slice(1 + s.states, None)
+        transition, inflow = self.A.copy(), self.G @ self.G.swapaxes(-1, -2)
+        transition[:, 0, 0] = 0.0
+        average = path.mean_sensitivity.copy()
+        for t in range(s.horizon - 1):
+            self.C[t + 1] = transition @ self.C[t] @ transition.swapaxes(-1, -2) + inflow
+            average[t + 1] = average[t] @ s.closed.T + (s.B @ path.state_sensitivity) @ path.mean[t]
+            if (t + 1) % steps == 0:
+                self.C[t + 1, :, own] = self.C[t + 1, :, :, own] = average[t + 1] = 0.0
+        path.mean_sensitivity = average
+
+
+def _blocks_variance(s, estimator):
+    """Return the variance of a pathwise gradient in blocks: that of its martingale increments, as for a single one."""
+    other = _bootstrapped(s, _starts(s, estimator.steps), _scale(estimator.critic))
+    start, steps = covariance_on(_Blocks(other, estimator.steps), *[lq.Reparameterization()] * 2)
+    return start + steps.sum(axis=0)
+
+
+# ---- combinations ------------------------------------------------------------------------------------------------
+
+
+def _merged(combination):
+    """Return a combination with equal parts added up; what cancels is gone, and with it its rounding."""
+    total = {}
+    for c, part in combination:
+        known, _ = total.get(_key(part), (0.0, part))
+        total[_key(part)] = known + c, part
+    return [(c, part) for c, part in total.values() if np.any(c)]
+
+
+def _with_scores(problem, theta, estimator):
+    """Return Cov(g_p, z_tp) and Var z_tp for each time, (T, P) both."""
+    s = system(problem, theta)
+    score = lq.Score()
+    steps = [c * lq.covariance_by_step(s, part, score)[1] for c, part in _combination(problem, theta, s, estimator)]
+    return sum(steps), lq.covariance_by_step(s, score, score)[1]
+
+
+def _ratio(top, bottom):
+    """Return top / bottom, 0 where a score vanishes and any number will do."""
+    return np.divide(top, bottom, out=np.zeros(np.shape(top)), where=bottom > 0)
 
 
 def _with_controls(problem, theta, s, estimator):

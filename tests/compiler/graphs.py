@@ -58,10 +58,11 @@ def random_expression(rng, s, size):
     pool = list(s)
 
     def pick():
-        # Prefer what is new, so that expressions get deep; a constant now and then.
-        if rng.random() < 0.15:
+        # Prefer what is new, so that expressions get deep; inputs keep them from getting constant.
+        kind = rng.random()
+        if kind < 0.1:
             return float(np.round(rng.normal(), 1))
-        return pool[-1 - int(rng.integers(min(len(pool), 6)))]
+        return s[rng.integers(len(s))] if kind < 0.4 else pool[-1 - int(rng.integers(min(len(pool), 6)))]
 
     for _ in range(size):
         a, b, c = pick(), pick(), pick()

@@ -149,6 +149,7 @@ POINTS = [
     ("minimum of equals", lambda x: np.minimum(x, x), [1.0], [1.0]),
     ("maximum of equals", lambda x: np.maximum(x, x), [1.0], [1.0]),
     ("minimum of equal inputs", lambda x, y: np.minimum(x, y), [1.0, 1.0], [0.0, 1.0]),
+    ("maximum of equal inputs", lambda x, y: np.maximum(x, y), [1.0, 1.0], [0.0, 1.0]),
     ("exp of minus infinity", np.exp, [-INF], [0.0]),
     ("log1p at 0", np.log1p, [0.0], [1.0]),
     ("expm1 of small", np.expm1, [1e-12], [1.0]),

@@ -1,0 +1,157 @@
+"""How figures look: one table for the estimators, the same in every figure, and a frame with its message and caption."""
+
+from typing import NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+
+class Look(NamedTuple):
+    """What tells an estimator from the others: in colour, in greyscale (dashes, markers), for the colour-blind."""
+
+    colour: str
+    marker: str
+    dash: tuple
+
+
+# Okabe and Ito's colours, darkened where they are too light for lines; lightness and dashes differ as well.
+LOOK = {
+    "score function": Look("#c0392b", "o", ()),
+    "reward to go": Look("#e69f00", "s", (6, 1.5)),
+    "reward to go, mean baseline": Look("#009e73", "D", (3.5, 1.2, 1, 1.2)),
+    "reward to go, value baseline": Look("#4a98d4", "^", (1.4, 1.1)),
+    "reparameterization": Look("#10305c", "v", ()),
+}
+INK, QUIET = "#222222", "#757575"
+WIDTH = 9.6  # inches
+LINE = 0.165  # inches from one line of a caption to the next
+
+
+def theme():
+    """Set seaborn's theme and our sizes; text stays text in PDF files."""
+    import seaborn
+
+    sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9.5, "xtick.labelsize": 8, "ytick.labelsize": 8}
+    lines = {"axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3.5}
+    lines |= {"ytick.major.size": 3.5, "xtick.minor.size": 2, "ytick.minor.size": 2, "lines.linewidth": 1.5}
+    inks = {"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK}
+    other = {
+        "pdf.fonttype": 42,
+        "text.usetex": False,
+        "mathtext.fontset": "dejavusans",
+        "axes.formatter.use_mathtext": True,
+    }
+    fonts = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}  # it comes with matplotlib
+    seaborn.set_theme(style="ticks", rc=sizes | lines | inks | other | fonts)
+
+
+def frame(panels, height, message, caption, names, **options):
+    """Return (figure, axes): panels side by side under a message and a legend, over a caption.
+
+    Parameters
+    ----------
+    panels : int
+    height : float
+        Of the panels, in inches.
+    message, caption : str
+        What the figure says, in one line; and what is drawn. A caption is wrapped; see `wrapped`.
+    names : sequence of str
+        The estimators in the legend.
+    options
+        For `Figure.subplots`.
+    """
+    theme()
+    lines = wrapped(caption, WIDTH - 0.3)
+    above, below, margin = 0.86, 0.5, 0.13
+    total = above + height + below + LINE * len(lines) + margin
+    figure = Figure(figsize=(WIDTH, total))
+    axes = figure.subplots(1, panels, squeeze=False, **options)[0]
+    figure.subplots_adjust(left=0.068, right=0.985, top=1 - above / total, bottom=1 - (above + height) / total)
+    left = 0.15 / WIDTH
+    figure.text(left, 1 - 0.12 / total, message, va="top", weight="bold", size=10.5)
+    figure.text(left, margin / total, "\n".join(lines), va="bottom", size=8, linespacing=1.45, color="#444444")
+    handles = [Line2D([], [], label=name, **line(name), **point(name)) for name in names]
+    place = {"loc": "upper left", "bbox_to_anchor": (left, 1 - 0.34 / total), "borderpad": 0, "borderaxespad": 0}
+    figure.legend(handles=handles, ncols=len(names), frameon=False, fontsize=8.5, handlelength=2.8, **place)
+    return figure, axes
+
+
+def wrapped(text, width, size=8):
+    """Return the lines of a text, none wider than `width` inches; `~` is a blank that stays."""
+    figure = Figure(dpi=72)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    ruler = figure.text(0, 0, "", size=size)
+    lines = []
+    for word in text.split(" "):
+        ruler.set_text(f"{lines[-1]} {word}" if lines else word)
+        if lines and ruler.get_window_extent(renderer).width <= 72 * width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [line.replace("~", " ") for line in lines]
+
+
+def line(name):
+    """Return the keywords of an estimator's line."""
+    look = LOOK[name]
+    return {"color": look.colour, "linestyle": (0, look.dash) if look.dash else "-"}
+
+
+def point(name):
+    """Return the keywords of an estimator's points."""
+    look = LOOK[name]
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+    return {"marker": look.marker, "markersize": 4.6, "markerfacecolor": look.colour} | edge
+
+
+def bars(name):
+    """Return the keywords of an estimator's error bars."""
+    return {"elinewidth": 1, "ecolor": LOOK[name].colour, "zorder": 3, "linestyle": "none"}
+
+
+def exact_and_measured(axis, rows, x, name):
+    """Draw the variance of an estimator over a column x: a line of exact values, measured points with standard errors."""
+    rows = rows[rows["estimator"] == name].sort_values(x)
+    axis.plot(rows[x], rows["exact_variance"], zorder=2, **line(name))
+    seen = rows[rows["count"] > 0]
+    axis.errorbar(seen[x], seen["variance"], yerr=seen["variance_stderr"], **bars(name), **point(name))
+
+
+def reference(axis, x, y, label, at, align="center"):
+    """Draw a thin line for a law of growth, and its label at a point."""
+    axis.plot(x, y, color=QUIET, linewidth=0.9, zorder=1)
+    axis.annotate(label, at, color=QUIET, size=8, ha=align, va="center", annotation_clip=False)
+
+
+def finish(figure, axes, labels):
+    """Give the panels their letters and titles, and take away the lines that say nothing."""
+    import seaborn
+
+    seaborn.despine(fig=figure)
+    for letter, axis, label in zip("abcdefgh", axes, labels, strict=False):
+        for text, offset, weight in ((letter, 0, "bold"), (label, 13, "normal")):
+            axis.annotate(text, (0, 1), (offset, 7), "axes fraction", "offset points", weight=weight, size=9.5)
+
+
+def logarithmic(axis, every=2):
+    """Make the y axis logarithmic with a label at every so many decades."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(base=10.0**every, numticks=30))
+    axis.yaxis.set_minor_locator(LogLocator(base=10.0 ** max(every // 2, 1), numticks=60))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def number(x, digits=3):
+    """Return a number as mathematics, in powers of ten where it is large or small."""
+    text = f"{x:.{digits}g}"
+    if "e" not in text:
+        return text.replace("-", "\N{MINUS SIGN}")
+    mantissa, _, exponent = text.partition("e")
+    return rf"${mantissa}\times10^{{{int(exponent)}}}$".replace(r"$1\times", "$")
+
+
+def remark(about):
+    """Return what a caption says of a quick run, in which points are fewer and errors larger."""
+    return " (a quick run)" if about["quick"] else ""

@@ -1,0 +1,224 @@
+"""Studies find what is true, survive interruption, and their figures are drawn from results alone."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mcgrad as mg
+from figures import __main__ as figures_command
+from figures import files
+from mcgrad import study
+from studies import __main__ as studies_command
+from studies import by_hand, horizon, noise_scale, throughput
+
+ROOT = pathlib.Path(__file__).parent.parent
+OTHER = {noise_scale: "std", horizon: "horizon"}  # a setting to be wrong about
+
+
+def deviations(row, mean, variance):
+    """Return how many standard errors a row is from a mean and from a variance."""
+    of_mean = abs(row["mean"] - mean) / max(row["stderr"], 1e-12 * abs(mean))
+    return of_mean, abs(row["variance"] - variance) / max(row["variance_stderr"], 1e-24 * mean**2)
+
+
+def reduced(module, keep, count):
+    """Return a few settings of a study, with fewer trajectories."""
+    settings = [s for s in module.settings(True) if s["count"] and keep(s)]
+    return [{**s, "count": count, "start": k * count} for k, s in enumerate(settings)]
+
+
+@pytest.mark.parametrize(
+    "module, keep",
+    [
+        (noise_scale, lambda s: s["std"] == 0 or abs(np.log10(s["std"]) + 1.25) < 1.3),
+        (horizon, lambda s: s["spectral_radius"] in (0.5, 1.1) and s["horizon"] in (1, 10, 50)),
+    ],
+    ids=["noise_scale", "horizon"],
+)
+def test_rows_agree_with_exact_values(module, keep, seed):
+    number = 0
+    for setting in reduced(module, keep, 40_000):
+        for row in module.rows(setting, seed, None):
+            assert max(deviations(row, row["exact_mean"], row["exact_variance"])) < 5, row
+            assert row["nonfinite"] == 0 and row["count"] == setting["count"]
+            number += 1
+    assert number > 20
+
+
+@pytest.mark.parametrize("module", OTHER, ids=lambda m: m.STUDY.name)
+def test_the_comparison_has_power(module, seed):
+    """It rejects the variance of a problem with a fifth more noise or steps; and a mean that is off by 10 errors."""
+    setting = reduced(module, lambda s: 0.05 < s[OTHER[module]] < 11, 40_000)[-1]
+    key = OTHER[module]
+    wrong = {**setting, key: setting[key] * 2 if key == "horizon" else setting[key] * 1.2, "count": 0}
+    for row, false in zip(module.rows(setting, seed, None), module.rows(wrong, seed, None), strict=True):
+        assert deviations(row, row["exact_mean"], false["exact_variance"])[1] > 5
+        assert deviations(row, row["exact_mean"] + 10 * row["stderr"], row["exact_variance"])[0] > 5
+
+
+def test_the_deterministic_policy_has_the_gradient_of_back_propagation(seed):
+    (row,) = noise_scale.rows({"process_noise": 0.0, "std": 0.0, "count": 100, "start": 0}, seed, None)
+    s, ds, gradient = 1.0, 0.0, 0.0
+    K, F = noise_scale.K, noise_scale.A + noise_scale.B * noise_scale.K
+    for _ in range(noise_scale.HORIZON):
+        gradient -= 2 * s * ds + 2 * noise_scale.R * K * s * (K * ds + s)
+        s, ds = F * s, F * ds + noise_scale.B * s
+    assert row["mean"] == pytest.approx(gradient, rel=1e-12)
+    assert row["exact_mean"] == pytest.approx(gradient, rel=1e-12)
+
+
+# ---- running: resume, files ------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """A study of four settings that is interrupted, once, before the setting number `at`."""
+
+    def __init__(self, at):
+        self.at, self.done = at, []
+        settings = reduced(noise_scale, lambda s: s["std"] > 0, 500)[:4]
+
+        def rows(setting, seed, threads):
+            if len(self.done) == self.at:
+                self.at = None
+                raise KeyboardInterrupt
+            self.done.append(setting)
+            return noise_scale.rows(setting, seed, threads)
+
+        self.study = dataclasses.replace(noise_scale.STUDY, settings=lambda quick: settings, rows=rows)
+
+
+def test_an_interrupted_study_goes_on_and_gives_the_same_file(tmp_path):
+    whole, broken = Interrupted(None), Interrupted(3)
+    study.run(whole.study, tmp_path / "whole", seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(broken.study, tmp_path / "broken", seed=4)
+    folder = tmp_path / "broken"
+    assert [p.name for p in folder.iterdir()] == ["noise_scale.partial"]
+    with open(folder / "noise_scale.partial", "a") as stream:
+        stream.write('{"key": "cut off in the middle of a li')
+    study.run(broken.study, folder, seed=4)
+    assert len(broken.done) == 4  # three before the interruption, one after
+    assert (folder / "noise_scale.csv").read_bytes() == (tmp_path / "whole" / "noise_scale.csv").read_bytes()
+    assert sorted(p.name for p in folder.iterdir()) == ["noise_scale.csv", "noise_scale.json"]
+
+
+def test_another_seed_does_not_go_on_with_old_settings(tmp_path):
+    broken = Interrupted(2)
+    with pytest.raises(KeyboardInterrupt):
+        study.run(broken.study, tmp_path, seed=4)
+    study.run(broken.study, tmp_path, seed=5)
+    assert len(broken.done) == 2 + 4
+
+
+def test_quick_results_leave_full_ones_alone_and_say_what_they_are(tmp_path):
+    few = Interrupted(None).study
+    study.run(few, tmp_path, seed=1)
+    full = (tmp_path / "noise_scale.csv").read_bytes()
+    study.run(few, tmp_path, quick=True, seed=2)
+    assert (tmp_path / "noise_scale.csv").read_bytes() == full
+    about = json.loads((tmp_path / "quick" / "noise_scale.json").read_text())
+    assert (about["quick"], about["seed"], about["counts"]) == (True, 2, [500])
+    assert {"command", "date", "versions", "machine", "seconds", "git"} <= set(about)
+    assert {"python", "numpy", "numba", "llvmlite", "scipy", "mcgrad"} == set(about["versions"])
+    assert not files.read("noise_scale", tmp_path).about["quick"]
+    assert files.read("noise_scale", tmp_path / "quick").about["quick"]
+
+
+def test_floats_survive_the_file():
+    values = [0.1 + 0.2, 1e-310, -1.0 / 3.0, 1e300]
+    text = study.as_csv(("x", "y"), [{"x": v} for v in values])
+    assert [float(row["x"]) for row in csv.DictReader(text.splitlines())] == values
+    assert text.splitlines()[1] == "0.30000000000000004,"
+    with pytest.raises(ValueError, match="'z'"):
+        study.as_csv(("x", "y"), [{"z": 1.0}])
+
+
+@pytest.mark.parametrize("module", [noise_scale, horizon], ids=lambda m: m.STUDY.name)
+def test_the_results_in_the_repository_are_of_this_study(module):
+    path = studies_command.RESULTS / f"{module.STUDY.name}.csv"
+    assert path.stat().st_size < 100_000
+    results = files.read(module.STUDY.name)
+    assert not results.about["quick"] and tuple(results.rows.columns) == module.STUDY.columns
+    for setting in module.settings(False)[5::31]:
+        for row in module.rows({**setting, "count": 0}, 0, None):
+            same = results.rows[module.STUDY.columns[0]] == row[module.STUDY.columns[0]]
+            same &= (results.rows[OTHER[module]] == row[OTHER[module]]) & (
+                results.rows["estimator"] == row["estimator"]
+            )
+            assert results.rows[same]["exact_variance"].item() == pytest.approx(row["exact_variance"], rel=1e-9)
+
+
+# ---- throughput ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["W1 lq-4x2", "W3 bandit (x-k)^2", "W3 bandit cos(kx)", "W4 pendulum"])
+def test_the_program_by_hand_computes_the_same(name, seed):
+    workload = throughput.WORKLOADS[name]()
+    rng = np.random.default_rng(seed)
+    count, mean, variance = by_hand.moments(np.stack(workload.batch(2048, rng)) for _ in range(4))
+    found = mg.measure(workload.problem, workload.theta, throughput.ALONE, 40_000, seed, progress=False)
+    assert throughput.deviation((count, mean, variance), found) < 5
+    assert throughput.deviation((count, mean + 7 * np.sqrt(variance / count), variance), found) > 5
+
+
+def test_throughput_reports_times(tmp_path):
+    setting = {"workload": "W3 bandit cos(kx)", "steps": 1, "repeats": 1}
+    one = dataclasses.replace(throughput.STUDY, settings=lambda quick: [setting])
+    rows = study.run(one, tmp_path, quick=True)
+    assert [(r["code"], r["estimators"]) for r in rows][:2] == [("numpy", "both"), ("mcgrad", "both")]
+    assert len(rows) == 4 and rows[1]["times_numpy"] > 0 and rows[1]["deviation"] < 5
+    assert rows[0]["cold_seconds"] > rows[0]["warm_seconds"] > 0
+    assert "W3 bandit" in throughput.STUDY.report(rows)
+
+
+# ---- commands and figures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [studies_command, figures_command])
+def test_an_unknown_name_gets_help(command, capsys):
+    assert command.main(["noise-scale"]) == 2
+    message = capsys.readouterr().err
+    assert "'noise-scale'" in message and "there are noise_scale, horizon" in message
+    assert "Did you mean noise_scale?" in message
+
+
+@pytest.mark.parametrize("command", [studies_command, figures_command])
+def test_the_list_names_all(command, capsys):
+    assert command.main(["--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:2] == ["noise_scale", "horizon"]
+
+
+def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
+    assert figures_command.main(["horizon", "--results", str(tmp_path), "--output", str(tmp_path)]) == 1
+    assert "python -m studies horizon" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Return the folder of the results of quick runs, made by the command."""
+    folder = tmp_path_factory.mktemp("results")
+    assert studies_command.main(["noise_scale", "horizon", "--quick", "--results", str(folder)]) == 0
+    return folder
+
+
+def test_figures_are_drawn_again_byte_for_byte_without_the_library(results, tmp_path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert figures_command.main(["--results", str(results), "--output", str(here)]) == 0
+    code = (
+        "import sys; from figures.__main__ import main; "
+        f"main(['--results', {str(results)!r}, '--output', {str(there)!r}]); "
+        "assert not {'mcgrad', 'numba', 'studies'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
+    names = sorted(p.name for p in here.iterdir())
+    assert names == ["horizon.pdf", "horizon.png", "noise_scale.pdf", "noise_scale.png"]
+    for name in names:
+        assert (here / name).read_bytes() == (there / name).read_bytes(), name
+        assert b"CreationDate" not in (here / name).read_bytes()
+        assert b"a quick run" in (here / name).read_bytes()
