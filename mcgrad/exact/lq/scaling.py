@@ -14,7 +14,8 @@ noise only, and exact critics or derivatives always do.
     errors of the value function   T^2         T^6         T^2 rho^4T       T^2   T^5   rho^4T
     exact critics, derivatives     T           T^6         T^2 rho^4T       T     T^4   rho^4T
 
-and with a discount < 1, rho < 1, all stay bounded but the score function, of order T. Centred: R minus its mean or the
+and with a discount < 1, rho < 1, all stay bounded but the score function and returns to go less a given constant, of
+order T. Centred: R minus its mean or the
 best constant, returns to go minus their means or the best b_t. Errors: a value baseline, lambda = 1, action control
 variates. lambda < 1 counts with the exact critics.
 
@@ -87,7 +88,8 @@ def scaling(system, X, parameters="gain"):
 KINDS = {
     "none": "no baseline",
     "number": "a constant",
-    "level": "for returns to go, the mean return or the best constant",
+    "level": "for returns to go, the mean of the whole return",
+    "best level": "for returns to go, the best constant",
     "time": "a function of time",
     "mean": "the mean of the return, or of each return to go",
     "optimum": "the best constant for the return, or the best function of time for returns to go",
@@ -118,7 +120,7 @@ def _recognised(system, X):
     if _equal(forms, value_forms(system)):
         return "value"
     b = forms[:, :, 0, 0]
-    if np.abs(forms).sum() > np.abs(b).sum():
+    if np.any(forms[..., 1:]) or np.any(forms[..., 1:, :]):
         return "state"
     if _equal(b, mean_return_to_go(system)[:-1, None]):
         return "mean"
@@ -128,8 +130,10 @@ def _recognised(system, X):
         return "optimum"
     if np.any(b != b[:1]):
         return "time"
-    level = [objective(system), optimal_constant(system, X), *(trace_optimal_constant(system, X, p) for p in every)]
-    return "level" if any(_equal(b[0], x) for x in level) else "number"
+    if _equal(b[0], objective(system)):
+        return "level"
+    best = [optimal_constant(system, X), *(trace_optimal_constant(system, X, p) for p in every)]
+    return "best level" if any(_equal(b[0], x) for x in best) else "number"
 
 
 def _equal(a, b):
@@ -243,7 +247,7 @@ class _Orders:
         random = _some(cov @ P @ mean[..., None]) | _some(cov @ P @ cov)
         V = -(np.einsum("tij,tij->t", P, cov) + np.einsum("ti,tij,tj->t", mean, P, mean) + self.c[:-1])[:, None]
         visited = np.flatnonzero(self.state == 0)
-        if kind == "level":
+        if kind in ("level", "best level"):
             b = V[visited[0]] if len(visited) else np.zeros(1)
         else:
             b = np.zeros(1) if forms is None else np.asarray(forms, dtype=float)[:, :, 0, 0]
@@ -316,6 +320,8 @@ def _horizon(system, X, scale, baseline):
             return Exponent(None, "with a discount, predictions are known for a spectral radius below 1 only")
         if isinstance(X, ScoreFunction):
             return Exponent(1.0, "the scores go on adding up after the discounted return has come to rest")
+        if baseline in ("number", "level"):
+            return Exponent(1.0, "the baseline goes on adding up after the discounted returns to go have gone")
         return Exponent(0.0, "the discount ends all later contributions")
     if rho < 1 - CLOSE:
         return _stable(system, family, scale)
@@ -334,7 +340,7 @@ def _family(X, baseline):
     match X:
         case ScoreFunction() | RewardToGo():
             centred = {"mean": "centred returns", "optimum": "centred returns", "value": "errors of the value function"}
-            known = {"none": "returns", "number": "returns", "level": "returns"} | centred
+            known = dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred
             return known.get(baseline)
         case GeneralizedAdvantage(decay=decay):
             if abs(decay) < 1:

@@ -1,0 +1,232 @@
+"""Predicted exponents against slopes of exact variances, for every estimator, on systems of many kinds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from exact_cases import canonical, random_system
+
+from mcgrad.exact.lq import (
+    ActionControlVariate,
+    AllActions,
+    ExactAdvantage,
+    GeneralizedAdvantage,
+    Reparameterization,
+    RewardToGo,
+    Score,
+    ScoreFunction,
+    System,
+    ValueGradient,
+    constant_baseline,
+    mean_return_to_go,
+    objective,
+    optimal_constant,
+    optimal_quadratic_baseline,
+    optimal_time_baseline,
+    time_baseline,
+    trace_optimal_constant,
+    trace_optimal_time_baseline,
+    value_baseline,
+    variance,
+)
+from mcgrad.exact.lq.scaling import scaling
+
+MAKE = {
+    "SF": lambda s: ScoreFunction(),
+    "SF number": lambda s: ScoreFunction(3.0),
+    "SF mean": lambda s: ScoreFunction(objective(s)),
+    "SF best": lambda s: ScoreFunction(optimal_constant(s, ScoreFunction())),
+    "to go": lambda s: RewardToGo(),
+    "to go number": lambda s: RewardToGo(constant_baseline(s, 3.0)),
+    "to go level": lambda s: RewardToGo(constant_baseline(s, objective(s))),
+    "to go best level": lambda s: RewardToGo(constant_baseline(s, optimal_constant(s, RewardToGo()))),
+    "to go mean": lambda s: RewardToGo(time_baseline(s, mean_return_to_go(s)[:-1])),
+    "to go best": lambda s: RewardToGo(time_baseline(s, optimal_time_baseline(s, RewardToGo()))),
+    "to go value": lambda s: RewardToGo(value_baseline(s)),
+    "gae 0": lambda s: GeneralizedAdvantage(0.0),
+    "gae .5": lambda s: GeneralizedAdvantage(0.5),
+    "gae 1": lambda s: GeneralizedAdvantage(1.0),
+    "A": lambda s: ExactAdvantage(),
+    "Q": lambda s: ExactAdvantage(value=True),
+    "qcv": lambda s: ActionControlVariate(),
+    "qprop": lambda s: ActionControlVariate(first_order=True),
+    "all": lambda s: AllActions(),
+    "svg0": lambda s: ValueGradient(),
+    "pw": lambda s: Reparameterization(),
+    "score": lambda s: Score(),
+}
+
+
+def scalar(T, **changes):
+    return canonical(T, **{"learn_scale": True, **changes})
+
+
+def random(**changes):
+    return random_system(1, 3, 2, 4, **changes)
+
+
+def poles(values, *, start=1.0, **changes):
+    """Three states, two actions, given closed-loop poles, correlated with each other."""
+    rng, eye = np.random.default_rng(2), np.eye(3)
+    X, B, K = rng.normal(size=(3, 3)), rng.normal(size=(3, 2)), 0.2 * rng.normal(size=(2, 3))
+    closed = X @ np.diag(values) @ np.linalg.inv(X)
+    costs = dict(Q=eye, R=0.1 * np.eye(2), Qf=eye, W=0.1 * eye, L=0.3 * np.eye(2))
+    rest = dict(mean=start * np.ones(3), cov=start * eye, horizon=3, learn_scale=True)
+    return System(closed - B @ K, B, K, **{**costs, **rest, **changes})
+
+
+def rotation(radius):
+    """A complex pair of poles."""
+    c, s, eye = radius * np.cos(0.7), radius * np.sin(0.7), np.eye(2)
+    arrays = dict(A=[[c, -s], [s, c]], B=[[1.0], [0.3]], K=[[0.0, 0.0]], L=[[0.3]], Q=eye, R=[[0.1]], Qf=eye)
+    return System(**arrays, W=0.1 * eye, mean=[1.0, 1.0], cov=eye, horizon=3, learn_scale=True)
+
+
+def part(system, parameters):
+    return slice(0, system.K.size) if parameters == "gain" else slice(system.K.size, None)
+
+
+def log_variance(system, make, parameters):
+    total = variance(system, make(system))[part(system, parameters)].sum()
+    return np.log(total) if total > 0 else None
+
+
+NONE = np.zeros((3, 3))
+QUIET = {
+    "process noise and a random start": scalar(4),
+    "no process noise": scalar(4, W=0.0),
+    "process noise alone": scalar(4, cov=0.0),
+    "a given start": scalar(4, W=0.0, cov=0.0, mean=1.0),
+    "nothing but exploration": scalar(4, W=0.0, cov=0.0),
+    "process noise that no reward sees": scalar(1),
+    "one step from a given start": scalar(1, cov=0.0, mean=1.0),
+    "two steps": scalar(2),
+    "two steps from a given start": scalar(2, cov=0.0, mean=1.0),
+    "correlated": random(),
+    "correlated, no process noise": random(W=NONE),
+    "correlated, a given start": random(W=NONE, cov=NONE),
+    "correlated, nothing but exploration": random(W=NONE, cov=NONE, mean=np.zeros(3)),
+    "process noise of rank one": random(W=np.diag([0.0, 1.0, 0.0]), cov=NONE, discount=1.0),
+}
+
+
+@pytest.mark.parametrize("parameters", ["gain", "scale"])
+@pytest.mark.parametrize("name", QUIET)
+def test_exploration(name, parameters):
+    system, wrong = QUIET[name], []
+    for key, make in MAKE.items():
+        predicted = scaling(system, make(system), parameters).std
+        ends = [log_variance(replace(system, L=c * system.L), make, parameters) for c in (1e-4, 1e-5)]
+        if ends[1] is None:
+            fine = predicted.power is None and "zero" in predicted.reason
+        else:
+            found = (ends[0] - ends[1]) / np.log(10)
+            fine = predicted.power is not None and abs(predicted.power - found) < 0.02
+        wrong += [] if fine else [(key, predicted, ends)]
+    assert not wrong
+
+
+def test_exploration_published():
+    """Constants removed: -2; the value baseline: -2 with process noise, 0 without; exact critics, derivatives: 0."""
+    with_noise, without = scalar(4), scalar(4, W=0.0)
+    for system, errors in ((with_noise, -2), (without, 0)):
+        found = {key: scaling(system, make(system)).std.power for key, make in MAKE.items()}
+        truth = dict.fromkeys(MAKE, -2.0) | dict.fromkeys(["A", "all", "svg0", "pw"], 0.0)
+        assert found == truth | dict.fromkeys(["to go value", "gae 0", "gae .5", "gae 1", "qcv", "qprop"], errors)
+
+
+LONG = {  # system, first of three horizons T, 2T, 4T
+    "pole .5": (scalar(3, K=-0.8), 100),
+    "pole .5, exploration alone": (scalar(3, K=-0.8, W=0.0, cov=0.0), 100),
+    "pole .5, discount": (scalar(3, K=-0.8, discount=0.9), 100),
+    "pole 1": (scalar(3, K=0.2), 100),
+    "pole 1, no process noise": (scalar(3, K=0.2, W=0.0), 100),
+    "pole 1.2": (scalar(3, K=0.6), 100),
+    "pole -1.2": (scalar(3, K=-4.2), 100),
+    "three stable": (poles([0.6, -0.5, 0.3]), 60),
+    "three critical": (poles([1.0, -0.6, 0.4]), 60),
+    "three unstable": (poles([1.4, -0.6, 0.4]), 60),
+    "two unstable": (poles([1.4, -1.4, 0.4]), 60),
+    "rotation .7": (rotation(0.7), 60),
+    "rotation 1": (rotation(1.0), 60),
+    "rotation 1.3": (rotation(1.3), 60),
+}
+
+
+@pytest.mark.parametrize("parameters", ["gain", "scale"])
+@pytest.mark.parametrize("name", LONG)
+def test_horizon(name, parameters):
+    system, first = LONG[name]
+    system = replace(system, Qf=0 * system.Qf)
+    rho, wrong = np.abs(np.linalg.eigvals(system.closed)).max(), []
+    several = [replace(system, horizon=T) for T in (first, 2 * first, 4 * first)]
+    for key, make in MAKE.items():
+        predicted = scaling(system, make(system), parameters).horizon
+        logs = [log_variance(s, make, parameters) for s in several]
+        if logs[0] is None:
+            fine = predicted.power is None and "zero" in predicted.reason
+        else:
+            grown = np.array([predicted.rate * s.horizon * np.log(rho) for s in several])
+            near, far = np.diff(logs - grown) / np.log(2)
+            found = 2 * far - near  # corrections of order 1 / T removed
+            fine = predicted.power is not None and abs(predicted.power - found) < (0.2 if rho > 1.001 else 0.05)
+            logs = near, far, found
+        wrong += [] if fine else [(key, predicted, logs)]
+    assert not wrong
+
+
+def test_horizon_published():
+    for pole, truth in ((0.5, (3, 3, 2, 2, 1, 1)), (1.0, (6,) * 6), (1.2, (0, 0, 0, 2, 2, 2))):
+        system = scalar(3, K=(pole - 0.9) / 0.5)
+        keys = ["SF", "to go", "SF best", "to go value", "gae .5", "pw"]
+        found = [scaling(system, MAKE[key](system)).horizon for key in keys]
+        assert tuple(x.power for x in found) == truth
+        assert [x.rate for x in found] == ([6, 6, 6, 4, 4, 4] if pole > 1 else [0] * 6)
+
+
+def test_baselines_are_recognised():
+    """One b for all parameters counts like one for each."""
+    system = scalar(5)
+    for b in (trace_optimal_constant(system, ScoreFunction()), trace_optimal_constant(system, ScoreFunction(), [0])):
+        assert scaling(system, ScoreFunction(b)).horizon.power == 2
+    for b in (
+        trace_optimal_time_baseline(system, RewardToGo()),
+        trace_optimal_time_baseline(system, RewardToGo(), [0]),
+    ):
+        assert scaling(system, RewardToGo(time_baseline(system, b))).horizon.power == 2
+
+
+def test_what_is_not_predicted():
+    system = random(W=NONE)
+    best = RewardToGo(optimal_quadratic_baseline(system))
+    assert scaling(system, best).std.power is None and scaling(system, best).horizon.power is None
+    assert scaling(random(), RewardToGo(optimal_quadratic_baseline(random()))).std.power == -2
+    in_time = RewardToGo(time_baseline(scalar(3), [1.0, 2.0, 3.0]))
+    assert scaling(scalar(3), in_time).horizon.power is None and scaling(scalar(3), in_time).std.power == -2
+    assert scaling(scalar(3), GeneralizedAdvantage(1.5)).horizon.power is None
+    assert scaling(scalar(3), object()).std.power is None and scaling(scalar(3), object()).horizon.power is None
+    X = Reparameterization()
+    refused = {
+        "Jordan": System([[1.0, 1], [0, 1]], [[0.0], [1]], [[0.0, 0]], [[1.0]], *_more(2)),
+        "no action": System(np.diag([1.2, 0.5]), [[0.0], [1]], [[0.0, 0]], [[1.0]], *_more(2)),
+        "no cost": System(np.diag([1.2, 0.5]), [[1.0], [1]], [[0.0, 0]], [[1.0]], np.diag([0.0, 1]), *_more(2)[1:]),
+        "no noise": poles([1.0, 0.5, 0.4], W=NONE, L=np.zeros((2, 2))),
+        "spectral radius below 1": scalar(3, K=0.6, discount=0.9),
+        "costs but at the end": scalar(3).__class__(*_stripped()),
+    }
+    for word, other in refused.items():
+        found = scaling(other, X).horizon
+        assert found.power is None and word in found.reason
+    assert scaling(poles([0.5, 0.4, 0.3], W=NONE, L=np.zeros((2, 2))), X).horizon.power == 0
+    with pytest.raises(ValueError, match="parameters"):
+        scaling(system, X, "all")
+
+
+def _more(n):
+    eye = np.eye(n)
+    return eye, [[0.1]], eye, eye, np.zeros(n), eye, 3
+
+
+def _stripped():
+    s = scalar(3)
+    return s.A, s.B, s.K, s.L, 0 * s.Q, 0 * s.R, s.Q, s.W, s.mean, s.cov, 3
