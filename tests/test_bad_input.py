@@ -976,3 +976,10 @@ def test_states_that_are_constants_on_every_machine():
         np.testing.assert_allclose(found.rewards, expected.rewards, rtol=1e-13)
     for machine in ("numpy", "simd"):
         assert np.isfinite(mg.sample(of, [-0.4], {"PW": PW, "SF": SF}, 16, machine=machine)["PW"]).all()
+
+
+def test_a_gradient_that_does_not_see_what_is_undefined():
+    """Of a return that is NaN whatever theta is, the pathwise derivative is a number, and must not be averaged."""
+    of = scalar_problem(horizon=2, reward=lambda p, s, a, s_next, w: math.log(s[0] + 2.0))
+    _, samples, lost = both(of, [-0.4])
+    assert lost["PW"] == lost["SF"] > 20

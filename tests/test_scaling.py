@@ -149,10 +149,10 @@ def test_horizon_unstable():
 
 def test_horizon_discounted():
     """The scores go on: the whole return grows as T, all else saturates."""
-    found = slopes(lambda T: canonical(T, pole=0.5, discount=0.9), 1600, 3200)
+    found = slopes(lambda T: canonical(T, pole=0.5, discount=0.9), 400, 800)
     for name, slope in found.items():
         expected = 1.0 if name.startswith("total") else 0.0
-        assert slope == pytest.approx(expected, abs=0.05), name
+        assert slope == pytest.approx(expected, abs=0.1), name
 
 
 def test_optimal_quadratic_baseline_beats_the_pathwise_gradient():
@@ -207,23 +207,19 @@ def one_step(rng):
 
 
 def test_one_step_bounds():
-    """E SF^2 / E PW^2 >= 3/2 (3) with any baseline, 5/2 (7) with V, 15/4 (37/4) with none, for K (for log std)."""
+    """Var SF / Var PW >= 3/2 (3) with any baseline, 5/2 (7) with V, 15/4 (37/4) with none, for K (for log std)."""
     rng = np.random.default_rng(0)
     lowest = np.full((3, 2), np.inf)
-    for _ in range(300):
+    for _ in range(150):
         problem, theta = one_step(rng)
-        g = mg.exact.gradient(problem, theta)
-
-        def second(estimator, problem=problem, theta=theta, g=g):
-            return mg.exact.variance(problem, theta, estimator) + g**2
-
-        pathwise = second(estimators.reparameterization())
+        pathwise = mg.exact.variance(problem, theta, estimators.reparameterization())
         for k, baseline in enumerate((baselines.optimal_quadratic(), baselines.value(), None)):
-            ratio = np.divide(second(rtg(baseline)), pathwise, out=np.full(2, np.inf), where=pathwise > 0)
+            score = mg.exact.variance(problem, theta, rtg(baseline))
+            ratio = np.divide(score, pathwise, out=np.full(2, np.inf), where=pathwise > 0)
             lowest[k] = np.minimum(lowest[k], ratio)
     bounds = np.array([[3 / 2, 3], [5 / 2, 7], [15 / 4, 37 / 4]])
     assert np.all(lowest > bounds * (1 - 1e-9))
-    assert np.all(lowest < 1.6 * bounds)  # and they are not far from tight
+    assert np.all(lowest < 1.1 * bounds), lowest / bounds  # and they are nearly tight
 
 
 def test_one_step_bounds_are_tight():
@@ -273,25 +269,39 @@ def test_a_constant_baseline_can_ruin_reward_to_go():
     assert (total, to_go) == pytest.approx((239.51, 5727.05), rel=1e-4)
 
 
-def test_shorter_eligibility_and_exact_critics_can_hurt():
-    """gae(0) above gae(1), exact Q above sampled returns, Q-Prop above V, in random systems with nonnegative costs."""
-    rng = np.random.default_rng(0)
-    worst = dict.fromkeys(("gae(0) / gae(1)", "Q / rtg", "qprop / rtg_V", "rtg_V / rtg_btopt"), 0.0)
-    never = dict.fromkeys(("rtg / total", "rtg_V / rtg", "A / gae(0)", "aa / A", "qcv / rtg_V"), 0.0)
-    every = chosen() | {"gae(1)": gae(1.0), "rtg_btopt": rtg(baselines.optimal_over_time())}
-    for _ in range(120):
-        problem, theta = random_stable(rng)
-        v = {name: mg.exact.variance(problem, theta, every[name]) for name in every if name not in ("traj", "sh2")}
-        for found in (worst, never):
-            for key in found:
-                one, two = key.split(" / ")
-                found[key] = max(found[key], np.max(v[one] / v[two]))
-    assert all(x > 1.01 for x in worst.values()), worst
-    assert all(x < 1 + 1e-9 for x in never.values()), never
+@pytest.mark.parametrize(
+    ("seed", "one", "two", "ratio"),
+    [
+        (543, "gae(0)", "gae(1)", 1.2046),  # a shorter trace with the exact V
+        (543, "Q", "rtg", 1.2826),  # the exact Q in place of the return that was sampled
+        (543, "qprop", "rtg_V", 1.1691),  # knowing the slope in the action, too
+        (1055, "A", "gae(0)", 1.0042),  # the exact advantage in place of the temporal-difference error
+        (2366, "rtg_btnaive", "rtg_bt", 1.1596),  # the textbook's optimum over time in place of the mean
+        (1413, "aa", "svg0", 2.4853),  # integrating the action out
+        (1413, "aa", "pw", 3.4183),  # ... with an exact critic, against back-propagation through time
+    ],
+)
+def test_less_noise_in_each_term_can_be_more_in_the_sum(seed, one, two, ratio):
+    """Found among 2500 random systems with nonnegative costs; in 0.3 % (rtg_btnaive) to 5 % (Q) of them."""
+    problem, theta = random_stable(seed)
+    every = chosen() | {"gae(1)": gae(1.0), "rtg_btnaive": rtg(baselines.naive_optimal_over_time())}
+    x, y = (mg.exact.variance(problem, theta, every[name]) for name in (one, two))
+    assert np.max(x / y) == pytest.approx(ratio, rel=1e-3)
 
 
-def random_stable(rng):
+def test_never_seen_to_fail():
+    """No proof: no counterexample in 60 of the same systems (nor in 2500)."""
+    for seed in range(60):
+        problem, theta = random_stable(seed)
+        names = ("total", "rtg", "rtg_V", "qcv", "traj", "A", "aa")
+        v = {name: mg.exact.variance(problem, theta, chosen()[name]) for name in names}
+        for one, two in (("rtg", "total"), ("rtg_V", "rtg"), ("qcv", "rtg_V"), ("traj", "qcv"), ("aa", "A")):
+            assert np.all(v[one] <= v[two] * (1 + 1e-9)), (seed, one, two)
+
+
+def random_stable(seed):
     """Return (problem, theta): n, m up to 2, T up to 12, nonnegative costs, closed loop of radius 0.3 to 1.1."""
+    rng = np.random.default_rng(seed)
     n, m, T = rng.integers(1, 3), rng.integers(1, 3), int(rng.integers(1, 13))
 
     def psd(k, size):

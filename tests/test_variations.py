@@ -144,3 +144,28 @@ def test_what_cannot_be_varied_is_refused():
         e.evolution_strategies(0.1, noise="same")
     with pytest.raises(ValueError, match=r"expected 3 as in finite_differences\(width, 3\)"):
         mg.measure(problem, theta, {"FD": e.finite_differences(0.1, 3)}, 10)
+
+
+def test_perturbed_parameters_agree_with_the_exact_variance(seed):
+    problem, theta = scalar("S04", learn_std=False)
+    chosen = {
+        "one": e.evolution_strategies(0.1, points=1),
+        "two": e.evolution_strategies(0.1),
+        "two apart": e.evolution_strategies(0.1, noise="independent"),
+        "spsa": e.spsa(0.1),
+        "differences": e.finite_differences(0.1, 2),
+        "differences apart": e.finite_differences(0.1, 2, noise="independent"),
+    }
+    found = mg.measure(problem, theta, chosen, COUNT, seed)
+    s = mg.exact.system(problem, theta)
+    means = {
+        "one": lq.evolution_strategies(s, 0.1, 1).mean,
+        "spsa": lq.spsa(s, 0.1).mean,
+        "differences": lq.finite_differences(s, 0.1).mean,
+    }
+    means |= {"two": means["one"], "two apart": means["one"], "differences apart": means["differences"]}
+    for name, estimator in chosen.items():
+        assert standard_errors(found[name], means[name], mg.exact.variance(problem, theta, estimator)) < 5, name
+    learned, theta = scalar("S04")
+    with pytest.raises(mg.exact.NoClosedForm, match="log scale"):
+        mg.exact.variance(learned, theta, chosen["one"])

@@ -13,7 +13,9 @@ backpropagation; for policies Heess et al. (2015), Learning continuous control p
 """
 
 import dataclasses
+import math
 
+from ..compiler.trace import where
 from .estimator import Estimator
 
 
@@ -22,13 +24,20 @@ class Reparameterization(Estimator):
     """See the module."""
 
     def last(self, c, end):
-        return end.reward_vjp(1.0)
+        return end.reward_vjp(1.0), end.reward
 
-    def step(self, c, x, adjoint):
+    def step(self, c, x, carry):
+        adjoint, later = carry
         state, action = x.step_vjp(s_next=adjoint, reward=1.0)
         etabar = x.sample_vjp(action)
         through_policy = x.policy_vjp(etabar)
-        return tuple(a + b for a, b in zip(state, through_policy, strict=True)), etabar
+        adjoint = tuple(a + b for a, b in zip(state, through_policy, strict=True))
+        return (adjoint, later + x.reward), etabar
+
+    def finish(self, c, sums, carry):
+        # A derivative may be finite where the return is not (behind a minimum, say): no gradient of nothing.
+        _, whole_return = carry
+        return tuple(where(abs(whole_return) < math.inf, g, math.nan) for g in sums)
 
 
 def reparameterization():

@@ -12,10 +12,7 @@ from .lq.chain import Carry, Chain
 from .lq.estimators import Term
 from .lq.values import riccati
 from .lq.variances import covariance_on
-
-
-class NoClosedForm(ValueError):
-    """There is no closed form for this problem or estimator; the message says why."""
+from .several import NoClosedForm
 
 
 def system(problem, theta):

@@ -1,4 +1,4 @@
-"""Exact variances of estimators that make one sample of several rollouts: antithetic pairs, groups."""
+"""Exact variances of estimators that make one sample of several rollouts: pairs, groups, perturbed parameters."""
 
 import numpy as np
 
@@ -23,7 +23,24 @@ def variance(s, estimator, combination):
             return _leave_one_out(s, len(parts))
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) ** 2 * _leave_one_out(s, len(parts))
+        case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
+            return _perturbed(lq.spsa, s, width, noise).variance
+        case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
+            return _perturbed(lq.evolution_strategies, s, width, len(parts), noise).variance
+        case estimators.FiniteDifferences(width=width, noise=noise):
+            return _perturbed(lq.finite_differences, s, width, noise).variance
     return None
+
+
+class NoClosedForm(ValueError):
+    """There is no closed form for this problem or estimator; the message says why."""
+
+
+def _perturbed(function, s, *arguments):
+    try:
+        return function(s, *arguments)
+    except ValueError as error:  # log scales, too many parameters
+        raise NoClosedForm(f"no closed form: {error}") from None
 
 
 def _antithetic(s, combination, flip):

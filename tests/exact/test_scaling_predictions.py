@@ -82,13 +82,11 @@ def rotation(radius):
     return System(**arrays, W=0.1 * eye, mean=[1.0, 1.0], cov=eye, horizon=3, learn_scale=True)
 
 
-def part(system, parameters):
-    return slice(0, system.K.size) if parameters == "gain" else slice(system.K.size, None)
-
-
-def log_variance(system, make, parameters):
-    total = variance(system, make(system))[part(system, parameters)].sum()
-    return np.log(total) if total > 0 else None
+def sums(systems, make):
+    """The variances summed over the entries of K and over the log scales, on each system: two arrays."""
+    parts = [slice(0, systems[0].K.size), slice(systems[0].K.size, None)]
+    found = [variance(system, make(system)) for system in systems]
+    return [np.array([v[part].sum() for v in found]) for part in parts]
 
 
 NONE = np.zeros((3, 3))
@@ -110,19 +108,19 @@ QUIET = {
 }
 
 
-@pytest.mark.parametrize("parameters", ["gain", "scale"])
 @pytest.mark.parametrize("name", QUIET)
-def test_exploration(name, parameters):
+def test_exploration(name):
     system, wrong = QUIET[name], []
+    ends = [replace(system, L=c * system.L) for c in (1e-4, 1e-5)]
     for key, make in MAKE.items():
-        predicted = scaling(system, make(system), parameters).std
-        ends = [log_variance(replace(system, L=c * system.L), make, parameters) for c in (1e-4, 1e-5)]
-        if ends[1] is None:
-            fine = predicted.power is None and "zero" in predicted.reason
-        else:
-            found = (ends[0] - ends[1]) / np.log(10)
-            fine = predicted.power is not None and abs(predicted.power - found) < 0.02
-        wrong += [] if fine else [(key, predicted, ends)]
+        for parameters, found in zip(("gain", "scale"), sums(ends, make), strict=True):
+            predicted = scaling(system, make(system), parameters).std
+            if found[1] == 0:
+                fine = predicted.power is None and "zero" in predicted.reason
+            else:
+                slope = np.log10(found[0] / found[1])
+                fine = predicted.power is not None and abs(predicted.power - slope) < 0.02
+            wrong += [] if fine else [(key, parameters, predicted, found)]
     assert not wrong
 
 
@@ -148,30 +146,30 @@ LONG = {  # system, first of three horizons T, 2T, 4T
     "three unstable": (poles([1.4, -0.6, 0.4]), 60),
     "two unstable": (poles([1.4, -1.4, 0.4]), 60),
     "rotation .7": (rotation(0.7), 60),
-    "rotation 1": (rotation(1.0), 60),
+    "rotation 1": (rotation(1.0), 120),
     "rotation 1.3": (rotation(1.3), 60),
 }
 
 
-@pytest.mark.parametrize("parameters", ["gain", "scale"])
 @pytest.mark.parametrize("name", LONG)
-def test_horizon(name, parameters):
+def test_horizon(name):
+    """Powers are whole numbers; what is left of the corrections, of order 1 / T^2, is below .2."""
     system, first = LONG[name]
     system = replace(system, Qf=0 * system.Qf)
     rho, wrong = np.abs(np.linalg.eigvals(system.closed)).max(), []
     several = [replace(system, horizon=T) for T in (first, 2 * first, 4 * first)]
     for key, make in MAKE.items():
-        predicted = scaling(system, make(system), parameters).horizon
-        logs = [log_variance(s, make, parameters) for s in several]
-        if logs[0] is None:
-            fine = predicted.power is None and "zero" in predicted.reason
-        else:
-            grown = np.array([predicted.rate * s.horizon * np.log(rho) for s in several])
-            near, far = np.diff(logs - grown) / np.log(2)
-            found = 2 * far - near  # corrections of order 1 / T removed
-            fine = predicted.power is not None and abs(predicted.power - found) < (0.2 if rho > 1.001 else 0.05)
-            logs = near, far, found
-        wrong += [] if fine else [(key, predicted, logs)]
+        for parameters, found in zip(("gain", "scale"), sums(several, make), strict=True):
+            predicted = scaling(system, make(system), parameters).horizon
+            if found[0] == 0:
+                fine = predicted.power is None and "zero" in predicted.reason
+            else:
+                grown = [predicted.rate * s.horizon * np.log(rho) for s in several]
+                near, far = np.diff(np.log(found) - grown) / np.log(2)
+                power = 2 * far - near  # without corrections of order 1 / T
+                fine = predicted.power is not None and abs(predicted.power - power) < 0.2
+                found = near, far, power
+            wrong += [] if fine else [(key, parameters, predicted, found)]
     assert not wrong
 
 

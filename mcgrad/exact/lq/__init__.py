@@ -59,6 +59,16 @@ from .mixtures import (
     optimal_mixture,
     score_control_variate,
 )
+from .optimum import Optimum, infinite_horizon_gain, optimum
+from .perturbed import (
+    Perturbed,
+    evolution_strategies,
+    evolution_strategies_limit,
+    finite_differences,
+    return_moments,
+    spsa,
+)
+from .scaling import Exponent, Scaling, scaling
 from .system import System
 from .values import gradient, mean_return_to_go, objective, return_variance, value
 from .variances import covariance, covariance_by_step, mean, variance
@@ -68,10 +78,14 @@ __all__ = [
     "AllActions",
     "ControlVariate",
     "ExactAdvantage",
+    "Exponent",
     "GeneralizedAdvantage",
     "Mixture",
+    "Optimum",
+    "Perturbed",
     "Reparameterization",
     "RewardToGo",
+    "Scaling",
     "Score",
     "ScoreFunction",
     "System",
@@ -82,9 +96,13 @@ __all__ = [
     "constant_baseline",
     "covariance",
     "covariance_by_step",
+    "evolution_strategies",
+    "evolution_strategies_limit",
+    "finite_differences",
     "fisher",
     "full_score_control_variate",
     "gradient",
+    "infinite_horizon_gain",
     "mean",
     "mean_return_to_go",
     "measure_valued_variance",
@@ -94,9 +112,13 @@ __all__ = [
     "optimal_mixture",
     "optimal_quadratic_baseline",
     "optimal_time_baseline",
+    "optimum",
     "quadratic_baseline",
+    "return_moments",
     "return_variance",
+    "scaling",
     "score_control_variate",
+    "spsa",
     "time_baseline",
     "trace_optimal_constant",
     "trace_optimal_time_baseline",

@@ -14,7 +14,6 @@ Accuracy: K to about 1e-9 times the condition number of H, J to rounding.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solve_discrete_are
 
 from .values import gradient, objective
 
@@ -71,6 +70,8 @@ def infinite_horizon_gain(system):
     whatever the noises. ValueError where there is no such P with R + gamma B'PB positive definite: the pair
     (sqrt(gamma) A, B) not stabilisable, a mode on the unit circle that no cost sees, or costs that reward action.
     """
+    from scipy.linalg import solve_discrete_are
+
     gamma = system.discount
     if gamma < 0:
         raise ValueError(f"discount: expected a nonnegative number for an infinite horizon, got {gamma}")

@@ -35,7 +35,6 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import roots_hermitenorm
 
 from .estimators import Reparameterization
 from .system import System
@@ -68,9 +67,9 @@ def evolution_strategies(system, width, points=2, noise="common"):
             f"system: the exact rule for {size} entries of K over {system.horizon} steps needs "
             f"{nodes}^{size} = {nodes**size} nodes, more than {MOST_NODES}"
         )
-    z, weight = roots_hermitenorm(nodes)  # moments of every degree to 1e-12 up to 400 nodes
+    z, weight = _normal_rule(nodes)
     z = np.stack(np.meshgrid(*[z] * size, indexing="ij"), axis=-1).reshape(-1, size)
-    weight = np.prod(np.meshgrid(*[weight / weight.sum()] * size, indexing="ij"), axis=0).ravel()
+    weight = np.prod(np.meshgrid(*[weight] * size, indexing="ij"), axis=0).ravel()
     if points == 2:
         return _average(z, weight, *_pairs(system, z, width, noise))
     mean, var = return_moments(system, system.K + width * z.reshape(-1, *system.K.shape))
@@ -179,6 +178,14 @@ def _average(z, weight, mean, var):
     total = (weight * mean) @ z
     second = (weight * var) @ z**2
     return Perturbed(total, second + weight @ (mean[:, None] * z - total) ** 2)
+
+
+def _normal_rule(nodes):
+    """Gauss-Hermite nodes and weights of N(0, 1): moments of every degree to 1e-12, up to 400 nodes at least."""
+    from scipy.special import roots_hermitenorm
+
+    z, weight = roots_hermitenorm(nodes)
+    return z, weight / weight.sum()
 
 
 def _check(system, width, noise):

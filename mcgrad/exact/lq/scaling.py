@@ -15,9 +15,8 @@ noise only, and exact critics or derivatives always do.
     exact critics, derivatives     T           T^6         T^2 rho^4T       T     T^4   rho^4T
 
 and with a discount < 1, rho < 1, all stay bounded but the score function and returns to go less a given constant, of
-order T. Centred: R minus its mean or the
-best constant, returns to go minus their means or the best b_t. Errors: a value baseline, lambda = 1, action control
-variates. lambda < 1 counts with the exact critics.
+order T. Centred: R minus its mean or the best constant, returns to go minus their means or the best b_t. Errors: a value
+baseline, lambda = 1, action control variates. lambda < 1 counts with the exact critics.
 
 A baseline that is recognised (the value function, the mean or the optimum for this system) is taken to be recomputed on
 the way; any other number stays what it is. Predictions are for the sum of the variances over the entries of K, or over
@@ -27,7 +26,6 @@ the log scales, of systems without coincidences (an F_t that vanishes on the way
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solve_discrete_lyapunov
 
 from .baselines import (
     optimal_constant,
@@ -53,6 +51,17 @@ from .variances import variance
 
 NEVER = np.inf  # the order of what is zero
 CLOSE = 1e-9  # relative difference below which numbers count as equal
+KINDS = {
+    "none": "no baseline",
+    "number": "a constant",
+    "level": "for returns to go, the mean of the whole return",
+    "best level": "for returns to go, the best constant",
+    "time": "a function of time",
+    "mean": "the mean of the return, or of each return to go",
+    "optimum": "the best constant for the return, or the best function of time for returns to go",
+    "value": "the value function",
+    "state": "another function of the state",
+}
 
 
 @dataclass(frozen=True)
@@ -83,19 +92,6 @@ def scaling(system, X, parameters="gain"):
         raise ValueError(f'parameters: expected "gain" or "scale", got {parameters!r}')
     scale, baseline = parameters == "scale", _recognised(system, X)
     return Scaling(_std(system, X, scale, baseline), _horizon(system, X, scale, baseline))
-
-
-KINDS = {
-    "none": "no baseline",
-    "number": "a constant",
-    "level": "for returns to go, the mean of the whole return",
-    "best level": "for returns to go, the best constant",
-    "time": "a function of time",
-    "mean": "the mean of the return, or of each return to go",
-    "optimum": "the best constant for the return, or the best function of time for returns to go",
-    "value": "the value function",
-    "state": "another function of the state",
-}
 
 
 # ---- baselines ---------------------------------------------------------------------------------------------------
@@ -150,7 +146,7 @@ def _std(system, X, scale, baseline):
         return Exponent(None, f"no prediction is known for {type(X).__name__}")
     name, order = min(parts.items(), key=lambda part: part[1])
     if baseline == "state" and order > _Orders(system, scale).z.min():
-        return Exponent(None, "how a baseline of this kind follows the exploration is not known")
+        return Exponent(None, f"how {KINDS[baseline]} as a baseline follows the exploration is not known")
     if order == NEVER:
         return Exponent(None, "the variance is zero for every standard deviation")
     return Exponent(float(2 * order), f"the largest part is of order std^{order:.0f}: {name}")
@@ -170,11 +166,8 @@ def _parts(system, X, scale, baseline):
             running = {"each score times the return so far": (o.running + o.z).min()}
             return score | running | {"the mean return less the baseline, times the scores": level + o.z.min()} | common
         case RewardToGo():
-            return (
-                score
-                | {"what the baseline leaves of the value, times the score": o.left(X.baseline, baseline)}
-                | common
-            )
+            left = {"what the baseline leaves of the value, times the score": o.left(X.baseline, baseline)}
+            return score | left | common
         case GeneralizedAdvantage():
             if X.decay == 0:
                 score.pop("past scores times the errors of the value function")
@@ -310,7 +303,8 @@ _REASONS = {
 def _horizon(system, X, scale, baseline):
     family = _family(X, baseline)
     if family is None:
-        return Exponent(None, f"no prediction is known for {type(X).__name__} with this baseline or decay")
+        detail = f" with {KINDS[baseline]} as its baseline" if baseline else ""
+        return Exponent(None, f"no prediction is known for {X if hasattr(X, 'decay') else type(X).__name__}{detail}")
     if scale and isinstance(X, AllActions):
         return Exponent(None, "the variance is zero for every horizon")
     rho = np.abs(np.linalg.eigvals(system.closed)).max()
@@ -358,8 +352,9 @@ def _family(X, baseline):
 
 
 def _stable(system, family, scale):
-    spread = system.noise @ system.noise.T
-    cov = solve_discrete_lyapunov(system.closed, spread)
+    from scipy.linalg import solve_discrete_lyapunov
+
+    cov = solve_discrete_lyapunov(system.closed, system.noise @ system.noise.T)
     stage = system.Q + system.K.T @ system.R @ system.K
     costs = np.array([np.sum(stage * cov), np.sum(system.R * system.policy_cov)])
     if family != "the score" and not (np.any(stage) or np.any(system.R)):
@@ -382,11 +377,12 @@ def _not_generic(system, rho):
     near = np.abs(values) > rho * (1 - 1e-6)
     if np.linalg.matrix_rank(right[:, near], tol=1e-5) < near.sum():
         return "the spectral radius belongs to a Jordan block; further powers of T enter"
-    left = np.linalg.pinv(right)[near].conj()  # (.., n), y with y*A = value y*
+    values, left = np.linalg.eig(system.closed.T)
+    left = left[:, np.abs(values) > rho * (1 - 1e-6)].T  # rows y*, y*A = value y*
     small = 1e-10
-    if np.any(np.linalg.norm(left.conj() @ system.B, axis=1) <= small):
+    if np.any(np.linalg.norm(left @ system.B, axis=1) <= small * np.abs(system.B).max()):
         return "no action reaches a mode of the spectral radius"
-    if np.any(np.abs(np.einsum("ki,ij,kj->k", left.conj(), drive, left)) <= small * np.abs(drive).max()):
+    if np.any(np.abs(np.einsum("ki,ij,kj->k", left, drive, left.conj())) <= small * np.abs(drive).max()):
         return "no noise reaches a mode of the spectral radius"
     modes = right[:, near].T
     if np.any(np.abs(np.einsum("ki,ij,kj->k", modes.conj(), stage, modes)) <= small * np.abs(stage).max()):
