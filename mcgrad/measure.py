@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import moments, validate
+from . import validate
 from .compiler import machines
 from .estimators.control_variate import ControlVariate
 from .estimators.estimator import Estimator, rollouts
+from .moments import Moments
 from .program import checked, gradient_program, rollout_program
 from .progress import Progress
+from .sums import Accumulator, merge, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 END = 2**59  # measurements end before this trajectory; the numbers beyond are used as independent noise
@@ -102,10 +104,10 @@ def measure(
         for first, number, fitted in _folds(problem, theta, ready, start, count, run):
             program = gradient_program(problem, theta, fitted)
             part = run.sums(program, first, number, full_covariance, bar)
-            sums = part if sums is None else moments.merge(sums, part)
+            sums = part if sums is None else merge(sums, part)
     finally:
         bar.close()
-    found = moments.Moments(names, parameters, sums, tuple(map(rollouts, estimators.values())))
+    found = Moments(names, parameters, sums, tuple(map(rollouts, estimators.values())))
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())
@@ -224,8 +226,8 @@ def group_sums(program, seed, first, count, chunk, full, machine, stop=None):
         out = run_kernel(program, seed, k, min(chunk, first + count - k), machine, stop)
         if stop is not None and stop[0]:
             return None
-        parts.append(moments.of_chunk(out, len(program.names), full))
-    return moments.tree(parts)
+        parts.append(of_chunk(out, len(program.names), full))
+    return tree(parts)
 
 
 class _Run(NamedTuple):
@@ -257,7 +259,7 @@ class _Run(NamedTuple):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
         chunk = self.chunk or default_chunk(program.kernel.outputs)
         group = chunk * _group_size(count, chunk, self.threads)
-        waiting, merged = collections.deque(), moments.Accumulator()
+        waiting, merged = collections.deque(), Accumulator()
         starts = iter(range(first, first + count, group))
         ended = False
         while waiting or not ended:
@@ -343,5 +345,5 @@ def _unfitted(estimator):
 def _fit(problem, theta, estimator, run, first, count):
     parts = {str(k): part for k, part in enumerate(estimator.parts)}
     program = gradient_program(problem, theta, parts)
-    found = moments.Moments(tuple(parts), problem.parameters, run.sums(program, first, count, estimator.full))
+    found = Moments(tuple(parts), problem.parameters, run.sums(program, first, count, estimator.full))
     return estimator.fitted(found, tuple(parts))

@@ -38,6 +38,7 @@ FORBIDDEN = {
         "numba",
     ],
     "mcgrad/exact": ["mcgrad.compiler", "mcgrad.measure", "mcgrad.moments", "mcgrad.program", "mcgrad.scan", "numba"],
+    "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.program"],
     "mcgrad/moments.py": [
         "mcgrad.problem",
         "mcgrad.estimators",

@@ -5,14 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mcgrad import moments
+from mcgrad import moments, sums
 
 
 def of(x, chunk=64, E=1):
     """Return the moments of samples x (E P, N), merged from chunks."""
-    parts = [moments.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
+    parts = [sums.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
     P = len(x) // E
-    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(P))), moments.tree(parts))
+    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(P))), sums.tree(parts))
 
 
 def exactly(x):
@@ -66,12 +66,12 @@ def test_the_standard_error_of_the_variance_is_right():
 
 def test_groups_of_chunks_merge_to_the_same_bits():
     x = np.random.default_rng(4).normal(size=(4, 1000))
-    chunks = [moments.of_chunk(np.ascontiguousarray(x[:, k : k + 10]), 2) for k in range(0, 1000, 10)]
-    whole = moments.tree(chunks)
+    chunks = [sums.of_chunk(np.ascontiguousarray(x[:, k : k + 10]), 2) for k in range(0, 1000, 10)]
+    whole = sums.tree(chunks)
     for size in (1, 2, 4, 16, 64):
-        merged = moments.Accumulator()
+        merged = sums.Accumulator()
         for k in range(0, 100, size):
-            merged.add(moments.tree(chunks[k : k + size]))
+            merged.add(sums.tree(chunks[k : k + size]))
         for field in ("own", "joint", "cross", "nonfinite"):
             np.testing.assert_array_equal(getattr(merged.result(), field), getattr(whole, field))
 

@@ -275,6 +275,7 @@ def test_a_constant_baseline_can_ruin_reward_to_go():
         (543, "gae(0)", "gae(1)", 1.2046),  # a shorter trace with the exact V
         (543, "Q", "rtg", 1.2826),  # the exact Q in place of the return that was sampled
         (543, "qprop", "rtg_V", 1.1691),  # knowing the slope in the action, too
+        (2128, "rtg", "total", 1.0069),  # without the rewards that came before
         (1055, "A", "gae(0)", 1.0042),  # the exact advantage in place of the temporal-difference error
         (2366, "rtg_btnaive", "rtg_bt", 1.1596),  # the textbook's optimum over time in place of the mean
         (1413, "aa", "svg0", 2.4853),  # integrating the action out
@@ -282,7 +283,7 @@ def test_a_constant_baseline_can_ruin_reward_to_go():
     ],
 )
 def test_less_noise_in_each_term_can_be_more_in_the_sum(seed, one, two, ratio):
-    """Found among 2500 random systems with nonnegative costs; in 0.3 % (rtg_btnaive) to 5 % (Q) of them."""
+    """Found among 2500 random systems with nonnegative costs; in 5 % (Q) of them to one (rtg)."""
     problem, theta = random_stable(seed)
     every = chosen() | {"gae(1)": gae(1.0), "rtg_btnaive": rtg(baselines.naive_optimal_over_time())}
     x, y = (mg.exact.variance(problem, theta, every[name]) for name in (one, two))
@@ -293,9 +294,9 @@ def test_never_seen_to_fail():
     """No proof: no counterexample in 60 of the same systems (nor in 2500)."""
     for seed in range(60):
         problem, theta = random_stable(seed)
-        names = ("total", "rtg", "rtg_V", "qcv", "traj", "A", "aa")
+        names = ("rtg", "rtg_V", "qcv", "traj", "A", "aa")
         v = {name: mg.exact.variance(problem, theta, chosen()[name]) for name in names}
-        for one, two in (("rtg", "total"), ("rtg_V", "rtg"), ("qcv", "rtg_V"), ("traj", "qcv"), ("aa", "A")):
+        for one, two in (("rtg_V", "rtg"), ("qcv", "rtg_V"), ("traj", "qcv"), ("aa", "A")):
             assert np.all(v[one] <= v[two] * (1 + 1e-9)), (seed, one, two)
 
 

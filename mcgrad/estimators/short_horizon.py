@@ -44,10 +44,14 @@ class ShortHorizon(Estimator):
     def last(self, c, end):
         return _WHOLE.last(c, end)
 
-    def step(self, c, x, adjoint):
-        through, etabar = _WHOLE.step(c, x, adjoint)
+    def step(self, c, x, carry):
+        (through, later), etabar = _WHOLE.step(c, x, carry)
         anew = self._slope(c, x)
-        return tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, through, strict=True)), etabar
+        adjoint = tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, through, strict=True))
+        return (adjoint, later), etabar
+
+    def finish(self, c, sums, carry):
+        return _WHOLE.finish(c, sums, carry)
 
     def _slope(self, c, x):
         """Return dV_t(s_t)/ds, of which a part may go through eta."""
