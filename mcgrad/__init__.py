@@ -4,7 +4,8 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 from . import baselines, environments, estimators, exact, policies
-from .compiler.trace import TraceError, where
+from .compiler.spellings import where
+from .compiler.trace import TraceError
 from .measure import measure, rollout, sample
 from .moments import Moments
 from .problem import Environment, Policy, Problem

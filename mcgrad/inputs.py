@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 from . import validate
-from .compiler.trace import FUNCTIONS, where
+from .compiler.spellings import where
+from .compiler.trace import FUNCTIONS
 from .estimators.estimator import PerStep
 from .scan import End, Named, Step
 

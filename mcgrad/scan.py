@@ -4,7 +4,8 @@ import numpy as np
 
 from .compiler.derive import pull_back
 from .compiler.rebind import rebind
-from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of, traceable, user_line
+from .compiler.spellings import traceable
+from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of, user_line
 from .validate import describe
 
 

@@ -1,6 +1,7 @@
 """Plain Python to machine code: trace, derive, emit, compile. Nothing in here knows of reinforcement learning.
 
 trace       a function of the user's, run once on tracer scalars -> a graph
+spellings   the functions that can be traced, by the names of `math` and `numpy`
 rebind      `math` and `np` that accept tracers
 derive      vector-Jacobian products by one reverse sweep
 emit        a graph -> the text of a Python function

@@ -17,7 +17,8 @@ import types
 
 import numpy as np
 
-from .trace import NAMES, TraceError, Tracer, _fold, on_arrays, user_line, where
+from .spellings import NAMES, _fold, on_arrays, where
+from .trace import TraceError, Tracer, user_line
 
 
 def holds_tracer(x):

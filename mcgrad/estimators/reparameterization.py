@@ -15,7 +15,7 @@ backpropagation; for policies Heess et al. (2015), Learning continuous control p
 import dataclasses
 import math
 
-from ..compiler.trace import where
+from ..compiler.spellings import where
 from .estimator import Estimator
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.machines import _numpy_names
 from mcgrad.compiler.rebind import rebind
-from mcgrad.compiler.trace import OPERATIONS, Graph, Tracer, apply, is_number, power, where
+from mcgrad.compiler.spellings import power, where
+from mcgrad.compiler.trace import OPERATIONS, Graph, Tracer, apply, is_number
 
 
 def traced(function, inputs):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mcgrad.compiler.derive import PARTIALS, pull_back
-from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, Tracer, apply, power, where
+from mcgrad.compiler.spellings import power, where
+from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, Tracer, apply
 
 
 def jacobian(function, values):

@@ -13,7 +13,8 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.compiler.emit import LINE, function_text, live_inputs, wrapped
-from mcgrad.compiler.trace import OPERATIONS, Graph, apply, where
+from mcgrad.compiler.spellings import where
+from mcgrad.compiler.trace import OPERATIONS, Graph, apply
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 

@@ -17,7 +17,8 @@ from numpy import exp as exponential
 
 import mcgrad as mg
 from mcgrad.compiler.rebind import rebind
-from mcgrad.compiler.trace import NAMES, Graph, TraceError, Tracer, apply, where
+from mcgrad.compiler.spellings import NAMES, where
+from mcgrad.compiler.trace import Graph, TraceError, Tracer, apply
 
 A = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.5], [0.1, 0.3, 1.0]])
 GRAVITY = 9.8

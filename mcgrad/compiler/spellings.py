@@ -1,0 +1,165 @@
+"""The spellings that users know: the functions of `math` and `numpy`, on tracers and on arrays of them."""
+
+import functools
+import math
+
+import numpy as np
+
+from .trace import FUNCTIONS, Tracer, apply, is_number
+
+
+def power(x, y):
+    """Return x**y: by multiplications for a whole y, by a square root for half of one, else by `power`."""
+    if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
+        return on_arrays(power)(x, y)
+    if isinstance(y, Tracer) or not isinstance(x, Tracer):
+        return apply("power", x, y)
+    if not is_number(y):
+        return NotImplemented
+    if abs(y) <= 64 and 2 * y == int(2 * y):
+        whole = _whole_power(x, int(abs(y)))
+        result = whole if abs(y) == int(abs(y)) else whole * apply("sqrt", x)
+        return result if y >= 0 else 1.0 / result
+    return apply("power", x, y)
+
+
+def _whole_power(x, n):
+    if n == 0:
+        return 1.0
+    half = _whole_power(x, n // 2)
+    square = half * half
+    return square * x if n % 2 else square
+
+
+def where(condition, a, b):
+    """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too."""
+    if any(isinstance(x, Tracer) for x in (condition, a, b)):
+        return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
+    if any(isinstance(x, np.ndarray) and x.dtype == object for x in map(np.asarray, (condition, a, b))):
+        return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
+    return np.where(condition, a, b)[()]
+
+
+def on_arrays(function):
+    """Return `function` applied element by element where any argument is an array, a list or a tuple."""
+
+    def call(*arguments, **options):
+        of_elements = functools.partial(function, **options) if options else function
+        if any(isinstance(x, (np.ndarray, list, tuple)) for x in arguments):
+            return np.frompyfunc(of_elements, len(arguments), 1)(*map(_objects, arguments))
+        return of_elements(*arguments)
+
+    return call
+
+
+def _objects(x):
+    """Return x as an array of objects."""
+    return x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
+
+
+def _fold(operation):
+    def function(*arguments):
+        items = arguments[0] if len(arguments) == 1 else arguments
+        items = list(items.flat if isinstance(items, np.ndarray) else items)
+        result = items[0]
+        for item in items[1:]:
+            result = apply(operation, result, item)
+        return result
+
+    return function
+
+
+def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
+    low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
+    x = x if low is None else apply("maximum", x, low)
+    return x if high is None else apply("minimum", x, high)
+
+
+def _unary(name):
+    return lambda x: apply(name, x)
+
+
+def _log(x, base=None):
+    return apply("log", x) if base is None else apply("log", x) / apply("log", base)
+
+
+def _arctan(x):
+    return apply("arctan2", x, 1.0)
+
+
+def _cosh(x):
+    return 0.5 * (apply("exp", x) + apply("exp", -x))
+
+
+def _sinh(x):
+    return 0.5 * (apply("expm1", x) - apply("expm1", -x))  # nothing cancels: the two have opposite signs
+
+
+# What a user may call on traced values, by the names that `math` and `numpy` give it.
+NAMES = {name: _unary(name) for name in FUNCTIONS if name not in ("log", "arctan2", "power", "minimum", "maximum")}
+NAMES |= {
+    "log": _log,
+    "log2": lambda x: apply("log", x) * (1.0 / math.log(2.0)),
+    "log10": lambda x: apply("log", x) * (1.0 / math.log(10.0)),
+    "exp2": lambda x: apply("exp", x * math.log(2.0)),
+    "arctan2": lambda y, x: apply("arctan2", y, x),
+    "atan2": lambda y, x: apply("arctan2", y, x),
+    "arctan": _arctan,
+    "atan": _arctan,
+    "arcsin": lambda x: apply("arctan2", x, apply("sqrt", (1.0 - x) * (1.0 + x))),
+    "arccos": lambda x: apply("arctan2", apply("sqrt", (1.0 - x) * (1.0 + x)), x),
+    "ceil": lambda x: -apply("floor", -x),
+    "sinh": _sinh,
+    "cosh": _cosh,
+    "power": power,
+    "pow": power,
+    "square": lambda x: x * x,
+    "reciprocal": lambda x: 1.0 / x,
+    "hypot": lambda x, y: apply("sqrt", x * x + y * y),
+    "abs": lambda x: apply("absolute", x),
+    "fabs": lambda x: apply("absolute", x),
+    "sign": lambda x: apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, apply("where", x == 0.0, 0.0, x))),
+    "minimum": lambda x, y: apply("minimum", x, y),
+    "maximum": lambda x, y: apply("maximum", x, y),
+    "fmin": lambda x, y: apply("minimum", x, y),
+    "fmax": lambda x, y: apply("maximum", x, y),
+    "clip": _clip,
+    "where": lambda c, a, b: apply("where", c, a, b),
+}
+NAMES["asin"], NAMES["acos"] = NAMES["arcsin"], NAMES["arccos"]
+
+
+def traceable():
+    """Return what can be traced, for messages."""
+    return f"arithmetic, comparisons, & | ~, sum, min, max, {', '.join(sorted(NAMES))}"
+
+
+# NumPy's names for the operators, which arrive when an array of tracers meets a tracer.
+OPERATORS = {
+    "add": lambda a, b: apply("+", a, b),
+    "subtract": lambda a, b: apply("-", a, b),
+    "multiply": lambda a, b: apply("*", a, b),
+    "divide": lambda a, b: apply("/", a, b),
+    "negative": lambda a: apply("neg", a),
+    "less": lambda a, b: apply("<", a, b),
+    "less_equal": lambda a, b: apply("<=", a, b),
+    "greater": lambda a, b: apply(">", a, b),
+    "greater_equal": lambda a, b: apply(">=", a, b),
+    "equal": lambda a, b: apply("==", a, b),
+    "not_equal": lambda a, b: apply("!=", a, b),
+    "logical_and": lambda a, b: apply("&", a, b),
+    "logical_or": lambda a, b: apply("|", a, b),
+    "logical_not": lambda a: apply("~", a),
+    "bitwise_and": lambda a, b: apply("&", a, b),
+    "bitwise_or": lambda a, b: apply("|", a, b),
+    "invert": lambda a: apply("~", a),
+    "positive": lambda a: a,
+    "float_power": power,
+    "remainder": lambda a, b: a - apply("floor", a / b) * b,
+    "floor_divide": lambda a, b: apply("floor", a / b),
+}
+
+
+def of_ufunc(name):
+    """Return the function of tracers for a NumPy ufunc, or None."""
+    return NAMES.get(name) or OPERATORS.get(name)
