@@ -3,7 +3,7 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, environments, estimators, exact, policies
+from . import baselines, critics, environments, estimators, exact, policies
 from .compiler.spellings import where
 from .compiler.trace import TraceError
 from .measure import measure, rollout, sample
@@ -19,6 +19,7 @@ __all__ = [
     "Problem",
     "TraceError",
     "baselines",
+    "critics",
     "environments",
     "estimators",
     "exact",

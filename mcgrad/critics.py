@@ -59,7 +59,13 @@ class Quadratic(Critic):
     frequency: float = 0.0
 
     def wrong(self, scale=1.0, shift=0.0, oscillation=(0.0, 0.0)):
-        """Return scale Q + shift + amplitude sum_i cos(frequency a_i) of the exact Q; oscillation is the last two."""
+        """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.
+
+        Parameters
+        ----------
+        scale, shift : float
+        oscillation : (amplitude, frequency)
+        """
         amplitude, frequency = validate.array("oscillation", oscillation, (2,))
         return Quadratic(
             validate.number("scale", scale), validate.number("shift", shift), float(amplitude), float(frequency)
@@ -122,15 +128,14 @@ class Quadratic(Critic):
         return known, gradient + (0.0,) * (len(x.eta) - len(u))
 
     def expected_score(self, c, x):
-        m = len(x.a)
         _, Fs, _ = self._deviation(c, x)
-        means = self._with_slope(c, [-y for y in Fs], x.eta, c.damping if self.amplitude else None)
+        means = self._with_slope(c, [-y for y in Fs], x.eta, c.damping if self.amplitude else ())
         scales = list(c.scales)
         if self.amplitude:
             for i in range(len(scales)):
                 curvature = c.frequency**2 * c.variances[i] * c.damping[i]
                 scales[i] -= c.amplitude * curvature * np.cos(c.frequency * x.eta[i])
-        return means + tuple(scales) if len(x.eta) > m else means
+        return means + tuple(scales)
 
     def _with_slope(self, c, gradient, a, weights):
         """Add the slope of the oscillation at an action, each component times a weight."""

@@ -132,6 +132,10 @@ def _rebound(value, name, known, home):
     return replacement(value, name)
 
 
+# Parts of this library that are written for tracers as they are, with `np` and the spellings, and need no copy.
+OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.scan")
+
+
 def _package(module):
     return (module or "__main__").split(".")[0]
 
@@ -141,7 +145,7 @@ def _is_of_a_user(module):
     package = _package(module)
     if package in ("numpy", "scipy", "numba") or (package in sys.stdlib_module_names and package != "__main__"):
         return False
-    return not (module or "").startswith("mcgrad.compiler")
+    return not (module or "").startswith(OURS)
 
 
 def _function(function, known):
