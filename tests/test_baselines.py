@@ -7,7 +7,7 @@ from support import CASES, reference_problem, standard_errors, w1
 
 import mcgrad as mg
 from mcgrad import baselines
-from mcgrad.baselines import evaluate_form, fit_form
+from mcgrad.baselines.fitted import evaluate_form, fit_form
 
 sf, rtg = mg.estimators.score_function, mg.estimators.reward_to_go
 

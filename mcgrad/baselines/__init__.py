@@ -1,0 +1,211 @@
+"""Baselines: what is subtracted from a return before it multiplies a score.
+
+    g = sum_t z_t (G_t - b_t(s_t))    is unbiased for every b_t(s_t), because E[z_t | s_t] = 0
+
+A baseline may depend on the time and on the state before the action, not on the action itself. It may be another one for
+each parameter: then it is weighed after the pull-back (see `mcgrad.estimators.weighted_score`).
+
+The ladder, each rung with its exact variance on linear-quadratic problems:
+
+    mean_return                    b = J
+    mean_to_go                     b_t = E G_t
+    optimal_constant               b = E[g Z] / E[Z^2], g the estimator, Z = sum_t z_t
+    naive_optimal_over_time        b_t = E[z_t^2 G_t] / E[z_t^2], the textbook's: it forgets E[z_k G_k z_t], k != t
+    optimal_over_time              b_t = E[g z_t] / E[z_t^2]
+    value, fitted_value            b_t(s) = V_t(s) = E[G_t | s_t = s], exact or fitted
+    optimal_quadratic              b_t(s) quadratic, of least variance
+
+References
+----------
+Williams (1992); Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates in
+reinforcement learning. JMLR 5, 1471; Weaver and Tao (2001), The optimal reward baseline for gradient-based reinforcement
+learning; Peters and Schaal (2008), Reinforcement learning of motor skills with policy gradients.
+"""
+
+import dataclasses
+
+from .. import validate
+from .baseline import Baseline, Constant, NoBaseline, OfState, TimeDependent
+from .fitted import FittedValue
+from .known import MeanReturn, MeanToGo, Value
+from .optimal import (
+    ForEachParameter,
+    NaiveOptimalOverTime,
+    OptimalConstant,
+    OptimalOverTime,
+    OptimalQuadratic,
+    TraceOptimal,
+    Tuned,
+)
+
+__all__ = [
+    "Baseline",
+    "Constant",
+    "FittedValue",
+    "ForEachParameter",
+    "MeanReturn",
+    "MeanToGo",
+    "NaiveOptimalOverTime",
+    "NoBaseline",
+    "OfState",
+    "OptimalConstant",
+    "OptimalOverTime",
+    "OptimalQuadratic",
+    "TimeDependent",
+    "TraceOptimal",
+    "Tuned",
+    "Value",
+    "as_baseline",
+    "fitted_value",
+    "mean_return",
+    "mean_to_go",
+    "naive_optimal_over_time",
+    "of_state",
+    "optimal_constant",
+    "optimal_over_time",
+    "optimal_quadratic",
+    "trace_optimal_constant",
+    "trace_optimal_over_time",
+    "value",
+    "with_baseline",
+]
+
+
+def mean_return():
+    """Return b = J, the exact mean of the return (linear-quadratic problems)."""
+    return MeanReturn()
+
+
+def mean_to_go():
+    """Return b_t = E G_t, the exact mean of the return to go (linear-quadratic problems)."""
+    return MeanToGo()
+
+
+def value():
+    """Return the exact value function as a baseline (linear-quadratic problems)."""
+    return Value()
+
+
+def of_state(function, **params):
+    """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
+    validate.function("function", function)
+    return OfState(function, {k: validate.array(k, v) for k, v in params.items()})
+
+
+def fitted_value(pilot=4096, degree=2, seed=0):
+    """Return a value function that is fitted to the returns to go of pilot trajectories, by least squares for each time.
+
+    It works on every problem. It is fitted anew for each theta; the pilot trajectories are the last that there are, with a
+    seed of their own, so that a measurement never uses them and the estimate stays unbiased.
+
+    Parameters
+    ----------
+    pilot : int
+        Number of pilot trajectories.
+    degree : int
+        Of the polynomial in the state: 0 is the mean return to go, 2 can hold the value of a linear-quadratic problem.
+    seed : int
+        Of the pilot trajectories: measurements with other seeds use the same baseline.
+    """
+    return FittedValue(
+        validate.integer("pilot", pilot, 16, 2**24),
+        validate.integer("degree", degree, 0, 2),
+        validate.integer("seed", seed, 0, 2**64 - 1),
+    )
+
+
+def optimal_constant(pilot=16384, base=None):
+    """Return the constant of least variance, b_p = E[g_p Z_p] / E[Z_p^2] for each parameter p, Z = sum_t z_t.
+
+    It is fitted on a pilot range of trajectories that the measurement never uses, so that the estimate stays unbiased.
+
+    Parameters
+    ----------
+    pilot : int
+        Number of pilot trajectories. An error of relative size e in b costs about e^2 of what the baseline gains.
+    base : None or a baseline
+        What it is added to, `value()` for instance.
+
+    References
+    ----------
+    Weaver and Tao (2001), The optimal reward baseline for gradient-based reinforcement learning.
+    """
+    return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
+
+
+def trace_optimal_constant(base=None):
+    """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
+    return TraceOptimal(_as_base(base))
+
+
+def naive_optimal_over_time():
+    """Return the textbook's optimum for each time and parameter, E[z_t^2 G_t] / E[z_t^2], exact.
+
+    It is optimal for each term of sum_t z_t (G_t - b_t) alone, not for their sum; there are systems on which the plain mean
+    E G_t is better.
+    """
+    return NaiveOptimalOverTime()
+
+
+def optimal_over_time(base=None):
+    """Return the number of least variance for each time and parameter, b_t = E[g z_t] / E[z_t^2], exact.
+
+    Parameters
+    ----------
+    base : None or a baseline
+        What it is added to, `value()` for instance: the value function alone is often not the best.
+    """
+    return OptimalOverTime(_as_base(base))
+
+
+def trace_optimal_over_time(base=None):
+    """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
+    return TraceOptimal(_as_base(base), over_time=True)
+
+
+def optimal_quadratic():
+    """Return the quadratic function of the state of least variance for each parameter, exact; for reward to go.
+
+    It is not the value function: it also sees E[sum_{k != t} z_k G_k z_t | s_t].
+    """
+    return OptimalQuadratic()
+
+
+def _as_base(base):
+    base = as_baseline(base)
+    if isinstance(base, (OptimalConstant, Tuned)):
+        raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
+    return base
+
+
+def as_baseline(b):
+    """Return a baseline for what a user passes: None, a number, a vector over time, or a baseline."""
+    if b is None:
+        return NoBaseline()
+    if isinstance(b, (Baseline, OptimalConstant)):
+        return b
+    if isinstance(b, type) or callable(b):
+        raise ValueError(
+            f"baseline: expected a baseline, got {validate.describe(b)}; write value(), of_state(function)"
+        )
+    b = validate.array("baseline", b)
+    if b.ndim > 1:
+        raise ValueError(f"baseline: expected a number or one number for each time step, got shape {b.shape}")
+    return Constant(float(b)) if b.ndim == 0 else TimeDependent(b)
+
+
+def with_baseline(kind, baseline):
+    """Return the estimator `kind(baseline)`; what is one number per parameter is subtracted by a second estimator."""
+    if isinstance(baseline, OptimalConstant):
+        from ..estimators.control_variate import ControlVariate
+        from ..estimators.score_function import Score
+
+        return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
+    if isinstance(baseline, Tuned):
+        baseline = dataclasses.replace(baseline, target=kind(baseline.base))
+    if baseline.per_parameter:
+        from ..estimators.control_variate import Difference
+        from ..estimators.weighted_score import WeightedScore
+
+        return Difference((baseline.target, WeightedScore(baseline)))
+    return kind(baseline)

@@ -1,0 +1,83 @@
+"""What a baseline is, and the plain ones: none, a number, a number for each time, a function of the state."""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baseline:
+    """A baseline b_t(s_t). Derive from it: `value` is traced, `data` gives the numbers that it reads as `c.name`."""
+
+    is_constant = False  # one number for all times
+    per_parameter = False  # `value` is a tuple, a number for each parameter
+
+    def data(self, problem, theta):
+        """Return {name: array or PerStep}."""
+        return {}
+
+    def value(self, c, x):
+        """Return b_t(s_t) for a step x (see `mcgrad.scan.Step`)."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NoBaseline(Baseline):
+    """b = 0."""
+
+    is_constant = True
+
+    def value(self, c, x):
+        return 0.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Constant(Baseline):
+    """The same number at every time."""
+
+    b: float
+    is_constant = True
+
+    def data(self, problem, theta):
+        return {"b": self.b}
+
+    def value(self, c, x):
+        return c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TimeDependent(Baseline):
+    """A number for each time, b_0, ..., b_{T-1}."""
+
+    b: np.ndarray
+
+    def data(self, problem, theta):
+        return over_time(validate.array("baseline", self.b, (problem.horizon,)))
+
+    def value(self, c, x):
+        return c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfState(Baseline):
+    """A function of the state given by the user."""
+
+    function: object
+    params: dict
+
+    def data(self, problem, theta):
+        return self.params
+
+    def value(self, c, x):
+        from ..scan import call
+
+        return call("baseline", self.function, (c, x.s), None)
+
+
+def over_time(b):
+    """Return one number for each time as the data of a baseline."""
+    from ..estimators.estimator import PerStep
+
+    return {"b": PerStep(np.append(b, 0.0))}

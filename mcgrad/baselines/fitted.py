@@ -1,0 +1,62 @@
+"""A value function fitted to pilot trajectories, and polynomials of the state as forms of (1, s)."""
+
+import dataclasses
+
+import numpy as np
+
+from .baseline import Baseline
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedValue(Baseline):
+    """A polynomial in the state for each time, fitted to the returns to go of pilot trajectories."""
+
+    pilot: int
+    degree: int
+    seed: int
+
+    def data(self, problem, theta):
+        from ..estimators.estimator import PerStep
+        from ..measure import END, rollout
+
+        path = rollout(problem, theta, self.pilot, self.seed, start=END - self.pilot)
+        weights = problem.weights()
+        rewards = np.column_stack([weights[:-1] * path.rewards, weights[-1] * path.terminal])
+        to_go = np.cumsum(rewards[:, ::-1], axis=1)[:, ::-1]
+        forms = [fit_form(path.states[:, t], to_go[:, t], self.degree) for t in range(problem.horizon)]
+        return {"form": PerStep(np.stack([*forms, np.zeros_like(forms[0])]))}
+
+    def value(self, c, x):
+        return evaluate_form(c.form, x.s, self.degree)
+
+
+def fit_form(states, values, degree):
+    """Return the form of (1, s), upper triangular, whose values at (N, n) states are the least-squares fit to `values`."""
+    N, n = states.shape
+    mean, std = states.mean(axis=0), states.std(axis=0)
+    # A state that does not vary (a fixed start) has no part in the fit.
+    varies = std > 1e-12 * np.abs(mean)
+    x = np.ones((N, n + 1))
+    x[:, 1:] = np.where(varies, (states - mean) / np.where(varies, std, 1.0), 0.0)
+    rows, columns = np.triu_indices(n + 1)
+    chosen = (rows > 0).astype(int) + (columns > 0) <= degree
+    rows, columns = rows[chosen], columns[chosen]
+    coefficients, *_ = np.linalg.lstsq(x[:, rows] * x[:, columns], values, rcond=1e-10)
+    form = np.zeros((n + 1, n + 1))
+    form[rows, columns] = coefficients
+    back = np.eye(n + 1)
+    back[1:] *= np.where(varies, 1.0 / np.where(varies, std, 1.0), 0.0)[:, None]
+    back[1:, 0] = -mean * np.diag(back)[1:]
+    form = back.T @ (form + form.T) @ back / 2
+    return np.triu(form) + np.triu(form, 1)
+
+
+def evaluate_form(form, s, degree):
+    """Return (1, s)' form (1, s) for an upper triangular form of at most the given degree, traced."""
+    total = form[0, 0]
+    for i in range(1, len(s) + 1 if degree else 1):
+        slope = form[0, i]
+        if degree == 2:
+            slope = slope + sum(form[i, j] * s[j - 1] for j in range(i, len(s) + 1))
+        total = total + s[i - 1] * slope
+    return total

@@ -1,0 +1,52 @@
+"""Baselines that are exact on linear-quadratic problems: means and the value function."""
+
+import dataclasses
+
+import numpy as np
+
+from .baseline import Baseline, over_time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanReturn(Baseline):
+    """J, the exact mean of the return (linear-quadratic problems)."""
+
+    is_constant = True
+
+    def data(self, problem, theta):
+        from ..exact import objective
+
+        return {"b": objective(problem, theta)}
+
+    def value(self, c, x):
+        return c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanToGo(Baseline):
+    """b_t = E G_t, the exact mean of the return to go (linear-quadratic problems)."""
+
+    def data(self, problem, theta):
+        from ..exact import mean_return_to_go
+
+        return over_time(mean_return_to_go(problem, theta))
+
+    def value(self, c, x):
+        return c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Value(Baseline):
+    """The exact value function of a linear-quadratic problem, V_t(s) = -(s' P_t s + c_t) = E[G_t | s_t = s]."""
+
+    def data(self, problem, theta):
+        from ..estimators.estimator import PerStep
+        from ..exact import value
+
+        P, c = value(problem, theta)
+        upper = np.triu(P) + np.triu(P, 1)
+        return {"P": PerStep(upper), "c": PerStep(c)}
+
+    def value(self, c, x):
+        n = len(x.s)
+        return -(sum(x.s[i] * sum(c.P[i, j] * x.s[j] for j in range(i, n)) for i in range(n)) + c.c)

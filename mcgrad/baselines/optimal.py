@@ -1,0 +1,118 @@
+"""Baselines of least variance: for the sum over parameters, for each parameter, over time, over the state."""
+
+import dataclasses
+
+import numpy as np
+
+from .baseline import Baseline, NoBaseline, over_time
+from .fitted import evaluate_form
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OptimalConstant:
+    """The constant of least variance for each parameter, fitted on `pilot` trajectories of their own."""
+
+    pilot: int
+    base: Baseline = NoBaseline()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tuned(Baseline):
+    """Derive from it: a baseline of least variance for a certain estimator, exact (linear-quadratic problems).
+
+    Attributes
+    ----------
+    base : Baseline
+        What it is added to.
+    target : Estimator
+        The estimator with `base`, that it is for; `with_baseline` fills it in.
+    """
+
+    base: Baseline = NoBaseline()
+    target: object = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TraceOptimal(Tuned):
+    """One number, or one for each time, of least variance summed over the gain K: the same for all parameters."""
+
+    over_time: bool = False
+
+    @property
+    def is_constant(self):
+        return not self.over_time and self.base.is_constant
+
+    def tuned(self, problem, theta):
+        """Return b, or b_t (T,), to be subtracted in addition to `base`."""
+        from ..exact import trace_optimal_constant, trace_optimal_over_time
+
+        return (trace_optimal_over_time if self.over_time else trace_optimal_constant)(problem, theta, self.target)
+
+    def data(self, problem, theta):
+        b = self.tuned(problem, theta)
+        return {"base": self.base.data(problem, theta), **(over_time(b) if self.over_time else {"b": b})}
+
+    def value(self, c, x):
+        return self.base.value(c.base, x) + c.b
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ForEachParameter(Tuned):
+    """A polynomial in the state for each parameter. Derive from it and define `forms`."""
+
+    per_parameter = True
+    degree = 0
+
+    def forms(self, problem, theta):
+        """Return b_tp(s) = (1, s)' form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
+        raise NotImplementedError
+
+    def data(self, problem, theta):
+        from ..estimators.estimator import PerStep
+
+        size = 1 + problem.environment.states if self.degree else 1
+        forms = self.forms(problem, theta)[..., :size, :size]
+        upper = np.triu(forms) + np.triu(forms, 1)
+        return {"b": PerStep(np.concatenate([upper, np.zeros_like(upper[:1])]))}
+
+    def value(self, c, x):
+        return tuple(evaluate_form(form, x.s, self.degree) for form in c.b)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OptimalOverTime(ForEachParameter):
+    """b_tp = E[g_p z_tp] / E[z_tp^2]."""
+
+    def forms(self, problem, theta):
+        from ..exact import optimal_over_time
+
+        return constant_forms(problem, optimal_over_time(problem, theta, self.target))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NaiveOptimalOverTime(ForEachParameter):
+    """b_tp = E[z_tp^2 G_t] / E[z_tp^2]."""
+
+    def forms(self, problem, theta):
+        from ..exact import naive_optimal_over_time
+
+        return constant_forms(problem, naive_optimal_over_time(problem, theta))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OptimalQuadratic(ForEachParameter):
+    """The quadratic function of the state of least variance."""
+
+    degree = 2
+
+    def forms(self, problem, theta):
+        from ..exact import optimal_quadratic
+
+        return optimal_quadratic(problem, theta, self.target)
+
+
+def constant_forms(problem, b):
+    """Return b (T, P) as forms of (1, s) that do not depend on s, (T, P, 1 + n, 1 + n)."""
+    forms = np.zeros((*np.shape(b), problem.environment.states + 1, problem.environment.states + 1))
+    forms[:, :, 0, 0] = b
+    return forms
