@@ -52,6 +52,7 @@ def test_exact_mean_and_variance_of_groups(size, seed):
     variance = mg.exact.variance(problem, theta, chosen["loo"])
     assert standard_errors(found["loo"], gradient, variance) < 5
     shrunk = 1 - 1 / size
+    np.testing.assert_allclose(mg.exact.mean(problem, theta, chosen["mean"]), shrunk * gradient, rtol=1e-12)
     np.testing.assert_allclose(mg.exact.variance(problem, theta, chosen["mean"]), shrunk**2 * variance, rtol=1e-12)
     assert standard_errors(found["mean"], shrunk * gradient, shrunk**2 * variance) < 5
     # The bias is seen, and a standardised advantage is not an estimate of the gradient at all.

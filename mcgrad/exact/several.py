@@ -32,6 +32,24 @@ def variance(s, estimator, combination):
     return None
 
 
+def mean(s, estimator, mean_of):
+    """Return the mean of an estimator made of several rollouts, (P,), or None if it is not one of these."""
+    match estimator:
+        case estimators.Antithetic(parts=(x, _)):
+            return mean_of(x)
+        case estimators.Group(kind="leave one out"):
+            return lq.gradient(s)
+        case estimators.Group(kind="mean", parts=parts):
+            return (1 - 1 / len(parts)) * lq.gradient(s)
+        case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
+            return _perturbed(lq.spsa, s, width, noise).mean
+        case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
+            return _perturbed(lq.evolution_strategies, s, width, len(parts), noise).mean
+        case estimators.FiniteDifferences(width=width, noise=noise):
+            return _perturbed(lq.finite_differences, s, width, noise).mean
+    return None
+
+
 class NoClosedForm(ValueError):
     """There is no closed form for this problem or estimator; the message says why."""
 
