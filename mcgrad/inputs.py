@@ -16,6 +16,7 @@ RESERVED = re.compile(
     "|".join(
         [
             r"(s|z|e|w|v|theta|known|record|perturb_)\d+(_next)?",
+            r"(ea|eb|wa|wb|r|branch|apart)\d+(_\d+)?|za|zb|r|k|(branch|apart)(_\w+)?",
             r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
             r"p|c|row|rows|s|z|x|z_start|z_theta|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
             r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
@@ -167,14 +168,19 @@ class Inputs:
     def _weight(self, graph, discounted):
         return graph.input(self.weight[()]) if self.discounted and discounted else 1.0
 
-    def step(self, graph, discounted=True):
-        """Return one step of the trajectory in terms of its inputs."""
-        theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names)
-        e, w = self.many(graph, self.e_names), self.many(graph, self.w_names)
+    def noise_names(self, kind):
+        """Return names for the noise of an action and of a step; `kind` is a letter that tells one pair from another."""
+        return [f"e{kind}{x[1:]}" for x in self.e_names], [f"w{kind}{x[1:]}" for x in self.w_names]
+
+    def step(self, graph, discounted=True, s=None, e=None, w=None):
+        """Return one step of the trajectory in terms of its inputs, or from another state, with other noise."""
+        theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names) if s is None else s
+        e = self.many(graph, self.e_names) if e is None else e
+        w = self.many(graph, self.w_names) if w is None else w
         p, policy = self.environment(graph), self.policy(graph)
         return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph, discounted))
 
-    def end(self, graph, discounted=True):
+    def end(self, graph, discounted=True, s=None):
         """Return the end of the trajectory in terms of its inputs."""
-        s = self.many(graph, self.s_names)
+        s = self.many(graph, self.s_names) if s is None else s
         return End(graph, self.problem, self.environment(graph), s, self._weight(graph, discounted))

@@ -107,7 +107,7 @@ def measure(
             sums = part if sums is None else merge(sums, part)
     finally:
         bar.close()
-    found = Moments(names, parameters, sums, tuple(map(rollouts, estimators.values())))
+    found = Moments(names, parameters, sums, tuple(rollouts(e, problem) for e in estimators.values()))
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())

@@ -14,11 +14,12 @@ import dataclasses
 
 import numpy as np
 
+from .branches import Branches
 from .compiler.emit import function_text
 from .compiler.machines import KernelText
 from .compiler.noise import INITIAL, PARAMETERS
 from .compiler.trace import Graph, TraceError, Tracer
-from .estimators.estimator import Estimator, Together, scans
+from .estimators.estimator import PLAIN, Estimator, Together, scans
 from .inputs import Inputs
 from .problem import Problem
 from .reverse_scan import ReverseScan
@@ -67,7 +68,12 @@ def gradient_program(problem, theta, estimators):
         texts += [*simulation.texts, *scan.texts]
         functions += [*simulation.functions, *scan.functions]
         workspace = max(workspace, simulation.workspace)
-        lines += _rollout_lines(problem, inputs, variation, k, scan.suffix, texts, functions)
+        branches = [Branches(problem, inputs, kind, scan.kept) for kind in scan.branches]
+        if branches and variation != PLAIN:
+            raise ValueError("measure-valued derivatives of antithetic or perturbed rollouts are not supported")
+        texts += [text for x in branches for text in x.texts]
+        functions += [function for x in branches for function in x.functions]
+        lines += _rollout_lines(problem, inputs, variation, k, scan.suffix, branches, texts, functions)
     carries = {f"carry{scan.suffix}": scan.names for scan, _ in rollouts.values()}
     arguments = inputs.arguments("c") | carries
     if perturbations:
@@ -208,7 +214,7 @@ def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, work, out, st
 '''
 
 
-def _rollout_lines(problem, inputs, variation, k, suffix, texts, functions):
+def _rollout_lines(problem, inputs, variation, k, suffix, branches, texts, functions):
     """Return the lines that simulate one variation and scan it backwards; what they call is added to the texts."""
     stream = f"stream(i, {variation.stream})" if variation.stream else "i"
     start, step = f"noise_start(seed, {stream}, {INITIAL})", f"noise_step(seed, {stream}, t)"
@@ -225,6 +231,7 @@ def _rollout_lines(problem, inputs, variation, k, suffix, texts, functions):
         functions.append((f"flip_step{suffix}", 1, len(signs)))
     theta = "theta"
     lines = []
+    differences = [f"carry{suffix}", *(f"{x.name}_difference" for x in branches)]
     if variation.shift:
         theta = f"theta{suffix or '_v0'}"
         lines.append(f"{theta} = perturb_{k}(theta, c, z_theta)")
@@ -237,7 +244,9 @@ def _rollout_lines(problem, inputs, variation, k, suffix, texts, functions):
         f"    s = next_state{suffix}(x)",
         f"carry{suffix} = last{suffix}(p, c, rows[horizon], s)",
         "for t in range(horizon - 1, -1, -1):",
-        f"    carry{suffix} = backward{suffix}({theta}, p, c, rows[t], load{suffix}(work[t]), carry{suffix})",
+        f"    kept = load{suffix}(work[t])",
+        *(f"    {line}" for x in branches for line in x.lines()),
+        f"    carry{suffix} = backward{suffix}({', '.join([theta, 'p', 'c', 'rows[t]', 'kept', *differences])})",
     ]
 
 

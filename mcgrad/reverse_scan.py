@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .branches import NAMES
 from .compiler.emit import function_text, live_inputs, live_nodes
 from .compiler.trace import Graph, TraceError, Tracer, is_number
 from .scan import attempt, number
@@ -141,17 +142,24 @@ class ReverseScan:
         given = {index: f"known{k}" for k, index in enumerate(self.known)}
         reads = live_inputs(graph, new, given)
         inputs, arguments = self.inputs, self.inputs.arguments
+        # Which kinds of branches the estimators ask for; they start from the states of this rollout.
+        self.branches = [kind for kind, name in NAMES.items() if f"{name}0" in reads]
+        reads |= set(inputs.s_names) if self.branches else set()
         self.kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in reads]
         start = [self._initial[first[k]] for k in order]
         last_arguments, step_arguments = arguments("p", "c", "row", "s"), arguments("theta", "p", "c", "row")
         step_arguments |= {"kept": self.kept + list(given.values()), "carry": self.names}
+        actions = range(self.problem.environment.actions)
+        step_arguments |= {
+            f"{NAMES[kind]}_difference": [f"{NAMES[kind]}{i}" for i in actions] for kind in self.branches
+        }
         new_names = [f"{x}_new" for x in self.names]
         backward = f"backward{self.suffix}"
         self.texts = [
             function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
             function_text(backward, step_arguments, graph, new, new_names, given),
         ]
-        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, 6, len(order))]
+        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, len(step_arguments), len(order))]
 
     def _carries(self, graph, outputs):
         start = f"carry{self.suffix}_"

@@ -199,6 +199,11 @@ class Step:
         log_prob = call(f"log_prob of {policy.name}", policy.log_prob, (self._p, self.eta, self.a), None)
         return pull_back(self.graph, [log_prob], [1.0], self.eta + self.a)[: len(self.eta)]
 
+    def branches(self, independent=False):
+        """Return G_t^+ - G_t^- for each action i, of rollouts with u_ti = +-sigma_i W that branch off here."""
+        name = "apart" if independent else "branch"
+        return tuple(self.graph.input(f"{name}{i}") for i in range(len(self.a)))
+
     def step_vjp(self, s_next, reward):
         """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward."""
         bars = pull_back(self.graph, [*self.s_next, self.reward], [*s_next, reward], self.s + self.a)

@@ -8,6 +8,7 @@ from .control_variate import ControlVariate, Difference, control_variate, differ
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
+from .measure_valued import MeasureValued, measure_valued
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
 from .reparameterization import Reparameterization, reparameterization
 from .reward_to_go import RewardToGo, reward_to_go
@@ -29,6 +30,7 @@ __all__ = [
     "FiniteDifferences",
     "GeneralizedAdvantage",
     "Group",
+    "MeasureValued",
     "PerStep",
     "QFunction",
     "Reparameterization",
@@ -50,6 +52,7 @@ __all__ = [
     "finite_differences",
     "generalized_advantage",
     "leave_one_out",
+    "measure_valued",
     "mixture",
     "q_function",
     "reparameterization",

@@ -32,6 +32,10 @@ class Estimator:
     entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.scan.Step`.
     """
 
+    def extra_rollouts(self, problem):
+        """Return how many rollouts a sample takes besides the one that is scanned."""
+        return 0
+
     def data(self, problem, theta):
         """Return {name: array, PerStep or dict}, the numbers that the other methods read as `c.name`; no recompile."""
         return {}
@@ -188,6 +192,7 @@ def scans(estimator, variation=PLAIN):
     return [scan for part, inner in estimator.varied() for scan in scans(part, variation.of(inner))]
 
 
-def rollouts(estimator):
+def rollouts(estimator, problem):
     """Return how many rollouts one sample of an estimator takes."""
-    return len({variation for _, variation in scans(estimator)})
+    parts = scans(estimator)
+    return len({variation for _, variation in parts}) + max(scan.extra_rollouts(problem) for scan, _ in parts)

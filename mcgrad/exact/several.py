@@ -23,6 +23,8 @@ def variance(s, estimator, combination):
             return _leave_one_out(s, len(parts))
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) ** 2 * _leave_one_out(s, len(parts))
+        case estimators.MeasureValued(independent=independent):
+            return lq.measure_valued_variance(s, "independent" if independent else "shared")
         case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
             return _perturbed(lq.spsa, s, width, noise).variance
         case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
@@ -37,7 +39,7 @@ def mean(s, estimator, mean_of):
     match estimator:
         case estimators.Antithetic(parts=(x, _)):
             return mean_of(x)
-        case estimators.Group(kind="leave one out"):
+        case estimators.Group(kind="leave one out") | estimators.MeasureValued():
             return lq.gradient(s)
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) * lq.gradient(s)
