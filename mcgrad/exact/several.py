@@ -25,12 +25,8 @@ def variance(s, estimator, combination):
             return (1 - 1 / len(parts)) ** 2 * _leave_one_out(s, len(parts))
         case estimators.MeasureValued(independent=independent):
             return lq.measure_valued_variance(s, "independent" if independent else "shared")
-        case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
-            return _perturbed(lq.spsa, s, width, noise).variance
-        case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
-            return _perturbed(lq.evolution_strategies, s, width, len(parts), noise).variance
-        case estimators.FiniteDifferences(width=width, noise=noise):
-            return _perturbed(lq.finite_differences, s, width, noise).variance
+        case estimators.EvolutionStrategies() | estimators.FiniteDifferences():
+            return _perturbed(s, estimator).variance
     return None
 
 
@@ -43,12 +39,8 @@ def mean(s, estimator, mean_of):
             return lq.gradient(s)
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) * lq.gradient(s)
-        case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
-            return _perturbed(lq.spsa, s, width, noise).mean
-        case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
-            return _perturbed(lq.evolution_strategies, s, width, len(parts), noise).mean
-        case estimators.FiniteDifferences(width=width, noise=noise):
-            return _perturbed(lq.finite_differences, s, width, noise).mean
+        case estimators.EvolutionStrategies() | estimators.FiniteDifferences():
+            return _perturbed(s, estimator).mean
     return None
 
 
@@ -56,10 +48,18 @@ class NoClosedForm(ValueError):
     """There is no closed form for this problem or estimator; the message says why."""
 
 
-def _perturbed(function, s, *arguments):
+def _perturbed(s, estimator):
+    """Return the mean and variance of an estimator that perturbs theta; log scales and many parameters have none."""
+    width, noise = estimator.width, estimator.noise
     try:
-        return function(s, *arguments)
-    except ValueError as error:  # log scales, too many parameters
+        match estimator:
+            case estimators.FiniteDifferences():
+                return lq.finite_differences(s, width, noise)
+            case estimators.EvolutionStrategies(direction="sign"):
+                return lq.spsa(s, width, noise)
+            case _:
+                return lq.evolution_strategies(s, width, len(estimator.parts), noise)
+    except ValueError as error:
         raise NoClosedForm(f"no closed form: {error}") from None
 
 
