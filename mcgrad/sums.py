@@ -50,10 +50,21 @@ def merge(a, b):
     """Return the sums of two disjoint sets of trajectories."""
     out = a.map(np.copy)
     E, P = a.own.shape[1:]
-    first, second = pairs(E)
-    flat = (x.reshape(len(x), -1) for x in (out.own, b.own, out.joint, b.joint))
-    _compiled(_merge)(*flat, out.cross, b.cross, P, first, second, a.cross.shape == (E * P, E * P))
-    return dataclasses.replace(out, nonfinite=a.nonfinite + b.nonfinite)
+    merge_powers = _compiled(_merge_powers)
+    shift = np.empty(E * P)
+    merge_powers(out.own.reshape(6, -1), b.own.reshape(6, -1), shift)
+    merge_powers(out.joint.reshape(3, -1), b.joint.reshape(3, -1), shift)
+    na, nb = a.joint[0, 0, 0], b.joint[0, 0, 0]
+    scale = na * nb / max(na + nb, 1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        if a.cross.shape == (E * P, E * P):
+            between = np.outer(shift, shift)
+        else:
+            first, second = pairs(E)
+            shift = shift.reshape(E, P)
+            between = shift[first] * shift[second]
+        cross = a.cross + b.cross + scale * between
+    return dataclasses.replace(out, cross=cross, nonfinite=a.nonfinite + b.nonfinite)
 
 
 def tree(many):
@@ -180,53 +191,42 @@ def _cross(x, mean, E, P, out):
             k += 1
 
 
-def _merge(own, own_b, joint, joint_b, cross, cross_b, P, first, second, full):
-    """Merge b into own, joint and cross (Pebay 2008, equations 2.1 to 2.4 and 3.1).
+def _merge_powers(sums, other, shift):
+    """Merge counts, means and powers of deviations (rows, see `Sums`) of `other` into `sums`; write what the means differ by.
 
-    A mean is kept as an unevaluated sum of two numbers. The difference d of two means, which enters all higher moments,
-    is then exact to its own size, not to that of the means.
+    Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of two numbers. The difference d of two
+    means, which enters all higher moments, is then exact to its own size, not to that of the means.
     """
-    Q = own.shape[1]
-    shift = np.zeros(Q)
-    for sums, other in ((own, own_b), (joint, joint_b)):
-        for q in range(Q):
-            na, nb = sums[0, q], other[0, q]
-            shift[q] = 0.0
-            if na > 0.0 and nb > 0.0:
-                d = (other[1, q] - sums[1, q]) + (other[2, q] - sums[2, q])
-                shift[q] = d
-                if len(sums) > 3:
-                    fa, fb = na / (na + nb), nb / (na + nb)
-                    a2, a3, a4 = sums[3, q], sums[4, q], sums[5, q]
-                    b2, b3, b4 = other[3, q], other[4, q], other[5, q]
-                    between = d * d * na * fb
-                    sums[3, q] = a2 + b2 + between
-                    sums[4, q] = a3 + b3 + d * (between * (fa - fb) + 3.0 * (fa * b2 - fb * a2))
-                    quartic = between * (fa * fa - fa * fb + fb * fb) + 6.0 * (fa * fa * b2 + fb * fb * a2)
-                    sums[5, q] = a4 + b4 + d * d * quartic + 4.0 * d * (fa * b3 - fb * a3)
-                # Fast two-sum (Dekker 1971): the new mean, and what the addition lost.
-                step = d * (nb / (na + nb))
-                old = sums[1, q]
-                new = old + step
-                sums[1, q] = new
-                sums[2, q] += step - (new - old) if abs(old) > abs(step) else old - (new - step)
-            elif nb > 0.0:
-                sums[1:, q] = other[1:, q]
-            sums[0, q] = na + nb
-    nb = joint_b[0, 0]
-    scale = (joint[0, 0] - nb) * nb / max(joint[0, 0], 1.0)
-    if full:
-        for q in range(Q):
-            for r in range(Q):
-                cross[q, r] += cross_b[q, r] + scale * shift[q] * shift[r]
-    else:
-        for k in range(len(first)):
-            for p in range(P):
-                cross[k, p] += cross_b[k, p] + scale * shift[first[k] * P + p] * shift[second[k] * P + p]
+    rows, Q = sums.shape
+    for q in range(Q):
+        na, nb = sums[0, q], other[0, q]
+        shift[q] = 0.0
+        if na > 0.0 and nb > 0.0:
+            fa, fb = na / (na + nb), nb / (na + nb)
+            d = (other[1, q] - sums[1, q]) + (other[2, q] - sums[2, q])
+            shift[q] = d
+            if rows > 3:
+                a2, a3, a4 = sums[3, q], sums[4, q], sums[5, q]
+                b2, b3, b4 = other[3, q], other[4, q], other[5, q]
+                between = d * d * na * fb
+                sums[3, q] = a2 + b2 + between
+                sums[4, q] = a3 + b3 + d * (between * (fa - fb) + 3.0 * (fa * b2 - fb * a2))
+                quartic = between * (fa * fa - fa * fb + fb * fb) + 6.0 * (fa * fa * b2 + fb * fb * a2)
+                sums[5, q] = a4 + b4 + d * d * quartic + 4.0 * d * (fa * b3 - fb * a3)
+            # Fast two-sum (Dekker 1971): the new mean, and what the addition lost.
+            step = d * fb
+            old = sums[1, q]
+            new = old + step
+            sums[1, q] = new
+            sums[2, q] += step - (new - old) if abs(old) > abs(step) else old - (new - step)
+        elif nb > 0.0:
+            for k in range(1, rows):
+                sums[k, q] = other[k, q]
+        sums[0, q] = na + nb
 
 
 # Sums may be reordered in the passes over a chunk (and only there), which is what lets LLVM vectorise them.
-_FLAGS = {_central: {"contract", "reassoc"}, _cross: {"contract", "reassoc"}, _merge: False}
+_FLAGS = {_central: {"contract", "reassoc"}, _cross: {"contract", "reassoc"}, _merge_powers: False}
 
 
 @functools.cache

@@ -7,9 +7,9 @@ import sys
 
 from mcgrad import study
 
-from . import horizon, noise_scale, throughput
+from . import horizon, ladder, noise_scale, throughput
 
-STUDIES = {s.name: s for s in (noise_scale.STUDY, horizon.STUDY, throughput.STUDY)}
+STUDIES = {s.name: s for s in (noise_scale.STUDY, horizon.STUDY, ladder.STUDY, throughput.STUDY)}
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
