@@ -5,9 +5,9 @@ import difflib
 import pathlib
 import sys
 
-from . import files, horizon, noise_scale
+from . import files, horizon, ladder, noise_scale
 
-FIGURES = {"noise_scale": noise_scale, "horizon": horizon}
+FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder}
 
 
 def main(arguments=None):

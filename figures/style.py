@@ -24,6 +24,27 @@ LOOK = {
     "reward to go, value baseline": Look("#4a98d4", "^", (1.4, 1.1)),
     "reparameterization": Look("#10305c", "v", ()),
 }
+_CRITIC, _SLOPE, _RETURN = Look("#9b4f96", "p", ()), Look("#9b4f96", "<", ()), Look("#757575", "h", ())
+# Relatives of those above share their looks; and what a critic or bare returns are enough for.
+MORE = {
+    "evolution strategies": _RETURN,
+    "score function, baseline J": LOOK["score function"],
+    "score function, optimal constant": LOOK["score function"],
+    "score function, leave one out": LOOK["score function"],
+    "reward to go, mirrored actions": LOOK["reward to go"],
+    "reward to go, baseline J": LOOK["reward to go"],
+    "reward to go, optimal over time": LOOK["reward to go, mean baseline"],
+    "reward to go, optimal quadratic": LOOK["reward to go, value baseline"],
+    "action control variate": _CRITIC,
+    "generalized advantage, .9": _CRITIC,
+    "generalized advantage, 0": _CRITIC,
+    "advantage": _CRITIC,
+    "all actions": _SLOPE,
+    "value gradient": _SLOPE,
+    "reparameterization, mirrored actions": LOOK["reparameterization"],
+    "reparameterization, score control": LOOK["reparameterization"],
+    "reparameterization, mixed with reward to go": LOOK["reparameterization"],
+}
 INK, QUIET = "#222222", "#757575"
 WIDTH = 9.6  # inches
 LINE = 0.165  # inches from one line of a caption to the next
@@ -58,7 +79,7 @@ def frame(panels, height, message, caption, names, **options):
     message, caption : str
         What the figure says, in one line; and what is drawn. A caption is wrapped; see `wrapped`.
     names : sequence of str
-        The estimators in the legend.
+        The estimators in the legend; () for a legend of one's own.
     options
         For `Figure.subplots`.
     """
@@ -72,10 +93,22 @@ def frame(panels, height, message, caption, names, **options):
     left = 0.15 / WIDTH
     figure.text(left, 1 - 0.12 / total, message, va="top", weight="bold", size=10.5)
     figure.text(left, margin / total, "\n".join(lines), va="bottom", size=8, linespacing=1.45, color="#444444")
-    handles = [Line2D([], [], label=name, **line(name), **point(name)) for name in names]
-    place = {"loc": "upper left", "bbox_to_anchor": (left, 1 - 0.34 / total), "borderpad": 0, "borderaxespad": 0}
-    figure.legend(handles=handles, ncols=len(names), frameon=False, fontsize=8.5, handlelength=2.8, **place)
+    if names:
+        legend(figure, [Line2D([], [], label=name, **line(name), **point(name)) for name in names])
     return figure, axes
+
+
+def legend(figure, handles):
+    """Draw a legend in one line under the message."""
+    width, height = figure.get_size_inches()
+    place = {"loc": "upper left", "bbox_to_anchor": (0.15 / width, 1 - 0.34 / height)}
+    space = {"borderpad": 0, "borderaxespad": 0, "handlelength": 2.8}
+    figure.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, **place, **space)
+
+
+def look(name):
+    """Return how an estimator looks."""
+    return LOOK[name] if name in LOOK else MORE[name]
 
 
 def wrapped(text, width, size=8):
@@ -95,20 +128,20 @@ def wrapped(text, width, size=8):
 
 def line(name):
     """Return the keywords of an estimator's line."""
-    look = LOOK[name]
-    return {"color": look.colour, "linestyle": (0, look.dash) if look.dash else "-"}
+    own = look(name)
+    return {"color": own.colour, "linestyle": (0, own.dash) if own.dash else "-"}
 
 
 def point(name):
     """Return the keywords of an estimator's points."""
-    look = LOOK[name]
+    own = look(name)
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
-    return {"marker": look.marker, "markersize": 4.6, "markerfacecolor": look.colour} | edge
+    return {"marker": own.marker, "markersize": 4.6, "markerfacecolor": own.colour} | edge
 
 
 def bars(name):
     """Return the keywords of an estimator's error bars."""
-    return {"elinewidth": 1, "ecolor": LOOK[name].colour, "zorder": 3, "linestyle": "none"}
+    return {"elinewidth": 1, "ecolor": look(name).colour, "zorder": 3, "linestyle": "none"}
 
 
 def exact_and_measured(axis, rows, x, name):

@@ -28,6 +28,7 @@ advantage estimation; Ciosek and Whiteson (2018), Expected policy gradients; Tuc
 action-dependent baselines in reinforcement learning.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -73,7 +74,7 @@ RUNGS = {
     "action control variate": Rung(lambda: e.action_control_variate(), "reward to go, value baseline"),
     "generalized advantage, .9": Rung(lambda: e.generalized_advantage(0.9), "reward to go, value baseline"),
     "generalized advantage, 0": Rung(lambda: e.generalized_advantage(0.0), "generalized advantage, .9"),
-    "advantage": Rung(lambda: e.advantage(), "generalized advantage, 0"),
+    "advantage": Rung(lambda: e.advantage(), "generalized advantage, 0", True),
     "all actions": Rung(lambda: e.all_actions(), "value gradient", True),
     "value gradient": Rung(lambda: e.value_gradient(), UNIT, True),
     UNIT: Rung(lambda: e.reparameterization(), "reward to go, value baseline", True),
@@ -112,7 +113,7 @@ SYSTEMS = {f.__name__.replace("_", " "): f for f in (scalar, two_double_integrat
 
 def settings(quick):
     """Return every estimator on every system, on common noise within a system; a quick run has some of both."""
-    count, timed = (200_000, 16_384) if quick else (1_000_000, 65_536)
+    count, timed = (200_000, 500_000) if quick else (1_000_000, 4_000_000)  # samples; steps of those that are timed
     names = [name for name, rung in RUNGS.items() if rung.quick or not quick]
     found = []
     for k, system in enumerate(SYSTEMS):
@@ -134,7 +135,10 @@ def rows(setting, seed, threads):
     except mg.exact.NoClosedForm:
         mean = [None] * len(found)
     about = {"system": setting["system"], "horizon": p.horizon, "improves_on": RUNGS[name].improves_on}
-    cost = {"rollouts": rollouts(estimator, p), "nanoseconds": nanoseconds(p, theta, estimator, setting["timed"])}
+    cost = {
+        "rollouts": rollouts(estimator, p),
+        "nanoseconds": nanoseconds(p, theta, estimator, setting["timed"] // p.horizon),
+    }
     for row, exact_mean in zip(found, mean, strict=True):
         variance = row.get("variance") if row["exact_variance"] is None else row["exact_variance"]
         row |= {"exact_mean": exact_mean} | cost
@@ -144,8 +148,8 @@ def rows(setting, seed, threads):
     return [about | row for row in found]
 
 
-def nanoseconds(p, theta, estimator, number, repeats=3):
-    """Return the CPU time of one more sample on one thread, in ns; None if no `number` of samples to time is given."""
+def nanoseconds(p, theta, estimator, number, repeats=5):
+    """Return the CPU time of one more sample on one thread, in ns; None if it was not, or could not be, measured."""
     if not number:
         return None
 
@@ -155,14 +159,19 @@ def nanoseconds(p, theta, estimator, number, repeats=3):
         return time.process_time() - began
 
     few, many = (min(seconds(count) for _ in range(repeats)) for count in (number, 4 * number))
-    return round(1e9 * (many - few) / (3 * number), 1)
+    # A busy machine can make four times as many look cheaper: then nothing was measured.
+    return round(1e9 * (many - few) / (3 * number), 1) if many > few else None
 
 
 def totals(rows):
     """Return {system: {estimator: (variance, times rollouts, times nanoseconds)}}, sums over parameters; exact if known."""
     found = {}
     for r in rows:
-        times = r["variance_times_rollouts"], r["variance_times_nanoseconds"]
+        times = (
+            math.nan if r[f"variance_times_{x}"] is None else r[f"variance_times_{x}"]
+            for x in ("rollouts", "nanoseconds")
+        )
+        times = tuple(times)
         new = (times[0] / r["rollouts"], *times)
         old = found.setdefault(r["system"], {}).setdefault(r["estimator"], (0.0, 0.0, 0.0))
         found[r["system"]][r["estimator"]] = tuple(x + y for x, y in zip(old, new, strict=True))
@@ -175,7 +184,10 @@ def report(rows):
     names = list(dict.fromkeys(r["estimator"] for r in rows))
     wide = max(map(len, names))
     head = "".join(f" | {system:^28}" for system in total)
-    lines = [f"  {'in units of ' + UNIT:<{wide}}{head}", f"  {'':<{wide}}" + " | variance  x rollouts   x time" * len(total)]
+    lines = [
+        f"  {'in units of ' + UNIT:<{wide}}{head}",
+        f"  {'':<{wide}}" + " | variance  x rollouts   x time" * len(total),
+    ]
     for name in names:
         cells = ""
         for found in total.values():

@@ -13,9 +13,10 @@ import pytest
 import mcgrad as mg
 from figures import __main__ as figures_command
 from figures import files
+from figures import ladder as ladder_figure
 from mcgrad import study
 from studies import __main__ as studies_command
-from studies import by_hand, horizon, noise_scale, throughput
+from studies import by_hand, horizon, ladder, noise_scale, throughput
 
 ROOT = pathlib.Path(__file__).parent.parent
 OTHER = {noise_scale: "std", horizon: "horizon"}  # a setting to be wrong about
@@ -38,8 +39,9 @@ def reduced(module, keep, count):
     [
         (noise_scale, lambda s: s["std"] == 0 or abs(np.log10(s["std"]) + 1.25) < 1.3),
         (horizon, lambda s: s["spectral_radius"] in (0.5, 1.1) and s["horizon"] in (1, 10, 50)),
+        (ladder, lambda s: True),
     ],
-    ids=["noise_scale", "horizon"],
+    ids=["noise_scale", "horizon", "ladder"],
 )
 def test_rows_agree_with_exact_values(module, keep, seed):
     number = 0
@@ -154,6 +156,91 @@ def test_the_results_in_the_repository_are_of_this_study(module):
             assert results.rows[same]["exact_variance"].item() == pytest.approx(row["exact_variance"], rel=1e-9)
 
 
+# ---- ladder ----------------------------------------------------------------------------------------------------
+
+
+def exact_variances(system):
+    """Return {estimator: exact variance} of the ladder on a system of one parameter."""
+    settings = [s for s in ladder.settings(False) if s["system"] == system]
+    rows = [row for s in settings for row in ladder.rows({**s, "count": 0, "timed": 0}, 0, None)]
+    return {row["estimator"]: row["exact_variance"] for row in rows}
+
+
+def test_the_scalar_ladder_has_the_variances_of_the_literature():
+    found = exact_variances("scalar")
+    assert found["score function"] == pytest.approx(633.34557, rel=1e-7)
+    assert found["score function, baseline J"] == pytest.approx(298.3181, rel=1e-6)
+    assert found["score function, optimal constant"] == pytest.approx(209.35742, rel=1e-7)
+    assert found["reward to go"] == pytest.approx(367.55598, rel=1e-7)
+    assert found["reward to go, value baseline"] == pytest.approx(33.40124, rel=1e-6)
+    assert found["value gradient"] == pytest.approx(5.9709976, rel=1e-7)
+    assert found["all actions"] == pytest.approx(4.3504879, rel=1e-7)
+    assert found["reparameterization"] == pytest.approx(8.6441279, rel=1e-7)
+
+
+def test_the_ladder_on_which_folk_wisdom_fails_is_a_reference_case():
+    cases = json.loads((ROOT / "tests" / "reference" / "lq_cases.json").read_text())["cases"]
+    reference = next(case for case in cases if case["id"] == "S12")["estimators"]
+    found = exact_variances("only actions cost")
+    names = {
+        "score function": "total",
+        "score function, baseline J": "total_bJ",
+        "score function, optimal constant": "total_bopt",
+        "reward to go": "rtg",
+        "reward to go, mirrored actions": "anti_eps(rtg)",
+        "reward to go, baseline J": "rtg_bJ",
+        "reward to go, mean baseline": "rtg_btmean",
+        "reward to go, optimal over time": "rtg_btopt",
+        "reward to go, value baseline": "rtg_V",
+        "reward to go, optimal quadratic": "rtg_qopt",
+        "action control variate": "qcv",
+        "generalized advantage, .9": "gae(0.9)",
+        "generalized advantage, 0": "gae(0)",
+        "advantage": "A",
+        "value gradient": "svg0",
+        "all actions": "aa",
+        "reparameterization": "pw",
+        "reparameterization, mirrored actions": "anti_eps(pw)",
+        "reparameterization, score control": "pw_cvscore",
+        "reparameterization, mixed with reward to go": "mix(rtg_V,pw)",
+    }
+    for name, key in names.items():
+        assert found[name] == pytest.approx(reference[key]["var"][0], rel=1e-9), name
+    assert set(found) - set(names) == {"evolution strategies", "score function, leave one out"}
+
+
+def test_the_ladder_in_the_repository_is_of_this_study_and_says_what_its_figure_says():
+    path = studies_command.RESULTS / "ladder.csv"
+    assert path.stat().st_size < 100_000
+    results = files.read("ladder")
+    assert not results.about["quick"] and tuple(results.rows.columns) == ladder.STUDY.columns
+    kept = results.rows.set_index(["system", "estimator", "parameter"])
+    assert len(kept) == results.about["rows"] == len(ladder.RUNGS) * (1 + 8 + 1)
+    for setting in ladder.settings(False):
+        for row in ladder.rows({**setting, "count": 0, "timed": 0}, 0, None):
+            found = kept.loc[row["system"], row["estimator"], row["parameter"]]
+            if row["exact_variance"] is None:
+                assert row["estimator"] == "evolution strategies" and np.isnan(found["exact_variance"])
+                continue
+            assert found["exact_variance"] == pytest.approx(row["exact_variance"], rel=1e-9)
+            assert found["exact_mean"] == pytest.approx(row["exact_mean"], rel=1e-9)
+            assert found["variance_times_rollouts"] == found["rollouts"] * found["exact_variance"]
+    failed = ladder_figure.failures(ladder_figure.summary(results.rows))
+    mirrored, only = "reparameterization, mirrored actions", "only actions cost"
+    assert [name for system, name in failed if system != only] == [mirrored, mirrored]
+    four = {"reward to go, baseline J", "reward to go, value baseline", "value gradient", "all actions"}
+    assert {name for system, name in failed if system == only} == four
+    assert four < set(ladder_figure.WORDS)
+    assert set(ladder.RUNGS) == {name for group in ladder_figure.GROUPS for name in group.labels}
+
+
+def test_the_ladder_is_told_as_a_table(results):
+    rows = files.read("ladder", results).rows.replace({np.nan: None}).to_dict("records")
+    text = ladder.STUDY.report(rows)
+    assert "only actions cost: value gradient has, per rollout, 12.3 times reparameterization" in text
+    assert len(text.splitlines()) > len(rows) / 2  # a line for each estimator, two systems
+
+
 # ---- throughput ------------------------------------------------------------------------------------------------
 
 
@@ -203,7 +290,7 @@ def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
 def results(tmp_path_factory):
     """Return the folder of the results of quick runs, made by the command."""
     folder = tmp_path_factory.mktemp("results")
-    assert studies_command.main(["noise_scale", "horizon", "--quick", "--results", str(folder)]) == 0
+    assert studies_command.main(["noise_scale", "horizon", "ladder", "--quick", "--results", str(folder)]) == 0
     return folder
 
 
@@ -217,7 +304,7 @@ def test_figures_are_drawn_again_byte_for_byte_without_the_library(results, tmp_
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
     names = sorted(p.name for p in here.iterdir())
-    assert names == ["horizon.pdf", "horizon.png", "noise_scale.pdf", "noise_scale.png"]
+    assert names == [f"{name}.{kind}" for name in ("horizon", "ladder", "noise_scale") for kind in ("pdf", "png")]
     for name in names:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
         assert b"CreationDate" not in (here / name).read_bytes()
