@@ -103,8 +103,8 @@ def test_coefficients_are_those_of_the_reference():
 def test_a_planted_error_is_caught(seed):
     """2 % in one reward weight, gamma^t dropped, the sign of one score: each is far beyond 5 standard errors.
 
-    The smallest error in the reward weight that 4e5 trajectories of this system can see (5 standard errors, pathwise
-    mean or variance) is printed by the assertion below: about 0.8 %.
+    The smallest error in the reward weight that 4e5 trajectories of this system can see (5 standard errors of the pathwise
+    mean or variance) is 1.4 %; the assertion below says so if it grows beyond 1.5 %.
     """
     case = next(c for c in CASES if c["id"] == "S02")
     problem, theta = reference_problem(case["system"])
