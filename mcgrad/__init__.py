@@ -9,10 +9,12 @@ from .compiler.trace import TraceError
 from .measure import measure, rollout, sample
 from .moments import Moments
 from .problem import Environment, Policy, Problem
+from .scan import DiscontinuityWarning
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DiscontinuityWarning",
     "Environment",
     "Moments",
     "Policy",

@@ -39,8 +39,11 @@ class Environment:
         terminal(p, s) -> a reward for the last state, discounted by gamma^T.
     name : str
         What to call it in messages and tables.
+    discontinuous : str, optional
+        Where the dynamics or the rewards jump, and what a pathwise gradient, which does not see jumps, loses by it.
+        Pathwise gradients warn about it once.
     closed_form : object, optional
-        The matrices of a linear-quadratic environment, for `mcgrad.exact`.
+        What `mcgrad.exact` knows the environment by: the matrices of a linear-quadratic one, for instance.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Environment:
     reward: Callable = None
     terminal: Callable | None = None
     name: str = "environment"
+    discontinuous: str | None = None
     closed_form: Any = None
 
     def __post_init__(self):
@@ -66,6 +70,7 @@ class Environment:
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
         validate.function("terminal", self.terminal, optional=True)
+        validate.text("discontinuous", self.discontinuous)
         object.__setattr__(self, "params", _params(self.params))
 
 
@@ -90,7 +95,9 @@ class Policy:
     params : dict
         Name -> number or array, read by the functions as `p.name`.
     no_score : str, optional
-        Why this policy has no score function (a deterministic one, for instance).
+        Why this policy has no score function (a deterministic one, for instance), and what to use instead.
+    no_pathwise : str, optional
+        Why this policy has no pathwise gradient (one of discrete actions, for instance), and what to use instead.
     start : array, optional
         Starting values of the last parameters of theta (log standard deviations); `theta(K)` appends them to K.
     closed_form : object, optional
@@ -107,6 +114,7 @@ class Policy:
     score: Callable | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     no_score: str | None = None
+    no_pathwise: str | None = None
     start: Any = ()
     name: str = "policy"
     closed_form: Any = None
@@ -118,6 +126,8 @@ class Policy:
             validate.function(field, getattr(self, field))
         for field in ("log_prob", "score"):
             validate.function(field, getattr(self, field), optional=True)
+        for field in ("no_score", "no_pathwise"):
+            validate.text(field, getattr(self, field))
         names = self.parameters
         names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
         if not names or len(set(names)) < len(names):

@@ -1,5 +1,8 @@
 """What an estimator sees of a trajectory while it is traced: the end, and one step at a time, newest first."""
 
+import warnings
+import weakref
+
 import numpy as np
 
 from .compiler.derive import pull_back
@@ -7,6 +10,13 @@ from .compiler.rebind import rebind
 from .compiler.spellings import traceable
 from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of, user_line
 from .validate import describe
+
+
+class DiscontinuityWarning(UserWarning):
+    """A pathwise gradient was asked for where the environment jumps: it is biased."""
+
+
+_warned = weakref.WeakSet()  # the environments that have warned already
 
 
 class Named:
@@ -205,12 +215,25 @@ class Step:
         return tuple(self.graph.input(f"{name}{i}") for i in range(len(self.a)))
 
     def step_vjp(self, s_next, reward):
-        """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward."""
+        """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward.
+
+        An environment that says that it jumps warns, once, that derivatives do not see jumps.
+        """
+        environment = self.problem.environment
+        if environment.discontinuous and environment not in _warned:
+            _warned.add(environment)
+            warnings.warn(
+                f"pathwise gradients of {environment.name} are biased: {environment.discontinuous}",
+                DiscontinuityWarning,
+                stacklevel=2,
+            )
         bars = pull_back(self.graph, [*self.s_next, self.reward], [*s_next, reward], self.s + self.a)
         return bars[: len(self.s)], bars[len(self.s) :]
 
     def sample_vjp(self, a):
         """Return the cotangent of eta for a cotangent of the action, with the noise of the action held fixed."""
+        if self.problem.policy.no_pathwise:
+            raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
         return pull_back(self.graph, self._a, a, self.eta)
 
     def policy_vjp(self, eta):

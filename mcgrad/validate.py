@@ -57,6 +57,13 @@ def function(name, value, optional=False):
     return value
 
 
+def text(name, value):
+    """Return a sentence, or None."""
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise ValueError(f"{name}: expected a sentence or None, got {describe(value)}")
+    return value
+
+
 def symmetric(name, value, n):
     """Return a symmetric (n, n) matrix."""
     out = array(name, value, (n, n))
