@@ -85,9 +85,12 @@ def test_a_thousand_systems_of_one_size_share_a_kernel():
 def test_ctrl_c_takes_effect_at_once():
     """A measurement of minutes, with chunks of seconds, ends within a second of SIGINT and leaves no threads behind."""
     code = """
+        import signal
         import threading
         import mcgrad as mg
         from support import w1
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell start with it ignored
+        signal.alarm(120)
         problem, theta = w1(horizon=5000)
         estimators = {"PW": mg.estimators.reparameterization()}
         mg.measure(problem, theta, estimators, 16, progress=False)
