@@ -4,7 +4,7 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 from . import baselines, critics, environments, estimators, exact, policies
-from .compiler.spellings import where
+from .compiler.spellings import lookup, where
 from .compiler.trace import TraceError
 from .measure import measure, rollout, sample
 from .moments import Moments
@@ -25,6 +25,7 @@ __all__ = [
     "environments",
     "estimators",
     "exact",
+    "lookup",
     "measure",
     "policies",
     "rollout",

@@ -19,8 +19,8 @@ RESERVED = re.compile(
             r"(ea|eb|wa|wb|r|branch|apart)\d+(_\d+)?|za|zb|r|k|(branch|apart)(_\w+)?",
             r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
             r"p|c|row|rows|s|z|x|z_start|z_theta|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
-            r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
-            r"where|normal_pair|position|stream|take|give|put|inf|nan|range",
+            r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta|points|steps",
+            r"where|normal_pair|uniform_pair|position|stream|take|give|put|point|lookup|any_positive|running|inf|nan|range",
             *map(re.escape, [*FUNCTIONS, *keyword.kwlist]),
         ]
     )
@@ -46,9 +46,9 @@ class Inputs:
         }
         self.theta_names = [f"theta{i}" for i in range(len(policy.parameters))]
         self.s_names = [f"s{i}" for i in range(environment.states)]
-        self.z0_names = [f"z{i}" for i in range(environment.initial_noises)]
-        self.e_names = [f"e{i}" for i in range(policy.noises)]
-        self.w_names = [f"w{i}" for i in range(environment.noises)]
+        self.z0_names = [f"z{i}" for i in range(environment.initial_noises + environment.initial_uniforms)]
+        self.e_names = [f"e{i}" for i in range(policy.noises + policy.uniforms)]
+        self.w_names = [f"w{i}" for i in range(environment.noises + environment.uniforms)]
         self.direction_names = [f"z{i}" for i in range(len(policy.parameters))]
         self.estimator_c = [self._tree(d) for d in data]
 

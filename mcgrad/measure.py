@@ -141,7 +141,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"
 
 
 class Noise(NamedTuple):
-    """The standard normals behind a rollout: initial (N, .), action (N, T, .), process (N, T, k)."""
+    """The noise behind a rollout, normals before uniform numbers: initial (N, .), action (N, T, .), process (N, T, k)."""
 
     initial: np.ndarray
     action: np.ndarray
@@ -149,12 +149,16 @@ class Noise(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """Trajectories: states (N, T + 1, n), actions (N, T, m), rewards (N, T) and terminal reward (N,), not discounted."""
+    """Trajectories: states (N, T + 1, n), actions (N, T, m), rewards (N, T) and terminal reward (N,), not discounted.
+
+    `lengths` (N,) counts the steps until an episode ended: T where it did not. States stay where they were from then on.
+    """
 
     states: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     terminal: np.ndarray
+    lengths: np.ndarray
     noise: Noise
 
 
@@ -169,7 +173,8 @@ def _rollout(problem, theta, count, seed, start, machine):
     program = rollout_program(problem, theta)
     environment, policy, T = problem.environment, problem.policy, problem.horizon
     n = environment.states
-    at = np.cumsum((0, n, environment.actions, 1, policy.noises, environment.noises))
+    noises = (policy.noises + policy.uniforms, environment.noises + environment.uniforms)
+    at = np.cumsum((0, n, environment.actions, 1, *noises, 1))
     size = max(1, min(CHUNK, 2**23 // program.kernel.outputs))
     steps, ends = np.empty((count, T, at[-1])), np.empty((count, program.kernel.outputs - T * at[-1]))
     for k in range(0, count, size):
@@ -177,10 +182,11 @@ def _rollout(problem, theta, count, seed, start, machine):
         rows = run_kernel(program, seed, start + k, number, machine).T
         steps[k : k + number] = rows[:, : T * at[-1]].reshape(number, T, at[-1])
         ends[k : k + number] = rows[:, T * at[-1] :]
-    s, a, r, e, w = (steps[:, :, i:j] for i, j in zip(at[:-1], at[1:], strict=True))
+    s, a, r, e, w, alive = (steps[:, :, i:j] for i, j in zip(at[:-1], at[1:], strict=True))
     states = np.concatenate([s, ends[:, None, :n]], axis=1)
     noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
-    return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), noise)
+    lengths = alive[:, :, 0].sum(axis=1).astype(int)
+    return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), lengths, noise)
 
 
 # ---- running a kernel ------------------------------------------------------------------------------------------
@@ -188,10 +194,15 @@ def _rollout(problem, theta, count, seed, start, machine):
 _memory = threading.local()
 
 
-def run_kernel(program, seed, first, count, machine="simd", stop=None):
+def run_kernel(program, seed, first, count, machine="simd", stop=None, points=None):
     """Return the outputs of trajectories first, ..., first + count - 1 as an (outputs, count) array.
 
     The array is overwritten by the next call from the same thread.
+
+    Parameters
+    ----------
+    points : (program.draws.rows, count) array, optional
+        The noise of a program that is given it.
     """
     kernel = machines.compiled(program.kernel, machine)
     width = program.kernel.width(machine) or count
@@ -199,14 +210,17 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None):
     T = program.horizon
     stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     arrays = (program.theta, program.p, program.c, program.rows)
+    padded = np.zeros((program.draws.rows, blocks * width if program.draws.rows else 0))
+    if program.draws.rows:
+        padded[:, :count] = points
     if machine == "numpy":
         work, out = np.empty((T, program.kernel.workspace, count)), np.empty((program.kernel.outputs, count))
         with np.errstate(all="ignore"):
-            kernel(*arrays, seed, np.uint64(first), 1, count, T, work, out, stop)
+            kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
     work = _buffer("work", (T, max(program.kernel.workspace, 1) * width))
     out = _buffer("out", (program.kernel.outputs, blocks * width))
-    kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, work, out, stop)
+    kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
 
 

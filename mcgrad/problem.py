@@ -3,7 +3,8 @@
     J(theta) = E[ sum_{t<T} gamma^t r(s_t, a_t, s_{t+1}) + gamma^T r_T(s_T) ],
     s_0 = init(z),  eta_t = eta(theta, s_t),  a_t = sample(eta_t, e_t),  s_{t+1} = step(s_t, a_t, w_t),
 
-with standard normal z, e_t, w_t. Everything is a plain Python function of tuples of numbers, so that it can be traced,
+where z, e_t, w_t hold standard normals and numbers that are uniform on (0, 1). An episode that is `done` stays where it
+is, without rewards. Everything is a plain Python function of tuples of numbers, so that it can be traced,
 differentiated and compiled; `p` holds the named parameters, which may change without a recompile.
 """
 
@@ -27,6 +28,8 @@ class Environment:
         n and m: how many numbers make a state and an action.
     noises, initial_noises : int
         How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
+    uniforms, initial_uniforms : int
+        How many numbers uniform on (0, 1) come after these in `w` and `z`.
     params : dict
         Name -> number or array; the functions read them as `p.name`. New values do not cause a recompile.
     init : callable
@@ -37,6 +40,9 @@ class Environment:
         reward(p, s, a, s_next, w) -> the reward of the step, to be maximised.
     terminal : callable, optional
         terminal(p, s) -> a reward for the last state, discounted by gamma^T.
+    done : callable, optional
+        done(p, s) -> whether an episode that has arrived at s is over: no actions, no rewards, no `terminal` from then on.
+        A reward for having arrived is for `reward` to pay, which sees s_next.
     name : str
         What to call it in messages and tables.
     discontinuous : str, optional
@@ -55,21 +61,26 @@ class Environment:
     actions: int
     noises: int = 0
     initial_noises: int = 0
+    uniforms: int = 0
+    initial_uniforms: int = 0
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     init: Callable = None
     step: Callable = None
     reward: Callable = None
     terminal: Callable | None = None
+    done: Callable | None = None
     name: str = "environment"
     discontinuous: str | None = None
     closed_form: Any = None
 
     def __post_init__(self):
-        for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("initial_noises", 0)):
+        for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
+            low = 1 if field in ("states", "actions") else 0
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
-        validate.function("terminal", self.terminal, optional=True)
+        for field in ("terminal", "done"):
+            validate.function(field, getattr(self, field), optional=True)
         validate.text("discontinuous", self.discontinuous)
         object.__setattr__(self, "params", _params(self.params))
 
@@ -82,6 +93,8 @@ class Policy:
     ----------
     states, actions, noises : int
         n, m, and how many standard normals `sample` gets as `e`.
+    uniforms : int
+        How many numbers uniform on (0, 1) come after these in `e`.
     parameters : sequence of str
         The names of the P components of theta.
     eta : callable
@@ -116,11 +129,12 @@ class Policy:
     no_score: str | None = None
     no_pathwise: str | None = None
     start: Any = ()
+    uniforms: int = 0
     name: str = "policy"
     closed_form: Any = None
 
     def __post_init__(self):
-        for field, low in (("states", 1), ("actions", 1), ("noises", 0)):
+        for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("uniforms", 0)):
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))

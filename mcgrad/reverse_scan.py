@@ -4,12 +4,13 @@ import numpy as np
 
 from .branches import NAMES
 from .compiler.emit import function_text, live_inputs, live_nodes
+from .compiler.spellings import where
 from .compiler.trace import Graph, TraceError, Tracer, is_number
 from .scan import attempt, number
 from .validate import describe
 
 # What costs more than to write a number to memory and to read it again.
-COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/"}
+COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
 
 
 class ReverseScan:
@@ -92,10 +93,11 @@ class ReverseScan:
             new_structure, leaves = _flatten(result[0])
             if new_structure != structure:
                 raise TraceError(f"step of {name}: it returned a carry of another shape than it took")
-            values += leaves
+            old = _flatten(carry)[1]
+            values += [where(x.alive, new, kept) for new, kept in zip(leaves, old, strict=True)]
             sums, added = _flatten_sums(_over_cotangents(result[1], lambda bar, name=name: self._pull(x, bar, name)))
             self.sums.append(sums)
-            contributions += added
+            contributions += [where(x.alive, y, 0.0) for y in added]
         known = len(self.classes) > len(values)
         return graph, values + [take() + number(y) if known else number(y) for y in contributions]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from .compiler.derive import pull_back
 from .compiler.rebind import rebind
-from .compiler.spellings import traceable
-from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of, user_line
+from .compiler.spellings import traceable, where
+from .compiler.trace import TraceError, Tracer, apply, is_number, is_users, place_of, user_line
 from .validate import describe
 
 
@@ -43,6 +43,7 @@ _SIGNATURES = {
     "step": "step(p, s, a, w)",
     "reward": "reward(p, s, a, s_next, w)",
     "terminal": "terminal(p, s)",
+    "done": "done(p, s)",
     "eta": "eta(p, theta, s)",
     "sample": "sample(p, eta, e)",
     "log_prob": "log_prob(p, eta, a)",
@@ -145,6 +146,16 @@ def number(x, what="result"):
     return x + 0.0 if not isinstance(x, Tracer) else (x * 1.0 if x.is_boolean else x)
 
 
+def alive(environment, p, s):
+    """Return the condition that an episode goes on at s: True where episodes cannot end."""
+    if environment.done is None:
+        return True
+    done = call(f"done of {environment.name}", environment.done, (p, s), None)
+    if isinstance(done, Tracer):
+        return apply("~", done if done.is_boolean else done != 0.0)
+    return not done
+
+
 class End:
     """The end of a trajectory, as `Estimator.last` sees it.
 
@@ -160,7 +171,8 @@ class End:
         self.graph, self.s, self.reward = graph, s, 0.0
         if problem.environment.terminal is not None:
             what = f"terminal of {problem.environment.name}"
-            self.reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
+            reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
+            self.reward = where(alive(problem.environment, p, s), reward, 0.0)
 
     def reward_vjp(self, cotangent):
         """Return the cotangent of s_T for a cotangent of the terminal reward."""
@@ -178,6 +190,9 @@ class Step:
         The parameters of the action's distribution; `e` the standard normals that the action was drawn with.
     reward : number
         r_t, discounted by gamma^t.
+    alive : condition
+        Whether the episode goes on at s_t; True where it cannot end. A step after the end changes no carry and adds nothing
+        to the sums, so that estimators need not look.
     """
 
     def __init__(self, graph, problem, p, policy_p, theta, s, e, w, weight):
@@ -189,11 +204,11 @@ class Step:
         self._a = call(f"sample of {policy.name}", policy.sample, (policy_p, self.eta, e), policy.actions)
         self.a = graph.alias(self._a)
         what = environment.name
-        self.s_next = tuple(
-            map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states))
-        )
-        arguments = (p, s, self.a, self.s_next, w)
-        self.reward = weight * number(call(f"reward of {what}", environment.reward, arguments, None))
+        s_next = tuple(map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states)))
+        reward = weight * number(call(f"reward of {what}", environment.reward, (p, s, self.a, s_next, w), None))
+        self.alive = alive(environment, p, s)
+        self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
+        self.reward = where(self.alive, reward, 0.0)
 
     @property
     def score(self):

@@ -28,7 +28,7 @@ def gradients(machine, width=None, count=500, first=0, problem=None):
     work = machines.workspace(program.kernel, problem.horizon, width)
     arrays = (program.theta, program.p, program.c, program.rows)
     stop = np.zeros(1, dtype=np.int64)
-    kernel(*arrays, np.uint64(7), np.uint64(first), blocks, width, problem.horizon, work, out, stop)
+    kernel(*arrays, np.uint64(7), np.uint64(first), blocks, width, problem.horizon, np.zeros((0, 0)), work, out, stop)
     return out[:, :count]
 
 

@@ -35,9 +35,15 @@ def pull_back(graph, outputs, cotangents, inputs, since=0):
         if index not in bar or index in stops:
             continue
         operation, arguments = graph.nodes[index]
+        share = bar[index]
+        if operation == "lookup":
+            # Each element of the table gets its share where it was the one that was read.
+            for k, element in enumerate(arguments[1:]):
+                if element.index in stops:
+                    read = apply("where", apply("==", arguments[0], float(k)), share, 0.0)
+                    bar[element.index] = plus(bar.get(element.index, 0.0), read)
         if operation not in PARTIALS:
             continue
-        share = bar[index]
         partials = PARTIALS[operation](Tracer(graph, index), *arguments)
         for argument, partial in zip(arguments, partials, strict=True):
             if isinstance(argument, Tracer) and partial is not None:

@@ -7,7 +7,7 @@ arrays, on SIMD lanes and on plain numbers alike; see `machines`.
 
 import itertools
 
-from .trace import COMPARISONS, Tracer
+from .trace import COMPARISONS, TraceError, Tracer, operands
 
 LINE = 110  # longest line of generated text
 
@@ -36,7 +36,10 @@ def function_text(name, arguments, graph, outputs, names=(), given=None):
     lines = [f"def {name}({', '.join(arguments)}):"]
     for argument, content in arguments.items():
         lines += _read(argument, content, used)
-    body = _Body(graph, outputs, names, live, given)
+    places = {
+        x: (argument, k) for argument, held in arguments.items() if isinstance(held, dict) for x, k in held.items()
+    }
+    body = _Body(graph, outputs, names, live, given, places)
     lines += body.lines
     lines += (
         wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
@@ -52,7 +55,7 @@ def live_nodes(graph, outputs, given=()):
         if index not in live:
             live.add(index)
             if index not in given:
-                waiting += [x.index for x in graph.nodes[index][1] if isinstance(x, Tracer)]
+                waiting += [x.index for x in operands(graph.nodes[index])]
     return sorted(live)
 
 
@@ -92,8 +95,9 @@ def _read(argument, content, used):
 class _Body:
     """The assignments of a function's body; remembers which node has got which name."""
 
-    def __init__(self, graph, outputs, names, live, given):
+    def __init__(self, graph, outputs, names, live, given, places):
         self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
+        self.places = places
         taken = live_inputs(graph, outputs, given) | set(names)
         self.fresh = (x for x in (f"v{i}" for i in itertools.count()) if x not in taken)
         wanted = {}
@@ -103,9 +107,8 @@ class _Body:
         uses = dict.fromkeys(live, 0)
         for index in live:
             if graph.nodes[index][0] != "alias" and index not in given:
-                for x in graph.nodes[index][1]:
-                    if isinstance(x, Tracer):
-                        uses[self._resolve(x).index] += 1
+                for x in operands(graph.nodes[index]):
+                    uses[self._resolve(x).index] += 1
         for output in outputs:
             if isinstance(output, Tracer):
                 uses[self._resolve(output).index] += 1
@@ -142,16 +145,27 @@ class _Body:
         return text, _ATOM if number >= 0 else _PRECEDENCE["neg"]
 
     def _expression(self, operation, arguments):
-        operands = [self.text(x) for x in arguments]
+        if operation == "lookup":
+            return self._lookup(*arguments), _ATOM
+        texts = [self.text(x) for x in arguments]
         level = _PRECEDENCE.get(operation, _ATOM)
         if level == _ATOM:
-            return f"{operation}({', '.join(text for text, _ in operands)})", _ATOM
-        if len(operands) == 1:
+            return f"{operation}({', '.join(text for text, _ in texts)})", _ATOM
+        if len(texts) == 1:
             sign = "-" if operation == "neg" else operation
-            return sign + self._inside(operands[0], level + 1), level
-        left, right = operands
+            return sign + self._inside(texts[0], level + 1), level
+        left, right = texts
         # Parentheses on the right keep the order of evaluation: a + (b + c) is not (a + b) + c in floating point.
         return f"{self._inside(left, level)} {operation} {self._inside(right, level + 1)}", level
+
+    def _lookup(self, index, *table):
+        """Read from the array that holds the elements of a table: `lookup(array, first, stride, size, index)`."""
+        names = [self.graph.nodes[x.index][1][0] for x in table]
+        array, first = self.places[names[0]]
+        stride = self.places[names[1]][1] - first if len(names) > 1 else 1
+        if [self.places[x] for x in names] != [(array, first + k * stride) for k in range(len(names))]:
+            raise TraceError(f"lookup: the elements {names[0]}, {names[1]}, ... of a table do not lie evenly in memory")
+        return f"lookup({array}, {first}, {stride}, {len(names)}, {self.text(index)[0]})"
 
     @staticmethod
     def _inside(operand, level):

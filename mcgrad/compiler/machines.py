@@ -4,7 +4,11 @@ A kernel text is a few straight-line functions and one function of loops, `kerne
 names that it does not define; a machine is a meaning of these names:
 
     sin, exp, where, ...            elementary functions
+    lookup(array, first, stride, size, index)    an element of a table, NaN out of range
     normal_pair(seed, i, t, block)  two standard normals
+    uniform_pair(seed, i, t, block) two uniform numbers
+    any_positive((x,))              whether x is positive for any trajectory of a block
+    point(points, k, b)             number k of the given points of block b
     position(first, b, width)       trajectory number(s) of block b
     stream(i, k)                    the number under which they draw independent noise
     take(row, k), give(row, k, x)   read, write value k of the workspace of one time step
@@ -105,7 +109,7 @@ def _signature():
 
     vector, matrix = types.float64[::1], types.float64[:, ::1]
     integers = (types.uint64, types.uint64, types.int64, types.int64, types.int64)
-    return types.void(vector, vector, vector, matrix, *integers, matrix, matrix, types.int64[::1])
+    return types.void(vector, vector, vector, matrix, *integers, matrix, matrix, matrix, types.int64[::1])
 
 
 def jit(function, signature, on_disk=True):
@@ -148,8 +152,13 @@ def _numpy_names():
     def put(out, q, b, value):
         out[q] = value
 
+    def lookup(array, first, stride, size, index):
+        inside = (index >= 0) & (index < size)
+        return np.where(inside, array[first + stride * np.where(inside, index, 0).astype(np.int64)], np.nan)
+
     names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
-    names |= {"take": lambda row, k: row[k], "give": give, "put": put}
+    names |= {"take": lambda row, k: row[k], "give": give, "put": put, "point": lambda points, k, b: points[k]}
+    names |= {"lookup": lookup, "uniform_pair": noise.uniform_pair_numpy, "any_positive": lambda x: np.any(x[0] > 0)}
     return FUNCTIONS | _CONSTANTS | names
 
 
@@ -176,8 +185,9 @@ def _simd_names(width):
         out.store(q, simd.to_lanes(out.builder, value, width), width, block=b)
 
     names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
-    names |= {"stream": _inlined(noise.stream)}
+    names |= {"stream": _inlined(noise.stream), "uniform_pair": noise.uniform_pair_lanes(width), "lookup": simd.lookup}
     names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
+    names |= {"any_positive": simd.any_positive(width), "point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
 
 
@@ -213,6 +223,19 @@ def _put(out, q, b, value):
     out[q, b] = value
 
 
+def _lookup(array, first, stride, size, index):
+    inside = (index >= 0.0) & (index < size)
+    return array[first + stride * int(index)] if inside else np.nan
+
+
+def _point(points, k, b):
+    return points[k, b]
+
+
+def _any_positive(x):
+    return x[0] > 0.0
+
+
 def _inlined(function):
     import numba
 
@@ -226,9 +249,11 @@ def _scalar_names():
     # `normal_pair` calls `uniform_words`, which calls `philox`: compile copies that refer to compiled callees.
     words = {**vars(noise), "philox": numba.njit(**OPTIONS)(noise.philox)}
     words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
-    pair = numba.njit(**OPTIONS)(_with_globals(noise.normal_pair_scalar, words))
+    pairs = {"normal_pair": noise.normal_pair_scalar, "uniform_pair": noise.uniform_pair_scalar}
+    pairs = {name: numba.njit(**OPTIONS)(_with_globals(pair, words)) for name, pair in pairs.items()}
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
-    return FUNCTIONS | _CONSTANTS | {"normal_pair": pair} | {k: _inlined(f) for k, f in own.items()}
+    own |= {"lookup": _lookup, "point": _point, "any_positive": _any_positive}
+    return FUNCTIONS | _CONSTANTS | pairs | {k: _inlined(f) for k, f in own.items()}
 
 
 def _with_globals(function, namespace):

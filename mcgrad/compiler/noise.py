@@ -1,7 +1,8 @@
 """Noise as a pure function of (seed; trajectory, time, component): Philox4x32-10 and Box-Muller.
 
 Standard normal number `component` of time `t` in trajectory `i` is made from one Philox block with the counter
-(low and high word of i, t, component // 2) and the key (low and high word of the seed). Nothing is remembered between
+(low and high word of i, t, component // 2) and the key (low and high word of the seed). Numbers that are uniform on
+(0, 1) come two from a block, too; they are the midpoints of 2^52 equal intervals. Nothing is remembered between
 calls, so any trajectory can be replayed alone and any range of them can be computed anywhere.
 
 The functions are plain Python on 64-bit words and serve all three machines: NumPy arrays, SIMD lanes, numbers.
@@ -57,6 +58,31 @@ def uniform_words(seed, i, t, block):
 # Box-Muller. The radius sqrt(-2 log u) takes u = (v + 1/2) / 2^52 from the upper 52 bits v of the first word: never 0
 # nor 1, and |z| <= 8.57. The angle pi f takes f = (v + 1/2) / 2^52 - 1/2 from the second word, which covers the right
 # half of the circle; the lowest bit of that word chooses the half.
+
+
+def uniform_pair_numpy(seed, i, t, block):
+    """Return two arrays of uniform numbers for an array `i` of trajectories (the NumPy machine)."""
+    with np.errstate(over="ignore"):
+        a, b = uniform_words(np.uint64(seed), i, np.uint64(t), np.uint64(block))
+    return ((a >> TOP52).astype(np.float64) + 0.5) * 2.0**-52, ((b >> TOP52).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def uniform_pair_lanes(width):
+    """Return the function that makes two uniform numbers on SIMD lanes; `i` is the first of `width` trajectories."""
+    from .simd import Value, consecutive, floats
+
+    def uniform_pair(seed, i, t, block):
+        words = uniform_words(seed, consecutive(i, width), t, Value(t.builder, t.ir.type(block)))
+        one = 0x3FF0000000000000  # see normal_pair_lanes
+        return tuple(floats((x >> TOP52) | one) - (1.0 - 2.0**-53) for x in words)
+
+    return uniform_pair
+
+
+def uniform_pair_scalar(seed, i, t, block):
+    """Return two uniform numbers of one trajectory (the scalar machine; compiled by Numba)."""
+    a, b = uniform_words(seed, i, np.uint64(t), np.uint64(block))
+    return (float(a >> TOP52) + 0.5) * 2.0**-52, (float(b >> TOP52) + 0.5) * 2.0**-52
 
 
 def normal_pair_numpy(seed, i, t, block):

@@ -266,19 +266,21 @@ class Memory:
         address = self.builder.gep(self.pointer, [offset])
         return self.builder.bitcast(address, vector(F64, width).as_pointer())
 
-    def load(self, row, width):
-        """Return the lanes that start at element row * width."""
-        instruction = self.builder.load(self._lanes_at(ir.Constant(U64, row * width), width))
+    def load(self, row, width, block=None):
+        """Return the lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
+        instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width))
         instruction.align = 8
         return Value(self.builder, instruction)
 
     def store(self, row, value, width, block=None):
-        """Write lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
-        offset = ir.Constant(U64, row * width)
-        if block is not None:
-            column = self.builder.mul(block.ir, ir.Constant(U64, width))
-            offset = self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
-        self.builder.store(value.ir, self._lanes_at(offset, width)).align = 8
+        """Write lanes to where `load` reads them."""
+        self.builder.store(value.ir, self._lanes_at(self._offset(row, width, block), width)).align = 8
+
+    def _offset(self, row, width, block):
+        if block is None:
+            return ir.Constant(U64, row * width)
+        column = self.builder.mul(block.ir, ir.Constant(U64, width))
+        return self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
 
 
 def _unpack(context, builder, numba_type, ir_value):
@@ -334,6 +336,46 @@ def lanes_function(function, arguments, results, width):
     namespace = {"returned": returned, "generate": generate}
     exec(f"def typed(context, {names}):\n    return returned({names}), generate", namespace)
     return intrinsic(namespace["typed"])
+
+
+def lookup(array, first, stride, size, index):
+    """Gather array[first + stride * index] for lanes of whole numbers; NaN where an index is not one of 0 ... size - 1.
+
+    Lanes that are out of range are masked: nothing is read there.
+    """
+    builder, width = index.builder, index.width
+    inside = (index >= 0.0) & (index < float(size))
+    whole = Value(builder, builder.fptosi(where(inside, index, 0.0).ir, vector(U64, width)))
+    start = builder.add(builder.ptrtoint(array.pointer, U64), ir.Constant(U64, 8 * first))
+    address = whole * (8 * stride) + splat(builder, start, width)
+    if width == 1:
+        read = Value(builder, builder.load(builder.inttoptr(address.ir, F64.as_pointer())))
+        return where(inside, read, float("nan"))
+    pointers = builder.inttoptr(address.ir, ir.VectorType(F64.as_pointer(), width))
+    otherwise = index.constant(float("nan")).ir
+    arguments = [pointers, ir.Constant(I32, 8), inside.ir, otherwise]
+    signature = ir.FunctionType(otherwise.type, [x.type for x in arguments])
+    name = f"llvm.masked.gather.v{width}f64.v{width}p0"
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    return Value(builder, builder.call(function, arguments))
+
+
+def any_positive(width):
+    """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
+
+    def generate(context, builder, signature, arguments):
+        (x,) = _unpack(context, builder, signature.args[0], arguments[0])
+        mask = (to_lanes(builder, x, width) > 0.0).ir
+        return (
+            mask
+            if width == 1
+            else builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(width)), ir.IntType(width)(0))
+        )
+
+    def typed(context, values):
+        return types.boolean(values), generate
+
+    return intrinsic(typed)
 
 
 def consecutive(first, width):

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from .trace import FUNCTIONS, Tracer, apply, is_number
+from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, user_line
 
 
 def power(x, y):
@@ -38,6 +38,59 @@ def where(condition, a, b):
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in map(np.asarray, (condition, a, b))):
         return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
     return np.where(condition, a, b)[()]
+
+
+def lookup(table, *indices):
+    """Return table[i, j, ...] for traced whole-number indices; NaN where one of them is out of range.
+
+    Parameters
+    ----------
+    table : array or nested tuple
+        Parameters such as `p.reward`, `theta`, data of an estimator, or computed numbers. Parameters are read from memory
+        (a gather); computed ones are chosen among.
+    indices : numbers
+        One for each dimension of the table, counted from 0. Tables can be indexed by constants beforehand: `table[:, 2]`.
+    """
+    table = np.array(table, dtype=object) if isinstance(table, (list, tuple)) else np.asarray(table)
+    if len(indices) != table.ndim or not table.size:
+        raise TraceError(
+            f"{user_line()}lookup: expected {table.ndim} indices, one for each dimension of a table of shape "
+            f"{table.shape}, got {len(indices)}"
+        )
+    if table.dtype != object and not any(isinstance(i, Tracer) for i in indices):
+        return _numpy_lookup(table, indices)
+    known = tuple(slice(None) if isinstance(i, Tracer) else _whole(i) for i in indices)
+    try:
+        table = table[known]
+    except IndexError as error:
+        raise TraceError(f"{user_line()}lookup: {error}") from None
+    indices = [i for i in indices if isinstance(i, Tracer)]
+    if not indices:
+        return table
+    flat, inside = indices[0], True
+    for i, size in zip(indices[1:], table.shape[1:], strict=True):
+        flat, inside = flat * float(size) + i, inside & (i >= 0.0) & (i < float(size))
+    flat = apply("where", inside, flat, float("nan"))
+    elements, graph = list(table.flat), indices[0].graph
+    if all(isinstance(x, Tracer) and graph.nodes[x.index][0] == "input" for x in elements):
+        return graph.node("lookup", flat, *elements)
+    result = float("nan")
+    for k, x in enumerate(elements):
+        result = apply("where", apply("==", flat, float(k)), x, result)
+    return result
+
+
+def _whole(i):
+    if not is_number(i) or i != int(i):
+        raise TraceError(f"{user_line()}lookup: expected a whole number as an index, got {i!r}")
+    return int(i)
+
+
+def _numpy_lookup(table, indices):
+    """Return table[indices] for numbers and arrays of them; NaN where one is out of range."""
+    indices = np.broadcast_arrays(*(np.asarray(i, dtype=float) for i in indices))
+    inside = np.logical_and.reduce([(i >= 0) & (i < k) for i, k in zip(indices, table.shape, strict=True)])
+    return np.where(inside, table[tuple(np.where(inside, i, 0).astype(int) for i in indices)], np.nan)[()]
 
 
 def on_arrays(function):

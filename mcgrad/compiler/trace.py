@@ -273,6 +273,12 @@ class Graph:
         return self._known[key]
 
 
+def operands(node):
+    """Return the tracers that have to be computed before a node: a table is read where it lies, not element by element."""
+    operation, arguments = node
+    return [x for x in (arguments[:1] if operation == "lookup" else arguments) if isinstance(x, Tracer)]
+
+
 def same(a, b):
     """Tell whether two operands are the same node or the same constant."""
     if isinstance(a, Tracer) or isinstance(b, Tracer):

@@ -32,7 +32,7 @@ def deliver(out, b, values):
     put(out, 3, b, values[3])
 
 
-def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, work, out, stop):
+def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop):
     for b in range(blocks):
         deliver(out, b, draw(seed, position(first, b, width), horizon))
 """
@@ -46,7 +46,7 @@ def draw(machine, count, seed=5, first=0, t=3, width=None):
     none, table = np.zeros(1), np.zeros((1, 1))
     blocks = out.shape[1] // width
     stop = np.zeros(1, dtype=np.int64)
-    kernel(none, none, none, table, np.uint64(seed), np.uint64(first), blocks, width, t, table, out, stop)
+    kernel(none, none, none, table, np.uint64(seed), np.uint64(first), blocks, width, t, table, table, out, stop)
     return out[:, :count]
 
 

@@ -1,0 +1,151 @@
+"""The texts that draw the noise of a rollout: random numbers made on the spot, or points that are given.
+
+A rollout draws z for its start and (e, w) at each step; each is a tuple of standard normals and of numbers that are
+uniform on (0, 1). Rollouts of one trajectory that need noise of their own draw it from another stream.
+"""
+
+import dataclasses
+
+from .compiler.noise import INITIAL, PARAMETERS
+
+NORMAL, UNIFORM = "normal", "uniform"
+
+
+def kinds(normals, uniforms):
+    """Return the kinds of noise of a function: its normals come first."""
+    return (NORMAL,) * normals + (UNIFORM,) * uniforms
+
+
+def of_problem(problem):
+    """Return the kinds of z, the kinds of (e, w), and the number of parameters."""
+    policy, environment = problem.policy, problem.environment
+    start = kinds(environment.initial_noises, environment.initial_uniforms)
+    step = kinds(policy.noises, policy.uniforms) + kinds(environment.noises, environment.uniforms)
+    return start, step, len(problem.parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Random:
+    """Noise from Philox: `start`, `step` and `direction` are the calls that draw it.
+
+    Attributes
+    ----------
+    of_start, of_step : tuple
+        The kinds of z and of (e, w).
+    parameters : int
+        P, the number of normals of a perturbation of theta.
+    """
+
+    of_start: tuple
+    of_step: tuple
+    parameters: int
+    rows = 0
+
+    def start(self, stream=0):
+        return f"noise_start(seed, {_number(stream)}, {INITIAL})"
+
+    def step(self, stream=0):
+        return f"noise_step(seed, {_number(stream)}, t)"
+
+    def direction(self):
+        return f"noise_theta(seed, i, {PARAMETERS})"
+
+    def texts(self, directions):
+        """Return texts and functions; `directions`: whether some rollout perturbs theta."""
+        wanted = {"noise_start": self.of_start, "noise_step": self.of_step}
+        if directions:
+            wanted["noise_theta"] = kinds(self.parameters, 0)
+        texts = [_random_text(name, of) for name, of in wanted.items()]
+        return texts, [(name, 3, len(of)) for name, of in wanted.items()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Given(Random):
+    """Noise from the rows of an array `points`: those of each stream (start, then one step after the other), then theta's.
+
+    Attributes
+    ----------
+    horizon : int
+    streams : tuple of int
+        The streams that the rollouts of a kernel draw from.
+    directions : bool
+        Whether some rollout perturbs theta.
+    start_only : bool
+        Whether the points are for the start alone; all else is then random.
+    """
+
+    horizon: int
+    streams: tuple
+    directions: bool
+    start_only: bool
+
+    @property
+    def kinds(self):
+        """The kind of each row."""
+        of_stream = self.of_start + (() if self.start_only else self.of_step * self.horizon)
+        directions = kinds(self.parameters, 0) if self.directions and not self.start_only else ()
+        return of_stream * len(self.streams) + directions
+
+    @property
+    def rows(self):
+        """Number of rows: the dimension of a point."""
+        return len(self.kinds)
+
+    def start(self, stream=0):
+        return f"noise_start(points[{self._first(stream)} :], b)"
+
+    def step(self, stream=0):
+        if self.start_only:
+            return super().step(stream)
+        first = self._first(stream) + len(self.of_start)
+        return f"noise_step(points[{first} + t * {len(self.of_step)} :], b)"
+
+    def direction(self):
+        if self.start_only:
+            return super().direction()
+        return f"noise_theta(points[{self.rows - self.parameters} :], b)"
+
+    def texts(self, directions):
+        texts, functions = super().texts(directions)
+        for k, (name, _, count) in enumerate(functions):
+            if name == "noise_start" or not self.start_only:
+                texts[k], functions[k] = _given_text(name, count), (name, 2, count)
+        return texts, functions
+
+    def _first(self, stream):
+        directions = self.parameters if self.directions and not self.start_only else 0
+        return self.streams.index(stream) * ((self.rows - directions) // len(self.streams))
+
+
+def flip_text(name, signs):
+    """Return a function that mirrors noise: -z for a normal, 1 - u for a uniform number, where the sign is negative."""
+    values = [
+        f"z[{k}]" if sign > 0 else (f"-z[{k}]" if kind == NORMAL else f"1.0 - z[{k}]")
+        for k, (sign, kind) in enumerate(signs)
+    ]
+    return f"def {name}(z):\n    return ({' '.join(f'{x},' for x in values)})\n"
+
+
+def _number(stream):
+    return f"stream(i, {stream})" if stream else "i"
+
+
+def _random_text(name, of):
+    """Return a function that makes normals from the first blocks, two from each, and uniform numbers from those after."""
+    lines = []
+    places = {kind: [k for k, other in enumerate(of) if other == kind] for kind in (NORMAL, UNIFORM)}
+    block = 0
+    for kind, at in places.items():
+        for first in range(0, len(at), 2):
+            pair = [f"z{k}" for k in at[first : first + 2]]
+            lines.append(
+                f"    {', '.join(pair if len(pair) == 2 else [*pair, '_'])} = {kind}_pair(seed, i, t, {block})"
+            )
+            block += 1
+    values = " ".join(f"z{k}," for k in range(len(of)))
+    return f"def {name}(seed, i, t):\n" + "\n".join([*lines, f"    return ({values})"]) + "\n"
+
+
+def _given_text(name, count):
+    values = " ".join(f"point(points, {k}, b)," for k in range(count))
+    return f"def {name}(points, b):\n    return ({values})\n"
