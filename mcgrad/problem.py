@@ -30,6 +30,8 @@ class Environment:
         How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
     uniforms, initial_uniforms : int
         How many numbers uniform on (0, 1) come after these in `w` and `z`.
+    choices : int, optional
+        How many actions there are to choose from, numbered from 0, where the action is discrete.
     params : dict
         Name -> number or array; the functions read them as `p.name`. New values do not cause a recompile.
     init : callable
@@ -63,6 +65,7 @@ class Environment:
     initial_noises: int = 0
     uniforms: int = 0
     initial_uniforms: int = 0
+    choices: int | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     init: Callable = None
     step: Callable = None
@@ -77,6 +80,7 @@ class Environment:
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field in ("states", "actions") else 0
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+        _check_choices(self)
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
         for field in ("terminal", "done"):
@@ -95,6 +99,8 @@ class Policy:
         n, m, and how many standard normals `sample` gets as `e`.
     uniforms : int
         How many numbers uniform on (0, 1) come after these in `e`.
+    choices : int, optional
+        How many actions it chooses from, numbered from 0, where the action is discrete.
     parameters : sequence of str
         The names of the P components of theta.
     eta : callable
@@ -130,12 +136,14 @@ class Policy:
     no_pathwise: str | None = None
     start: Any = ()
     uniforms: int = 0
+    choices: int | None = None
     name: str = "policy"
     closed_form: Any = None
 
     def __post_init__(self):
         for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("uniforms", 0)):
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+        _check_choices(self)
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))
         for field in ("log_prob", "score"):
@@ -199,6 +207,11 @@ class Problem:
                 raise ValueError(
                     f"policy: expected one for {theirs} {what}, as the environment has, got one for {ours}"
                 )
+        if self.environment.choices != self.policy.choices:
+            offered, chosen = (
+                f"{k} choices" if k else "a continuous action" for k in (self.environment.choices, self.policy.choices)
+            )
+            raise ValueError(f"policy: expected one for {offered}, as the environment has, got one for {chosen}")
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
         object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
 
@@ -214,6 +227,11 @@ class Problem:
     def weights(self):
         """Return gamma^t for t = 0, ..., T, shape (T + 1,)."""
         return self.discount ** np.arange(self.horizon + 1)
+
+
+def _check_choices(thing):
+    if thing.choices is not None:
+        object.__setattr__(thing, "choices", validate.integer("choices", thing.choices, 2))
 
 
 def _params(params):

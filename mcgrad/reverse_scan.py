@@ -5,7 +5,7 @@ import numpy as np
 from .branches import NAMES
 from .compiler.emit import function_text, live_inputs, live_nodes
 from .compiler.spellings import where
-from .compiler.trace import Graph, TraceError, Tracer, is_number
+from .compiler.trace import Graph, TraceError, Tracer, is_number, same
 from .scan import attempt, number
 from .validate import describe
 
@@ -97,9 +97,9 @@ class ReverseScan:
             values += [where(x.alive, new, kept) for new, kept in zip(leaves, old, strict=True)]
             sums, added = _flatten_sums(_over_cotangents(result[1], lambda bar, name=name: self._pull(x, bar, name)))
             self.sums.append(sums)
-            contributions += [where(x.alive, y, 0.0) for y in added]
+            contributions += [where(x.alive, number(y), 0.0) for y in added]
         known = len(self.classes) > len(values)
-        return graph, values + [take() + number(y) if known else number(y) for y in contributions]
+        return graph, values + [_sum(take(), y) if known else y for y in contributions]
 
     def _pull(self, x, etabar, name):
         if len(etabar) != len(x.eta):
@@ -181,6 +181,14 @@ class ReverseScan:
             if graph.nodes[index][0] in COSTLY and varying & live_inputs(graph, [node]):
                 candidates.add(index)
         return [index for index in live_nodes(graph, new, candidates) if index in candidates]
+
+
+def _sum(total, y):
+    """Return total + y; where y is zero but for a condition, the sum is formed under it: one masked instruction."""
+    operation, arguments = y.graph.nodes[y.index] if isinstance(y, Tracer) else (None, ())
+    if operation == "where" and same(arguments[2], 0.0):
+        return where(arguments[0], total + arguments[1], total)
+    return total + y
 
 
 def _what(method, estimator):

@@ -57,6 +57,17 @@ def function(name, value, optional=False):
     return value
 
 
+def probabilities(name, values):
+    """Return an array whose last axis holds probabilities."""
+    if (values < 0).any():
+        raise ValueError(f"{name}: expected probabilities >= 0, got {values.min():.3g}")
+    sums = values.sum(axis=-1)
+    if np.abs(sums - 1.0).max(initial=0.0) > 1e-9:
+        worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
+        raise ValueError(f"{name}: expected probabilities that sum to 1, got a sum of {worst!r}")
+    return values
+
+
 def text(name, value):
     """Return a sentence, or None."""
     if value is not None and not (isinstance(value, str) and value.strip()):

@@ -345,7 +345,8 @@ def lookup(array, first, stride, size, index):
     """
     builder, width = index.builder, index.width
     inside = (index >= 0.0) & (index < float(size))
-    whole = Value(builder, builder.fptosi(where(inside, index, 0.0).ir, vector(U64, width)))
+    safe = where(inside, index, 0.0) if width == 1 else index  # a single lane has no mask
+    whole = Value(builder, builder.fptosi(safe.ir, vector(U64, width)))
     start = builder.add(builder.ptrtoint(array.pointer, U64), ir.Constant(U64, 8 * first))
     address = whole * (8 * stride) + splat(builder, start, width)
     if width == 1:

@@ -1,0 +1,50 @@
+"""Small Markov decision processes of the textbooks."""
+
+import numpy as np
+
+from .. import validate
+from .tabular import tabular
+
+
+def short_corridor():
+    """Return the corridor of three states that look alike, the middle one with switched actions; -1 for each step.
+
+    Actions 0 and 1 are left and right. With `linear_softmax(corridor_features())` the policy goes right with one probability
+    p in all states, and J(p) = (2 p - 4) / (p (1 - p)) for episodes without a horizon: -11.66 at p = 2 - sqrt(2), the best
+    that it can do. Sutton and Barto (2018), example 13.1.
+    """
+    transition = np.zeros((4, 2, 4))
+    for s, (left, right) in enumerate([(0, 1), (2, 0), (1, 3), (3, 3)]):
+        transition[s, 0, left] = transition[s, 1, right] = 1.0
+    return tabular(transition, -np.ones((4, 2)), [1, 0, 0, 0], ends=[3], name="short corridor")
+
+
+def corridor_features(states=4):
+    """Return features (S, 2, 2) that are the same for all states: one logit for left, one for right."""
+    return np.broadcast_to(np.eye(2), (states, 2, 2)).copy()
+
+
+def random_walk(states=7, slip=0.1):
+    """Return a walk on a line: left or right, the other way with probability `slip`; it is over at both ends.
+
+    A reward of 1 for arriving at the right end, 0 elsewhere; the walk starts in the middle. Sutton and Barto (2018), example
+    6.2, with actions.
+
+    Parameters
+    ----------
+    states : int
+        Including the two ends, at least 3.
+    slip : float
+        Between 0 and 1.
+    """
+    S, slip = validate.integer("states", states, 3), validate.number("slip", slip, 0.0, 1.0)
+    transition, reward = np.zeros((S, 2, S)), np.zeros((S, 2, S))
+    for s in range(S):
+        left, right = max(s - 1, 0), min(s + 1, S - 1)
+        for a, (intended, other) in enumerate([(left, right), (right, left)]):
+            transition[s, a, intended] += 1.0 - slip
+            transition[s, a, other] += slip
+    reward[: S - 1, :, S - 1] = 1.0
+    start = np.zeros(S)
+    start[S // 2] = 1.0
+    return tabular(transition, reward, start, ends=[0, S - 1], name=f"random walk S={S}")

@@ -1,0 +1,97 @@
+"""Choosing one of K outcomes by one uniform number, for many rows of probabilities.
+
+By a binary search in the cumulative probabilities, or, for more than four outcomes, by the alias method: two look-ups,
+whatever their number. The search is monotone in the uniform number, which mirrored noise can make use of.
+
+References
+----------
+Walker (1977), An efficient method for generating discrete random variables with general distributions. ACM TOMS 3, 253;
+Vose (1991), A linear algorithm for generating random numbers with a given distribution. IEEE TSE 17, 972.
+"""
+
+import numpy as np
+
+from ..compiler.spellings import lookup, where
+
+
+class Chances:
+    """Rows of probabilities of outcomes 0, ..., K - 1.
+
+    Parameters
+    ----------
+    probability : (R, K) array
+
+    Attributes
+    ----------
+    size : int
+        K rounded up to a power of two, for which u * size is exact and never size itself.
+    uniforms : int
+        How many uniform numbers a choice takes: 1, or 0 if there is but one possible outcome, the same in all rows.
+    params : dict
+        The tables, to be passed on as parameters of an environment.
+    """
+
+    def __init__(self, probability):
+        R, K = probability.shape
+        self.size = 2 ** int(np.ceil(np.log2(K)))
+        certain = np.argmax(probability, axis=1)
+        self.certain = (
+            int(certain[0]) if (probability.max(axis=1) == 1.0).all() and (certain == certain[0]).all() else None
+        )
+        self.uniforms = 1 if self.certain is None else 0
+        chances = np.concatenate([probability, np.zeros((R, self.size - K))], axis=1)
+        self.params = {}
+        if self.uniforms and self.size > 4:
+            stay, alias = _alias_tables(chances)
+            self.params = {"stay": stay.ravel(), "alias": alias.ravel()}
+        elif self.uniforms:
+            self.params = {"bounds": _bounds(chances).ravel()}
+
+    def choose(self, table, row, u):
+        """Return the outcome that the first of the numbers `u` chooses in a row; table(name) are traced `params`."""
+        if not self.uniforms:
+            return float(self.certain)
+        u, first = u[0], row * float(self.size)
+        if "alias" in self.params:
+            scaled = u * float(self.size)
+            cell = np.floor(scaled)
+            stays = scaled - cell < lookup(table("stay"), first + cell)
+            return where(stays, cell, lookup(table("alias"), first + cell))
+        outcome, half = 0.0, self.size // 2
+        while half:
+            outcome = outcome + where(
+                u >= lookup(table("bounds"), first + (outcome + float(half - 1))), float(half), 0.0
+            )
+            half //= 2
+        return outcome
+
+    def padded(self, values):
+        """Return the table of values (R, K) of the outcomes, with rows of length `size`, ravelled."""
+        R, K = values.shape
+        return np.concatenate([values, np.zeros((R, self.size - K))], axis=1).ravel().astype(float)
+
+
+def _bounds(chances):
+    """Return the upper bounds of the outcomes; 2, which no u reaches, where only impossible outcomes follow."""
+    follow = np.cumsum(chances[:, ::-1], axis=1)[:, ::-1]
+    possible = np.concatenate([follow[:, 1:] > 0.0, np.zeros((len(chances), 1), bool)], axis=1)
+    return np.where(possible, np.cumsum(chances, axis=1), 2.0)
+
+
+def _alias_tables(chances):
+    """Return for each cell of a row the probability of staying in it, and where to go otherwise."""
+    size = chances.shape[1]
+    stay, alias = np.ones(chances.shape), np.broadcast_to(np.arange(size), chances.shape).astype(float)
+    for row, given in enumerate(chances):
+        left = given * (size / given.sum())
+        poor, rich = [k for k in range(size) if left[k] < 1.0], [k for k in range(size) if left[k] >= 1.0]
+        while poor and rich:
+            k, j = poor.pop(), rich[-1]
+            stay[row, k], alias[row, k] = left[k], j
+            left[j] -= 1.0 - left[k]
+            if left[j] < 1.0:
+                poor.append(rich.pop())
+        for k in poor:  # left over by rounding: full, unless the outcome is impossible
+            if given[k] == 0.0:
+                stay[row, k], alias[row, k] = 0.0, np.argmax(given)
+    return stay, alias

@@ -1,0 +1,148 @@
+"""Markov decision processes of finitely many states and actions, with rewards that may be random."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import validate
+from ..compiler.spellings import lookup, where
+from ..problem import Environment
+from .chances import Chances
+
+
+class Tabular(NamedTuple):
+    """A finite Markov decision process as `mcgrad.exact` reads it: K outcomes for each state and action.
+
+    Attributes
+    ----------
+    probability, next_state, reward : (S, A, K)
+    start : (S,)
+        Probabilities of the initial state.
+    ends : (S,) of bool
+        In which states an episode is over.
+    terminal : (S,)
+        Rewards of the last states of episodes that reach the horizon.
+    """
+
+    probability: np.ndarray
+    next_state: np.ndarray
+    reward: np.ndarray
+    start: np.ndarray
+    ends: np.ndarray
+    terminal: np.ndarray
+
+
+def tabular(transition, reward, start, *, reward_probability=None, ends=(), terminal=None, name="tabular"):
+    """Return the environment with transitions P(s' | s, a) and rewards r(s, a, s'), or with P(s', r | s, a).
+
+    Parameters
+    ----------
+    transition : (S, A, S) array
+        Probabilities of the next state.
+    reward : (S, A), (S, A, S) or (S, A, S, R) array
+        Rewards of the transitions; the last form has R possible ones for each.
+    start : (S,) array
+        Probabilities of the initial state.
+    reward_probability : (S, A, S, R) array
+        P(r | s, a, s') for rewards of the last form.
+    ends : sequence of int
+        States in which an episode is over.
+    terminal : (S,) array, optional
+        A reward for the last state of an episode that reaches the horizon, discounted by gamma^T.
+
+    Returns
+    -------
+    Environment
+        The state is one whole number from 0 to S - 1, the action one from 0 to A - 1.
+
+    Raises
+    ------
+    ValueError
+        For wrong shapes, and for probabilities that are negative or do not sum to one.
+    """
+    transition = validate.array("transition", transition, (None, None, None))
+    S, A, _ = transition.shape
+    transition = validate.probabilities("transition", validate.array("transition", transition, (S, A, S)))
+    start = validate.probabilities("start", validate.array("start", start, (S,)))
+    over = np.zeros(S, bool)
+    for s in ends:
+        over[validate.integer("ends", s, 0, S - 1)] = True
+    terminal = np.zeros(S) if terminal is None else validate.array("terminal", terminal, (S,))
+    rewards = validate.array("reward", reward)
+    if rewards.ndim == 2:
+        rewards = np.broadcast_to(validate.array("reward", rewards, (S, A))[:, :, None], (S, A, S))
+    chances = np.ones((S, A, S, 1))
+    if rewards.ndim == 4:
+        rewards = validate.array("reward", rewards, (S, A, S, None))
+        if reward_probability is None:
+            raise ValueError("reward_probability: expected P(r | s, a, s') for rewards of shape (S, A, S, R), got None")
+        chances = validate.probabilities(
+            "reward_probability", validate.array("reward_probability", reward_probability, rewards.shape)
+        )
+    else:
+        rewards = validate.array("reward", rewards, (S, A, S))[..., None]
+        if reward_probability is not None:
+            raise ValueError(
+                f"reward_probability: expected None unless reward is (S, A, S, R), got it with reward {np.shape(reward)}"
+            )
+    probability = (transition[..., None] * chances).reshape(S, A, -1)
+    next_state = np.broadcast_to(np.arange(S)[:, None], rewards.shape).reshape(S, A, -1)
+    return _environment(*_possible(probability, next_state, rewards.reshape(S, A, -1)), start, over, terminal, name)
+
+
+def _possible(probability, next_state, reward):
+    """Return the outcomes without those of probability zero, as far as the table stays rectangular."""
+    order = np.argsort(probability == 0.0, axis=2, kind="stable")
+    K = max(1, int((probability > 0.0).sum(axis=2).max()))
+    return tuple(np.take_along_axis(x, order, axis=2)[:, :, :K] for x in (probability, next_state, reward))
+
+
+def _environment(probability, next_state, reward, start, ends, terminal, name):
+    S, A, K = probability.shape
+    drawn = Chances(probability.reshape(S * A, K))
+    begun = Chances(start[None, :])
+    params = {f"outcome_{k}": v for k, v in drawn.params.items()} | {f"start_{k}": v for k, v in begun.params.items()}
+    by_action = bool((reward == reward[:, :, :1])[probability > 0.0].all())
+    numbered = bool((next_state == np.arange(K)).all())  # outcome k leads to state k
+    params["rewards"] = reward[:, :, 0].ravel() if by_action else drawn.padded(reward.reshape(S * A, K))
+    if not numbered:
+        params["next_state"] = drawn.padded(next_state.reshape(S * A, K))
+    if ends.any():
+        params["ends"] = ends.astype(float)
+    if terminal.any():
+        params["terminal"] = terminal
+
+    def row(s, a):
+        inside = (s >= 0.0) & (s < float(S)) & (a >= 0.0) & (a < float(A))
+        return where(inside, s * float(A) + a, float("nan"))
+
+    def outcome(p, s, a, w):
+        return drawn.choose(lambda name: getattr(p, f"outcome_{name}"), row(s[0], a[0]), w)
+
+    def init(p, z):
+        return (begun.choose(lambda name: getattr(p, f"start_{name}"), 0.0, z),)
+
+    def step(p, s, a, w):
+        k = outcome(p, s, a, w)
+        return (k if numbered else lookup(p.next_state, row(s[0], a[0]) * float(drawn.size) + k),)
+
+    def paid(p, s, a, s_next, w):
+        if by_action:
+            return lookup(p.rewards, row(s[0], a[0]))
+        return lookup(p.rewards, row(s[0], a[0]) * float(drawn.size) + outcome(p, s, a, w))
+
+    return Environment(
+        states=1,
+        actions=1,
+        choices=A,
+        uniforms=drawn.uniforms,
+        initial_uniforms=begun.uniforms,
+        params=params,
+        init=init,
+        step=step,
+        reward=paid,
+        terminal=(lambda p, s: lookup(p.terminal, s[0])) if terminal.any() else None,
+        done=(lambda p, s: lookup(p.ends, s[0]) > 0.5) if ends.any() else None,
+        name=name,
+        closed_form=Tabular(probability, next_state, reward, start, ends, terminal),
+    )
