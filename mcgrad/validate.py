@@ -63,7 +63,7 @@ def probabilities(name, values):
         raise ValueError(f"{name}: expected probabilities >= 0, got {values.min():.3g}")
     sums = values.sum(axis=-1)
     if np.abs(sums - 1.0).max(initial=0.0) > 1e-9:
-        worst = sums.flat[np.argmax(np.abs(sums - 1.0))]
+        worst = float(sums.flat[np.argmax(np.abs(sums - 1.0))])
         raise ValueError(f"{name}: expected probabilities that sum to 1, got a sum of {worst!r}")
     return values
 
