@@ -65,10 +65,6 @@ def test_frequencies_of_starts_actions_states_and_rewards(S, A, sparse, rewards)
         first = paid == reward[s, a, s_next, 0]
         assert (first | (paid == reward[s, a, s_next, 1])).all()
         chances = environment.closed_form
-        expected = (
-            chances.probability * (chances.reward == 0)
-        ).sum()  # the table keeps probabilities and rewards aligned
-        assert expected == 0.0
         mean = np.zeros((S, A))
         np.add.at(mean, (s, a), paid)
         visits = np.zeros((S, A))
@@ -185,7 +181,8 @@ def test_cart_pole_follows_the_equations():
             expected = [x + 0.02 * x_dot, x_dot + 0.02 * x_acc, theta + 0.02 * theta_dot, theta_dot + 0.02 * theta_acc]
             assert np.allclose(found.states[i, t + 1], expected, rtol=0, atol=1e-14)
     over = (np.abs(found.states[:, -1, 0]) > 2.4) | (np.abs(found.states[:, -1, 2]) > 12 * np.pi / 180)
-    assert np.array_equal(over, found.lengths < 30) or (found.lengths[over] <= 30).all()
+    assert over[found.lengths < 30].all()
+    assert 0 < over.sum() < 100
     assert (found.rewards.sum(axis=1) == found.lengths).all()
 
 
