@@ -72,17 +72,17 @@ __all__ = [
 
 
 def mean_return():
-    """Return b = J, the exact mean of the return (linear-quadratic problems)."""
+    """Return b = J, the exact mean of the return."""
     return MeanReturn()
 
 
 def mean_to_go():
-    """Return b_t = E G_t, the exact mean of the return to go (linear-quadratic problems)."""
+    """Return b_t = E G_t, the exact mean of the return to go."""
     return MeanToGo()
 
 
 def value():
-    """Return the exact value function as a baseline (linear-quadratic problems)."""
+    """Return the exact value function as a baseline (linear-quadratic and tabular problems)."""
     return Value()
 
 

@@ -4,12 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from ..compiler.spellings import lookup
 from .baseline import Baseline
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FittedValue(Baseline):
-    """A polynomial in the state for each time, fitted to the returns to go of pilot trajectories."""
+    """A polynomial in the state for each time, or a table where there are few states, fitted to pilot trajectories."""
 
     pilot: int
     degree: int
@@ -23,16 +24,36 @@ class FittedValue(Baseline):
         weights = problem.weights()
         rewards = np.column_stack([weights[:-1] * path.rewards, weights[-1] * path.terminal])
         to_go = np.cumsum(rewards[:, ::-1], axis=1)[:, ::-1]
-        forms = [fit_form(path.states[:, t], to_go[:, t], self.degree) for t in range(problem.horizon)]
+        fit = fit_table if _is_table(problem) else fit_form
+        detail = len(problem.environment.closed_form.start) if _is_table(problem) else self.degree
+        alive = np.arange(problem.horizon)[None] < path.lengths[:, None]
+        forms = [fit(path.states[i, t], to_go[i, t], detail) for t, i in enumerate(alive.T)]
         return {"form": PerStep(np.stack([*forms, np.zeros_like(forms[0])]))}
 
     def value(self, c, x):
+        if _is_table(x.problem):
+            return lookup(c.form, x.s[0])
         return evaluate_form(c.form, x.s, self.degree)
+
+
+def _is_table(problem):
+    from ..environments.tabular import Tabular
+
+    return isinstance(problem.environment.closed_form, Tabular)
+
+
+def fit_table(states, values, count):
+    """Return the mean of `values` by state (N, 1), 0 for states that did not occur: (count,)."""
+    state = states[:, 0].astype(int)
+    visits = np.bincount(state, minlength=count)
+    return np.bincount(state, weights=values, minlength=count) / np.maximum(visits, 1)
 
 
 def fit_form(states, values, degree):
     """Return the form of (1, s), upper triangular, whose values at (N, n) states are the least-squares fit to `values`."""
     N, n = states.shape
+    if N == 0:
+        return np.zeros((n + 1, n + 1))
     mean, std = states.mean(axis=0), states.std(axis=0)
     # A state that does not vary (a fixed start) has no part in the fit.
     varies = std > 1e-12 * np.abs(mean)

@@ -1,15 +1,16 @@
-"""Baselines that are exact on linear-quadratic problems: means and the value function."""
+"""Baselines that are exact where `mcgrad.exact` knows the problem: means and the value function."""
 
 import dataclasses
 
 import numpy as np
 
+from ..compiler.spellings import lookup
 from .baseline import Baseline, over_time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeanReturn(Baseline):
-    """J, the exact mean of the return (linear-quadratic problems)."""
+    """J, the exact mean of the return."""
 
     is_constant = True
 
@@ -24,7 +25,7 @@ class MeanReturn(Baseline):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MeanToGo(Baseline):
-    """b_t = E G_t, the exact mean of the return to go (linear-quadratic problems)."""
+    """b_t = E G_t, the exact mean of the return to go."""
 
     def data(self, problem, theta):
         from ..exact import mean_return_to_go
@@ -37,16 +38,20 @@ class MeanToGo(Baseline):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value(Baseline):
-    """The exact value function of a linear-quadratic problem, V_t(s) = -(s' P_t s + c_t) = E[G_t | s_t = s]."""
+    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t) or, of a tabular problem, a table."""
 
     def data(self, problem, theta):
         from ..estimators.estimator import PerStep
         from ..exact import value
 
+        if problem.environment.choices:
+            return {"V": PerStep(value(problem, theta))}
         P, c = value(problem, theta)
         upper = np.triu(P) + np.triu(P, 1)
         return {"P": PerStep(upper), "c": PerStep(c)}
 
     def value(self, c, x):
+        if x.problem.environment.choices:
+            return lookup(c.V, x.s[0])
         n = len(x.s)
         return -(sum(x.s[i] * sum(c.P[i, j] * x.s[j] for j in range(i, n)) for i in range(n)) + c.c)

@@ -1,0 +1,98 @@
+"""Critics: what an estimator believes about values. Here those of problems with exact ones, right, or wrong on purpose.
+
+Of a wrong one
+
+    Q~(s, a) = scale Q(s, a) + shift + amplitude sum_i cos(frequency a_i),    V~(s) = E_a Q~(s, a),
+
+control variates stay unbiased, and what puts Q~ in the place of a return does not. An error that oscillates in the action
+is small in value and large in slope: it parts estimators that use the value of a critic from those that use its gradient.
+A critic is a baseline, too: its V_t.
+
+References
+----------
+Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of measure-valued derivatives for policy gradients
+(errors that oscillate).
+"""
+
+import dataclasses
+
+from .. import validate
+from ..baselines import Baseline
+from . import quadratic, table
+from .critic import Critic
+
+__all__ = ["Critic", "Exact", "as_critic", "as_value", "exact"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Exact(Critic):
+    """The critic of a linear-quadratic or a tabular problem under its policy; see the module for how it may be wrong."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+    amplitude: float = 0.0
+    frequency: float = 0.0
+
+    def wrong(self, scale=1.0, shift=0.0, oscillation=(0.0, 0.0)):
+        """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.
+
+        Parameters
+        ----------
+        scale, shift : float
+        oscillation : (amplitude, frequency)
+        """
+        amplitude, frequency = validate.array("oscillation", oscillation, (2,))
+        return Exact(
+            validate.number("scale", scale), validate.number("shift", shift), float(amplitude), float(frequency)
+        )
+
+    def data(self, problem, theta):
+        return _form(problem).data(self, problem, theta)
+
+    def value(self, c, x):
+        return _form(x.problem).value(self, c, x)
+
+    def advantage(self, c, x):
+        return _form(x.problem).advantage(self, c, x)
+
+    def action_gradient(self, c, x):
+        return _form(x.problem).action_gradient(self, c, x)
+
+    def first_order(self, c, x):
+        return _form(x.problem).first_order(self, c, x)
+
+    def expected_score(self, c, x):
+        return _form(x.problem).expected_score(self, c, x)
+
+
+def _form(problem):
+    return table if problem.environment.choices else quadratic
+
+
+def exact():
+    """Return the exact critic of a linear-quadratic or a tabular problem under its policy.
+
+    `exact().wrong(scale=1.2)`, `.wrong(shift=1.0)` and `.wrong(oscillation=(0.1, 3.0))` are wrong in a known way.
+    """
+    return Exact()
+
+
+def as_critic(critic):
+    """Return the critic to use for what a user passes: None for the exact one."""
+    if critic is None:
+        return exact()
+    if not isinstance(critic, Critic):
+        raise ValueError(f"critic: expected one of mcgrad.critics, got {validate.describe(critic)}")
+    return critic
+
+
+def as_value(critic):
+    """Return the value function to use for what a user passes: a critic, a baseline of the state, or None (exact)."""
+    if critic is None:
+        return exact()
+    if not isinstance(critic, Baseline) or critic.per_parameter:
+        raise ValueError(
+            "critic: expected one of mcgrad.critics, or a baseline such as fitted_value() or of_state(), "
+            f"got {validate.describe(critic)}"
+        )
+    return critic

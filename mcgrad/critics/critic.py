@@ -1,0 +1,30 @@
+"""What a critic is: values of states and actions that estimators may use."""
+
+import dataclasses
+
+from ..baselines import Baseline
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Critic(Baseline):
+    """Values of states and actions. Derive from it: its methods are traced, `data` gives the numbers that they read."""
+
+    def value(self, c, x):
+        """Return V_t(s_t)."""
+        raise NotImplementedError
+
+    def advantage(self, c, x):
+        """Return A_t = Q_t(s_t, a_t) - V_t(s_t), whose mean over the actions of the policy is zero."""
+        raise NotImplementedError
+
+    def action_gradient(self, c, x):
+        """Return dQ_t(s_t, a) / da at a = a_t."""
+        raise NotImplementedError
+
+    def first_order(self, c, x):
+        """Return A_t of the Taylor expansion of Q_t about the mean action, u' dQ_t/da, and E_a[score * A_t | s_t]."""
+        raise NotImplementedError
+
+    def expected_score(self, c, x):
+        """Return E_a[score * Q_t(s_t, a) | s_t], a cotangent of eta."""
+        raise NotImplementedError

@@ -1,0 +1,48 @@
+"""The critic of a tabular problem: tables V_t(s) and Q_t(s, a), in error in the way that `wrong` says."""
+
+import numpy as np
+
+from ..compiler.spellings import lookup
+from ..policies.categorical import probabilities
+
+NO_DERIVATIVE = (
+    "the actions of this problem are discrete: there is no derivative of Q in the action; use advantage(), all_actions() or "
+    "action_control_variate()"
+)
+
+
+def data(wrong, problem, theta):
+    """Return the numbers that the functions below read."""
+    from ..estimators.estimator import PerStep
+    from ..exact import critic
+
+    _, Q, policy = critic(problem, theta)
+    oscillation = wrong.amplitude * np.cos(wrong.frequency * np.arange(Q.shape[2]))
+    Q = np.concatenate([wrong.scale * Q + wrong.shift + oscillation, np.zeros_like(Q[:1])])  # no action at the end
+    return {"V": PerStep(np.sum(policy * Q, axis=2)), "Q": PerStep(Q)}
+
+
+def value(wrong, c, x):
+    """Return V_t(s_t)."""
+    return lookup(c.V, x.s[0])
+
+
+def advantage(wrong, c, x):
+    """Return A_t(s_t, a_t)."""
+    return lookup(c.Q, x.s[0], x.a[0]) - lookup(c.V, x.s[0])
+
+
+def expected_score(wrong, c, x):
+    """Return pi_k (Q_k - V) for each action k, the sum over actions of pi Q times the score."""
+    V = lookup(c.V, x.s[0])
+    return tuple(pi * (lookup(c.Q[:, k], x.s[0]) - V) for k, pi in enumerate(probabilities(x.eta)))
+
+
+def action_gradient(wrong, c, x):
+    """Say that there is none."""
+    raise ValueError(NO_DERIVATIVE)
+
+
+def first_order(wrong, c, x):
+    """Say that there is none."""
+    raise ValueError(NO_DERIVATIVE)

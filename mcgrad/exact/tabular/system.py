@@ -1,0 +1,216 @@
+"""A finite Markov decision process with a policy: the data of every function in this room.
+
+    s_0 ~ start,   a_t ~ policy[s_t],   s_{t+1} ~ P[s_t, a_t],   E[r_t | s, a, s'], Var[r_t | s, a, s'] given,
+    J = E[sum_{t<T} gamma^t r_t + gamma^T terminal_reward[s_T]]
+
+An episode that has reached one of the states `ends` is over: the reward of the step that led there was its last, no
+more is paid, and no more scores count. The terminal reward goes to episodes that are not over at T.
+
+Exact variances of gradients are quadratic in each reward, so that the first two moments of r given (s, a, s') say all
+about it; `outcomes` makes them from a table P(s', r | s, a).
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+TOLERANCE = 1e-9  # of probabilities that should sum to one
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The arrays of one problem, checked.
+
+    Parameters
+    ----------
+    P : array
+        (S, A, S), transition probabilities P(s' | s, a).
+    reward : array
+        (S, A, S) means E[r | s, a, s'], or (S, A).
+    start : array
+        (S,), the distribution of s_0.
+    policy : array
+        (S, A), pi(a | s).
+    horizon : int or None
+        T; None for episodes that surely end by themselves.
+    jacobian : array or None
+        (S, A, P), the derivatives of the logits of a softmax policy; None: one parameter for each logit, P = S A, in
+        the order of ravel(). For a policy of another kind the derivatives of log pi(a | s) do as well, because only
+        z(s, a) = jacobian[s, a] - sum_b pi(b | s) jacobian[s, b] is used.
+    discount : float
+        gamma.
+    ends : array or None
+        (S,) of bool, the states in which an episode is over.
+    reward_variance : array or float
+        (S, A, S) variances of r given (s, a, s'), or (S, A), or a number.
+    terminal_reward : array or None
+        (S,), paid at T, times gamma^T.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, for what does not fit.
+    """
+
+    P: np.ndarray
+    reward: np.ndarray
+    start: np.ndarray
+    policy: np.ndarray
+    horizon: int | None
+    jacobian: np.ndarray | None = None
+    discount: float = 1.0
+    ends: np.ndarray | None = None
+    reward_variance: np.ndarray | float = 0.0
+    terminal_reward: np.ndarray | None = None
+    memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
+
+    def __post_init__(self):
+        P = _array("P", self.P)
+        if P.ndim != 3 or P.shape[0] != P.shape[2] or P.size == 0:
+            raise ValueError(f"P: expected shape (S, A, S), got {P.shape}")
+        S, A = P.shape[:2]
+        ends = np.zeros(S, dtype=bool) if self.ends is None else np.array(self.ends)
+        if ends.dtype != bool or ends.shape != (S,):
+            raise ValueError(f"ends: expected {S} truth values, got {ends.dtype} of shape {ends.shape}")
+        jacobian = np.eye(S * A).reshape(S, A, S * A) if self.jacobian is None else _array("jacobian", self.jacobian)
+        if jacobian.ndim != 3 or jacobian.shape[:2] != (S, A):
+            raise ValueError(f"jacobian: expected shape ({S}, {A}, P), got {jacobian.shape}")
+        terminal = np.zeros(S) if self.terminal_reward is None else self.terminal_reward
+        found = dict(
+            P=_distributions("P", P, ~ends),
+            reward=_of_transitions("reward", self.reward, S, A),
+            start=_distributions("start", _array("start", self.start, (S,))),
+            policy=_distributions("policy", _array("policy", self.policy, (S, A)), ~ends),
+            jacobian=jacobian,
+            ends=ends,
+            reward_variance=_of_transitions("reward_variance", self.reward_variance, S, A),
+            terminal_reward=_array("terminal_reward", terminal, (S,)),
+        )
+        if found["reward_variance"].min() < 0:
+            raise ValueError(f"reward_variance: expected numbers >= 0, got {found['reward_variance'].min()}")
+        for name, array in found.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        if self.horizon is not None:
+            if isinstance(self.horizon, bool) or int(self.horizon) != self.horizon or self.horizon < 1:
+                raise ValueError(f"horizon: expected an integer of at least 1, or None, got {self.horizon}")
+            object.__setattr__(self, "horizon", int(self.horizon))
+        if not (np.isfinite(self.discount) and self.discount >= 0):
+            raise ValueError(f"discount: expected a finite number >= 0, got {self.discount}")
+        if self.horizon is None and self.terminal_reward.any():
+            raise ValueError("terminal_reward: expected none with horizon=None, where no episode is cut off")
+
+    @property
+    def states(self):
+        """S, the number of states."""
+        return self.P.shape[0]
+
+    @property
+    def parameters(self):
+        """Number of parameters."""
+        return self.jacobian.shape[2]
+
+    @cached_property
+    def flow(self):
+        """P without the rows of the states that end an episode: what follows them counts no more. (S, A, S)."""
+        return np.where(self.ends[:, None, None], 0.0, self.P)
+
+    @cached_property
+    def closed(self):
+        """P_pi[s, s'] = sum_a pi(a | s) flow[s, a, s'], (S, S)."""
+        return np.einsum("sa,sax->sx", self.policy, self.flow)
+
+    @cached_property
+    def mean_reward(self):
+        """E[r | s, a], 0 where the episode is over: (S, A)."""
+        return np.sum(self.flow * self.reward, axis=2)
+
+    @cached_property
+    def score(self):
+        """z(s, a) = d log pi(a | s) / dtheta, 0 where the episode is over: (S, A, P)."""
+        z = self.jacobian - np.einsum("sb,sbp->sp", self.policy, self.jacobian)[:, None]
+        return np.where(self.ends[:, None, None], 0.0, z)
+
+    def with_expected_rewards(self, given="action"):
+        """Return the problem in which each reward is replaced by its mean, for estimators that know that mean.
+
+        `given`: "action" for E[r | s, a], "transition" for E[r | s, a, s'].
+        """
+        if given not in ("action", "transition"):
+            raise ValueError(f'given: expected "action" or "transition", got {given!r}')
+        reward = self.mean_reward if given == "action" else self.reward
+        return replace(self, reward=reward, reward_variance=0.0)
+
+
+def softmax(logits):
+    """Return the policy with the given logits: (..., A) of the same shape."""
+    weights = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def outcomes(table, rewards):
+    """Return P (S, A, S), and the means and variances of the reward, (S, A, S), from P(s', r | s, a).
+
+    Parameters
+    ----------
+    table : array
+        (S, A, S, K), the probability of s' and of the k-th reward.
+    rewards : array
+        (K,), or (S, A, S, K).
+    """
+    table, rewards = _array("table", table), _array("rewards", rewards)
+    if table.ndim != 4 or rewards.shape not in (table.shape, table.shape[-1:]):
+        raise ValueError(
+            f"table, rewards: expected shapes (S, A, S, K) and (K,) or the same, got {table.shape} and {rewards.shape}"
+        )
+    P = table.sum(axis=-1)
+    share = np.divide(table, P[..., None], out=np.zeros_like(table), where=P[..., None] > 0)
+    mean = np.sum(share * rewards, axis=-1)
+    return P, mean, np.sum(share * (rewards - mean[..., None]) ** 2, axis=-1)
+
+
+def bandit(means, policy, jacobian=None, variances=0.0):
+    """Return the bandit as a System with one state and horizon 1: means, policy and variances (A,), jacobian (A, P)."""
+    means, policy = _array("means", means), _array("policy", policy)
+    if means.ndim != 1 or policy.shape != means.shape:
+        raise ValueError(f"means, policy: expected one number for each action, got {means.shape} and {policy.shape}")
+    return System(
+        P=np.ones((1, len(means), 1)),
+        reward=means[None],
+        start=np.ones(1),
+        policy=policy[None],
+        horizon=1,
+        jacobian=None if jacobian is None else np.asarray(jacobian)[None],
+        reward_variance=np.broadcast_to(_array("variances", variances), means.shape)[None],
+    )
+
+
+def _array(name, value, shape=None):
+    array = np.array(value, dtype=float)
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers")
+    return array
+
+
+def _of_transitions(name, value, S, A):
+    array = _array(name, value)
+    if array.shape == (S, A):
+        array = array[:, :, None]
+    elif array.shape not in ((), (S, A, S)):
+        raise ValueError(f"{name}: expected shape ({S}, {A}, {S}) or ({S}, {A}), got {array.shape}")
+    return np.array(np.broadcast_to(array, (S, A, S)))
+
+
+def _distributions(name, array, rows=slice(None)):
+    """Return probabilities, checked; where an episode is over (not in `rows`) any numbers will do."""
+    checked = array[rows] if array.ndim > 1 else array
+    off = np.abs(checked.sum(axis=-1) - 1).max(initial=0.0)
+    if checked.min(initial=0.0) < 0 or off > TOLERANCE:
+        raise ValueError(
+            f"{name}: expected probabilities that sum to 1, got sums that are off by {off:.3g} and a least entry of "
+            f"{checked.min(initial=0.0):.3g}"
+        )
+    return array
