@@ -46,7 +46,7 @@ class GymnasiumEnvironment(gymnasium.Env):
         return self._observation(), {}
 
     def step(self, action):
-        """Return (observation, reward, terminated, truncated, info); `terminal` rewards are paid where an episode is cut off."""
+        """Return (observation, reward, terminated, truncated, info); `terminal` is paid where an episode is cut off."""
         if self._state is None:
             raise ValueError("step: expected a call of reset() first")
         environment, p, s = self.environment, self._p, self._state

@@ -37,6 +37,18 @@ FORBIDDEN = {
         "mcgrad.baselines",
         "numba",
     ],
+    "mcgrad/exact/tabular": [
+        "mcgrad.compiler",
+        "mcgrad.measure",
+        "mcgrad.moments",
+        "mcgrad.program",
+        "mcgrad.estimators",
+        "mcgrad.environments",
+        "mcgrad.policies",
+        "mcgrad.problem",
+        "mcgrad.baselines",
+        "numba",
+    ],
     "mcgrad/exact": ["mcgrad.compiler", "mcgrad.measure", "mcgrad.moments", "mcgrad.program", "mcgrad.scan", "numba"],
     "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.program"],
     "mcgrad/moments.py": [
