@@ -90,6 +90,16 @@ def tabular(transition, reward, start, *, reward_probability=None, ends=(), term
     return _environment(*_possible(probability, next_state, rewards.reshape(S, A, -1)), start, over, terminal, name)
 
 
+def continued(environment, start, terminal, steps):
+    """Return a tabular environment from another start, with another terminal reward, and rewards divided by `steps`."""
+    table = environment.closed_form
+    terminal = np.zeros(len(start)) if terminal is None else terminal
+    rewards = table.reward / steps
+    return _environment(
+        table.probability, table.next_state, rewards, start, table.ends, terminal, f"continuing {environment.name}"
+    )
+
+
 def _possible(probability, next_state, reward):
     """Return the outcomes without those of probability zero, as far as the table stays rectangular."""
     order = np.argsort(probability == 0.0, axis=2, kind="stable")

@@ -1,0 +1,76 @@
+"""One action, one number: the costs f(x) on which estimators of d E[f(x)] / dtheta are compared in closed form.
+
+The action is x, and the reward is f(x) itself, without a sign: the gradient is that of E f, as in the paper. For one step
+(`horizon=1`) under `mcgrad.policies.gaussian`, `mcgrad.exact` has the variance of every estimator.
+
+References
+----------
+Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo gradient estimation in machine learning. JMLR 21, 132: Figures 2 to 4.
+"""
+
+import math
+from typing import NamedTuple
+
+from .. import validate
+from ..problem import Environment
+
+
+class OneStepCost(NamedTuple):
+    """A cost as `mcgrad.exact` knows it: f(x) = sum_d c(x_d), c named by `kind` and its number `k`."""
+
+    kind: str
+    k: float
+
+
+def quadratic_cost(k):
+    """Return the environment of one action x with reward f(x) = (x - k)^2.
+
+    Parameters
+    ----------
+    k : float
+        Where the cost is 0.
+
+    Raises
+    ------
+    ValueError
+        If k is not a finite number.
+    """
+    return of_actions(OneStepCost("quadratic", validate.number("k", k)), 1, lambda x, k: (x - k) ** 2)
+
+
+def exponential_cost(k):
+    """Return the environment of one action x with reward f(x) = exp(-k x^2), k >= 0."""
+    return of_actions(
+        OneStepCost("exponential", validate.number("k", k, low=0.0)), 1, lambda x, k: math.exp(-k * x * x)
+    )
+
+
+def cosine_cost(k):
+    """Return the environment of one action x with reward f(x) = cos(k x)."""
+    return of_actions(OneStepCost("cosine", validate.number("k", k)), 1, lambda x, k: math.cos(k * x))
+
+
+def sum_cost(D):
+    """Return the environment of D actions with reward f(x) = x_1 + ... + x_D."""
+    D = validate.integer("D", D, 1)
+    return of_actions(OneStepCost("linear", 1.0), D, lambda x, k: k * x)
+
+
+def constant_cost(D, c=100.0):
+    """Return the environment of D actions with reward c whatever they are: all that an estimator says is noise."""
+    D = validate.integer("D", D, 1)
+    return of_actions(OneStepCost("constant", validate.number("c", c) / D), D, lambda x, k: k)
+
+
+def of_actions(cost, actions, c):
+    """Return the environment of reward sum_d c(x_d, k), its state a dummy."""
+    return Environment(
+        states=1,
+        actions=actions,
+        params={"k": cost.k},
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: (0.0,),
+        reward=lambda p, s, a, s_next, w: sum(c(x, p.k) for x in a),
+        name=f"{cost.kind} cost",
+        closed_form=cost,
+    )

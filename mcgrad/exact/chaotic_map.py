@@ -1,0 +1,212 @@
+"""Exact moments of gradients on the chaotic map: backward recursions for functions of the state, on a Chebyshev grid.
+
+    u = gain x + a,    x' = sin u,    r = -gamma^t x'^2,    D' = cos u (gain D + d),    d = 1 for the mean of a, e for its std
+
+The noise makes what is expected of the future a smooth function of x, which a polynomial on [-1, 1] holds to all digits; the
+trapezoid rule does the same for the expectation over the noise. What is left of a pathwise gradient at t is linear in
+D = dx/dtheta, its square quadratic; of a score function, products of the return and of the sum of scores.
+
+The second moment of a pathwise gradient grows as the product of squared derivatives does: by the leading eigenvalue of
+h -> E[(gain cos u)^2 h(sin u)] per step.
+"""
+
+import itertools
+import math
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from .. import baselines, estimators
+from ..policies.gaussian import Gaussian
+from .several import NoClosedForm
+
+MOST_NODES = 500  # of the grid; sharper functions of the state need more
+
+
+class _Map:
+    """The map under a ~ N(mean, std^2): a grid of states and the start, and operators h -> E[weight(e, u) h(x') | x]."""
+
+    def __init__(self, gain, start, mean, std):
+        nodes = 48 + math.ceil(9.0 * gain / std)
+        if nodes > MOST_NODES:
+            raise NoClosedForm(
+                f"std: expected at least {9.0 * gain / (MOST_NODES - 48):.3g} for exact moments, got {std:.3g}"
+            )
+        step = 2 * math.pi / (std * nodes + 20.0)
+        self.e = np.arange(-9.0, 9.0 + step, step)
+        self._density = np.exp(-(self.e**2) / 2) * step / math.sqrt(2 * math.pi)
+        grid = chebyshev.chebpts1(nodes)
+        self.size, self.gain, self.std = nodes + 1, gain, std
+        u = gain * np.append(grid, start)[:, None] + mean + std * self.e
+        self.cosine, self.next = np.cos(u), np.sin(u)
+        # Values on the grid -> Chebyshev coefficients -> values at the next states.
+        self._coefficients = chebyshev.chebvander(grid, nodes - 1).T * (2.0 / nodes)
+        self._coefficients[0] /= 2
+        self._at_next = chebyshev.chebvander(self.next, nodes - 1)
+
+    def operator(self, weight):
+        """Return the matrix of h -> E[weight h(x') | x], `weight` being an array over (x, e)."""
+        weight = np.broadcast_to(weight * self._density, self.next.shape)
+        matrix = np.zeros((self.size, self.size))
+        matrix[:, :-1] = np.einsum("xe,xej->xj", weight, self._at_next) @ self._coefficients
+        return matrix
+
+
+def growth(gain, mean, std):
+    """Return what log Var of a pathwise gradient gains per step: the log of the leading eigenvalue (see the module)."""
+    m = _Map(gain, 0.0, mean, std)
+    return float(np.log(np.abs(np.linalg.eigvals(m.operator((gain * m.cosine) ** 2)[:-1, :-1])).max()))
+
+
+def objective(problem, theta):
+    """Return J."""
+    m, weights, _ = _setting(problem, theta)
+    return float(_mean_to_go(m, weights)[0])
+
+
+def gradient(problem, theta):
+    """Return dJ/dtheta, (P,)."""
+    m, weights, kinds = _setting(problem, theta)
+    return np.array([_pathwise(m, weights, kind)[0] for kind in kinds])
+
+
+def mean(problem, theta, estimator):
+    """Return the mean of an estimator: those whose variance is known are unbiased."""
+    variance(problem, theta, estimator)
+    return gradient(problem, theta)
+
+
+def mean_return_to_go(problem, theta):
+    """Return E[G_t], (T,)."""
+    m, weights, _ = _setting(problem, theta)
+    return _mean_to_go(m, weights)
+
+
+def variance(problem, theta, estimator):
+    """Return the variance of one trajectory's gradient, (P,)."""
+    m, weights, kinds = _setting(problem, theta)
+
+    def known(x):
+        return isinstance(x, estimators.ScoreFunction) and x.baseline.is_constant
+
+    match estimator:
+        case estimators.Reparameterization():
+            return np.array([_pathwise(m, weights, kind)[1] for kind in kinds])
+        case estimators.RewardToGo(baseline=b):
+            b = _over_time(m, weights, b)
+            return np.array([_to_go(m, weights, kind, b) for kind in kinds])
+        case estimators.ScoreFunction(baseline=b) if known(estimator):
+            b = _over_time(m, weights, b)[0]
+            products = [_products(m, weights, kind) for kind in kinds]
+            return np.array([x[2, 2] - 2 * b * x[1, 2] + b * b * x[0, 2] - x[1, 1] ** 2 for x in products])
+        case estimators.ControlVariate(parts=(x, estimators.Score()), coefficients=None, full=False) if known(x):
+            products = [_products(m, weights, kind) for kind in kinds]
+            return np.array([x[2, 2] - x[1, 2] ** 2 / x[0, 2] - x[1, 1] ** 2 for x in products])
+    raise NoClosedForm(f"no closed form is known for {type(estimator).__name__} on {problem.environment.name}")
+
+
+def _setting(problem, theta):
+    """Return the map, gamma^t for each reward, and the kind of each parameter."""
+    policy, theta = problem.policy.closed_form, problem.theta(theta)
+    if not isinstance(policy, Gaussian):
+        raise NoClosedForm(f"no closed form is known for {problem.policy.name}; expected mcgrad.policies.gaussian")
+    std = theta[1] if policy.std is None else policy.std[0]
+    if std <= 0:
+        raise ValueError(f"theta: expected a standard deviation > 0, got {std!r}")
+    kinds = ("mean",) if policy.std is not None else ("mean", "std")
+    return _Map(*problem.environment.closed_form, theta[0], std), problem.weights()[:-1], kinds
+
+
+def _over_time(m, weights, b):
+    """Return a baseline that does not look at the state as one number for each time."""
+    match b:
+        case baselines.NoBaseline():
+            return np.zeros(len(weights))
+        case baselines.Constant(b=number):
+            return np.full(len(weights), number)
+        case baselines.MeanReturn():
+            return np.full(len(weights), _mean_to_go(m, weights)[0])
+        case baselines.MeanToGo():
+            return _mean_to_go(m, weights)
+        case baselines.TimeDependent(b=numbers):
+            return np.asarray(numbers)
+    raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
+
+
+def _mean_to_go(m, weights):
+    """Return E[G_t | x_0 = start], (T,): the value functions, carried on to time 0 by the noise of the steps before."""
+    on, reward = m.operator(1.0), m.operator(-(m.next**2)).sum(axis=1)
+    values = np.zeros((m.size, len(weights)))  # column t: E[G_t | x_k], k going down to 0
+    for k in reversed(range(len(weights))):
+        values = on @ values
+        values[:, : k + 1] += weights[k] * reward[:, None]  # the reward of step k is ahead of all t <= k
+    return values[-1]
+
+
+def _direction(m, kind):
+    """Return da/dtheta and d log p / dtheta as functions of the noise."""
+    if kind == "mean":
+        return np.ones_like(m.e), m.e / m.std
+    return m.e, (m.e**2 - 1.0) / m.std
+
+
+def _pathwise(m, weights, kind):
+    """Return mean and variance of the pathwise gradient.
+
+    What is left of it, Y_t = sum_{k >= t} rho_k D_{k+1} with rho_k = -2 gamma^k x_{k+1}, has E[Y_t | x, D] = one D + zero and
+    E[Y_t^2 | x, D] = two D^2 + mixed D + none. With Y_t = rho D' + Y_{t+1} and D' = cos u (gain D + d),
+
+        E[Y_t^2] = E[A D'^2 + B D' + none'],    A = rho^2 + 2 rho one' + two',    B = 2 rho zero' + mixed'.
+    """
+    d, _ = _direction(m, kind)
+    c, slope, g = m.cosine, -2.0 * m.next, m.gain
+    on, ones = m.operator(1.0), np.ones(m.size)
+    # Factors of (D, 1) in D', and of (D^2, D, 1) in D'^2, times powers of the slope.
+    first = [[m.operator(f * slope**k) for k in (0, 1)] for f in (g * c, c * d)]
+    second = [[m.operator(f * slope**k) for k in (0, 1, 2)] for f in ((g * c) ** 2, 2 * g * c * c * d, (c * d) ** 2)]
+    one, zero, two, mixed, none = np.zeros((5, m.size))
+    for w in weights[::-1]:
+        of_one = [w * (K1 @ ones) + K0 @ one for K0, K1 in first]
+        of_A = [w * w * (K2 @ ones) + 2 * w * (K1 @ one) + K0 @ two for K0, K1, K2 in second]
+        of_B = [2 * w * (K1 @ zero) + K0 @ mixed for K0, K1 in first]
+        one, zero = of_one[0], of_one[1] + on @ zero
+        two, mixed, none = of_A[0], of_A[1] + of_B[0], of_A[2] + of_B[1] + on @ none
+    return zero[-1], none[-1] - zero[-1] ** 2
+
+
+def _operators(m, kind):
+    """Return K[i, j]: h -> E[(-x'^2)^i z^j h(x')], z the score of a step."""
+    _, z = _direction(m, kind)
+    return {(i, j): m.operator((-(m.next**2)) ** i * z**j) for i in range(3) for j in range(3)}
+
+
+def _products(m, weights, kind):
+    """Return E[R^i Z^j], i, j = 0, 1, 2, R the return and Z the sum of the scores: (3, 3)."""
+    K = _operators(m, kind)
+    moments = np.zeros((3, 3, m.size))
+    moments[0, 0] = 1.0
+    for w in weights[::-1]:
+        later, moments = moments, np.zeros_like(moments)
+        for i, j, k, n in itertools.product(range(3), repeat=4):
+            if k <= i and n <= j:
+                binomials = math.comb(i, k) * math.comb(j, n)
+                moments[i, j] += binomials * w ** (i - k) * (K[i - k, j - n] @ later[k, n])
+    return moments[:, :, -1]
+
+
+def _to_go(m, weights, kind, b):
+    """Return the variance of X = sum_t z_t (G_t - b_t), from X_t = z_t (r_t + G_{t+1} - b_t) + X_{t+1}."""
+    K = _operators(m, kind)
+    one = np.ones(m.size)
+    G, GG, X, XX, XG = np.zeros((5, m.size))
+    for w, b_t in zip(weights[::-1], b[::-1], strict=True):
+        # E[z^j G_t], E[z^j G_t^2], E[z^j G_t X_{t+1}] for j = 0, 1, 2
+        returns = [w * (K[1, j] @ one) + K[0, j] @ G for j in range(3)]
+        squares = [w * w * (K[2, j] @ one) + 2 * w * (K[1, j] @ G) + K[0, j] @ GG for j in range(3)]
+        crossed = [w * (K[1, j] @ X) + K[0, j] @ XG for j in range(3)]
+        own = squares[2] - 2 * b_t * returns[2] + b_t**2 * (K[0, 2] @ one)
+        XX = own + 2 * (crossed[1] - b_t * (K[0, 1] @ X)) + K[0, 0] @ XX
+        XG = squares[1] - b_t * returns[1] + crossed[0]
+        X = returns[1] - b_t * (K[0, 1] @ one) + K[0, 0] @ X
+        G, GG = returns[0], squares[0]
+    return XX[-1] - X[-1] ** 2
