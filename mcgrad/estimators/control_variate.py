@@ -17,11 +17,12 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Together, checked
+from .estimator import Together
+from .fitted import Fitted, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ControlVariate(Together):
+class ControlVariate(Fitted, Together):
     """See the module. parts[0] is the estimator, parts[1:] are the controls.
 
     Attributes
@@ -37,6 +38,7 @@ class ControlVariate(Together):
     coefficients: np.ndarray | None = None
     pilot: int | None = None
     full: bool = False
+    what = "a control variate"
 
     def data(self, problem, theta):
         if self.coefficients is None:
@@ -56,8 +58,14 @@ class ControlVariate(Together):
                     result[p] -= c.coefficients[k, p] * control[p]
         return tuple(result)
 
-    def fitted(self, moments, names):
-        """Return this estimator with least-squares coefficients from the moments of its parts, called `names`."""
+    @property
+    def unfitted(self):
+        return self.coefficients is None
+
+    def fit(self, trajectories):
+        """Return this estimator with least-squares coefficients."""
+        names = tuple(map(str, range(len(self.parts))))
+        moments = trajectories.moments(dict(zip(names, self.parts, strict=True)), self.full)
         k, P = len(names) - 1, len(moments[names[0]].mean)
         target, controls = names[0], names[1:]
         if self.full:
@@ -108,33 +116,18 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     controls = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)
     if not controls:
         raise ValueError("controls: expected at least one estimator of zero, got none")
-    _checked_part("estimator", estimator)
+    checked_part("estimator", estimator, ControlVariate.what)
     for control in controls:
-        _checked_part("controls", control)
+        checked_part("controls", control, ControlVariate.what)
     if coefficients is not None:
         coefficients = validate.array("coefficients", coefficients, (len(controls), None) + ((None,) if full else ()))
-    if pilot is not None:
-        pilot = validate.integer("pilot", pilot, 16)
+    pilot = checked_pilot(pilot)
     return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=bool(full))
 
 
 def difference(x, y):
     """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
-    return Difference((_checked_part("x", x), _checked_part("y", y)))
-
-
-def _checked_part(name, part):
-    """Return a part of a control variate: an estimator with nothing left to fit."""
-    for scan in _parts(checked(name, part)):
-        if isinstance(scan, ControlVariate) and scan.coefficients is None:
-            raise ValueError(f"{name}: a control variate inside of a control variate needs fixed coefficients")
-    return part
-
-
-def _parts(estimator):
-    yield estimator
-    for part in getattr(estimator, "parts", ()):
-        yield from _parts(part)
+    return Difference(tuple(checked_part(name, part, "a difference") for name, part in (("x", x), ("y", y))))
 
 
 def mixture(first, *others, pilot=None):

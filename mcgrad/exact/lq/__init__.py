@@ -59,7 +59,9 @@ from .mixtures import (
     optimal_mixture,
     score_control_variate,
 )
+from .off_policy import Limits, importance_weighted_variance, self_normalised_limits
 from .optimum import Optimum, infinite_horizon_gain, optimum
+from .persistent import persistent_evolution_strategies
 from .perturbed import (
     Perturbed,
     evolution_strategies,
@@ -80,6 +82,7 @@ __all__ = [
     "ExactAdvantage",
     "Exponent",
     "GeneralizedAdvantage",
+    "Limits",
     "Mixture",
     "Optimum",
     "Perturbed",
@@ -102,6 +105,7 @@ __all__ = [
     "fisher",
     "full_score_control_variate",
     "gradient",
+    "importance_weighted_variance",
     "infinite_horizon_gain",
     "mean",
     "mean_return_to_go",
@@ -113,11 +117,13 @@ __all__ = [
     "optimal_quadratic_baseline",
     "optimal_time_baseline",
     "optimum",
+    "persistent_evolution_strategies",
     "quadratic_baseline",
     "return_moments",
     "return_variance",
     "scaling",
     "score_control_variate",
+    "self_normalised_limits",
     "spsa",
     "time_baseline",
     "trace_optimal_constant",

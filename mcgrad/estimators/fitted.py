@@ -1,0 +1,67 @@
+"""Estimators with coefficients that are fitted on other trajectories than those that they are used on.
+
+Coefficients fitted on the very trajectories that they are used on would bias the estimate. `measure` and `sample` fit them
+on a pilot range of its own, or by cross-fitting: each half of the trajectories with the coefficients of the other half.
+
+References
+----------
+Avramidis and Wilson (1993), A splitting scheme for control variates (cross-fitting).
+"""
+
+from .. import validate
+from .estimator import checked
+
+
+class Fitted:
+    """What an estimator with coefficients adds to `Estimator`.
+
+    Attributes
+    ----------
+    pilot : int or None
+        Number of pilot trajectories to fit on; None: cross-fitting.
+    what : str
+        What it is, for messages, with its article.
+    """
+
+    pilot = None
+    what = "an estimator with coefficients"
+
+    @property
+    def unfitted(self):
+        """Whether coefficients are still to be fitted."""
+        raise NotImplementedError
+
+    def fit(self, trajectories):
+        """Return this estimator with its coefficients.
+
+        Parameters
+        ----------
+        trajectories
+            `problem` and `theta`; `moments({name: estimator}, full=False)`, the `Moments` over a range of trajectories; and
+            `moments_of_each(variants)`, those of several such dicts that differ in the data of their estimators alone.
+        """
+        raise NotImplementedError
+
+
+def is_unfitted(estimator):
+    """Tell whether an estimator has coefficients that are still to be fitted."""
+    return isinstance(estimator, Fitted) and estimator.unfitted
+
+
+def checked_part(name, part, whole):
+    """Return a part of `whole` (a word for it): an estimator with nothing left to fit."""
+    for scan in _parts(checked(name, part)):
+        if is_unfitted(scan):
+            raise ValueError(f"{name}: {scan.what} inside of {whole} needs fixed coefficients")
+    return part
+
+
+def checked_pilot(pilot):
+    """Return a number of pilot trajectories, or None."""
+    return None if pilot is None else validate.integer("pilot", pilot, 16)
+
+
+def _parts(estimator):
+    yield estimator
+    for part in getattr(estimator, "parts", ()):
+        yield from _parts(part)

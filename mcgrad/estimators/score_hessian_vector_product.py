@@ -1,0 +1,70 @@
+"""The product of the Hessian of J with a vector from scores alone: for environments that cannot be differentiated.
+
+    g = (R - b) (Z (Z . v) + dZ/dtheta v),    Z = sum_t z_t,    z_t = d log p(a_t | s_t) / dtheta
+
+    E g = H v,    H = d^2 J / dtheta^2,
+
+since d^2 p / dtheta^2 = p (Z Z' + dZ/dtheta) for the density p of the trajectory; E[Z Z' + dZ/dtheta] = 0 lets a constant b
+do no harm. It needs log p(a | eta) as a function of the action: the noise behind the action moves with theta, the action
+does not. Where the environment is differentiable, `reparameterization()` on `mcgrad.directional(problem, v)` varies less.
+
+References
+----------
+Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation; Furmston, Lever and Barber (2016), Approximate Newton
+methods for policy search in Markov decision processes.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+from ..compiler.derive import pull_back, push_forward
+from ..scan import call
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoreHessianVectorProduct(Estimator):
+    """See the module."""
+
+    v: np.ndarray
+    baseline: float = 0.0
+
+    def data(self, problem, theta):
+        policy = problem.policy
+        if policy.log_prob is None:
+            why = policy.no_score or f"{policy.name} has no `log_prob`"
+            raise ValueError(f"no second derivative of the score here: {why}")
+        return {"v": validate.array("v", self.v, (len(problem.parameters),)), "b": self.baseline}
+
+    def last(self, c, end):
+        return end.reward, (0.0,) * len(c.v)
+
+    def step(self, c, x, carry):
+        later, curvature = carry
+        log_prob = call("log_prob", x.problem.policy.log_prob, (x._p, x.eta, x.a), None)
+        score = x.theta_vjp(pull_back(x.graph, [log_prob], [1.0], x.eta + x.a)[: len(x.eta)])
+        # dz_t/dtheta v at a fixed action; the score depends on theta through eta and through d eta / d theta.
+        fixed = tuple(0.0 for _ in x.a)
+        slopes = push_forward(x.graph, score, x._theta + x.a, tuple(c.v) + fixed)
+        curvature = tuple(a + b for a, b in zip(curvature, slopes, strict=True))
+        return (later + x.reward, curvature), x.score
+
+    def finish(self, c, sums, carry):
+        whole_return, curvature = carry
+        along = sum(v * z for v, z in zip(c.v, sums, strict=True))
+        return tuple((whole_return - c.b) * (along * z + dz) for z, dz in zip(sums, curvature, strict=True))
+
+
+def score_hessian_vector_product(v, baseline=0.0):
+    """Return the score-function estimate of H v, H the Hessian of the objective.
+
+    Parameters
+    ----------
+    v : (P,) array
+        A run-time number: another one does not compile again.
+    baseline : float
+        b, a number subtracted from the return.
+    """
+    return ScoreHessianVectorProduct(validate.array("v", v, (None,)), validate.number("baseline", baseline))
