@@ -242,3 +242,45 @@ def test_rare_outcomes_of_the_alias_method():
     assert np.abs(given_back[:, :13] - chances).max() < 1e-15
     assert (given_back[:, 13:] == 0.0).all()
     assert (given_back[:, :13][chances == 0.0] == 0.0).all()
+
+
+@pytest.mark.parametrize("machine", ["simd", "scalar", "numpy"])
+def test_large_tables_are_summed_in_memory(machine):
+    """Forty states: the gradients of a table of 80 logits, and of two estimators and their variations, by hand."""
+    S, A, T = 40, 2, 9
+    environment, *_ = chain(S, A, ends=[4, 7])
+    problem = mg.Problem(environment, mg.policies.softmax(S, A), T, 0.9)
+    theta = np.random.default_rng(2).normal(size=S * A)
+    estimators = SF | {"V": mg.estimators.reward_to_go(mg.baselines.value())}
+    if machine != "scalar":  # which takes half a minute to compile these
+        estimators |= {"anti": mg.estimators.antithetic(SF["SF"]), "loo": mg.estimators.leave_one_out(2)}
+    found, got = (f(problem, theta, *x, 60, machine=machine) for f, x in ((mg.rollout, ()), (mg.sample, (estimators,))))
+    pi, V = probabilities(theta, S, A), mg.exact.value(problem, theta)
+    for i, length in enumerate(found.lengths):
+        s, a = found.states[i, :length, 0].astype(int), found.actions[i, :length, 0].astype(int)
+        rewards = 0.9 ** np.arange(length) * found.rewards[i, :length]
+        to_go = np.cumsum(rewards[::-1])[::-1]
+        expected = np.zeros((3, S, A))
+        for t in range(length):
+            z = np.eye(A)[a[t]] - pi[s[t]]
+            expected[:, s[t]] += np.outer([rewards.sum(), to_go[t] - 0.3, to_go[t] - V[t, s[t]]], z)
+        for name, gradient in zip(("SF", "to go", "V"), expected, strict=True):
+            assert np.allclose(got[name][i], gradient.ravel(), rtol=1e-12, atol=1e-12), name
+
+
+def test_large_tables_give_the_same_at_any_width():
+    from mcgrad.compiler import machines
+    from mcgrad.program import gradient_program
+
+    environment, *_ = chain(40, 2, ends=[4, 7])
+    problem = mg.Problem(environment, mg.policies.softmax(40, 2), 9, 0.9)
+    program = gradient_program(problem, np.linspace(-1, 1, 80), SF)
+    assert program.kernel.totals == 2 * 80
+    results = []
+    for width in (1, 4, 8, 16):
+        kernel = machines.compiled(program.kernel, "simd", width)
+        out, work = machines.aligned((program.kernel.outputs, 64)), machines.workspace(program.kernel, 9, width)
+        arrays = (program.theta, program.p, program.c, program.rows, np.uint64(3), np.uint64(0), 64 // width, width)
+        kernel(*arrays, 9, np.zeros((0, 0)), work, out, np.zeros(1, dtype=np.int64))
+        results.append(out)
+    assert all(np.array_equal(x, results[0]) for x in results)

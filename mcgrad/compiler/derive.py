@@ -1,13 +1,19 @@
-"""Derive: one reverse sweep over a graph gives vector-Jacobian products.
+"""Derive: one reverse sweep over a graph gives vector-Jacobian products, one forward sweep Jacobian-vector products.
 
-For outputs y of a graph and cotangents ybar, `pull_back` adds the nodes of xbar = (dy/dx)^T ybar to the same graph.
-The sweep visits every node once, from the last to the first, so that its cost is a small multiple of the graph's own.
+For outputs y of a graph and cotangents ybar, `pull_back` adds the nodes of xbar = (dy/dx)^T ybar to the same graph; for
+tangents xdot of inputs, `push_forward` adds those of ydot = (dy/dx) xdot. A sweep visits every node once, the one from the
+last to the first, the other from the first to the last, so that its cost is a small multiple of the graph's own.
 """
 
-from .trace import Tracer, apply, same
+from .spellings import lookup
+from .table import Names
+from .trace import Tracer, apply, operands, same
+
+# A table of more elements is worth sums in memory instead of in registers: a scatter costs about as much as so many sums.
+LARGE = 24
 
 
-def pull_back(graph, outputs, cotangents, inputs, since=0):
+def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
     """Return the cotangents of `inputs` for given cotangents of `outputs`.
 
     Parameters
@@ -20,13 +26,16 @@ def pull_back(graph, outputs, cotangents, inputs, since=0):
         Where the sweep stops: paths that lead past them are not followed.
     since : int
         Nodes before this index are not visited; none of them may depend on an input.
+    looked_up : list, optional
+        Gets (index, positions, cotangent) for each look-up in a table of more than `LARGE` inputs, given by their positions
+        among `inputs`; what these add to the cotangents of their elements is then left out of the result.
 
     Returns
     -------
     tuple
         One tracer or number for each input; 0.0 where no output depends on it.
     """
-    stops = {x.index for x in inputs if isinstance(x, Tracer)}
+    stops = {x.index: k for k, x in enumerate(inputs) if isinstance(x, Tracer)}
     bar = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if isinstance(output, Tracer):
@@ -36,6 +45,13 @@ def pull_back(graph, outputs, cotangents, inputs, since=0):
             continue
         operation, arguments = graph.nodes[index]
         share = bar[index]
+        if operation == "lookup" and isinstance(arguments[1], Names):
+            continue  # none of these is an input
+        if operation == "lookup" and looked_up is not None and len(arguments) - 1 > LARGE:
+            positions = tuple(stops.get(x.index) for x in arguments[1:])
+            if None not in positions:
+                looked_up.append((arguments[0], positions, share))
+                continue
         if operation == "lookup":
             # Each element of the table gets its share where it was the one that was read.
             for k, element in enumerate(arguments[1:]):
@@ -50,6 +66,45 @@ def pull_back(graph, outputs, cotangents, inputs, since=0):
                 contribution = times(partial, share)
                 bar[argument.index] = plus(bar.get(argument.index, 0.0), contribution)
     return tuple(bar.get(x.index, 0.0) if isinstance(x, Tracer) else 0.0 for x in inputs)
+
+
+def push_forward(graph, outputs, inputs, tangents):
+    """Return the tangents of `outputs` for given tangents of `inputs`.
+
+    Parameters
+    ----------
+    graph : Graph
+        Where the outputs were traced; the sweep adds its nodes to it.
+    outputs : sequence of tracers or numbers
+    inputs, tangents : sequences of tracers or numbers
+        The tangent of an input is what is given, whatever it was computed from; numbers among the inputs have none.
+
+    Returns
+    -------
+    tuple
+        One tracer or number for each output; 0.0 where it depends on no input.
+    """
+    dot = {x.index: dx for x, dx in zip(inputs, tangents, strict=True) if isinstance(x, Tracer)}
+    seeds, needed, waiting = set(dot), set(), [y.index for y in outputs if isinstance(y, Tracer)]
+    while waiting:
+        index = waiting.pop()
+        if index not in needed and index not in seeds:
+            needed.add(index)
+            waiting += [x.index for x in operands(graph.nodes[index])]
+    for index in sorted(needed):
+        operation, arguments = graph.nodes[index]
+        moving = [isinstance(x, Tracer) and x.index in dot for x in arguments]
+        if operation == "lookup" and any(moving[1:]):
+            dot[index] = lookup(tuple(dot.get(x.index, 0.0) for x in arguments[1:]), arguments[0])
+        if operation not in PARTIALS or not any(moving):
+            continue
+        partials = PARTIALS[operation](Tracer(graph, index), *arguments)
+        total = 0.0
+        for argument, partial, moves in zip(arguments, partials, moving, strict=True):
+            if moves and partial is not None:
+                total = plus(total, times(partial, dot[argument.index]))
+        dot[index] = total
+    return tuple(dot.get(y.index, 0.0) if isinstance(y, Tracer) else 0.0 for y in outputs)
 
 
 def times(partial, share):

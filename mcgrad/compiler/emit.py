@@ -7,6 +7,7 @@ arrays, on SIMD lanes and on plain numbers alike; see `machines`.
 
 import itertools
 
+from .table import Names
 from .trace import COMPARISONS, TraceError, Tracer, operands
 
 LINE = 110  # longest line of generated text
@@ -16,14 +17,18 @@ _PRECEDENCE |= dict.fromkeys(COMPARISONS, 0)
 _ATOM = 9
 
 
+class ByPlace(dict):
+    """An argument whose values {input name: place} are lanes in memory, to be read by `take`."""
+
+
 def function_text(name, arguments, graph, outputs, names=(), given=None):
     """Return the source of a function `name` that evaluates `outputs` of a graph and returns them as a tuple.
 
     Parameters
     ----------
     arguments : dict
-        Argument name -> what it holds: a list of input names for a tuple (unpacked in one line), or a dict
-        {input name: index} for an array (read by index).
+        Argument name -> what it holds: a list of input names for a tuple (unpacked in one line), a dict
+        {input name: index} for an array (read by index), or a `ByPlace`.
     outputs : sequence of tracers or numbers
     names : sequence of str
         A name for each output; `v0, v1, ...` where there is none.
@@ -36,10 +41,8 @@ def function_text(name, arguments, graph, outputs, names=(), given=None):
     lines = [f"def {name}({', '.join(arguments)}):"]
     for argument, content in arguments.items():
         lines += _read(argument, content, used)
-    places = {
-        x: (argument, k) for argument, held in arguments.items() if isinstance(held, dict) for x, k in held.items()
-    }
-    body = _Body(graph, outputs, names, live, given, places)
+    arrays = {argument: held for argument, held in arguments.items() if isinstance(held, dict)}
+    body = _Body(graph, outputs, names, live, given, arrays)
     lines += body.lines
     lines += (
         wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
@@ -79,6 +82,8 @@ def wrapped(start, items, between, end):
 
 def _read(argument, content, used):
     """Return the lines that give the components of an argument their names."""
+    if isinstance(content, ByPlace):
+        return [f"    {x} = take({argument}, {k})" for x, k in content.items() if x in used]
     if isinstance(content, dict):
         names = [x for x in content if x in used]
         lines = []
@@ -95,9 +100,9 @@ def _read(argument, content, used):
 class _Body:
     """The assignments of a function's body; remembers which node has got which name."""
 
-    def __init__(self, graph, outputs, names, live, given, places):
+    def __init__(self, graph, outputs, names, live, given, arrays):
         self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
-        self.places = places
+        self.arrays = arrays
         taken = live_inputs(graph, outputs, given) | set(names)
         self.fresh = (x for x in (f"v{i}" for i in itertools.count()) if x not in taken)
         wanted = {}
@@ -160,10 +165,11 @@ class _Body:
 
     def _lookup(self, index, *table):
         """Read from the array that holds the elements of a table: `lookup(array, first, stride, size, index)`."""
-        names = [self.graph.nodes[x.index][1][0] for x in table]
-        array, first = self.places[names[0]]
-        stride = self.places[names[1]][1] - first if len(names) > 1 else 1
-        if [self.places[x] for x in names] != [(array, first + k * stride) for k in range(len(names))]:
+        names = table[0].names if isinstance(table[0], Names) else [self.graph.nodes[x.index][1][0] for x in table]
+        array, places = next((array, held) for array, held in self.arrays.items() if names[0] in held)
+        first = places[names[0]]
+        stride = places[names[1]] - first if len(names) > 1 else 1
+        if [places.get(x) for x in names] != [first + k * stride for k in range(len(names))]:
             raise TraceError(f"lookup: the elements {names[0]}, {names[1]}, ... of a table do not lie evenly in memory")
         return f"lookup({array}, {first}, {stride}, {len(names)}, {self.text(index)[0]})"
 

@@ -12,6 +12,8 @@ names that it does not define; a machine is a meaning of these names:
     position(first, b, width)       trajectory number(s) of block b
     stream(i, k)                    the number under which they draw independent noise
     take(row, k), give(row, k, x)   read, write value k of the workspace of one time step
+    tail(work, horizon)             the memory after the last time step, and
+    scatter(totals, first, size, index, x)    add x there at place first + index, nowhere for an index out of range
     put(out, q, b, x)               write output q of block b
 
 | machine | a value is | who compiles | what for |
@@ -51,6 +53,8 @@ class KernelText:
         Values delivered for each trajectory.
     label : str
         What to call it in messages.
+    totals : int
+        Sums kept in memory for each trajectory.
     """
 
     text: str
@@ -58,6 +62,12 @@ class KernelText:
     workspace: int
     outputs: int
     label: str
+    totals: int = 0
+
+    def memory(self, horizon, width):
+        """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
+        row = max(self.workspace, 1)
+        return horizon + -(-self.totals // row), row * width
 
     def width(self, machine="simd"):
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
@@ -126,7 +136,7 @@ def jit(function, signature, on_disk=True):
 
 def workspace(kernel, horizon, width):
     """Return an uninitialised workspace for one block of the SIMD or the scalar machine."""
-    return aligned((horizon, kernel.workspace * width))
+    return aligned(kernel.memory(horizon, width))
 
 
 def aligned(shape):
@@ -158,6 +168,13 @@ def _numpy_names():
 
     names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
     names |= {"take": lambda row, k: row[k], "give": give, "put": put, "point": lambda points, k, b: points[k]}
+
+    def scatter(totals, first, size, index, x):
+        lanes = np.nonzero(np.broadcast_to((index >= 0) & (index < size), totals.shape[1:]))[0]
+        index, x = (np.broadcast_to(y, totals.shape[1:])[lanes] for y in (index, x))
+        np.add.at(totals, (first + index.astype(np.int64), lanes), x)
+
+    names |= {"scatter": scatter, "tail": lambda work, horizon: work[horizon:].reshape(-1, work.shape[2])}
     names |= {"lookup": lookup, "uniform_pair": noise.uniform_pair_numpy, "any_positive": lambda x: np.any(x[0] > 0)}
     return FUNCTIONS | _CONSTANTS | names
 
@@ -184,6 +201,10 @@ def _simd_names(width):
     def put(out, q, b, value):
         out.store(q, simd.to_lanes(out.builder, value, width), width, block=b)
 
+    def scatter(totals, first, size, index, x):
+        simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
+
+    names |= {"scatter": scatter, "tail": _inlined(_tail)}
     names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
     names |= {"stream": _inlined(noise.stream), "uniform_pair": noise.uniform_pair_lanes(width), "lookup": simd.lookup}
     names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
@@ -228,6 +249,15 @@ def _lookup(array, first, stride, size, index):
     return array[first + stride * int(index)] if inside else np.nan
 
 
+def _scatter(totals, first, size, index, x):
+    if index >= 0.0 and index < size:
+        totals[first + int(index)] += x
+
+
+def _tail(work, horizon):
+    return work[horizon:].reshape(-1)
+
+
 def _point(points, k, b):
     return points[k, b]
 
@@ -252,7 +282,7 @@ def _scalar_names():
     pairs = {"normal_pair": noise.normal_pair_scalar, "uniform_pair": noise.uniform_pair_scalar}
     pairs = {name: numba.njit(**OPTIONS)(_with_globals(pair, words)) for name, pair in pairs.items()}
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
-    own |= {"lookup": _lookup, "point": _point, "any_positive": _any_positive}
+    own |= {"scatter": _scatter, "tail": _tail, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
     return FUNCTIONS | _CONSTANTS | pairs | {k: _inlined(f) for k, f in own.items()}
 
 

@@ -354,9 +354,35 @@ def lookup(array, first, stride, size, index):
         return where(inside, read, float("nan"))
     pointers = builder.inttoptr(address.ir, ir.VectorType(F64.as_pointer(), width))
     otherwise = index.constant(float("nan")).ir
-    arguments = [pointers, ir.Constant(I32, 8), inside.ir, otherwise]
-    signature = ir.FunctionType(otherwise.type, [x.type for x in arguments])
     name = f"llvm.masked.gather.v{width}f64.v{width}p0"
+    return _masked(builder, name, otherwise.type, [pointers, ir.Constant(I32, 8), inside.ir, otherwise])
+
+
+def scatter(array, first, size, index, x):
+    """Add lanes x to array[first + index], where each lane has a column of its own; not where an index is out of range."""
+    builder, width = index.builder, index.width
+    x = to_lanes(builder, x, width)
+    inside = (index >= 0.0) & (index < float(size))
+    safe = where(inside, index, 0.0) if width == 1 else index
+    whole = Value(builder, builder.fptosi(safe.ir, vector(U64, width)))
+    start = splat(
+        builder, builder.add(builder.ptrtoint(array.pointer, U64), ir.Constant(U64, 8 * first * width)), width
+    )
+    address = whole * (8 * width) + start
+    if width == 1:
+        pointer = builder.inttoptr(address.ir, F64.as_pointer())
+        old = Value(builder, builder.load(pointer))
+        builder.store(where(inside, old + x, old).ir, pointer)
+        return
+    address = address + Value(builder, ir.Constant(ir.VectorType(U64, width), [8 * lane for lane in range(width)]))
+    pointers, align = builder.inttoptr(address.ir, ir.VectorType(F64.as_pointer(), width)), ir.Constant(I32, 8)
+    gather, masked = f"llvm.masked.gather.v{width}f64.v{width}p0", f"llvm.masked.scatter.v{width}f64.v{width}p0"
+    old = _masked(builder, gather, x.ir.type, [pointers, align, inside.ir, x.constant(0.0).ir])
+    _masked(builder, masked, ir.VoidType(), [(old + x).ir, pointers, align, inside.ir])
+
+
+def _masked(builder, name, returned, arguments):
+    signature = ir.FunctionType(returned, [x.type for x in arguments])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     return Value(builder, builder.call(function, arguments))
 

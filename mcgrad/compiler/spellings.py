@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from .table import Names, Table
 from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, user_line
 
 
@@ -51,13 +52,14 @@ def lookup(table, *indices):
     indices : numbers
         One for each dimension of the table, counted from 0. Tables can be indexed by constants beforehand: `table[:, 2]`.
     """
-    table = np.array(table, dtype=object) if isinstance(table, (list, tuple)) else np.asarray(table)
+    if not isinstance(table, Table):
+        table = np.array(table, dtype=object) if isinstance(table, (list, tuple)) else np.asarray(table)
     if len(indices) != table.ndim or not table.size:
         raise TraceError(
             f"{user_line()}lookup: expected {table.ndim} indices, one for each dimension of a table of shape "
             f"{table.shape}, got {len(indices)}"
         )
-    if table.dtype != object and not any(isinstance(i, Tracer) for i in indices):
+    if not isinstance(table, Table) and table.dtype != object and not any(isinstance(i, Tracer) for i in indices):
         return _numpy_lookup(table, indices)
     known = tuple(slice(None) if isinstance(i, Tracer) else _whole(i) for i in indices)
     try:
@@ -71,7 +73,10 @@ def lookup(table, *indices):
     for i, size in zip(indices[1:], table.shape[1:], strict=True):
         flat, inside = flat * float(size) + i, inside & (i >= 0.0) & (i < float(size))
     flat = apply("where", inside, flat, float("nan"))
-    elements, graph = list(table.flat), indices[0].graph
+    graph = indices[0].graph
+    if isinstance(table, Table):
+        return graph.node("lookup", flat, Names(table.names.ravel()))
+    elements = list(table.flat)
     if all(isinstance(x, Tracer) and graph.nodes[x.index][0] == "input" for x in elements):
         return graph.node("lookup", flat, *elements)
     result = float("nan")

@@ -153,15 +153,9 @@ def test_short_corridor(p, J):
 
 
 def test_short_corridor_is_the_limit_of_long_horizons():
-    endless, long = corridor(0.4), corridor(0.4, horizon=600)
+    endless, long = corridor(0.6), corridor(0.6, horizon=400)
     assert 0 < tb.state_distribution(long)[-1, :3].sum() < 1e-13
-    estimators = [tb.ScoreFunction(), tb.ScoreFunction(-10.0), tb.RewardToGo(), tb.Critic(), tb.Advantage()]
-    estimators += [tb.AllActions(), tb.GeneralizedAdvantage(0.9), tb.ActionControlVariate(), tb.Score(), tb.Return()]
-    for X in estimators:
+    for X in (tb.ScoreFunction(-10.0), tb.RewardToGo(), tb.Critic(), tb.GeneralizedAdvantage(0.9)):
         np.testing.assert_allclose(tb.variance(endless, X), tb.variance(long, X), rtol=1e-9, err_msg=str(X))
     both = [tb.variance(s, tb.RewardToGo(tb.value_baseline(s))) for s in (endless, long)]
     np.testing.assert_allclose(*both, rtol=1e-9)
-    np.testing.assert_allclose(
-        *[tb.leave_one_out_variance(s, 4) for s in (endless, long)],
-        rtol=1e-9,
-    )

@@ -1,0 +1,70 @@
+"""Large arrays of parameters while they are traced: their elements become nodes of a graph when they are used."""
+
+import numpy as np
+
+
+class Table(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array of inputs of a graph by their names. It behaves like the array of tracers, which is made on demand.
+
+    Parameters
+    ----------
+    graph : Graph
+    names : array of str
+    """
+
+    __hash__ = None
+
+    def __init__(self, graph, names):
+        self.graph, self.names = graph, names
+
+    @property
+    def shape(self):
+        """As of an array."""
+        return self.names.shape
+
+    @property
+    def ndim(self):
+        """As of an array."""
+        return self.names.ndim
+
+    @property
+    def size(self):
+        """As of an array."""
+        return self.names.size
+
+    @property
+    def T(self):
+        """As of an array."""
+        return Table(self.graph, self.names.T)
+
+    def __len__(self):
+        return len(self.names)
+
+    def __iter__(self):
+        return (self[k] for k in range(len(self)))
+
+    def __getitem__(self, index):
+        found = self.names[index]
+        return Table(self.graph, found) if isinstance(found, np.ndarray) else self.graph.input(found)
+
+    def __getattr__(self, name):
+        return getattr(self.__array__(), name)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.frompyfunc(self.graph.input, 1, 1)(self.names)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, Table) else x for x in inputs), **options)
+
+
+class Names:
+    """The names of the elements of a table, as an argument of a node: they are not computed, but read where they lie."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __repr__(self):
+        return f"Names({self.names[0]}, {self.names[1] if len(self.names) > 1 else ''}, {len(self.names)})"
