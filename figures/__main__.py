@@ -5,9 +5,9 @@ import difflib
 import pathlib
 import sys
 
-from . import files, horizon, ladder, noise_scale
+from . import files, horizon, ladder, lessons, noise_scale, points
 
-FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder}
+FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder, "lessons": lessons, "points": points}
 
 
 def main(arguments=None):

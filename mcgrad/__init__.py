@@ -3,9 +3,12 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, environments, estimators, exact, policies
+from . import baselines, critics, environments, estimators, exact, points, policies
 from .compiler.spellings import lookup, where
 from .compiler.trace import TraceError
+from .continuing import continuing
+from .directional import directional
+from .fisher import fisher
 from .measure import measure, rollout, sample
 from .moments import Moments
 from .problem import Environment, Policy, Problem
@@ -21,12 +24,16 @@ __all__ = [
     "Problem",
     "TraceError",
     "baselines",
+    "continuing",
+    "directional",
     "critics",
     "environments",
     "estimators",
     "exact",
+    "fisher",
     "lookup",
     "measure",
+    "points",
     "policies",
     "rollout",
     "sample",

@@ -4,15 +4,18 @@ Numba compiles one function at a time in a process, whatever the number of threa
 process can compile it; this one then loads the machine code in a few milliseconds.
 """
 
-import concurrent.futures
 import contextlib
 import gc
 import hashlib
+import io
+import itertools
+import math
 import os
 import pickle
 import queue
 import subprocess
 import sys
+import threading
 
 from .compiler import cache, machines
 
@@ -22,18 +25,18 @@ WORTH = 120  # lines of text that take about as long to compile as a process tak
 class Crew:
     """Processes that compile, started when there is something to do; a context, at whose end they are gone.
 
-    Whatever goes wrong is no error: a kernel that is not in the cache is compiled when it is first used.
+    Whatever goes wrong in them is no error: a kernel that is not in the cache is compiled when it is first used.
 
     Parameters
     ----------
     workers : int, optional
-        Processes; one for each core by default.
+        Processes at work, this one included; by default one for each core, up to eight.
     """
 
     def __init__(self, workers=None, machine="simd"):
-        self.workers, self.machine = workers or cores(), machine
-        self.pool, self.children, self.idle = None, [], queue.SimpleQueue()
-        self.known, self.waiting = set(), []
+        self.workers, self.machine = workers or min(cores(), 8), machine
+        self.children, self.threads, self.seen, self.missing = [], [], set(), []
+        self.waiting, self.numbers = queue.PriorityQueue(), itertools.count()
 
     def __enter__(self):
         return self
@@ -41,8 +44,9 @@ class Crew:
     def __exit__(self, *failure):
         for child in self.children:
             child.kill()
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
+            self.waiting.put((-math.inf, next(self.numbers), None))
+        for thread in self.threads:
+            thread.join()
         for child in self.children:
             with contextlib.suppress(OSError):  # it may have gone with something left to read
                 child.stdin.close()
@@ -51,30 +55,41 @@ class Crew:
 
     def submit(self, kernels):
         """Begin to compile those of the kernels that are not in the cache, the longest first."""
-        missing = {k.text: k for k in kernels if k.text not in self.known and not is_compiled(k, self.machine)}
-        if self.pool is None and sum(map(_lines, missing.values())) < 2 * WORTH:
+        new = {k.text: k for k in kernels if k.text not in self.seen}
+        self.seen |= set(new)
+        self.missing += [k for k in new.values() if not is_compiled(k, self.machine)]
+        if not self.children and sum(map(_lines, self.missing)) < 2 * WORTH:
             return
         if self.machine == "numpy" or self.workers < 2 or cache.folder() is None:
             return
-        self.known |= set(missing)
-        if self.pool is None:
-            self.pool = concurrent.futures.ThreadPoolExecutor(self.workers)
-            self.children = [_start(self.machine) for _ in range(self.workers)]
-            for child in self.children:
-                self.idle.put(child)
-        self.waiting += [self.pool.submit(self._compile, k) for k in sorted(missing.values(), key=_lines, reverse=True)]
+        for kernel in self.missing:
+            self.waiting.put((-_lines(kernel), next(self.numbers), kernel))
+        self.missing = []
+        if not self.children:
+            self.children = [_start(self.machine) for _ in range(self.workers - 1)]
+            self.threads = [threading.Thread(target=self._feed, args=(x,), daemon=True) for x in self.children]
+            for thread in self.threads:
+                thread.start()
 
     def wait(self):
-        """Return when all of them are in the cache."""
-        concurrent.futures.wait(self.waiting)
+        """Work, too, and return when all of the kernels are in the cache."""
+        # Whoever waits is told elsewhere what for.
+        with contextlib.suppress(queue.Empty), contextlib.redirect_stderr(io.StringIO()), _no_garbage():
+            while self.children:
+                machines.compiled(self.waiting.get_nowait()[2], self.machine)
+        for _ in self.children:
+            self.waiting.put((math.inf, next(self.numbers), None))
+        for thread in self.threads:
+            thread.join()
 
-    def _compile(self, kernel):
-        child = self.idle.get()
+    def _feed(self, child):
+        """Send one kernel after the other to a process."""
         with contextlib.suppress(OSError):
-            pickle.dump(kernel, child.stdin)
-            child.stdin.flush()
-            child.stdout.read(1)
-        self.idle.put(child)
+            while (kernel := self.waiting.get()[2]) is not None:
+                pickle.dump(kernel, child.stdin)
+                child.stdin.flush()
+                if not child.stdout.read(1):
+                    return
 
 
 def compile_ahead(kernels, workers=None, machine="simd"):
@@ -94,7 +109,8 @@ def is_compiled(kernel, machine="simd"):
     folder = cache.folder()
     tag = f"{machine} {kernel.width(machine)}"
     name = "k_" + hashlib.sha256(f"{cache.library_hash()}|{tag}|{kernel.text}".encode()).hexdigest()[:20]
-    return folder is not None and cache._is_compiled(folder / f"{name}.py")
+    path = folder / f"{name}.py" if folder else None
+    return path is not None and path.exists() and cache._is_compiled(path)
 
 
 def _lines(kernel):
@@ -108,9 +124,20 @@ def _start(machine):
     return subprocess.Popen([sys.executable, "-c", code], **pipes)
 
 
+@contextlib.contextmanager
+def _no_garbage():
+    """Do without garbage collection, which takes a fifth of the time of a compiler, in vain."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def _child(machine):
-    gc.disable()  # it would take a fifth of the time, and the process soon ends
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError), _no_garbage():
         while True:
             machines.compiled(pickle.load(sys.stdin.buffer), machine)
             sys.stdout.write(".")

@@ -44,8 +44,8 @@ class Random:
     def start(self, stream=0):
         return f"noise_start(seed, {_number(stream)}, {INITIAL})"
 
-    def step(self, stream=0):
-        return f"noise_step(seed, {_number(stream)}, t)"
+    def step(self, stream=0, time="t"):
+        return f"noise_step(seed, {_number(stream)}, {time})"
 
     def direction(self):
         return f"noise_theta(seed, i, {PARAMETERS})"
@@ -92,25 +92,25 @@ class Given(Random):
         return len(self.kinds)
 
     def start(self, stream=0):
-        return f"noise_start(points[{self._first(stream)} :], b)"
+        return f"point_start(points[{self._first(stream)} :], b)"
 
-    def step(self, stream=0):
+    def step(self, stream=0, time="t"):
         if self.start_only:
-            return super().step(stream)
+            return super().step(stream, time)
         first = self._first(stream) + len(self.of_start)
-        return f"noise_step(points[{first} + t * {len(self.of_step)} :], b)"
+        return f"point_step(points[{first} + {time} * {len(self.of_step)} :], b)"
 
     def direction(self):
         if self.start_only:
             return super().direction()
-        return f"noise_theta(points[{self.rows - self.parameters} :], b)"
+        return f"point_theta(points[{self.rows - self.parameters} :], b)"
 
     def texts(self, directions):
+        # What branches off, and directions that are drawn anew on the way, are random in any case.
         texts, functions = super().texts(directions)
-        for k, (name, _, count) in enumerate(functions):
-            if name == "noise_start" or not self.start_only:
-                texts[k], functions[k] = _given_text(name, count), (name, 2, count)
-        return texts, functions
+        given = {"point_start": len(self.of_start), "point_step": len(self.of_step), "point_theta": self.parameters}
+        texts += [_given_text(name, count) for name, count in given.items()]
+        return texts, functions + [(name, 2, count) for name, count in given.items()]
 
     def _first(self, stream):
         directions = self.parameters if self.directions and not self.start_only else 0

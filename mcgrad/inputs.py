@@ -7,6 +7,7 @@ import numpy as np
 
 from . import validate
 from .compiler.spellings import where
+from .compiler.table import Table
 from .compiler.trace import FUNCTIONS
 from .estimators.estimator import PerStep
 from .scan import End, Named, Step
@@ -16,11 +17,13 @@ RESERVED = re.compile(
     "|".join(
         [
             r"(s|z|e|w|v|theta|known|record|perturb_)\d+(_next)?",
-            r"(ea|eb|wa|wb|r|branch|apart)\d+(_\d+)?|za|zb|r|k|(branch|apart)(_\w+)?",
+            r"(ea|eb|ec|wa|wb|wc|r|branch|apart)\d+(_\d+)?|za|zb|zc|r|k|(branch|apart)(_\w+)?|replacements(_once)?|tau",
             r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
-            r"p|c|row|rows|s|z|x|z_start|z_theta|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
-            r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta|points|steps",
+            r"p|c|row|rows|s|z|x|z_start|z_theta|z_block|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
+            r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
+            r"point_start|point_step|point_theta|points|steps|unroll",
             r"where|normal_pair|uniform_pair|position|stream|take|give|put|point|lookup|any_positive|running|inf|nan|range",
+            r"total(_v\d+)?_\d+_\d+|(collect|carried)(_v\d+)?|totals|tail|scatter",
             *map(re.escape, [*FUNCTIONS, *keyword.kwlist]),
         ]
     )
@@ -38,7 +41,7 @@ class Inputs:
         self.p, self.p_index = np.zeros(0), {}
         self.c, self.c_index = np.zeros(0), {}
         self.columns, self.row_index = [], {}
-        self.known, self.blocks = {}, []
+        self.known, self.blocks, self.behaviours = {}, [], {}
         self.weight = self._per_step("weight", problem.weights()) if self.discounted else None
         self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items()}
         self.policy_p = {
@@ -58,7 +61,9 @@ class Inputs:
         """Return the names of the elements of an array; underscores are added until all of them are new."""
         while True:
             names = np.array(["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object)
-            if not any(x in self.taken or RESERVED.fullmatch(x) for x in [name, *names]):
+            # What is reserved does not depend on the digits, and so not on the element.
+            examples = [name, *names[:1]]
+            if self.taken.isdisjoint([name, *names]) and not any(RESERVED.fullmatch(x) for x in examples):
                 break
             name += "_"
         self.taken |= {name, *names}
@@ -134,8 +139,12 @@ class Inputs:
             if isinstance(content, dict):
                 values[name] = self.named(graph, content, owner, per_step)
             elif per_step or content.size == 0 or content.flat[0] not in self.row_index:
-                values[name] = np.frompyfunc(graph.input, 1, 1)(content) if content.ndim else graph.input(content[()])
+                values[name] = self._array(graph, content) if content.ndim else graph.input(content[()])
         return Named(owner, values)
+
+    @staticmethod
+    def _array(graph, names):
+        return Table(graph, names) if names.size > 64 else np.frompyfunc(graph.input, 1, 1)(names)
 
     def data(self, graph, tree, per_step=True):
         """Return the data of an estimator."""
@@ -149,9 +158,13 @@ class Inputs:
             return tuple(where(z > 0.0, 1.0, -1.0) for z in normal)
         return tuple(float(k == kind) for k in range(len(normal)))
 
-    def width(self, value):
-        """Return the name under which a kernel reads the width of a perturbation of theta."""
-        return self._tree({"width": value})["width"][()]
+    def constant(self, name, value):
+        """Return the name under which a kernel reads a number of its own (the width of a perturbation, say)."""
+        return self._tree({name: value})[name][()]
+
+    def time(self):
+        """Return the name under which a kernel reads t, as a number that lanes can be compared with."""
+        return self._tree({"time": PerStep(np.arange(self.problem.horizon + 1.0))})["time"][()]
 
     def environment(self, graph):
         """Return the parameters of the environment as inputs."""
@@ -172,13 +185,25 @@ class Inputs:
         """Return names for the noise of an action and of a step; `kind` is a letter that tells one pair from another."""
         return [f"e{kind}{x[1:]}" for x in self.e_names], [f"w{kind}{x[1:]}" for x in self.w_names]
 
-    def step(self, graph, discounted=True, s=None, e=None, w=None):
-        """Return one step of the trajectory in terms of its inputs, or from another state, with other noise."""
+    def _acting(self, graph, behaviour):
+        """Return the policy of a `Behaviour`, its parameters and its theta as inputs: run-time numbers like all others."""
+        if behaviour not in self.behaviours:
+            policy, tree = behaviour.policy, self.policy_p
+            if policy is not None:
+                tree = {k: self._in_p(f"behaviour_{k}", v) for k, v in policy.params.items()}
+            theta = list(self._in_p("behaviour", np.array(behaviour.theta)))
+            self.behaviours[behaviour] = policy or self.problem.policy, tree, theta
+        policy, tree, theta = self.behaviours[behaviour]
+        return policy, self.named(graph, tree, policy.name), self.many(graph, theta)
+
+    def step(self, graph, discounted=True, s=None, e=None, w=None, behaviour=None):
+        """Return one step of the trajectory in terms of its inputs, or from another state, with other noise or behaviour."""
         theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names) if s is None else s
         e = self.many(graph, self.e_names) if e is None else e
         w = self.many(graph, self.w_names) if w is None else w
         p, policy = self.environment(graph), self.policy(graph)
-        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph, discounted))
+        acting = behaviour and self._acting(graph, behaviour)
+        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph, discounted), acting)
 
     def end(self, graph, discounted=True, s=None):
         """Return the end of the trajectory in terms of its inputs."""

@@ -1,5 +1,8 @@
 """The function of a kernel's loops over trajectories and time, as text."""
 
+from typing import NamedTuple
+
+from .compiler.noise import PARAMETERS
 from .draws import flip_text
 
 
@@ -17,14 +20,58 @@ def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, points, work,
 '''
 
 
-def scan_lines(problem, draws, variation, k, suffix, branches, texts, functions):
+def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
     """Return the lines that simulate one variation and scan it backwards; what they call is added to the texts.
 
     Where episodes may end, the loops end with the last episode of a block. Steps after the end change nothing, so that a
     trajectory is the same whatever its neighbours do.
     """
+    suffix, branching = scan.suffix, scan.branching
+    start, step = _noise(problem, draws, variation, suffix, texts, functions)
+    texts += branching.texts
+    functions += branching.functions
+    theta, moved = "theta", _Moved([], [], [])
+    if variation.shift:
+        theta = f"theta{suffix or '_v0'}"
+        moved = _moved(inputs, draws, variation, theta, k)
+    forward = [
+        *moved.forward,
+        f"z = {step}",
+        f"x = forward{suffix}({theta}, p, s, z)",
+        f"store{suffix}(work[t], s, z, x)",
+        *branching.lines("forward", draws),
+        f"s = next_state{suffix}(x)",
+    ]
+    arguments = ", ".join([theta, "p", "c", "rows[t]", "kept", f"carry{suffix}", *scan.extra])
+    backward = [
+        *moved.backward,
+        f"kept = load{suffix}(work[t])",
+        *branching.lines("backward", draws),
+        *scan.scattered.lines(f"carry{suffix}", f"backward{suffix}({arguments})"),
+    ]
+    lines = [*moved.first, f"s = start(p, {start})", *branching.lines("first", draws)]
+    # Lone branches of an episode may outlive it.
+    ends = problem.environment.done is not None and not branching.lone
+    if ends:
+        lines += ["t = 0", "while t < horizon and any_positive(running(p, s)):"]
+        forward.append("t += 1")
+    else:
+        lines.append("for t in range(horizon):")
+    lines += [f"    {line}" for line in forward]
+    if ends:
+        lines.append("steps = t")
+    lines += branching.lines("turning", draws)
+    lines += [
+        f"carry{suffix} = last{suffix}(p, c, rows[horizon], s)",
+        f"for t in range({'steps' if ends else 'horizon'} - 1, -1, -1):",
+    ]
+    return lines + [f"    {line}" for line in backward]
+
+
+def _noise(problem, draws, variation, suffix, texts, functions):
+    """Return the calls that draw the noise of the start and of a step, mirrored where the variation says so."""
+    policy = problem.policy
     start, step = draws.start(variation.stream), draws.step(variation.stream)
-    policy, environment = problem.policy, problem.environment
     flips = []
     if variation.initial < 0:
         start = f"flip_start{suffix}({start})"
@@ -36,33 +83,26 @@ def scan_lines(problem, draws, variation, k, suffix, branches, texts, functions)
         flips.append((f"flip_step{suffix}", list(zip(signs, draws.of_step, strict=True))))
     texts += [flip_text(*x) for x in flips]
     functions += [(name, 1, len(signs)) for name, signs in flips]
-    theta = "theta"
-    lines = []
-    differences = [f"carry{suffix}", *(f"{x.name}_difference" for x in branches)]
-    if variation.shift:
-        theta = f"theta{suffix or '_v0'}"
-        lines.append(f"{theta} = perturb_{k}(theta, c, z_theta)")
-    forward = [
-        f"z = {step}",
-        f"x = forward{suffix}({theta}, p, s, z)",
-        f"store{suffix}(work[t], s, z, x)",
-        f"s = next_state{suffix}(x)",
+    return start, step
+
+
+class _Moved(NamedTuple):
+    """The lines that move theta: before the rollout, and at time t on the ways forward and back."""
+
+    first: list
+    forward: list
+    backward: list
+
+
+def _moved(inputs, draws, variation, theta, k):
+    if not variation.unroll:
+        return _Moved([f"{theta} = perturb_{k}(theta, c, z_theta)"], [], [])
+    unroll = inputs.arguments("c")["c"][inputs.constant("unroll", variation.unroll)]
+    new = [
+        f"z_block = noise_theta(seed, i, {PARAMETERS} - t // unroll)",
+        f"{theta} = perturb_{k}(theta, c, z_block)",
     ]
-    backward = [
-        f"kept = load{suffix}(work[t])",
-        *(line for x in branches for line in x.lines()),
-        f"carry{suffix} = backward{suffix}({', '.join([theta, 'p', 'c', 'rows[t]', 'kept', *differences])})",
-    ]
-    steps = "horizon"
-    lines.append(f"s = start(p, {start})")
-    if environment.done is None:
-        lines.append("for t in range(horizon):")
-    else:
-        lines += ["t = 0", "while t < horizon and any_positive(running(p, s)):"]
-        forward.append("t += 1")
-        steps = "steps"
-    lines += [f"    {line}" for line in forward]
-    if environment.done is not None:
-        lines.append("steps = t")
-    lines += [f"carry{suffix} = last{suffix}(p, c, rows[horizon], s)", f"for t in range({steps} - 1, -1, -1):"]
-    return lines + [f"    {line}" for line in backward]
+    first = [f"unroll = int(c[{unroll}])", *(line.replace(" - t // unroll", "") for line in new)]
+    forward = ["if t > 0 and t % unroll == 0:", *(f"    {line}" for line in new)]
+    backward = ["if t == horizon - 1 or (t + 1) % unroll == 0:", *(f"    {line}" for line in new)]
+    return _Moved(first, forward, backward)

@@ -7,6 +7,7 @@ number of threads.
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import threading
 import warnings
@@ -16,14 +17,17 @@ import numpy as np
 
 from . import validate
 from .compiler import machines
-from .estimators.control_variate import ControlVariate
 from .estimators.estimator import Estimator, rollouts
+from .estimators.fitted import is_unfitted
+from .inputs import Inputs
 from .moments import Moments
+from .points import Points
 from .program import checked, gradient_program, rollout_program
 from .progress import Progress
 from .sums import Accumulator, merge, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
+POINTS = 2**18  # numbers of small replicates that are made at once
 END = 2**59  # measurements end before this trajectory; the numbers beyond are used as independent noise
 PILOT = 2**59  # where the pilot ranges of fitted coefficients begin
 
@@ -39,6 +43,7 @@ def measure(
     executor=None,
     progress=None,
     start=0,
+    points=None,
     full_covariance=False,
     chunk=None,
     machine="simd",
@@ -52,7 +57,7 @@ def measure(
     estimators : dict
         Name -> estimator.
     count : int
-        Number of trajectories; memory does not grow with it.
+        Number of trajectories (of an estimator that takes several rollouts: of samples); memory does not grow with it.
     seed : int
         From 0 to 2^64 - 1.
     threads : int, optional
@@ -63,6 +68,13 @@ def measure(
         None: a line on stderr after two seconds. False: nothing. A callable gets (done, total).
     start : int
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
+    points : Points, optional
+        A sampling design in place of random noise, see `mcgrad.points`; `count` and `start` are multiples of its size.
+        One sample is then a replicate, the mean gradient over points.size trajectories: all moments are those of
+        replicates, of which there are count / points.size, and `rollouts` counts all that a replicate takes. So
+        variance x rollouts compares with random noise. Coefficients that are cross-fitted minimise the variance of
+        replicates. Pilots stay random, and so does what `measure_valued` puts in place of noise, the futures of its
+        independent branches, and the directions of persistent evolution strategies.
     full_covariance : bool
         Keep the joint covariance matrix of all parameters of all estimators.
     chunk : int, optional
@@ -90,6 +102,7 @@ def measure(
         executor,
         None if chunk is None else validate.integer("chunk", chunk, 1, 2**24),
         machine,
+        _checked_points(points, count, start),
     )
     theta = checked(problem, theta)
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
@@ -102,21 +115,24 @@ def measure(
     bar = Progress(count, progress)
     try:
         for first, number, fitted in _folds(problem, theta, ready, start, count, run):
-            program = gradient_program(problem, theta, fitted)
+            program = run.program(problem, theta, fitted)
             part = run.sums(program, first, number, full_covariance, bar)
             sums = part if sums is None else merge(sums, part)
     finally:
         bar.close()
-    found = Moments(names, parameters, sums, tuple(rollouts(e, problem) for e in estimators.values()))
+    found = Moments(names, parameters, sums, tuple(run.unit * rollouts(e, problem) for e in estimators.values()))
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())
-        warnings.warn(f"of {count} trajectories some had a gradient that was not finite: {what}", stacklevel=2)
+        samples = f"{count} trajectories" if points is None else f"{count // points.size} replicates"
+        warnings.warn(f"of {samples} some had a gradient that was not finite: {what}", stacklevel=2)
     return found
 
 
-def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"):
+def sample(problem, theta, estimators, count, seed=0, *, start=0, points=None, machine="simd"):
     """Return {name: (N, P) array}, the gradients of single trajectories `start`, ..., `start + count - 1`.
+
+    With `points` it is (N / points.size, P), the mean gradients of replicates; see `measure`.
 
     Raises
     ------
@@ -126,17 +142,19 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, machine="simd"
     estimators = _checked_estimators(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     _check_range(start, count)
-    run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, None, machine)
+    points = _checked_points(points, count, start)
+    run = _Run(validate.integer("seed", seed, 0, 2**64 - 1), _thread_count(None), None, None, machine, points)
     theta = checked(problem, theta)
     P = len(problem.parameters)
-    out = np.empty((count, len(estimators), P))
+    out = np.empty((count // run.unit, len(estimators), P))
     ready = _fit_on_pilots(problem, theta, estimators, run)
     for first, number, fitted in _folds(problem, theta, ready, start, count, run):
-        program = gradient_program(problem, theta, fitted)
-        for k in range(first, first + number, CHUNK):
-            n = min(CHUNK, first + number - k)
-            rows = run_kernel(program, run.seed, k, n, machine)
-            out[k - start : k - start + n] = rows.T.reshape(n, len(estimators), P)
+        program = run.program(problem, theta, fitted)
+        size = max(CHUNK // run.unit, 1) * run.unit
+        for k in range(first, first + number, size):
+            columns = samples(program, run.seed, k, min(size, first + number - k), machine, points=points).T
+            at = (k - start) // run.unit
+            out[at : at + len(columns)] = columns.reshape(-1, len(estimators), P)
     return {name: np.ascontiguousarray(out[:, e]) for e, name in enumerate(estimators)}
 
 
@@ -210,15 +228,17 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
     T = program.horizon
     stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     arrays = (program.theta, program.p, program.c, program.rows)
-    padded = np.zeros((program.draws.rows, blocks * width if program.draws.rows else 0))
-    if program.draws.rows:
+    padded = np.zeros((0, 0)) if points is None else np.ascontiguousarray(points)
+    if blocks * width > count and points is not None:
+        padded = np.zeros((len(points), blocks * width))
         padded[:, :count] = points
     if machine == "numpy":
-        work, out = np.empty((T, program.kernel.workspace, count)), np.empty((program.kernel.outputs, count))
+        rows, row = program.kernel.memory(T, 1)
+        work, out = np.empty((rows, row, count)), np.empty((program.kernel.outputs, count))
         with np.errstate(all="ignore"):
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
-    work = _buffer("work", (T, max(program.kernel.workspace, 1) * width))
+    work = _buffer("work", program.kernel.memory(T, width))
     out = _buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
@@ -233,11 +253,32 @@ def _buffer(name, shape):
     return kept
 
 
-def group_sums(program, seed, first, count, chunk, full, machine, stop=None):
+def samples(program, seed, first, count, machine="simd", stop=None, points=None):
+    """Return samples in columns: what `run_kernel` returns, or its means over the replicates of a sampling design."""
+    if points is None:
+        return run_kernel(program, seed, first, count, machine, stop)
+    size, kinds, outputs = points.size, program.draws.kinds, program.kernel.outputs
+    piece = default_chunk(outputs)
+    together = max(min(piece, POINTS // max(len(kinds), 1)) // size, 1)  # small replicates share a call
+    means = np.zeros((outputs, count // size))
+    for k in range(0, count // size, together):
+        number = min(together, count // size - k)
+        noise = points.noise(kinds, seed, first // size + k, number)
+        for at in range(0, number * size, piece):
+            here = noise[:, at : at + piece]
+            out = run_kernel(program, seed, first + k * size + at, here.shape[1], machine, stop, here)
+            with np.errstate(invalid="ignore", over="ignore"):
+                means[:, k : k + number] += out.reshape(outputs, number, -1).sum(axis=2)
+        if stop is not None and stop[0]:
+            break
+    return means / size
+
+
+def group_sums(program, seed, first, count, chunk, full, machine, points=None, stop=None):
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
     parts = []
     for k in range(first, first + count, chunk):
-        out = run_kernel(program, seed, k, min(chunk, first + count - k), machine, stop)
+        out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, points)
         if stop is not None and stop[0]:
             return None
         parts.append(of_chunk(out, len(program.names), full))
@@ -252,6 +293,20 @@ class _Run(NamedTuple):
     executor: object
     chunk: int | None
     machine: str
+    points: Points | None = None
+
+    @property
+    def unit(self):
+        """Number of trajectories of a sample."""
+        return 1 if self.points is None else self.points.size
+
+    def program(self, problem, theta, estimators):
+        """Return the program that samples the gradients of named estimators."""
+        if self.points is None:
+            return gradient_program(problem, theta, estimators)
+        program = gradient_program(problem, theta, estimators, self.points.given)
+        self.points.check(program.draws.rows)
+        return program
 
     def sums(self, program, first, count, full=False, bar=None):
         """Return the sums of a range of trajectories."""
@@ -272,6 +327,7 @@ class _Run(NamedTuple):
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
         chunk = self.chunk or default_chunk(program.kernel.outputs)
+        chunk = max(chunk // self.unit, 1) * self.unit
         group = chunk * _group_size(count, chunk, self.threads)
         waiting, merged = collections.deque(), Accumulator()
         starts = iter(range(first, first + count, group))
@@ -283,7 +339,7 @@ class _Run(NamedTuple):
                     ended = True
                     break
                 number = min(group, first + count - k)
-                arguments = (program, self.seed, k, number, chunk, full, self.machine)
+                arguments = (program, self.seed, k, number, chunk, full, self.machine, self.points)
                 arguments += (stop,) if stop is not None else ()
                 waiting.append((number, pool.submit(group_sums, *arguments)))
             if waiting:
@@ -316,6 +372,18 @@ def _thread_count(threads):
     return validate.integer("threads", threads, 1, 4096)
 
 
+def _checked_points(points, count, start):
+    """Return a sampling design that divides a range of trajectories, or None."""
+    if points is None:
+        return None
+    if not isinstance(points, Points):
+        raise ValueError(f"points: expected a design such as points.sobol(1024), got {validate.describe(points)}")
+    for name, value in (("count", count), ("start", start)):
+        if value % points.size:
+            raise ValueError(f"{name}: expected a multiple of points.size = {points.size}, got {value}")
+    return points
+
+
 def _checked_estimators(estimators):
     if isinstance(estimators, Estimator):
         raise ValueError('estimators: expected a dict such as {"SF": score_function()}, got one estimator')
@@ -333,31 +401,54 @@ def _checked_estimators(estimators):
 def _fit_on_pilots(problem, theta, estimators, run):
     """Return the estimators with the coefficients of those that have a pilot range fitted on it."""
     return {
-        name: _fit(problem, theta, e, run, PILOT, e.pilot) if _unfitted(e) and e.pilot is not None else e
+        name: e.fit(_Range(problem, theta, run._replace(points=None), PILOT, e.pilot))
+        if is_unfitted(e) and e.pilot is not None
+        else e
         for name, e in estimators.items()
     }
 
 
 def _folds(problem, theta, estimators, start, count, run):
     """Yield (first, count, estimators) for ranges with fixed coefficients: all, or two halves that are cross-fitted."""
-    if not any(map(_unfitted, estimators.values())):
+    if not any(map(is_unfitted, estimators.values())):
         yield start, count, estimators
         return
-    half = count // 2
+    half = count // run.unit // 2 * run.unit
     folds = ((start, half), (start + half, count - half))
-    if half < 16:
-        raise ValueError(f"count: expected at least 32 trajectories for a cross-fitted control variate, got {count}")
+    if half < 16 * run.unit:
+        what = "trajectories" if run.points is None else f"replicates of {run.unit}"
+        raise ValueError(
+            f"count: expected at least 32 {what} for a cross-fitted control variate, got {count // run.unit}"
+        )
     for this, other in (folds, folds[::-1]):
-        fitted = {n: _fit(problem, theta, e, run, *other) if _unfitted(e) else e for n, e in estimators.items()}
-        yield *this, fitted
+        trajectories = _Range(problem, theta, run, *other)
+        yield *this, {n: e.fit(trajectories) if is_unfitted(e) else e for n, e in estimators.items()}
 
 
-def _unfitted(estimator):
-    return isinstance(estimator, ControlVariate) and estimator.coefficients is None
+class _Range(NamedTuple):
+    """Trajectories that coefficients are fitted on, see `Fitted.fit`."""
 
+    problem: object
+    theta: np.ndarray
+    run: _Run
+    first: int
+    count: int
 
-def _fit(problem, theta, estimator, run, first, count):
-    parts = {str(k): part for k, part in enumerate(estimator.parts)}
-    program = gradient_program(problem, theta, parts)
-    found = Moments(tuple(parts), problem.parameters, run.sums(program, first, count, estimator.full))
-    return estimator.fitted(found, tuple(parts))
+    def moments(self, estimators, full=False):
+        """Return the moments of named estimators."""
+        return self._moments(self.run.program(self.problem, self.theta, estimators), full)
+
+    def moments_of_each(self, variants):
+        """Yield the moments of each of several dicts of estimators that differ in their data alone, with one kernel."""
+        program = None
+        for estimators in variants:
+            if program is None:
+                program = self.run.program(self.problem, self.theta, estimators)
+            else:
+                data = Inputs(self.problem, [e.data(self.problem, self.theta) for e in estimators.values()])
+                program = dataclasses.replace(program, c=data.c, rows=data.rows(self.problem))
+            yield self._moments(program, False)
+
+    def _moments(self, program, full):
+        sums = self.run.sums(program, self.first, self.count, full)
+        return Moments(program.names, self.problem.parameters, sums)

@@ -1,10 +1,12 @@
 """Moments of gradient samples: means, variances and covariances, with the standard error of each."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from .sums import Sums, merge
+from .validate import describe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,16 +116,35 @@ class Moments:
             raise ValueError("other: expected the same full_covariance in both measurements")
         return dataclasses.replace(self, sums=merge(self.sums, other.sums))
 
-    def table(self):
-        """Return a tidy pandas DataFrame, one row for each estimator and parameter."""
+    def table(self, cost=None):
+        """Return a tidy pandas DataFrame, one row for each estimator and parameter.
+
+        Parameters
+        ----------
+        cost : Cost or dict, optional
+            Nanoseconds of a sample by estimator, from `mcgrad.cost`: adds `nanoseconds` and `variance_x_nanoseconds`.
+
+        Raises
+        ------
+        ValueError
+            If the cost of an estimator is missing.
+        """
         import pandas
 
+        known = getattr(cost, "nanoseconds", cost)
+        if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
+            raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+        return pandas.DataFrame([row for name in self.names for row in self.rows(name, known and known[name])])
+
+    def rows(self, name, nanoseconds=None):
+        """Return the rows of the table that belong to an estimator, as dicts; `nanoseconds` of one sample, if known."""
+        found = self[name]
+        price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
         columns = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
         rows = []
-        for name in self.names:
-            found = self[name]
-            for i, parameter in enumerate(self.parameters):
-                figures = {c: float(getattr(found, c)[i]) for c in columns}
-                rows.append({"estimator": name, "parameter": parameter, **figures, "count": found.count})
-                rows[-1] |= {"nonfinite": found.nonfinite, "rollouts": found.rollouts}
-        return pandas.DataFrame(rows)
+        for i, parameter in enumerate(self.parameters):
+            figures = {c: float(getattr(found, c)[i]) for c in columns}
+            row = {"estimator": name, "parameter": parameter, **figures}
+            row |= {"count": found.count, "nonfinite": found.nonfinite} | price
+            rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})
+        return rows

@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from .branches import Branches
+from .calls import number
 from .compiler.emit import function_text
 from .compiler.machines import KernelText
 from .compiler.spellings import where
@@ -25,7 +25,7 @@ from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .problem import Problem
 from .reverse_scan import ReverseScan
-from .scan import number
+from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
 from .validate import describe
 
@@ -72,29 +72,31 @@ def gradient_program(problem, theta, estimators, given=None):
     graph = Graph()
     gradients = _combined(problem, inputs, estimators, rollouts, graph)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
+    directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
         streams = tuple(sorted({variation.stream for variation in rollouts}))
-        draws = Given(*of_problem(problem), problem.horizon, streams, bool(perturbations), given == "start")
+        draws = Given(*of_problem(problem), problem.horizon, streams, directions, given == "start")
     texts, functions = common_texts(problem, inputs, draws, perturbations)
-    workspace, lines = 0, []
+    workspace, totals, lines = 0, 0, []
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
-        scan.write(graph, gradients)
+        scan.write(graph, gradients, totals)
+        totals += len(scan.scattered.places)
         simulation = Simulation(inputs, scan.step, scan.kept, scan.known, scan.suffix)
         texts += [*simulation.texts, *scan.texts]
         functions += [*simulation.functions, *scan.functions]
         workspace = max(workspace, simulation.workspace)
-        branches = [Branches(problem, inputs, kind, scan.kept) for kind in scan.branches]
-        if branches and variation != PLAIN:
+        if scan.branching and variation != PLAIN:
             raise ValueError("measure-valued derivatives of antithetic or perturbed rollouts are not supported")
-        texts += [text for x in branches for text in x.texts]
-        functions += [function for x in branches for function in x.functions]
-        lines += scan_lines(problem, draws, variation, k, scan.suffix, branches, texts, functions)
+        lines += scan_lines(problem, inputs, draws, variation, k, scan, texts, functions)
     carries = {f"carry{scan.suffix}": scan.names for scan, _ in rollouts.values()}
     arguments = inputs.arguments("c") | carries
-    if perturbations:
+    if directions:
         arguments["z_theta"] = inputs.direction_names
         lines.insert(0, f"z_theta = {draws.direction()}")
+    arguments |= sums_in_memory(scan for scan, _ in rollouts.values())
+    if totals:
+        lines[:0] = ["totals = tail(work, horizon)", "totals[:] = 0.0"]
     texts.append(function_text("finish", arguments, graph, gradients))
     functions.append(("finish", len(arguments), len(gradients)))
     texts.append(_deliver_text(len(gradients)))
@@ -103,7 +105,7 @@ def gradient_program(problem, theta, estimators, given=None):
     kinds = ", ".join(dict.fromkeys(type(e).__name__ for e in estimators.values()))
     label = _label(problem, kinds)
     text = _module_text(label, inputs, [*texts, kernel_text("the gradients", lines)])
-    kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}")
+    kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}", totals)
     return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, tuple(estimators), draws)
 
 
@@ -121,7 +123,8 @@ def _rollouts(problem, inputs, estimators):
     result = {}
     for k, (variation, members) in enumerate(grouped.items()):
         pairs = [(scan, trees[n]) for scan, n in members]
-        result[variation] = (ReverseScan(problem, inputs, pairs, f"_v{k}" if k else ""), [n for _, n in members])
+        scan = ReverseScan(problem, inputs, pairs, f"_v{k}" if k else "", variation.behaviour)
+        result[variation] = (scan, [n for _, n in members])
     return result
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from .branches import NAMES
+from .branches import Branching
+from .calls import attempt, number
 from .compiler.emit import function_text, live_inputs, live_nodes
 from .compiler.spellings import where
 from .compiler.trace import Graph, TraceError, Tracer, is_number, same
-from .scan import attempt, number
+from .scattered import Scattered
 from .validate import describe
 
 # What costs more than to write a number to memory and to read it again.
@@ -29,10 +30,12 @@ class ReverseScan:
         Each with its data.
     suffix : str
         Tells the names of this scan from those of others in the same kernel.
+    behaviour : Behaviour, optional
+        What acts, where it is not the problem's policy.
     """
 
-    def __init__(self, problem, inputs, estimators, suffix=""):
-        self.problem, self.inputs, self.suffix = problem, inputs, suffix
+    def __init__(self, problem, inputs, estimators, suffix="", behaviour=None):
+        self.problem, self.inputs, self.suffix, self.behaviour = problem, inputs, suffix, behaviour
         self.estimators, self.trees = zip(*estimators, strict=True)
         last_graph, initial = self._trace_last()
         self.classes, self.fixed = _number_classes([_identity(x) for x in initial]), {}
@@ -81,9 +84,10 @@ class ReverseScan:
     def _trace_step(self):
         """Return the graph of one step and, for each component of the carry, its new value."""
         graph = Graph()
-        self.step = x = self.inputs.step(graph)
+        self.step = x = self.inputs.step(graph, behaviour=self.behaviour)
         take = self._take(graph)
         values, self.sums, contributions = [], [], []
+        self.scattered = Scattered(len(self.inputs.theta_names), self.suffix)
         for (e, tree), structure in zip(self._each(), self.structures, strict=True):
             name = type(e).__name__
             carry = _fill(structure, take)
@@ -106,12 +110,16 @@ class ReverseScan:
             raise TraceError(
                 f"step of {name}: expected a cotangent of {len(x.eta)} numbers, like eta, got {len(etabar)}"
             )
-        return x.theta_vjp(tuple(number(bar, f"etabar of {name}") for bar in etabar))
+        looked_up = []
+        pulled = x.theta_vjp(tuple(number(bar, f"etabar of {name}") for bar in etabar), looked_up)
+        self.scattered.add(x.graph, looked_up, x.alive)
+        return pulled
 
     def finish(self, graph):
         """Return what each estimator makes of the carry at the beginning of the trajectory, traced in a graph."""
         take = self._take(graph)
         carries = [_fill(structure, take) for structure in self.structures]
+        take = self.scattered.taken(graph, take)
         results = []
         for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
             what = _what("finish", e)
@@ -127,11 +135,15 @@ class ReverseScan:
 
     # ---- writing
 
-    def write(self, finish_graph, gradients):
-        """Keep what the gradients depend on, directly or through earlier steps, and write `last` and `backward`."""
+    def write(self, finish_graph, gradients, first_total=0):
+        """Keep what the gradients depend on, directly or through earlier steps, and write `last` and `backward`.
+
+        Sums in memory lie from place `first_total` on.
+        """
         graph, values = self._graph, self._values
         first = {k: self.classes.index(k) for k in set(self.classes)}
-        wanted, waiting = set(), self._carries(finish_graph, gradients)
+        self.scattered.choose(finish_graph, gradients, first_total)
+        wanted, waiting = set(), self._carries(finish_graph, gradients) | self._carries(graph, self.scattered.outputs)
         while waiting:
             k = waiting.pop()
             if k not in wanted:
@@ -139,29 +151,32 @@ class ReverseScan:
                 waiting |= self._carries(graph, [values[first[k]]])
         order = sorted(wanted)
         self.names = [self._name(k) for k in order]
-        new = [values[first[k]] for k in order]
+        new = [values[first[k]] for k in order] + self.scattered.outputs
         self.known = self._known(graph, new)
         given = {index: f"known{k}" for k, index in enumerate(self.known)}
         reads = live_inputs(graph, new, given)
         inputs, arguments = self.inputs, self.inputs.arguments
-        # Which kinds of branches the estimators ask for; they start from the states of this rollout.
-        self.branches = [kind for kind, name in NAMES.items() if f"{name}0" in reads]
-        reads |= set(inputs.s_names) if self.branches else set()
+        kinds = [x for x in dict.fromkeys(self.step.wanted) if not reads.isdisjoint(x.differences)]
+        reads |= set(inputs.s_names) if any(not x.once for x in kinds) else set()  # where branches start
         self.kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in reads]
         start = [self._initial[first[k]] for k in order]
         last_arguments, step_arguments = arguments("p", "c", "row", "s"), arguments("theta", "p", "c", "row")
         step_arguments |= {"kept": self.kept + list(given.values()), "carry": self.names}
-        actions = range(self.problem.environment.actions)
-        step_arguments |= {
-            f"{NAMES[kind]}_difference": [f"{NAMES[kind]}{i}" for i in actions] for kind in self.branches
-        }
+        self.branching = Branching(self.problem, inputs, kinds, reads, self.kept)
+        step_arguments |= self.branching.arguments
+        if not reads.isdisjoint(inputs.direction_names):
+            step_arguments["z_block"] = inputs.direction_names
+        self.extra = list(step_arguments)[6:]  # what `backward` takes after the carry
         new_names = [f"{x}_new" for x in self.names]
         backward = f"backward{self.suffix}"
         self.texts = [
             function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
             function_text(backward, step_arguments, graph, new, new_names, given),
         ]
-        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, len(step_arguments), len(order))]
+        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, len(step_arguments), len(new))]
+        texts, functions = self.scattered.texts(len(order))
+        self.texts += texts
+        self.functions += functions
 
     def _carries(self, graph, outputs):
         start = f"carry{self.suffix}_"

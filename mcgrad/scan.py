@@ -2,14 +2,15 @@
 
 import warnings
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 
+from .calls import call, number
 from .compiler.derive import pull_back
-from .compiler.rebind import rebind
-from .compiler.spellings import traceable, where
-from .compiler.trace import TraceError, Tracer, apply, is_number, is_users, place_of, user_line
-from .validate import describe
+from .compiler.spellings import where
+from .compiler.trace import TraceError, Tracer, apply, user_line
+from .problem import Problem
 
 
 class DiscontinuityWarning(UserWarning):
@@ -37,115 +38,6 @@ class Named:
         raise TraceError(f"{user_line()}{self._owner} has no parameter {name!r}; it has: {names}")
 
 
-# How a user's function is called, by the first word of what it is.
-_SIGNATURES = {
-    "init": "init(p, z)",
-    "step": "step(p, s, a, w)",
-    "reward": "reward(p, s, a, s_next, w)",
-    "terminal": "terminal(p, s)",
-    "done": "done(p, s)",
-    "eta": "eta(p, theta, s)",
-    "sample": "sample(p, eta, e)",
-    "log_prob": "log_prob(p, eta, a)",
-    "score": "score(p, eta, a, e)",
-    "baseline": "baseline(p, s)",
-}
-
-
-def call(what, function, arguments, count):
-    """Call a user's function on tracers and check its results; an error names the function and the line.
-
-    Parameters
-    ----------
-    count : int, None or "any"
-        How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
-    """
-    result = attempt(what, function, arguments, _SIGNATURES.get(what.split()[0]))
-    what += _definition(function)
-    if isinstance(result, np.ndarray) and result.ndim == 0:
-        result = result[()]
-    if count is None:
-        if not _is_scalar(result):
-            hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
-            raise TraceError(f"{what}: expected one number, got {_describe(result)}{hint}")
-        return result
-    if isinstance(result, np.ndarray) and result.ndim == 1:
-        result = tuple(result)
-    wanted = "a tuple of numbers" if count == "any" else f"a tuple of {count} numbers"
-    if not isinstance(result, tuple):
-        hint = "; write `return (x,)`" if _is_scalar(result) else "; write `return (x, y, ...)` or `return tuple(...)`"
-        raise TraceError(f"{what}: expected {wanted}, got {_describe(result)}{hint}")
-    if count != "any" and len(result) != count:
-        raise TraceError(f"{what}: expected {wanted}, got {len(result)} of them")
-    for i, x in enumerate(result):
-        if not _is_scalar(x):
-            raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
-    return result
-
-
-def attempt(what, function, arguments, signature=None):
-    """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
-
-    Parameters
-    ----------
-    signature : str, optional
-        How the function should be written, for one that does not take these arguments.
-    """
-    try:
-        return rebind(function)(*arguments)
-    except ValueError as error:
-        # Our own messages, or those of a check of the user's own, or of NumPy: the first say it all.
-        if isinstance(error, TraceError) or not _where(error):
-            raise
-        failed = error
-    except Exception as error:
-        failed = error
-    place = _where(failed)
-    if isinstance(failed, TypeError) and not place and signature:
-        hint = f"it is called as {signature}"
-    else:
-        hint = f"what it is given are traced values, not floats; what can be traced: {traceable()}"
-    raise TraceError(f"{place}{what}: {type(failed).__name__} while tracing it: {failed}; {hint}") from failed
-
-
-def _where(error):
-    """Return "in name, file:line: source" for the innermost frame of the user's where an error arose, or ""."""
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        if is_users(trace.tb_frame):
-            place = place_of(trace.tb_frame, trace.tb_lineno)
-        trace = trace.tb_next
-    return place
-
-
-def _definition(function):
-    """Return " (name, file:line)", where a function is defined, or ""."""
-    code = getattr(function, "__code__", None)
-    return f" ({code.co_name}, {code.co_filename}:{code.co_firstlineno})" if code else ""
-
-
-def _is_scalar(x):
-    return isinstance(x, Tracer) or is_number(x)
-
-
-def _describe(x):
-    if x is None:
-        return "None (is there a `return`?)"
-    if isinstance(x, np.ndarray):
-        return f"an array of shape {x.shape}"
-    if isinstance(x, (list, tuple)):
-        return f"a {type(x).__name__} of {len(x)}"
-    return describe(x)
-
-
-def number(x, what="result"):
-    """Return a tracer that is a number: conditions count as 0 or 1; an error says what should have been one."""
-    if not _is_scalar(x):
-        raise TraceError(f"{what}: expected a number, got {_describe(x)}")
-    return x + 0.0 if not isinstance(x, Tracer) else (x * 1.0 if x.is_boolean else x)
-
-
 def alive(environment, p, s):
     """Return the condition that an episode goes on at s: True where episodes cannot end."""
     if environment.done is None:
@@ -165,10 +57,11 @@ class End:
         The last state s_T.
     reward : number
         The terminal reward, discounted; 0.0 if there is none.
+    problem : Problem
     """
 
     def __init__(self, graph, problem, p, s, weight):
-        self.graph, self.s, self.reward = graph, s, 0.0
+        self.graph, self.problem, self.s, self.reward = graph, problem, s, 0.0
         if problem.environment.terminal is not None:
             what = f"terminal of {problem.environment.name}"
             reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
@@ -177,6 +70,15 @@ class End:
     def reward_vjp(self, cotangent):
         """Return the cotangent of s_T for a cotangent of the terminal reward."""
         return pull_back(self.graph, [self.reward], [cotangent], self.s)
+
+
+class Elsewhere(NamedTuple):
+    """The same state with another action: all that a critic looks at."""
+
+    problem: Problem
+    s: tuple
+    eta: tuple
+    a: tuple
 
 
 class Step:
@@ -195,13 +97,18 @@ class Step:
         to the sums, so that estimators need not look.
     """
 
-    def __init__(self, graph, problem, p, policy_p, theta, s, e, w, weight):
+    def __init__(self, graph, problem, p, policy_p, theta, s, e, w, weight, acting=None):
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
-        self._p, self._theta = policy_p, theta
+        self._p, self._theta, self.wanted = policy_p, theta, []
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
-        self._a = call(f"sample of {policy.name}", policy.sample, (policy_p, self.eta, e), policy.actions)
+        self._acting = policy, policy_p, self.eta
+        if acting is not None:
+            behaviour, behaviour_p, behaviour_theta = acting
+            eta = call(f"eta of {behaviour.name}", behaviour.eta, (behaviour_p, behaviour_theta, s), "any")
+            self._acting = behaviour, behaviour_p, eta
+        self._a = self._sampled(e)
         self.a = graph.alias(self._a)
         what = environment.name
         s_next = tuple(map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states)))
@@ -216,18 +123,50 @@ class Step:
         policy = self.problem.policy
         if policy.no_score:
             raise ValueError(f"no score function here: {policy.no_score}")
-        if policy.score is not None:
+        # Off the policy e is not the noise that would have drawn the action: only the density knows the score.
+        if policy.score is not None and self._acting[0] is policy and self._acting[2] is self.eta:
             arguments = (self._p, self.eta, self.a, self.e)
             return call(f"score of {policy.name}", policy.score, arguments, len(self.eta))
         if policy.log_prob is None:
             raise ValueError(f"no score function here: {policy.name} has neither `score` nor `log_prob`")
-        log_prob = call(f"log_prob of {policy.name}", policy.log_prob, (self._p, self.eta, self.a), None)
+        log_prob = self._log_prob(policy, self._p, self.eta)
         return pull_back(self.graph, [log_prob], [1.0], self.eta + self.a)[: len(self.eta)]
 
-    def branches(self, independent=False):
-        """Return G_t^+ - G_t^- for each action i, of rollouts with u_ti = +-sigma_i W that branch off here."""
-        name = "apart" if independent else "branch"
-        return tuple(self.graph.input(f"{name}{i}") for i in range(len(self.a)))
+    @property
+    def log_weight(self):
+        """What the action adds to the log of an importance weight: log p(a | eta) - log p(a | eta of the behaviour)."""
+        policy = self.problem.policy
+        return self._log_prob(policy, self._p, self.eta) - self._log_prob(*self._acting)
+
+    def _log_prob(self, policy, p, eta):
+        if policy.log_prob is None:
+            raise ValueError(f"no density here: {policy.no_score or policy.name + ' has no `log_prob`'}")
+        return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a), None)
+
+    def _sampled(self, e):
+        policy, p, eta = self._acting
+        return call(f"sample of {policy.name}", policy.sample, (p, eta, e), policy.actions)
+
+    def with_noise(self, e):
+        """Return the same state with the action that other noise e would have drawn, for a critic to look at."""
+        return Elsewhere(self.problem, self.s, self.eta, self._sampled(e))
+
+    def replacements(self, count):
+        """Return `count` numbers that stand in for components of e in measure-valued derivatives, see `branches`."""
+        return tuple(self.graph.input(f"r{k}") for k in range(count))
+
+    def branches(self, kind):
+        """Return G_t^+ - G_t^- for each pair of rollouts that branch off here: a `branches.Kind` says which."""
+        self.wanted.append(kind)
+        return tuple(self.graph.input(x) for x in kind.differences)
+
+    def branch_time(self):
+        """Return the one random time at which rollouts branch off."""
+        return self.graph.input("tau")
+
+    def direction(self):
+        """Return the P standard normals along which theta is perturbed at this step, where it is perturbed anew in blocks."""
+        return tuple(self.graph.input(f"z{p}") for p in range(len(self._theta)))
 
     def step_vjp(self, s_next, reward):
         """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward.
@@ -249,12 +188,14 @@ class Step:
         """Return the cotangent of eta for a cotangent of the action, with the noise of the action held fixed."""
         if self.problem.policy.no_pathwise:
             raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
+        if self._acting[2] is not self.eta:
+            raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
         return pull_back(self.graph, self._a, a, self.eta)
 
     def policy_vjp(self, eta):
         """Return the cotangent of the state for a cotangent of eta."""
         return pull_back(self.graph, self._eta, eta, self.s)
 
-    def theta_vjp(self, eta):
-        """Return the cotangent of theta for a cotangent of eta: (d eta / d theta)^T etabar."""
-        return pull_back(self.graph, self._eta, eta, self._theta)
+    def theta_vjp(self, eta, looked_up=None):
+        """Return the cotangent of theta for a cotangent of eta: (d eta / d theta)^T etabar; see `pull_back`."""
+        return pull_back(self.graph, self._eta, eta, self._theta, looked_up=looked_up)

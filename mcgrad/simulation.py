@@ -1,9 +1,10 @@
 """The texts that simulate a rollout: its start, one step of it, and what is kept of each step in the workspace."""
 
+from .calls import call, number
 from .compiler.emit import function_text
 from .compiler.spellings import where
 from .compiler.trace import Graph, Tracer
-from .scan import alive, call, number
+from .scan import alive
 
 
 def common_texts(problem, inputs, draws, perturbations):
@@ -36,7 +37,7 @@ class Perturbation:
         graph = Graph()
         theta = inputs.many(graph, inputs.theta_names)
         direction = inputs.perturbation(variation.direction, inputs.many(graph, inputs.direction_names))
-        step = variation.shift * graph.input(inputs.width(variation.width))
+        step = variation.shift * graph.input(inputs.constant("width", variation.width))
         moved = [x + step * d for x, d in zip(theta, direction, strict=True)]
         arguments = inputs.arguments("theta", "c") | {"z_theta": inputs.direction_names}
         self.text = function_text(self.name, arguments, graph, moved)

@@ -7,9 +7,9 @@ import sys
 
 from mcgrad import study
 
-from . import horizon, ladder, noise_scale, throughput
+from . import horizon, ladder, lessons, noise_scale, points, throughput
 
-STUDIES = {s.name: s for s in (noise_scale.STUDY, horizon.STUDY, ladder.STUDY, throughput.STUDY)}
+STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, throughput)}
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 

@@ -49,7 +49,15 @@ FORBIDDEN = {
         "mcgrad.baselines",
         "numba",
     ],
-    "mcgrad/exact": ["mcgrad.compiler", "mcgrad.measure", "mcgrad.moments", "mcgrad.program", "mcgrad.scan", "numba"],
+    "mcgrad/exact": [
+        "mcgrad.compiler",
+        "mcgrad.measure",
+        "mcgrad.moments",
+        "mcgrad.program",
+        "mcgrad.scan",
+        "mcgrad.calls",
+        "numba",
+    ],
     "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.program"],
     "mcgrad/moments.py": [
         "mcgrad.problem",

@@ -252,14 +252,14 @@ def test_power_of_these_tests(seed):
     problem, theta = case("S02")
     exact = mg.exact.gradient(problem, theta)
 
-    class Late(critics.Quadratic):
+    class Late(critics.Exact):
         def data(self, problem, theta):
             data = super().data(problem, theta)
             return {k: mg.estimators.PerStep(np.roll(x.values, 1, axis=0)) for k, x in data.items()}
 
     undiscounted = dataclasses.replace(problem, discount=1.0)
 
-    class Forgetful(critics.Quadratic):
+    class Forgetful(critics.Exact):
         def data(self, problem, theta):
             return super().data(undiscounted, theta)
 

@@ -16,7 +16,7 @@ from figures import files
 from figures import ladder as ladder_figure
 from mcgrad import study
 from studies import __main__ as studies_command
-from studies import by_hand, horizon, ladder, noise_scale, throughput
+from studies import by_hand, horizon, ladder, noise_scale, points, throughput
 
 ROOT = pathlib.Path(__file__).parent.parent
 OTHER = {noise_scale: "std", horizon: "horizon"}  # a setting to be wrong about
@@ -241,6 +241,48 @@ def test_the_ladder_is_told_as_a_table(results):
     assert len(text.splitlines()) > len(rows) / 2  # a line for each estimator, two systems
 
 
+# ---- points ----------------------------------------------------------------------------------------------------
+
+
+def test_errors_of_designs_are_of_estimates_that_are_right(results, seed):
+    rows = files.read("points", results).rows
+    deviation = np.abs(rows["mean"] - rows["exact_mean"]) / rows["stderr"]
+    assert len(rows) == 2 * 4 * 3 * len(points.sizes(True)) and deviation.max() < 5
+    known = rows[rows["exact_variance"].notna()]
+    assert set(known["design"]) == {"random", "mirrored actions"}
+    assert (np.abs(known["error"] - known["exact_error"]) / known["error_stderr"]).max() < 5
+    # Of one point, a design is random: its spread is that of one trajectory.
+    p, theta = points.problem(1)
+    one = {"horizon": 1, "design": "Sobol", "trajectories": [1], "count": 20_000, "start": 0}
+    for row in points.rows(one, seed, None):
+        exact = mg.exact.variance(p, theta, points.estimators("Sobol")[row["estimator"]])[0]
+        assert max(deviations(row, row["exact_mean"], exact)) < 5
+        assert deviations(row, row["exact_mean"], 4 * exact)[1] > 5
+
+
+def test_the_points_in_the_repository_are_of_this_study_and_say_what_their_figure_says():
+    results = files.read("points")
+    assert (studies_command.RESULTS / "points.csv").stat().st_size < 100_000
+    assert not results.about["quick"] and tuple(results.rows.columns) == points.COLUMNS
+    rows = results.rows.set_index(["horizon", "design", "estimator", "trajectories"]).sort_index()
+    assert len(rows) == results.about["rows"] == 2 * 4 * 3 * len(points.sizes(False))
+    for setting in points.settings(False):
+        if setting["design"] in points.POINTS:
+            continue
+        for row in points.rows({**setting, "count": 0}, 0, None):
+            found = rows.loc[row["horizon"], row["design"], row["estimator"], row["trajectories"]]
+            assert found["exact_variance"] == pytest.approx(row["exact_variance"], rel=1e-9)
+            assert found["exact_mean"] == pytest.approx(row["exact_mean"], rel=1e-9)
+    last, first = max(points.sizes(False)), max(points.sizes(False)) // 64
+    for T in points.HORIZONS:
+        errors = rows["error"][T, "Sobol"]
+        slopes = {
+            name: np.log(errors[name, last] / errors[name, first]) / np.log(64) for name in errors.index.levels[0]
+        }
+        assert -1.2 < slopes["reparameterization"] < -0.9
+        assert -0.95 < slopes["score function"] < -0.6
+
+
 # ---- throughput ------------------------------------------------------------------------------------------------
 
 
@@ -290,7 +332,8 @@ def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
 def results(tmp_path_factory):
     """Return the folder of the results of quick runs, made by the command."""
     folder = tmp_path_factory.mktemp("results")
-    assert studies_command.main(["noise_scale", "horizon", "ladder", "--quick", "--results", str(folder)]) == 0
+    names = ["noise_scale", "horizon", "ladder", "lessons", "points"]
+    assert studies_command.main([*names, "--quick", "--results", str(folder)]) == 0
     return folder
 
 
@@ -304,7 +347,8 @@ def test_figures_are_drawn_again_byte_for_byte_without_the_library(results, tmp_
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
     names = sorted(p.name for p in here.iterdir())
-    assert names == [f"{name}.{kind}" for name in ("horizon", "ladder", "noise_scale") for kind in ("pdf", "png")]
+    drawn = ("horizon", "ladder", "lessons", "noise_scale", "points")
+    assert names == [f"{name}.{kind}" for name in drawn for kind in ("pdf", "png")]
     for name in names:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
         assert b"CreationDate" not in (here / name).read_bytes()

@@ -50,7 +50,22 @@ def fit_table(states, values, count):
 
 
 def fit_form(states, values, degree):
-    """Return the form of (1, s), upper triangular, whose values at (N, n) states are the least-squares fit to `values`."""
+    """Return the form of (1, s), upper triangular, whose values at (N, n) states fit `values` in least squares.
+
+    The degree is the one, up to `degree`, that predicts every other path best from the rest: where a few paths alone move far,
+    a quadratic through them would be far off for others.
+    """
+    if degree and len(states) >= 64:
+        errors = []
+        for d in range(degree + 1):
+            form = _least_squares(states[::2], values[::2], d)
+            x = np.column_stack([np.ones(len(states[1::2])), states[1::2]])
+            errors.append(np.sum((values[1::2] - np.einsum("ni,ij,nj->n", x, form, x)) ** 2))
+        degree = int(np.argmin(errors))
+    return _least_squares(states, values, degree)
+
+
+def _least_squares(states, values, degree):
     N, n = states.shape
     if N == 0:
         return np.zeros((n + 1, n + 1))

@@ -3,16 +3,23 @@
 from .action_control_variate import ActionControlVariate, action_control_variate
 from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
+from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
+from .importance_weighted import ImportanceWeighted, importance_weighted
+from .inverse_variance import InverseVariance, inverse_variance
+from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
 from .measure_valued import MeasureValued, measure_valued
+from .natural import Natural, natural
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
+from .persistent import PersistentEvolutionStrategies, persistent_evolution_strategies
 from .reparameterization import Reparameterization, reparameterization
 from .reward_to_go import RewardToGo, reward_to_go
 from .score_function import Score, ScoreFunction, score, score_function
+from .score_hessian_vector_product import ScoreHessianVectorProduct, score_hessian_vector_product
 from .short_horizon import ShortHorizon, short_horizon, truncated_reparameterization
 from .trajectory_control_variate import TrajectoryControlVariate, trajectory_control_variate
 from .value_gradient import ValueGradient, value_gradient
@@ -22,6 +29,7 @@ __all__ = [
     "ActionControlVariate",
     "Advantage",
     "AllActions",
+    "AlphaOrder",
     "Antithetic",
     "ControlVariate",
     "Difference",
@@ -30,13 +38,19 @@ __all__ = [
     "FiniteDifferences",
     "GeneralizedAdvantage",
     "Group",
+    "ImportanceWeighted",
+    "InverseVariance",
+    "InverseVariancePerStep",
     "MeasureValued",
+    "Natural",
     "PerStep",
+    "PersistentEvolutionStrategies",
     "QFunction",
     "Reparameterization",
     "RewardToGo",
     "Score",
     "ScoreFunction",
+    "ScoreHessianVectorProduct",
     "ShortHorizon",
     "TrajectoryControlVariate",
     "ValueGradient",
@@ -44,6 +58,7 @@ __all__ = [
     "action_control_variate",
     "advantage",
     "all_actions",
+    "alpha_order",
     "antithetic",
     "control_variate",
     "custom",
@@ -51,15 +66,21 @@ __all__ = [
     "evolution_strategies",
     "finite_differences",
     "generalized_advantage",
+    "importance_weighted",
+    "inverse_variance",
+    "inverse_variance_per_step",
     "leave_one_out",
     "measure_valued",
     "mixture",
+    "natural",
+    "persistent_evolution_strategies",
     "q_function",
     "reparameterization",
     "reward_to_go",
     "same_batch_mean",
     "score",
     "score_function",
+    "score_hessian_vector_product",
     "short_horizon",
     "spsa",
     "standardised",

@@ -105,6 +105,21 @@ def checked(name, estimator):
 
 
 @dataclasses.dataclass(frozen=True)
+class Behaviour:
+    """What acts in a rollout in place of the policy at theta.
+
+    Attributes
+    ----------
+    theta : tuple of P floats
+    policy : Policy or None
+        One of the same shape as the problem's, or None for that one itself.
+    """
+
+    theta: tuple
+    policy: object = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Variation:
     """How a rollout differs from the plain one with the same trajectory number.
 
@@ -121,6 +136,10 @@ class Variation:
         axis of that parameter.
     width : float
         Size of the perturbation of theta.
+    unroll : int
+        0: one perturbation for the whole rollout. Otherwise a new one every so many steps.
+    behaviour : Behaviour or None
+        What acts, where it is not the policy at theta; scores and pull-backs are those of the policy at theta all the same.
     """
 
     initial: int = 1
@@ -130,11 +149,15 @@ class Variation:
     shift: int = 0
     direction: str | int = "normal"
     width: float = 0.0
+    unroll: int = 0
+    behaviour: Behaviour | None = None
 
     def of(self, inner):
         """Return the variation that varies an already varied rollout once more."""
-        if self.shift and inner.shift:
-            raise ValueError("a perturbation of theta within a perturbation of theta is not supported")
+        if sum(bool(x) for v in (self, inner) for x in (v.shift, v.behaviour)) > 1:
+            raise ValueError(
+                "a rollout at two other parameters at once (perturbed, or of a behaviour) is not supported"
+            )
         shifted = self if self.shift else inner
         return Variation(
             self.initial * inner.initial,
@@ -144,6 +167,8 @@ class Variation:
             shifted.shift,
             shifted.direction,
             shifted.width,
+            shifted.unroll,
+            self.behaviour or inner.behaviour,
         )
 
 

@@ -1,11 +1,21 @@
 """Measure-valued (weak) derivatives: the difference of two rollouts that branch off at each action.
 
-    d E[f(u)] / d mu = (E f(mu + sigma W) - E f(mu - sigma W)) / (sigma sqrt(2 pi)),    u ~ N(mu, sigma^2), W ~ Rayleigh
+    d E[f(u)] / d mu    = (E f(mu + sigma W) - E f(mu - sigma W)) / (sigma sqrt(2 pi)),    W ~ Rayleigh
+    d E[f(u)] / d sigma = (E f(mu + sigma M) - E f(mu + sigma U M)) / sigma,               M ~ double-sided Maxwell
 
-    etabar_ti = (G_t^+ - G_t^-) / (sigma_i sqrt(2 pi)),    G_t^+- the return to go with u_ti = +-sigma_i W_ti
+for u ~ N(mu, sigma^2), U uniform on (0, 1), so that U M is standard normal. With f the return to go as a function of the
+action u_ti at time t,
 
-Two branches for each time and action are simulated to the end, on the noise of the main rollout (and the same W), or on
-noise of their own. Needs neither a differentiable reward nor a critic, but 2 m T rollouts besides the main one.
+    etabar_ti = (G_t^+ - G_t^-) / (sigma_i sqrt(2 pi)),    G_t^+- the return to go with u_ti = +-sigma_i W_ti,
+
+and G_t(M) - G_t(U M) for a learned log scale (divided by sigma_i for a learned std). Both branches of a pair share W, or M,
+which couples them. They are
+
+    all times         simulated to the end from each time: 2 m T rollouts besides the main one (4 m T with learned scales)
+    one time          the same at one time, uniform on 0, ..., T - 1 and drawn for each trajectory, times T: 2 m (4 m) rollouts
+    with a critic     Q_t(s_t, .) at the two actions: no rollouts at all, as good as the critic is
+
+on the noise of the main rollout, or on noise of their own. Neither needs a differentiable reward.
 
 References
 ----------
@@ -18,7 +28,10 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Estimator
+from ..branches import Kind, replacements_count
+from ..compiler.spellings import where
+from ..critics import Critic, as_critic
+from .estimator import Estimator, PerStep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,35 +39,85 @@ class MeasureValued(Estimator):
     """See the module."""
 
     independent: bool = False
+    once: bool = False
+    critic: Critic | None = None
 
     def data(self, problem, theta):
-        policy = problem.policy.closed_form
-        root = getattr(policy, "root", None)
-        if root is None or policy.learn_std or np.any(root != np.diag(np.diag(root))) or problem.policy.no_score:
-            raise ValueError(
-                "measure-valued derivatives are there for a linear-Gaussian policy with independent actions (std > 0) that "
-                f"is not learned, not for {problem.policy.name}; reward_to_go() works on every policy with a density"
-            )
+        std, _ = _scales(problem.policy)
         if problem.horizon >= 2**16:
             raise ValueError(f"horizon: expected less than 65536 for measure-valued derivatives, got {problem.horizon}")
-        return {"scale": 1.0 / (np.diag(root) * np.sqrt(2.0 * np.pi))}
+        data = {"scale": 1.0 / (std * np.sqrt(2.0 * np.pi))}
+        if self.once:
+            data |= {"steps": problem.horizon, "time": PerStep(np.arange(problem.horizon + 1.0))}
+        return data if self.critic is None else data | {"critic": self.critic.data(problem, theta)}
 
     def step(self, c, x, carry):
-        differences = x.branches(self.independent)
-        return carry, tuple(c.scale[i] * d for i, d in enumerate(differences))
+        m = len(x.a)
+        _, learned = _scales(x.problem.policy)
+        kind = Kind(self.independent, self.once, learned != "fixed", m)
+        differences = self._of_critic(c, x, kind) if self.critic else x.branches(kind)
+        if self.once:
+            here = c.time == x.branch_time()
+            differences = [where(here, c.steps * d, 0.0) for d in differences]
+        inverse = {"fixed": lambda y: 1.0, "log": lambda y: np.exp(-y), "std": lambda y: 1.0 / y}[learned]
+        inverses = [inverse(y) for y in x.eta[m:]] or [1.0] * m
+        of_means = [c.scale[i] * inverses[i] * d for i, d in enumerate(differences[:m])]
+        of_scales = [d * (inverses[i] if learned == "std" else 1.0) for i, d in enumerate(differences[m:])]
+        return carry, (*of_means, *of_scales)
+
+    def _of_critic(self, c, x, kind):
+        """Return Q^+ - Q^- for each pair, as the difference of two advantages."""
+        drawn = x.replacements(replacements_count(kind.actions, kind.scales))
+        values = []
+        for i, e_i in kind.replaced(drawn):
+            other = x.with_noise((*x.e[:i], e_i, *x.e[i + 1 :]))
+            values.append(self.critic.advantage(c.critic, other))
+        return [plus - minus for plus, minus in zip(values[::2], values[1::2], strict=True)]
 
     def extra_rollouts(self, problem):
-        return 2 * problem.environment.actions * problem.horizon
+        if self.critic is not None:
+            return 0
+        _, learned = _scales(problem.policy)
+        pairs = problem.environment.actions * (1 if learned == "fixed" else 2)
+        return 2 * pairs * (1 if self.once else problem.horizon)
 
 
-def measure_valued(branches="common"):
-    """Return the measure-valued gradient of the gain K.
+def _scales(policy):
+    """Return the fixed factors of the standard deviations (m,), and what eta holds beside: "fixed", "log" or "std"."""
+    form = policy.closed_form
+    root, std = getattr(form, "root", None), getattr(form, "std", None)
+    if root is not None and not policy.no_score and np.array_equal(root, np.diag(np.diag(root))):
+        return np.diag(root), "log" if form.learn_std else "fixed"
+    if root is None and hasattr(form, "std") and not policy.no_score:
+        return (np.ones(policy.actions), "std") if std is None else (std, "fixed")
+    raise ValueError(
+        f"measure-valued derivatives are there for a Gaussian policy with independent actions and std > 0, not for "
+        f"{policy.name}; reward_to_go() works on every policy with a density"
+    )
+
+
+def measure_valued(branches="common", times="all", *, critic=None):
+    """Return the measure-valued gradient for a Gaussian policy with independent actions.
 
     Parameters
     ----------
     branches : str
         "common": branches follow the noise of the main rollout. "independent": each has a future of its own.
+    times : str
+        "all": they branch off at every time. "one": at one random time of each trajectory, with weight T.
+    critic : one of mcgrad.critics, optional
+        Takes the place of branches: exact values, or wrong ones.
+
+    Raises
+    ------
+    ValueError
+        For other words, and for a critic together with branches; by `measure`, for policies of another kind.
     """
-    if branches not in ("common", "independent"):
-        raise ValueError(f"branches: expected 'common' or 'independent', got {validate.describe(branches)}")
-    return MeasureValued(branches == "independent")
+    for name, value, words in (("branches", branches, ("common", "independent")), ("times", times, ("all", "one"))):
+        if value not in words:
+            raise ValueError(f"{name}: expected {words[0]!r} or {words[1]!r}, got {validate.describe(value)}")
+    if critic is not None and (branches, times) != ("common", "all"):
+        raise ValueError(
+            "critic: expected None with independent branches or one time; a critic branches everywhere at once"
+        )
+    return MeasureValued(branches == "independent", times == "one", None if critic is None else as_critic(critic))

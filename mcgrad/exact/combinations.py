@@ -10,7 +10,7 @@ from .lq.chain import Carry, Chain
 from .lq.estimators import Term
 from .lq.values import riccati
 from .lq.variances import covariance_on
-from .several import NoClosedForm
+from .several import NoClosedForm, inverse_weights
 
 
 def combination(problem, theta, s, estimator):
@@ -57,6 +57,13 @@ def combination(problem, theta, s, estimator):
             return _merged(x + [(-c, part) for c, part in y])
         case estimators.ControlVariate():
             return _with_controls(problem, theta, s, estimator)
+        case estimators.InverseVariance(parts=parts):
+            return _by_inverse_variance(s, estimator, [combination(problem, theta, s, part) for part in parts])
+        case estimators.AlphaOrder(alpha=None):
+            raise NoClosedForm("alpha depends on its pilot; an alpha-order gradient with a fixed one has a closed form")
+        case estimators.AlphaOrder(parts=(x, y), alpha=alpha):
+            x, y = (combination(problem, theta, s, part) for part in (x, y))
+            return _merged([(alpha * c, part) for c, part in x] + [((1.0 - alpha) * c, part) for c, part in y])
         case estimators.Group(kind=kind):
             raise NoClosedForm(f"no closed form is known for the variance of a {kind} group")
         case _:
@@ -80,7 +87,7 @@ def _forms(problem, theta, s, baseline):
             return lq.time_baseline(s, lq.mean_return_to_go(s)[: s.horizon])
         case baselines.Value():
             return lq.value_baseline(s)
-        case critics.Quadratic(scale=scale, shift=shift, amplitude=0.0):
+        case critics.Exact(scale=scale, shift=shift, amplitude=0.0):
             return scale * lq.value_baseline(s) + lq.constant_baseline(s, shift)
         case baselines.FittedValue():
             return _fitted_forms(problem, theta, baseline)
@@ -105,7 +112,7 @@ def _fitted_forms(problem, theta, baseline):
 
 def _is_exact(critic):
     match critic:
-        case baselines.Value() | critics.Quadratic(scale=1.0, shift=0.0, amplitude=0.0):
+        case baselines.Value() | critics.Exact(scale=1.0, shift=0.0, amplitude=0.0):
             return True
     return False
 
@@ -117,7 +124,7 @@ def critic_scale(critic):
             return 0.0
         case baselines.Value():
             return 1.0
-        case critics.Quadratic(scale=scale, amplitude=0.0):
+        case critics.Exact(scale=scale, amplitude=0.0):
             return scale
         case _:
             raise NoClosedForm(f"no closed form is known for this mean with {critic}")
@@ -235,6 +242,13 @@ def _with_controls(problem, theta, s, estimator):
         else:
             result += [(-c[k] * d, part) for d, part in combination(problem, theta, s, control)]
     return result
+
+
+def _by_inverse_variance(s, estimator, parts):
+    w = estimator.weights
+    if w is None:
+        w = inverse_weights(np.array([combined_covariance(s, x, x) for x in parts]), estimator.shared)
+    return _merged([(w[k] * c, part) for k, x in enumerate(parts) for c, part in x])
 
 
 def _entries(problem, s, control):

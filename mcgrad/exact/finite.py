@@ -22,6 +22,8 @@ def system(problem, theta):
     environment, policy = problem.environment.closed_form, problem.policy.closed_form
     if not isinstance(policy, TabularSoftmax):
         raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not a softmax over a table")
+    if not isinstance(environment, (Bandit, Tabular)):
+        raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not tabular")
     S = 1 if isinstance(environment, Bandit) else len(environment.start)
     if len(policy.features) != S:
         raise NoClosedForm(f"theta: expected a policy for {S} states, got one for {len(policy.features)}")

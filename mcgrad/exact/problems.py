@@ -1,11 +1,19 @@
 """Exact truth for a `Problem`: reads its matrices, and what its estimators are, and asks the theory of its kind."""
 
+import functools
+
 import numpy as np
 
 from .. import baselines, estimators
+from ..environments.ball_with_wall import BallWithWall
+from ..environments.bandit import Bandit
+from ..environments.chaotic_map import ChaoticMap
 from ..environments.linear_quadratic import LinearQuadratic
+from ..environments.one_step import OneStepCost
+from ..environments.step_reward import Ramp
+from ..environments.tabular import Tabular
 from ..policies.linear_gaussian import LinearGaussian
-from . import lq, several
+from . import chaotic_map, finite, lq, one_step, several, varied
 from .combinations import (
     block_starts,
     blocks_variance,
@@ -18,6 +26,27 @@ from .combinations import (
 )
 from .lq.values import riccati
 from .several import NoClosedForm
+
+# Type of `environment.closed_form` -> the module that knows it, with functions called as those here, or some of them. What is
+# not in the table is for the linear-quadratic theory, which the functions of this file ask themselves.
+THEORIES = {OneStepCost: one_step, Ramp: one_step, BallWithWall: one_step, ChaoticMap: chaotic_map}
+THEORIES |= {Tabular: finite, Bandit: finite}
+
+
+def _by_kind(function):
+    """Let the theory that knows the environment answer."""
+
+    @functools.wraps(function)
+    def ask(problem, theta, *arguments, **options):
+        theory = THEORIES.get(type(problem.environment.closed_form))
+        if theory is None:
+            return function(problem, theta, *arguments, **options)
+        own = getattr(theory, function.__name__, None)
+        if own is None:
+            raise NoClosedForm(f"{function.__name__}: no closed form is known for {problem.environment.name}")
+        return own(problem, theta, *arguments, **options)
+
+    return ask
 
 
 def system(problem, theta):
@@ -54,26 +83,31 @@ def system(problem, theta):
     )
 
 
+@_by_kind
 def objective(problem, theta):
     """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float."""
     return lq.objective(system(problem, theta))
 
 
+@_by_kind
 def gradient(problem, theta):
     """Return dJ/dtheta, (P,)."""
     return lq.gradient(system(problem, theta))
 
 
+@_by_kind
 def value(problem, theta):
     """Return P (T + 1, n, n) and c (T + 1,) with V_t(s) = E[G_t | s_t = s] = -(s' P_t s + c_t), discount from time 0."""
     return lq.value(system(problem, theta))
 
 
+@_by_kind
 def mean_return_to_go(problem, theta):
     """Return E[G_t] for t = 0, ..., T - 1: the time-dependent mean as a baseline, (T,)."""
     return lq.mean_return_to_go(system(problem, theta))[: problem.horizon]
 
 
+@_by_kind
 def critic(problem, theta):
     """Return P (T + 1, n, n), c (T + 1,), F (T, m, n), U (T, m, m) and Sigma (m, m) of the exact critic.
 
@@ -83,6 +117,7 @@ def critic(problem, theta):
     return *riccati(s), s.policy_cov
 
 
+@_by_kind
 def mean(problem, theta, estimator):
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
 
@@ -97,17 +132,22 @@ def mean(problem, theta, estimator):
             return lq.gradient(bootstrapped(s, block_starts(s, steps), critic_scale(V)))
         case estimators.GeneralizedAdvantage(decay=decay, critic=V) if decay < 1.0:
             return lq.gradient(bootstrapped(s, np.full(s.horizon + 1, 1.0 - decay), critic_scale(V)))
+    of_varied = varied.mean(problem, s, estimator)
+    if of_varied is not None:
+        return of_varied
     of_several = several.mean(s, estimator, lambda x: mean(problem, theta, x))
     if of_several is not None:
         return of_several
     return sum(c * lq.mean(s, part) for c, part in combination(problem, theta, s, estimator))
 
 
+@_by_kind
 def optimal_over_time(problem, theta, estimator):
     """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted from an estimator as sum_t b_t z_t: (T, P)."""
     return ratio(*_with_scores(problem, theta, estimator))
 
 
+@_by_kind
 def trace_optimal_over_time(problem, theta, estimator):
     """Return the b_t of least total variance over the gain K, (T,)."""
     cov, power = _with_scores(problem, theta, estimator)
@@ -115,6 +155,7 @@ def trace_optimal_over_time(problem, theta, estimator):
     return ratio(cov[:, gain].sum(axis=1), power[:, gain].sum(axis=1))
 
 
+@_by_kind
 def trace_optimal_constant(problem, theta, estimator):
     """Return the b of least total variance over the gain K, a float."""
     cov, power = _with_scores(problem, theta, estimator)
@@ -122,11 +163,13 @@ def trace_optimal_constant(problem, theta, estimator):
     return float(ratio(cov[:, gain].sum(), power[:, gain].sum()))
 
 
+@_by_kind
 def naive_optimal_over_time(problem, theta):
     """Return b_tp = E[z_tp^2 G_t] / E[z_tp^2], which is not optimal: (T, P)."""
     return lq.naive_time_baseline(system(problem, theta))
 
 
+@_by_kind
 def optimal_quadratic(problem, theta, estimator):
     """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
     if not isinstance(estimator, estimators.RewardToGo) or not isinstance(estimator.baseline, baselines.NoBaseline):
@@ -134,6 +177,7 @@ def optimal_quadratic(problem, theta, estimator):
     return lq.optimal_quadratic_baseline(system(problem, theta))
 
 
+@_by_kind
 def variance(problem, theta, estimator):
     """Return the variance of one trajectory's gradient under an estimator, (P,).
 
@@ -148,18 +192,23 @@ def variance(problem, theta, estimator):
     s = system(problem, theta)
     if isinstance(estimator, estimators.ShortHorizon):
         return np.maximum(blocks_variance(s, estimator), 0.0)
+    of_varied = varied.variance(problem, s, estimator, lambda x: combination(problem, theta, s, x))
+    if of_varied is not None:
+        return np.maximum(of_varied, 0.0)
     of_several = several.variance(s, estimator, lambda x: combination(problem, theta, s, x))
     if of_several is not None:
         return np.maximum(of_several, 0.0)
     return np.maximum(combined_covariance(s, *[combination(problem, theta, s, estimator)] * 2), 0.0)
 
 
+@_by_kind
 def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
     s = system(problem, theta)
     return combined_covariance(s, combination(problem, theta, s, first), combination(problem, theta, s, second))
 
 
+@_by_kind
 def coefficients(problem, theta, estimator):
     """Return the variance-optimal coefficients of a control variate, (k, P), or (k, P, P) if it is `full`."""
     if not isinstance(estimator, estimators.ControlVariate):
@@ -168,11 +217,20 @@ def coefficients(problem, theta, estimator):
     return optimal_coefficients(problem, theta, s, estimator)
 
 
+@_by_kind
+def self_normalised_limits(problem, theta, estimator):
+    """Return G bias and G variance of self-normalised importance weights for a large group, (P,) both."""
+    s = system(problem, theta)
+    return varied.self_normalised_limits(problem, s, estimator, lambda x: combination(problem, theta, s, x))
+
+
+@_by_kind
 def optimum(problem, theta):
     """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ..."""
     return lq.optimum(system(problem, theta))
 
 
+@_by_kind
 def scaling(problem, theta, estimator, parameters="gain"):
     """Return the predicted exponents of an estimator's variance in the policy's std and in the horizon, with reasons.
 

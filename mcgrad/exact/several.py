@@ -1,13 +1,21 @@
-"""Exact variances of estimators that make one sample of several rollouts: pairs, groups, perturbed parameters."""
+"""Exact variances of estimators that are no weighted sums, parameter by parameter, of what the theory knows.
+
+Those that make one sample of several rollouts (pairs, groups, perturbed parameters), that mix parameters (natural
+gradients), or that have weights over time.
+"""
 
 import numpy as np
 
 from .. import estimators
+from ..estimators.natural import generalised_inverse
 from . import lq
+from .lq.by_step import step_variances, weighted_variance
+from .lq.joint import covariance_matrix
+from .lq.natural import trajectory_fisher
 
 
 def variance(s, estimator, combination):
-    """Return the variance of an estimator made of several rollouts, (P,), or None if it is not one of these.
+    """Return the variance of an estimator, (P,), or None if it is not one of these.
 
     Parameters
     ----------
@@ -23,19 +31,26 @@ def variance(s, estimator, combination):
             return _leave_one_out(s, len(parts))
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) ** 2 * _leave_one_out(s, len(parts))
-        case estimators.MeasureValued(independent=independent):
-            return lq.measure_valued_variance(s, "independent" if independent else "shared")
         case estimators.EvolutionStrategies() | estimators.FiniteDifferences():
             return _perturbed(s, estimator).variance
+        case estimators.InverseVariancePerStep(baseline=baseline):
+            return _per_step(s, estimator, combination(estimators.RewardToGo(baseline)))
+        case estimators.Natural(parts=(x,)):
+            inverse = _inverse_fisher(s, estimator)
+            return np.einsum("pq,qr,pr->p", inverse, joint_covariance(s, *[combination(x)] * 2), inverse)
     return None
 
 
 def mean(s, estimator, mean_of):
-    """Return the mean of an estimator made of several rollouts, (P,), or None if it is not one of these."""
+    """Return the mean of an estimator, (P,), or None if it is not one of these."""
     match estimator:
+        case estimators.InverseVariancePerStep():
+            return lq.gradient(s)
+        case estimators.Natural(parts=(x,)):
+            return _inverse_fisher(s, estimator) @ mean_of(x)
         case estimators.Antithetic(parts=(x, _)):
             return mean_of(x)
-        case estimators.Group(kind="leave one out") | estimators.MeasureValued():
+        case estimators.Group(kind="leave one out"):
             return lq.gradient(s)
         case estimators.Group(kind="mean", parts=parts):
             return (1 - 1 / len(parts)) * lq.gradient(s)
@@ -84,3 +99,35 @@ def _leave_one_out(s, G):
     both = lq.covariance(s, lq.ScoreFunction(), lq.Score())  # E[R Z^2]
     products = (square + (G - 2) * J**2) * power + gradient**2
     return (lq.variance(s, lq.ScoreFunction()) - 2 * J * both) / G + products / (G * (G - 1))
+
+
+def inverse_weights(variances, shared):
+    """Return weights in inverse proportion to variances (k, ..., P); those without any variance share all of the weight."""
+    if shared:
+        variances = variances.sum(axis=-1, keepdims=True) + np.zeros_like(variances)
+    none = variances == 0
+    w = np.where(none.any(axis=0), none, 1.0 / np.where(none, 1.0, variances))
+    return w / w.sum(axis=0)
+
+
+def _per_step(s, estimator, reward_to_go):
+    ((_, part),) = reward_to_go
+    if estimator.weights is not None:
+        w = np.asarray(estimator.weights)
+        w = w if w.ndim == 3 else np.repeat(w[:, :, None], s.parameters, axis=2)
+    else:
+        w = inverse_weights(np.array(step_variances(s, part.baseline)), estimator.shared)
+    return weighted_variance(s, *w, part.baseline)
+
+
+def _inverse_fisher(s, estimator):
+    return generalised_inverse(trajectory_fisher(s) if estimator.fisher is None else estimator.fisher)
+
+
+def joint_covariance(s, first, second):
+    """Return Cov(sum_a c_a X_a, sum_b d_b Y_b) for all pairs of parameters, (P, P)."""
+    total = np.zeros((s.parameters, s.parameters))
+    for c, x in first:
+        for d, y in second:
+            total += np.outer(c, d) * covariance_matrix(s, x, y)
+    return total

@@ -33,8 +33,11 @@ The softmax bandit is the case of one state and horizon 1: `bandit`. Episodes th
 How: an estimator is a sum of martingale increments over the stages (`increments`), linear in a few carries of the
 past (`carries`); their second moments, state by state, obey linear recursions, and `variances` adds up products.
 
-Cost: time O(T S^2 A P), memory O(T S P). Accuracy: 1e-14 relative or so, since nothing cancels in a variance; optimal
-mixtures and control variates subtract, and lose what they gain.
+Cost: time O(T S^2 A P), memory O(T S P): a second for S = 100, A = 4, P = 400, T = 50 on one core, 0.1 s without a horizon.
+
+Accuracy: 1e-13 relative or so, since the increments of a martingale do not cancel. Within a stage, what a carry and its
+factor cancel is lost: 8 digits are left where 1e6 is added to every reward of order 1 and a baseline takes it away
+again. Optimal mixtures and control variates subtract, and lose what they gain.
 """
 
 from . import average

@@ -6,7 +6,7 @@
     E[e e' | s, a] = mean mean' + slope slope' Var[omega] + slope Cov(omega, next') + slope' Cov(omega', next)
                      + Cov(next, next'),
 
-all given (s, a). For X = Y every term is a variance: nothing cancels.
+all given (s, a). For X = Y each stage is a variance, and their sum does not cancel.
 """
 
 import numpy as np

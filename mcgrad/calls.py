@@ -1,0 +1,116 @@
+"""Calls of users' functions on tracers: what they return is checked, and what goes wrong names the function and the line."""
+
+import numpy as np
+
+from .compiler.rebind import rebind
+from .compiler.spellings import traceable
+from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of
+from .validate import describe
+
+# How a user's function is called, by the first word of what it is.
+_SIGNATURES = {
+    "init": "init(p, z)",
+    "step": "step(p, s, a, w)",
+    "reward": "reward(p, s, a, s_next, w)",
+    "terminal": "terminal(p, s)",
+    "done": "done(p, s)",
+    "eta": "eta(p, theta, s)",
+    "sample": "sample(p, eta, e)",
+    "log_prob": "log_prob(p, eta, a)",
+    "score": "score(p, eta, a, e)",
+    "baseline": "baseline(p, s)",
+}
+
+
+def call(what, function, arguments, count):
+    """Call a user's function on tracers and check its results; an error names the function and the line.
+
+    Parameters
+    ----------
+    count : int, None or "any"
+        How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
+    """
+    result = attempt(what, function, arguments, _SIGNATURES.get(what.split()[0]))
+    what += _definition(function)
+    if isinstance(result, np.ndarray) and result.ndim == 0:
+        result = result[()]
+    if count is None:
+        if not _is_scalar(result):
+            hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
+            raise TraceError(f"{what}: expected one number, got {_describe(result)}{hint}")
+        return result
+    if isinstance(result, np.ndarray) and result.ndim == 1:
+        result = tuple(result)
+    wanted = "a tuple of numbers" if count == "any" else f"a tuple of {count} numbers"
+    if not isinstance(result, tuple):
+        hint = "; write `return (x,)`" if _is_scalar(result) else "; write `return (x, y, ...)` or `return tuple(...)`"
+        raise TraceError(f"{what}: expected {wanted}, got {_describe(result)}{hint}")
+    if count != "any" and len(result) != count:
+        raise TraceError(f"{what}: expected {wanted}, got {len(result)} of them")
+    for i, x in enumerate(result):
+        if not _is_scalar(x):
+            raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
+    return result
+
+
+def attempt(what, function, arguments, signature=None):
+    """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
+
+    Parameters
+    ----------
+    signature : str, optional
+        How the function should be written, for one that does not take these arguments.
+    """
+    try:
+        return rebind(function)(*arguments)
+    except ValueError as error:
+        # Our own messages, or those of a check of the user's own, or of NumPy: the first say it all.
+        if isinstance(error, TraceError) or not _where(error):
+            raise
+        failed = error
+    except Exception as error:
+        failed = error
+    place = _where(failed)
+    if isinstance(failed, TypeError) and not place and signature:
+        hint = f"it is called as {signature}"
+    else:
+        hint = f"what it is given are traced values, not floats; what can be traced: {traceable()}"
+    raise TraceError(f"{place}{what}: {type(failed).__name__} while tracing it: {failed}; {hint}") from failed
+
+
+def _where(error):
+    """Return "in name, file:line: source" for the innermost frame of the user's where an error arose, or ""."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if is_users(trace.tb_frame):
+            place = place_of(trace.tb_frame, trace.tb_lineno)
+        trace = trace.tb_next
+    return place
+
+
+def _definition(function):
+    """Return " (name, file:line)", where a function is defined, or ""."""
+    code = getattr(function, "__code__", None)
+    return f" ({code.co_name}, {code.co_filename}:{code.co_firstlineno})" if code else ""
+
+
+def _is_scalar(x):
+    return isinstance(x, Tracer) or is_number(x)
+
+
+def _describe(x):
+    if x is None:
+        return "None (is there a `return`?)"
+    if isinstance(x, np.ndarray):
+        return f"an array of shape {x.shape}"
+    if isinstance(x, (list, tuple)):
+        return f"a {type(x).__name__} of {len(x)}"
+    return describe(x)
+
+
+def number(x, what="result"):
+    """Return a tracer that is a number: conditions count as 0 or 1; an error says what should have been one."""
+    if not _is_scalar(x):
+        raise TraceError(f"{what}: expected a number, got {_describe(x)}")
+    return x + 0.0 if not isinstance(x, Tracer) else (x * 1.0 if x.is_boolean else x)

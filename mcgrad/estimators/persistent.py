@@ -1,0 +1,113 @@
+"""Persistent evolution strategies: theta is perturbed anew every few steps of a trajectory, and what was done is remembered.
+
+With unrolls of K steps, theta + h z_j during unroll j, z_j ~ N(0, I), r_j the rewards of unroll j (r_T in the last one),
+
+    one point         sum_j (z_0 + ... + z_j) r_j / h
+    two points        sum_j (z_0 + ... + z_j) (r_j^+ - r_j^-) / (2 h),    the rollouts at theta +- h z_j
+    truncated         the same with z_j alone: what a perturbation does after its unroll is lost (biased)
+
+Unbiased for the gradient of E J(theta + h z_0, theta + h z_1, ...), the objective smoothed by perturbations that change from
+unroll to unroll. With K >= T there is one unroll: evolution strategies.
+
+References
+----------
+Vicol, Metz and Sohl-Dickstein (2021), Unbiased gradient estimation in unrolled computation graphs with persistent evolution
+strategies; Metz, Maheswaranathan, Nixon, Freeman and Sohl-Dickstein (2019), Understanding and correcting pathologies in the
+training of learned optimizers (truncated).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+from ..compiler.spellings import where
+from .estimator import Estimator, PerStep, Together, Variation
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PerturbedRewards(Estimator):
+    """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
+
+    width: float
+    unroll: int
+    truncated: bool
+
+    def data(self, problem, theta):
+        t = np.arange(problem.horizon + 1)
+        joined = (t + 1) % self.unroll != 0
+        joined[problem.horizon - 1 :] = True  # the terminal reward belongs to the last unroll
+        data = {"width": self.width, "begins": PerStep(1.0 * (t % self.unroll == 0))}
+        return data | ({"joined": PerStep(1.0 * joined)} if self.truncated else {})
+
+    def last(self, c, end):
+        return end.reward, (0.0,) * len(end.problem.parameters)
+
+    def step(self, c, x, later):
+        to_go, total = later
+        if self.truncated:
+            to_go = where(c.joined > 0.0, to_go, 0.0)
+        to_go = to_go + x.reward
+        slope = where(c.begins > 0.0, to_go / c.width, 0.0)
+        return (to_go, tuple(g + slope * z for g, z in zip(total, x.direction(), strict=True))), []
+
+    def finish(self, c, sums, carry):
+        return carry[1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PersistentEvolutionStrategies(Together):
+    """See the module; one rollout or a mirrored pair."""
+
+    width: float
+    unroll: int
+    noise: str = "common"
+    truncated: bool = False
+
+    def combine(self, c, gradients, direction):
+        if len(gradients) == 1:
+            return gradients[0]
+        return tuple(0.5 * (up - down) for up, down in zip(*gradients, strict=True))
+
+
+def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, truncated=False):
+    """Return the persistent-evolution-strategies gradient.
+
+    Parameters
+    ----------
+    width : float
+        Standard deviation h > 0 of the perturbation of each parameter.
+    unroll : int
+        K >= 1, the steps from one perturbation to the next.
+    points : int
+        1: a single rollout. 2: the difference of a mirrored pair.
+    noise : str
+        "common" or "independent" random numbers within a pair.
+    truncated : bool
+        Forget perturbations when their unroll ends: biased, for comparison.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not as described.
+    """
+    width = validate.number("width", width, above=0.0)
+    unroll = validate.integer("unroll", unroll, 1, 2**31)
+    points = validate.integer("points", points, 1, 2)
+    if noise not in ("common", "independent"):
+        raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
+    if not isinstance(truncated, bool):
+        raise ValueError(f"truncated: expected True or False, got {validate.describe(truncated)}")
+    other = 0 if noise == "common" else 1
+    plus = Variation(shift=1, width=width, unroll=unroll)
+    minus = Variation(shift=-1, width=width, unroll=unroll, stream=other)
+    part = PerturbedRewards(width, unroll, truncated)
+    # The part of the rollout at theta - h z counts z, too: the pair is the half of the difference.
+    return PersistentEvolutionStrategies(
+        (part,) * points,
+        variations=(plus, minus)[:points],
+        width=width,
+        unroll=unroll,
+        noise=noise,
+        truncated=truncated,
+    )
