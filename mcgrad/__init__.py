@@ -4,14 +4,18 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 from . import baselines, critics, environments, estimators, exact, points, policies
+from .check import check
+from .compare import compare
 from .compiler.spellings import lookup, where
 from .compiler.trace import TraceError
 from .continuing import continuing
+from .cost import cost
 from .directional import directional
 from .fisher import fisher
-from .measure import measure, rollout, sample
+from .measure import measure, sample
 from .moments import Moments
 from .problem import Environment, Policy, Problem
+from .rollouts import rollout
 from .scan import DiscontinuityWarning
 
 __version__ = "0.1.0"
@@ -24,7 +28,10 @@ __all__ = [
     "Problem",
     "TraceError",
     "baselines",
+    "check",
+    "compare",
     "continuing",
+    "cost",
     "directional",
     "critics",
     "environments",

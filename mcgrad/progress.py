@@ -33,6 +33,11 @@ class Progress:
                 self.printed = now
                 self._print(now)
 
+    def pause(self, seconds):
+        """Leave out a while in which nothing was simulated, for a compilation that said so itself."""
+        self.started += seconds
+        self.printed += seconds
+
     def _print(self, now):
         rate = self.done / (now - self.started)
         left = (self.total - self.done) / rate

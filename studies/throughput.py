@@ -13,6 +13,9 @@ all of them alike, so that their ratio means more than each. The first call is t
 own, with an empty cache of compiled kernels (cold) and with a filled one (warm). NumPy computes both gradients, mean and
 variance; we compute the third and fourth moments and the covariance as well. `deviation` is the worst difference of the
 two programs' means in standard errors: they compute the same thing.
+
+On W1 the code called "kernel" are gradients without moments (`mcgrad.cost`: the median of repeats): ten estimators, each
+alone, and all of them from one kernel, which simulates once and shares returns, scores and adjoints among them.
 """
 
 import json
@@ -29,6 +32,7 @@ import numpy as np
 
 import mcgrad as mg
 from mcgrad import study
+from mcgrad.cost import cost
 
 from . import by_hand
 
@@ -176,15 +180,29 @@ ALONE = {
     "reparameterization": mg.estimators.reparameterization(),
 }
 TOGETHER = "both"
+TEN = {
+    "score function": mg.estimators.score_function(),
+    "score function, baseline J": mg.estimators.score_function(mg.baselines.mean_return()),
+    **ALONE,
+    "reward to go, baseline J": mg.estimators.reward_to_go(mg.baselines.mean_return()),
+    "reward to go, mean baseline": mg.estimators.reward_to_go(mg.baselines.mean_to_go()),
+    "reward to go, value baseline": mg.estimators.reward_to_go(mg.baselines.value()),
+    "advantage": mg.estimators.advantage(),
+    "value gradient": mg.estimators.value_gradient(),
+    "mixture": mg.estimators.mixture(mg.estimators.reward_to_go(), mg.estimators.reparameterization()),
+}
+AT_ONCE = "ten at once"
 COLUMNS = ("workload", "states", "actions", "horizon", "code", "estimators", "count", "repeats", "cpu_seconds")
 COLUMNS += ("wall_seconds", "trajectories_per_second", "ns_per_trajectory", "ns_per_step", "ns_per_step_and_state")
-COLUMNS += ("times_numpy", "cold_seconds", "warm_seconds", "deviation")
+COLUMNS += ("times_numpy", "cold_seconds", "warm_seconds", "deviation", "rollouts", "spread_ns")
 
 
 def settings(quick):
     """Return one setting for each workload; `steps` is about how many time steps a timed run simulates."""
     names = ["W1 lq-4x2", "W3 bandit cos(kx)", "W4 pendulum"] if quick else WORKLOADS
-    return [{"workload": name, "steps": 2**21 if quick else 2**23, "repeats": 2 if quick else 5} for name in names]
+    found = [{"workload": name, "steps": 2**21 if quick else 2**23, "repeats": 2 if quick else 5} for name in names]
+    found[0]["costs"] = 0.2 if quick else 2.0  # seconds for each
+    return found
 
 
 def rows(setting, seed, threads):
@@ -254,6 +272,22 @@ def timed_rows(name, workload, steps, repeats, seed):
     return found
 
 
+def cost_rows(name, workload, seconds, seed):
+    """Return one row for each of ten estimators alone, for the two of the study at once, and for all ten at once."""
+    problem = workload.problem
+    ten, two = (cost(problem, workload.theta, x, seconds, seed=seed) for x in (TEN, ALONE))
+    times = {x: (ten.nanoseconds[x], ten.spread[x], ten.rollouts[x]) for x in TEN}
+    times[TOGETHER] = two.together, two.together_spread, 1
+    times[AT_ONCE] = ten.together, ten.together_spread, 1
+    rows = []
+    for what, (ns, spread, number) in times.items():
+        row = {"workload": name, "states": problem.environment.states, "actions": problem.environment.actions}
+        row |= {"horizon": problem.horizon, "code": "kernel", "estimators": what, "trajectories_per_second": 1e9 / ns}
+        row |= {"ns_per_trajectory": ns, "ns_per_step": ns / problem.horizon, "spread_ns": spread, "rollouts": number}
+        rows.append(row | {"ns_per_step_and_state": ns / problem.horizon / problem.environment.states})
+    return rows
+
+
 def deviation(by_numpy, found):
     """Return the worst difference of two programs' means, in standard errors."""
     count, mean, variance = by_numpy
@@ -269,6 +303,8 @@ def main(setting, seed):
     if not setting["steps"]:
         return {"cold_seconds": seconds}
     found = timed_rows(setting["workload"], workload, setting["steps"], setting["repeats"], seed)
+    if setting.get("costs"):
+        found += cost_rows(setting["workload"], workload, setting["costs"], seed)
     return [row | {"warm_seconds": seconds} for row in found]
 
 
@@ -287,7 +323,15 @@ def report(rows):
             f"{r['ns_per_trajectory']:>9.1f} {r['ns_per_step']:>8.2f} {r['ns_per_step_and_state']:>9.2f}{extra}"
         )
     worst = max(r["deviation"] for r in rows if r.get("deviation") is not None)
-    return "\n".join([*lines, f"  the means of the two programs differ by at most {worst:.1f} standard errors"])
+    lines.append(f"  the means of the two programs differ by at most {worst:.1f} standard errors")
+    kernels = {r["estimators"]: r["ns_per_trajectory"] for r in rows if r["code"] == "kernel"}
+    if kernels:
+        ten, two, alone = kernels[AT_ONCE], kernels[TOGETHER], sum(kernels[x] for x in TEN)
+        lines.append(
+            f"  ten estimators at once take {ten:.0f} ns, {ten / two:.2f} times the {two:.0f} ns of the two of this study; "
+            f"one after the other {alone:.0f} ns"
+        )
+    return "\n".join(lines)
 
 
 STUDY = study.Study(

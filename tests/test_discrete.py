@@ -186,6 +186,18 @@ def test_cart_pole_follows_the_equations():
     assert (found.rewards.sum(axis=1) == found.lengths).all()
 
 
+@pytest.mark.parametrize("machine", ["simd", "scalar", "numpy"])
+def test_tables_of_perturbed_parameters(machine):
+    """Evolution strategies on a table of logits: theta differs between trajectories; against returns by hand."""
+    environment, *_ = chain(4, 2, ends=[3])
+    problem = mg.Problem(environment, mg.policies.softmax(4, 2), 5)
+    theta, count = np.linspace(-0.5, 0.5, 8), 40
+    found = mg.sample(problem, theta, {"FD": mg.estimators.finite_differences(0.3, 8)}, count, machine=machine)["FD"]
+    for p, e in enumerate(np.eye(8)):
+        up, down = (mg.rollout(problem, theta + sign * 0.3 * e, count).rewards.sum(axis=1) for sign in (1, -1))
+        assert np.allclose(found[:, p], (up - down) / 0.6, atol=1e-12)
+
+
 def test_mirrored_uniform_numbers():
     """Antithetic noise takes 1 - u: for a bandit of two equal arms the mirrored score has the opposite sign."""
     problem = mg.Problem(mg.environments.bandit([0.0, 1.0]), mg.policies.softmax(1, 2), 1)

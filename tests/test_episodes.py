@@ -5,8 +5,8 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.compiler import machines
-from mcgrad.measure import run_kernel
 from mcgrad.program import gradient_program
+from mcgrad.run import run_kernel
 
 
 def stopped(horizon=12, discount=0.9):

@@ -23,8 +23,8 @@ def test_groups_are_their_formulas():
     # The k-th trajectory of group i draws the noise of trajectory i + k 2^60.
     first = np.uint64(0)
     gradients = {name: np.zeros((50, 2)) for name in chosen}
-    from mcgrad.measure import run_kernel
     from mcgrad.program import gradient_program
+    from mcgrad.run import run_kernel
 
     program = gradient_program(problem, theta, {"SF": e.score_function(), "Z": e.score()})
     parts = [run_kernel(program, 1, int(first) + (k << 60), 50, "numpy").reshape(2, 2, 50).copy() for k in range(size)]

@@ -58,7 +58,8 @@ def test_they_are_their_formulas():
 
 
 def test_self_normalised_groups_are_their_formula():
-    from mcgrad.measure import _rollout, run_kernel
+    from mcgrad.rollouts import trajectories
+    from mcgrad.run import run_kernel
 
     problem, theta = case("S02")
     theta_b, G = theta + [0.1, -0.05], 3
@@ -67,7 +68,7 @@ def test_self_normalised_groups_are_their_formula():
     program = gradient_program(problem, theta, {"one": iw(theta_b, baseline=0.5)})
     weighted, total = 0.0, 0.0
     for first in (k << 60 for k in range(G)):  # the k-th trajectory of group i draws the noise of trajectory i + k 2^60
-        path = _rollout(problem, theta_b, 20, 1, first, "numpy")
+        path = trajectories(problem, theta_b, 20, 1, first, "numpy")
         x = (path.actions - theta[0] * path.states[:, :-1]) * np.exp(-theta[1])
         log_w = np.sum(path.noise.action**2 - x**2, axis=(1, 2)) / 2 + problem.horizon * (theta_b[1] - theta[1])
         total = total + np.exp(log_w)

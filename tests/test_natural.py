@@ -12,7 +12,8 @@ from mcgrad.estimators.natural import generalised_inverse
 from mcgrad.exact.natural import covariance_matrix, natural_gradient
 from mcgrad.exact.natural import fisher as exact_fisher
 from mcgrad.fisher import fisher
-from mcgrad.measure import PILOT, _Range, _Run
+from mcgrad.fitting import PILOT, Range
+from mcgrad.run import Run
 
 COUNT = 200_000
 rtg, pw = E.reward_to_go, E.reparameterization
@@ -82,7 +83,7 @@ def test_estimated_fisher_matrices(problem, seed):
     problem, theta = problem
     count, chosen = 50_000, {"pilot": E.natural(pw(), pilot=50_000), "halves": E.natural(pw())}
     found = mg.measure(problem, theta, chosen, 2 * count, seed)
-    trajectories = _Range(problem, theta, _Run(seed, 1, None, None, "simd"), PILOT, count)
+    trajectories = Range(problem, theta, Run(seed, 1, None, None, "simd"), PILOT, count)
     F, gradient = chosen["pilot"].fit(trajectories).fisher, mg.exact.gradient(problem, theta)
     stderr = fisher(problem, theta, count, seed).stderr
     assert np.abs((F - exact_fisher(problem, theta)) / stderr).max() < 5

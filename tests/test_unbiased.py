@@ -19,9 +19,9 @@ import mcgrad as mg
 from mcgrad import baselines
 from mcgrad import estimators as E
 from mcgrad.inputs import Inputs
-from mcgrad.measure import _Run
 from mcgrad.moments import Moments
 from mcgrad.program import gradient_program
+from mcgrad.run import Run
 
 SYSTEMS, COUNT = 20, 100_000
 sf, rtg, pw = E.score_function, E.reward_to_go, E.reparameterization
@@ -125,7 +125,7 @@ def moments(program, problem, theta, estimators, seed):
     data = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
     assert len(data.c) == len(program.c) and len(data.p) == len(program.p)
     program = dataclasses.replace(program, theta=theta, p=data.p, c=data.c, rows=data.rows(problem))
-    sums = _Run(seed, 2, None, None, "simd").sums(program, 0, COUNT)
+    sums = Run(seed, 2, None, None, "simd").sums(program, 0, COUNT)
     return Moments(program.names, problem.parameters, sums)
 
 

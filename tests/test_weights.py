@@ -13,8 +13,9 @@ from mcgrad import estimators as E
 from mcgrad.estimators.alpha_order import alpha_rule, confidence_radius
 from mcgrad.estimators.inverse_variance import weights
 from mcgrad.exact.lq.by_step import step_variances
-from mcgrad.measure import PILOT, _Range, _Run, run_kernel
+from mcgrad.fitting import PILOT, Range
 from mcgrad.program import gradient_program
+from mcgrad.run import Run, run_kernel
 
 COUNT = 200_000
 sf, rtg, pw, value = E.score_function, E.reward_to_go, E.reparameterization, mg.baselines.value
@@ -26,7 +27,7 @@ def case(name):
 
 def fit(problem, theta, estimator, seed, machine="simd"):
     """Return an estimator with the coefficients that `measure` would give it."""
-    return estimator.fit(_Range(problem, theta, _Run(seed, 1, None, None, machine), PILOT, estimator.pilot))
+    return estimator.fit(Range(problem, theta, Run(seed, 1, None, None, machine), PILOT, estimator.pilot))
 
 
 # ---- inverse variances -----------------------------------------------------------------------------------------------

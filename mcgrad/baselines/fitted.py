@@ -18,7 +18,8 @@ class FittedValue(Baseline):
 
     def data(self, problem, theta):
         from ..estimators.estimator import PerStep
-        from ..measure import END, rollout
+        from ..rollouts import rollout
+        from ..run import END
 
         path = rollout(problem, theta, self.pilot, self.seed, start=END - self.pilot)
         weights = problem.weights()

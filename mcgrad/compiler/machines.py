@@ -164,6 +164,9 @@ def _numpy_names():
 
     def lookup(array, first, stride, size, index):
         inside = (index >= 0) & (index < size)
+        if isinstance(array, tuple):  # parameters that differ between trajectories
+            table = np.stack(np.broadcast_arrays(*array[first : first + stride * size : stride], index)[:-1])
+            return np.where(inside, table[np.where(inside, index, 0).astype(np.int64), np.arange(len(index))], np.nan)
         return np.where(inside, array[first + stride * np.where(inside, index, 0).astype(np.int64)], np.nan)
 
     names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}

@@ -341,10 +341,16 @@ def lanes_function(function, arguments, results, width):
 def lookup(array, first, stride, size, index):
     """Gather array[first + stride * index] for lanes of whole numbers; NaN where an index is not one of 0 ... size - 1.
 
-    Lanes that are out of range are masked: nothing is read there.
+    Lanes that are out of range are masked: nothing is read there. Of a tuple (parameters that differ between lanes) the
+    element is chosen.
     """
     builder, width = index.builder, index.width
     inside = (index >= 0.0) & (index < float(size))
+    if isinstance(array, tuple):
+        chosen = array[first]
+        for k in range(1, size):
+            chosen = where(index >= float(k), array[first + stride * k], chosen)
+        return where(inside, chosen, float("nan"))
     safe = where(inside, index, 0.0) if width == 1 else index  # a single lane has no mask
     whole = Value(builder, builder.fptosi(safe.ir, vector(U64, width)))
     start = builder.add(builder.ptrtoint(array.pointer, U64), ir.Constant(U64, 8 * first))

@@ -16,7 +16,9 @@ from ..compiler.spellings import where
 from ..problem import Environment
 
 
-def cart_pole(*, gravity=9.8, cart_mass=1.0, pole_mass=0.1, half_length=0.5, force=10.0, time_step=0.02, start_width=0.05):
+def cart_pole(
+    *, gravity=9.8, cart_mass=1.0, pole_mass=0.1, half_length=0.5, force=10.0, time_step=0.02, start_width=0.05
+):
     """Return the cart-pole with two actions, 0 and 1: `force` newtons to the left and to the right.
 
     Parameters

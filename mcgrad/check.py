@@ -1,0 +1,99 @@
+"""Is what a user wrote down what the estimators take it for? Every question has two independent answers that must agree.
+
+    finite      returns and gradients are numbers on every trajectory
+    score       mean zero; that of log_prob, by finite differences; that of the sampler (see `mcgrad.check_policy`)
+    pathwise    that of the return at fixed noise, by finite differences, trajectory by trajectory
+    jumps       the return at fixed noise is continuous in theta (see `mcgrad.jumps`)
+    means       score function, pathwise gradient and finite differences have the same mean
+    families    which estimators exist here
+
+A mistake shows in the first of these that can see it; what follows may be wrong for the same reason.
+"""
+
+import warnings
+
+from . import estimators as e
+from . import exact, validate
+from .candidates import known_value
+from .check_gradients import Kernel, directions, finite, jumps, means, pathwise
+from .check_policy import score
+from .compiler.trace import TraceError
+from .findings import Finding, Report, reason
+from .program import checked, gradient_program, rollout_program
+from .scan import DiscontinuityWarning
+
+MEMORY = 2**24  # gradients that are kept at once
+
+
+def check(problem, theta, count=50_000, seed=0):
+    """Return a Report on a problem at theta.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    count : int
+        Trajectories whose means are compared; 512 of them are looked at one by one.
+    seed : int
+
+    Returns
+    -------
+    Report
+        `print` it; `report.ok`, `report.wrong` and `report["score"].values` are for programs.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range; TraceError, which is one, for functions that cannot be traced.
+    """
+    theta = checked(problem, theta)
+    count = validate.integer("count", count, 64)
+    seed = validate.integer("seed", seed, 0, 2**64 - 1)
+    rollout_program(problem, theta)  # an error in a user's function is raised before anything else
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DiscontinuityWarning)
+        families, missing = _families(problem, theta)
+        kernel = Kernel(problem, theta, families, seed)
+        count = min(count, max(MEMORY // kernel.outputs, 64))
+        lines = directions(len(theta), seed)
+        samples = kernel.samples(theta, 0, count)
+        findings = [finite(samples, count)]
+        if "score function" in families:
+            findings.append(score(problem, theta, count, seed))
+        else:
+            findings.append(Finding("score", "none", reason(missing["score function"])))
+        if "pathwise" in families:
+            findings += [pathwise(kernel, theta, lines, samples), jumps(problem, kernel, theta, lines, count)]
+        else:
+            findings.append(Finding("pathwise", "none", reason(missing["pathwise"])))
+        findings.append(means(problem, kernel, theta, lines, samples))
+    text = f"{', '.join(families)}" + "".join(f"\nnot here: {x} ({reason(why)})" for x, why in missing.items())
+    findings.append(Finding("families", "note", text, {"exist": tuple(families), "missing": missing}))
+    return Report(tuple(findings))
+
+
+def _families(problem, theta):
+    """Return {name: a member} of each family of estimators that exists, and {name: why there is none}."""
+    members = {
+        "score function": lambda: e.reward_to_go(known_value(problem, theta)),
+        "pathwise": e.reparameterization,
+        "measure-valued": e.measure_valued,
+        "evolution strategies": lambda: e.evolution_strategies(0.1),
+        "exact critics": e.q_function,
+    }
+    families, missing = {}, {}
+    for name, make in members.items():
+        try:
+            member = make()
+            gradient_program(problem, theta, {name: member})
+            families[name] = member
+        except ValueError as error:
+            if isinstance(error, TraceError) and name == "score function":
+                raise
+            missing[name] = str(error)
+    try:
+        exact.gradient(problem, theta)
+        families["exact gradient"] = None
+    except ValueError as error:
+        missing["exact gradient"] = str(error)
+    return families, missing

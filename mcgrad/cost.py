@@ -1,0 +1,122 @@
+"""What a sample costs: nanoseconds of one thread, measured, for each estimator alone and for all of them together."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from . import validate
+from .ahead import compile_ahead
+from .candidates import fitted
+from .compiler import machines
+from .estimators.estimator import rollouts
+from .measure import checked_estimators
+from .program import checked, gradient_program
+from .run import default_chunk, run_kernel
+
+REPEATS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """CPU time of one sample (all its rollouts) on one thread, without compilation, moments and fits.
+
+    Attributes
+    ----------
+    nanoseconds : dict
+        Name -> median over repeats, each estimator alone in its kernel.
+    spread : dict
+        Name -> half the distance between the quartiles of the repeats, in ns: how far to trust the median.
+    rollouts : dict
+        Name -> rollouts that one sample takes.
+    together, together_spread : float
+        The same for one sample of every estimator from one kernel, which simulates what they share once.
+    """
+
+    nanoseconds: Mapping[str, float]
+    spread: Mapping[str, float]
+    rollouts: Mapping[str, int]
+    together: float
+    together_spread: float
+
+    def __getitem__(self, name):
+        return self.nanoseconds[name]
+
+    def __str__(self):
+        wide = max(map(len, [*self.nanoseconds, "together"]))
+        lines = [f"{'':<{wide}}  ns per sample   rollouts"]
+        for name, ns in self.nanoseconds.items():
+            lines.append(f"{name:<{wide}}  {ns:9.4g} +- {self.spread[name]:<8.2g}{self.rollouts[name]:>4}")
+        return "\n".join([*lines, f"{'together':<{wide}}  {self.together:9.4g} +- {self.together_spread:.2g}"])
+
+
+def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
+    """Return what a sample of each estimator costs, alone and all together.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    estimators : dict
+        Name -> estimator. Coefficients that are still to be fitted cost what any others would.
+    seconds : float
+        How long each is timed, in repeats that take turns: what disturbs one disturbs all.
+    seed : int
+        Of the trajectories that are simulated while the clock runs.
+    machine : str
+        "simd", "scalar" or "numpy", as for `measure`.
+
+    Returns
+    -------
+    Cost
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, named; and where an estimator does not exist for the problem.
+    """
+    estimators = checked_estimators(estimators)
+    theta, seconds = checked(problem, theta), validate.number("seconds", seconds, above=0.0)
+    seed = validate.integer("seed", seed, 0, 2**64 - 1)
+    # Coefficients of a hasty fit: what they are makes no difference to the clock.
+    ready = fitted(problem, theta, estimators, 64)
+    programs = [gradient_program(problem, theta, x) for x in (*({name: e} for name, e in ready.items()), ready)]
+    compile_ahead([p.kernel for p in programs], machine=machine)
+    times = timed(programs, seconds, seed, machine)
+    medians, spreads = (dict(zip(estimators, x, strict=False)) for x in zip(*times, strict=True))
+    number = {name: rollouts(e, problem) for name, e in estimators.items()}
+    return Cost(medians, spreads, number, *times[-1])
+
+
+def timed(programs, seconds, seed=0, machine="simd"):
+    """Return (median, half the distance of the quartiles) of the ns per sample of each program, run in turns."""
+    for program in programs:
+        machines.compiled(program.kernel, machine)
+    runs = [_Run(program, seconds / REPEATS, seed, machine) for program in programs]
+    found = np.array([[run.once() for run in runs] for _ in range(REPEATS)])
+    low, median, high = np.percentile(found, [25, 50, 75], axis=0)
+    return [(float(m), float(h - low) / 2) for low, m, h in zip(low, median, high, strict=True)]
+
+
+class _Run:
+    """Calls of a kernel that together take about so many seconds."""
+
+    def __init__(self, program, seconds, seed, machine):
+        self.call = lambda first, count: run_kernel(program, seed, first, count, machine)
+        self.count, self.calls = 16, 1
+        most = default_chunk(program.kernel.outputs)
+        while self.count < most and self._seconds() < seconds / 4:
+            self.count *= 2
+        self.calls = max(round(seconds / max(self._seconds(), 1e-9)), 1)
+
+    def _seconds(self):
+        self.call(0, self.count)  # memory of this shape
+        began = time.thread_time()
+        for k in range(self.calls):
+            self.call(k * self.count, self.count)
+        return time.thread_time() - began
+
+    def once(self):
+        """Return nanoseconds per sample."""
+        return 1e9 * self._seconds() / (self.calls * self.count)

@@ -1,0 +1,67 @@
+"""Answers to the questions of `mcgrad.check`, for a person to read and for a program."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+CHANCE = 1e-4  # of a false alarm by a z, comparisons counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """The answer to one question.
+
+    Attributes
+    ----------
+    name : str
+    status : str
+        "ok", "wrong", "note" (worth knowing) or "none" (the question could not be asked).
+    text : str
+        What was found, for a person.
+    values : dict
+        The figures behind it, for a program.
+    """
+
+    name: str
+    status: str
+    text: str
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `mcgrad.check` found: `report["score"]` is a Finding, `print(report)` tells all of them."""
+
+    findings: tuple
+
+    def __getitem__(self, name):
+        return next(x for x in self.findings if x.name == name)
+
+    @property
+    def ok(self):
+        """Whether nothing is wrong."""
+        return not self.wrong
+
+    @property
+    def wrong(self):
+        """The names of what is wrong."""
+        return [x.name for x in self.findings if x.status == "wrong"]
+
+    def __str__(self):
+        marks = {"ok": "ok", "wrong": "WRONG", "note": "note", "none": "-"}
+        lines = []
+        for x in self.findings:
+            first, *more = x.text.splitlines()
+            lines += [f"{x.name:<9} {marks[x.status]:<6} {first}", *(f"{'':16} {line}" for line in more)]
+        return "\n".join(lines)
+
+
+def limit(comparisons):
+    """Return the z that chance exceeds in one of 10^4 such checks."""
+    return statistics.NormalDist().inv_cdf(1.0 - CHANCE / (2 * max(comparisons, 1)))
+
+
+def reason(text):
+    """Return the first part of a message, on one line: why something is not there."""
+    return " ".join(str(text).split()).split("; ")[0]

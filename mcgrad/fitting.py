@@ -1,0 +1,69 @@
+"""Coefficients that are fitted on other trajectories than those they are used on."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from .estimators.fitted import is_unfitted
+from .inputs import Inputs
+from .moments import Moments
+from .run import END, Run
+
+PILOT = END  # where the pilot ranges of fitted coefficients begin
+
+
+def fit_on_pilots(problem, theta, estimators, run):
+    """Return the estimators with the coefficients of those that have a pilot range fitted on it."""
+    return {
+        name: e.fit(Range(problem, theta, run._replace(points=None), PILOT, e.pilot))
+        if is_unfitted(e) and e.pilot is not None
+        else e
+        for name, e in estimators.items()
+    }
+
+
+def folds(problem, theta, estimators, start, count, run):
+    """Yield (first, count, estimators) for ranges with fixed coefficients: all, or two halves that are cross-fitted."""
+    if not any(map(is_unfitted, estimators.values())):
+        yield start, count, estimators
+        return
+    half = count // run.unit // 2 * run.unit
+    halves = ((start, half), (start + half, count - half))
+    if half < 16 * run.unit:
+        what = "trajectories" if run.points is None else f"replicates of {run.unit}"
+        raise ValueError(
+            f"count: expected at least 32 {what} for a cross-fitted control variate, got {count // run.unit}"
+        )
+    for this, other in (halves, halves[::-1]):
+        trajectories = Range(problem, theta, run, *other)
+        yield *this, {n: e.fit(trajectories) if is_unfitted(e) else e for n, e in estimators.items()}
+
+
+class Range(NamedTuple):
+    """Trajectories that coefficients are fitted on, see `Fitted.fit`."""
+
+    problem: object
+    theta: np.ndarray
+    run: Run
+    first: int
+    count: int
+
+    def moments(self, estimators, full=False):
+        """Return the moments of named estimators."""
+        return self._moments(self.run.program(self.problem, self.theta, estimators), full)
+
+    def moments_of_each(self, variants):
+        """Yield the moments of each of several dicts of estimators that differ in their data alone, with one kernel."""
+        program = None
+        for estimators in variants:
+            if program is None:
+                program = self.run.program(self.problem, self.theta, estimators)
+            else:
+                data = Inputs(self.problem, [e.data(self.problem, self.theta) for e in estimators.values()])
+                program = dataclasses.replace(program, c=data.c, rows=data.rows(self.problem))
+            yield self._moments(program, False)
+
+    def _moments(self, program, full):
+        sums = self.run.sums(program, self.first, self.count, full)
+        return Moments(program.names, self.problem.parameters, sums)

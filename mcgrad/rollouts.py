@@ -1,0 +1,59 @@
+"""Trajectories to be looked at: the same that estimators see."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import validate
+from .program import rollout_program
+from .run import CHUNK, check_range, run_kernel
+
+
+class Noise(NamedTuple):
+    """The noise behind a rollout, normals before uniform numbers: initial (N, .), action (N, T, .), process (N, T, k)."""
+
+    initial: np.ndarray
+    action: np.ndarray
+    process: np.ndarray
+
+
+class Rollout(NamedTuple):
+    """Trajectories: states (N, T + 1, n), actions (N, T, m), rewards (N, T) and terminal reward (N,), not discounted.
+
+    `lengths` (N,) counts the steps until an episode ended: T where it did not. States stay where they were from then on.
+    """
+
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminal: np.ndarray
+    lengths: np.ndarray
+    noise: Noise
+
+
+def rollout(problem, theta, count, seed=0, *, start=0, machine="simd"):
+    """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see."""
+    count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
+    check_range(start, count)
+    return trajectories(problem, theta, count, validate.integer("seed", seed, 0, 2**64 - 1), start, machine)
+
+
+def trajectories(problem, theta, count, seed, start, machine):
+    """Return trajectories of any numbers, those beyond the end of measurements too."""
+    program = rollout_program(problem, theta)
+    environment, policy, T = problem.environment, problem.policy, problem.horizon
+    n = environment.states
+    noises = (policy.noises + policy.uniforms, environment.noises + environment.uniforms)
+    at = np.cumsum((0, n, environment.actions, 1, *noises, 1))
+    size = max(1, min(CHUNK, 2**23 // program.kernel.outputs))
+    steps, ends = np.empty((count, T, at[-1])), np.empty((count, program.kernel.outputs - T * at[-1]))
+    for k in range(0, count, size):
+        number = min(size, count - k)
+        rows = run_kernel(program, seed, start + k, number, machine).T
+        steps[k : k + number] = rows[:, : T * at[-1]].reshape(number, T, at[-1])
+        ends[k : k + number] = rows[:, T * at[-1] :]
+    s, a, r, e, w, alive = (steps[:, :, i:j] for i, j in zip(at[:-1], at[1:], strict=True))
+    states = np.concatenate([s, ends[:, None, :n]], axis=1)
+    noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
+    lengths = alive[:, :, 0].sum(axis=1).astype(int)
+    return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), lengths, noise)

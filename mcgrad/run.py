@@ -1,0 +1,193 @@
+"""Running a kernel over ranges of trajectories, on threads or on any executor.
+
+Trajectory i depends on (seed, i) alone. A range of trajectories is cut into chunks, which are simulated and reduced to
+sums wherever there is a free core, and merged in a fixed tree: the result has the same bits for any number of threads.
+"""
+
+import collections
+import concurrent.futures
+import os
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from . import validate
+from .compiler import machines
+from .points import Points
+from .program import gradient_program
+from .sums import Accumulator, of_chunk, tree
+
+CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
+POINTS = 2**18  # numbers of small replicates that are made at once
+END = 2**59  # ranges end before this trajectory; the numbers beyond are used as independent noise
+
+_memory = threading.local()
+
+
+def run_kernel(program, seed, first, count, machine="simd", stop=None, points=None):
+    """Return the outputs of trajectories first, ..., first + count - 1 as an (outputs, count) array.
+
+    The array is overwritten by the next call from the same thread.
+
+    Parameters
+    ----------
+    points : (program.draws.rows, count) array, optional
+        The noise of a program that is given it.
+    """
+    kernel = machines.compiled(program.kernel, machine)
+    width = program.kernel.width(machine) or count
+    blocks = -(-count // width)
+    T = program.horizon
+    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
+    arrays = (program.theta, program.p, program.c, program.rows)
+    if (0 if points is None else len(points)) != program.draws.rows:
+        raise ValueError(f"points: expected {program.draws.rows} rows of noise, got {np.shape(points)}")
+    padded = np.zeros((0, 0)) if points is None else np.ascontiguousarray(points)
+    if blocks * width > count and points is not None:
+        padded = np.zeros((len(points), blocks * width))
+        padded[:, :count] = points
+    if machine == "numpy":
+        rows, row = program.kernel.memory(T, 1)
+        work, out = np.empty((rows, row, count)), np.empty((program.kernel.outputs, count))
+        with np.errstate(all="ignore"):
+            kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
+        return out
+    work = _buffer("work", program.kernel.memory(T, width))
+    out = _buffer("out", (program.kernel.outputs, blocks * width))
+    kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
+    return out[:, :count]
+
+
+def _buffer(name, shape):
+    """Return an array of this thread, the same one as long as the shape stays the same."""
+    kept = getattr(_memory, name, None)
+    if kept is None or kept.shape != shape:
+        kept = machines.aligned(shape)
+        setattr(_memory, name, kept)
+    return kept
+
+
+def samples(program, seed, first, count, machine="simd", stop=None, points=None):
+    """Return samples in columns: what `run_kernel` returns, or its means over the replicates of a sampling design."""
+    if points is None:
+        return run_kernel(program, seed, first, count, machine, stop)
+    size, kinds, outputs = points.size, program.draws.kinds, program.kernel.outputs
+    piece = default_chunk(outputs)
+    together = max(min(piece, POINTS // max(len(kinds), 1)) // size, 1)  # small replicates share a call
+    means = np.zeros((outputs, count // size))
+    for k in range(0, count // size, together):
+        number = min(together, count // size - k)
+        noise = points.noise(kinds, seed, first // size + k, number)
+        for at in range(0, number * size, piece):
+            here = noise[:, at : at + piece]
+            out = run_kernel(program, seed, first + k * size + at, here.shape[1], machine, stop, here)
+            with np.errstate(invalid="ignore", over="ignore"):
+                means[:, k : k + number] += out.reshape(outputs, number, -1).sum(axis=2)
+        if stop is not None and stop[0]:
+            break
+    return means / size
+
+
+def group_sums(program, seed, first, count, chunk, full, machine, points=None, stop=None):
+    """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
+    parts = []
+    for k in range(first, first + count, chunk):
+        out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, points)
+        if stop is not None and stop[0]:
+            return None
+        parts.append(of_chunk(out, len(program.names), full))
+    return tree(parts)
+
+
+class Run(NamedTuple):
+    """How to run, as opposed to what."""
+
+    seed: int
+    threads: int
+    executor: object
+    chunk: int | None
+    machine: str
+    points: Points | None = None
+
+    @property
+    def unit(self):
+        """Number of trajectories of a sample."""
+        return 1 if self.points is None else self.points.size
+
+    def program(self, problem, theta, estimators):
+        """Return the program that samples the gradients of named estimators."""
+        if self.points is None:
+            return gradient_program(problem, theta, estimators)
+        program = gradient_program(problem, theta, estimators, self.points.given)
+        self.points.check(program.draws.rows)
+        return program
+
+    def sums(self, program, first, count, full=False, bar=None):
+        """Return the sums of a range of trajectories."""
+        if self.executor is not None:
+            return self._collect(self.executor, program, first, count, full, bar, None)
+        # Compile before the threads start, so that they do not wait for each other.
+        started = time.monotonic()
+        machines.compiled(program.kernel, self.machine)
+        if bar is not None:
+            bar.pause(time.monotonic() - started)
+        stop = np.zeros(1, dtype=np.int64)
+        with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
+            try:
+                return self._collect(pool, program, first, count, full, bar, stop)
+            except BaseException:
+                # Running kernels look at `stop` before each block of trajectories: Ctrl-C takes effect at once.
+                stop[0] = 1
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _collect(self, pool, program, first, count, full, bar, stop):
+        """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
+        chunk = self.chunk or default_chunk(program.kernel.outputs)
+        chunk = max(chunk // self.unit, 1) * self.unit
+        group = chunk * _group_size(count, chunk, self.threads)
+        waiting, merged = collections.deque(), Accumulator()
+        starts = iter(range(first, first + count, group))
+        ended = False
+        while waiting or not ended:
+            while not ended and len(waiting) < 2 * self.threads + 2:
+                k = next(starts, None)
+                if k is None:
+                    ended = True
+                    break
+                number = min(group, first + count - k)
+                arguments = (program, self.seed, k, number, chunk, full, self.machine, self.points)
+                arguments += (stop,) if stop is not None else ()
+                waiting.append((number, pool.submit(group_sums, *arguments)))
+            if waiting:
+                number, future = waiting.popleft()
+                merged.add(future.result())
+                if bar is not None:
+                    bar.add(number)
+        return merged.result()
+
+
+def default_chunk(outputs):
+    """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
+    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
+
+
+def _group_size(count, chunk, threads):
+    """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same."""
+    pieces = count / chunk / (4 * threads)
+    return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, 4))
+
+
+def check_range(start, count):
+    """Raise ValueError for a range of trajectories that goes too far."""
+    if start + count > END:
+        raise ValueError(f"start, count: expected start + count <= 2^59, got {start + count}")
+
+
+def thread_count(threads):
+    """Return how many threads to run on: by default, as many as there are cores."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return validate.integer("threads", threads, 1, 4096)

@@ -1,0 +1,344 @@
+"""The command line: what it finds is true, what it writes can be read, and mistakes are explained in a few words."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mcgrad as mg
+from mcgrad import command, compare_figure
+from mcgrad.candidates import candidates, fitted
+from mcgrad.compare import compare
+
+ROOT = pathlib.Path(__file__).parent.parent
+COUNT, BATCH = 20_000, 16
+ONLY = ("score function", "score function, leave one out of 4", "reward to go", "reward to go, exact value", "pathwise")
+ONLY += ("pathwise mixed with reward to go", "measure-valued", "evolution strategies, h = 0.02", "decayed", "not here")
+
+# Two states, so that a gradient has a direction; exactly solvable, so that everything has a witness.
+LINEAR = """
+import mcgrad as mg
+
+environment = mg.environments.linear_quadratic(
+    [[0.9, 0.1], [0.0, 0.8]], [[0.0], [0.5]], [[1.0, 0.0], [0.0, 0.5]], [[0.1]], process_noise=[[0.01, 0.0], [0.0, 0.02]]
+)
+problem = mg.Problem(environment, mg.policies.linear_gaussian(2, 1, std=0.5), horizon=6, discount=0.95)
+theta = [-0.3, -0.5]
+batch = 16
+
+
+def last(c, end):
+    return end.reward
+
+
+def step(c, x, later):
+    to_go = x.reward + 0.5 * later
+    return to_go, tuple(to_go * z for z in x.score)
+
+
+estimators = {
+    "decayed": mg.estimators.custom(step, last),
+    "not here": mg.estimators.finite_differences(0.1, 7),
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("problem") / "linear.py"
+    path.write_text(LINEAR)
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(file):
+    user = command.load(file)
+    return compare(user.problem, user.theta, user.estimators, only=ONLY, count=COUNT, batch=BATCH, seconds=0.02)
+
+
+@pytest.fixture(scope="module")
+def problem(file):
+    user = command.load(file)
+    return user.problem, np.array(user.theta)
+
+
+# ---- what is found ---------------------------------------------------------------------------------------------
+
+
+def test_all_families_are_there_and_what_is_missing_has_a_reason(found):
+    names = {row.estimator for row in found.rows}
+    assert names == set(ONLY) - {"not here"}
+    assert {row.family for row in found.rows} == {"score", "pathwise", "other", "own"}
+    assert list(found.missing) == ["not here"] and "expected 7" in found.missing["not here"]
+    assert found.reference == "exact" and all(row.nonfinite == 0 for row in found.rows)
+
+
+def test_means_and_variances_are_the_exact_ones(found, problem):
+    """For all that an exact variance is known of; baselines fitted on a pilot are not among them."""
+    known = 0
+    for row in found.rows:
+        x = found.moments[row.estimator][row.estimator]
+        assert row.variance == pytest.approx(x.variance.sum(), rel=1e-12)
+        try:
+            estimator = candidates(*problem)[row.estimator].make()
+            variance = mg.exact.variance(*problem, estimator)
+        except (KeyError, mg.exact.NoClosedForm):
+            continue
+        known += 1
+        # Fitted coefficients cost a little more than optimal ones.
+        slack = 0.02 * variance.sum() if "optimal" in row.estimator or "mixed" in row.estimator else 0.0
+        assert abs(row.variance - variance.sum()) < 5 * row.variance_stderr + slack, row.estimator
+        assert row.variance_stderr <= x.variance_stderr.sum() * 1.001
+    assert known == 7
+    exactly = mg.exact.gradient(*problem)
+    np.testing.assert_array_equal(found.gradient, exactly)
+    assert found.objective == mg.exact.objective(*problem)
+
+
+def test_the_error_of_a_total_variance_is_that_of_independent_measurements(problem):
+    """The variances of 200 measurements scatter as the standard error of one says."""
+    one = {"pathwise": mg.estimators.reparameterization()}
+    samples = mg.sample(*problem, one, 200 * 400, seed=3, machine="numpy")["pathwise"].reshape(200, 400, 2)
+    scatter = samples.var(axis=1, ddof=1).sum(axis=1).std()
+    g = samples[0]
+    distances = ((g - g.mean(axis=0)) ** 2).sum(axis=1)
+    assert 0.7 < scatter / (distances.std() / 20) < 1.4
+
+
+def test_a_biased_estimator_fails_and_the_others_pass(found):
+    for row in found.rows:
+        assert found.passes(row) == (row.estimator != "decayed"), row
+        assert (row.bias_z > 5) == (row.estimator == "decayed")
+    assert 3.5 < found.threshold < 5
+
+
+def test_a_bias_shows_without_exact_truth_too():
+    """A hidden jump: the pathwise family is biased, and is found to be so by the score function."""
+    environment = mg.Environment(
+        states=1,
+        actions=1,
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: s,
+        reward=lambda p, s, a, s_next, w: mg.where(a[0] > 0.3, 1.0, 0.0) - 0.1 * a[0] ** 2,
+    )
+    jump = mg.Problem(environment, mg.policies.gaussian(1, std=0.5), 1)
+    only = ("pathwise", "reward to go", "reward to go, mean to go")
+    result = compare(jump, [0.2], only=only, count=COUNT, seconds=0.002)
+    assert {row.estimator for row in result.rows if not result.passes(row)} == {"pathwise"}
+    assert result[result.reference].family == "score" and "mcgrad.check tells which" in str(result)
+    # dJ/dmean = phi((0.3 - 0.2) / 0.5) / 0.5 - 0.2 mean
+    exactly = np.exp(-0.02) / np.sqrt(2 * np.pi) / 0.5 - 0.04
+    best = result[result.reference]
+    assert abs(best.mean[0] - exactly) < 5 * best.stderr[0]
+    assert "FAILS" in str(result) and not result.recommendation().startswith("Use pathwise:")
+
+
+def test_an_estimator_of_many_rollouts_can_be_alone(problem):
+    alone = compare(*problem, only=["measure-valued"], count=256, seconds=1e-3)
+    assert [row.estimator for row in alone.rows] == ["measure-valued"] and alone.rows[0].count == 256
+    assert alone.recommendation().startswith("Use measure-valued: ")
+
+
+def test_cosines_are_those_of_batches(found, problem):
+    names = ("pathwise", "reward to go")
+    chosen = fitted(*problem, {name: candidates(*problem)[name].make() for name in names})
+    samples = mg.sample(*problem, chosen, COUNT, seed=0)
+    g = mg.exact.gradient(*problem)
+    for name in names:
+        means = samples[name].reshape(-1, BATCH, 2).mean(axis=1)
+        cosines = means @ g / np.linalg.norm(means, axis=1) / np.linalg.norm(g)
+        assert found[name].cosine == pytest.approx(cosines.mean(), rel=1e-9)
+    assert found["pathwise"].cosine > found["reward to go"].cosine
+
+
+def test_numbers_do_not_depend_on_threads(problem, monkeypatch):
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(sys.modules["mcgrad.compare"], "cores", lambda threads=threads: threads)
+        results.append(compare(*problem, only=("pathwise", "reward to go"), count=30_000, seconds=0.001))
+    assert len(results[0].rows) == 2
+    for row in results[0].rows:
+        other = results[1][row.estimator]
+        assert (row.variance, row.cosine, row.bias_z) == (other.variance, other.cosine, other.bias_z)
+        np.testing.assert_array_equal(row.mean, other.mean)
+
+
+def test_the_recommendation_is_what_the_table_says(found):
+    passing = [row for row in found.rows if found.passes(row)]
+    best = min(passing, key=lambda row: row.variance * row.nanoseconds)
+    text = found.recommendation()
+    assert text.startswith(f"Use {best.estimator}: ")
+    factor = found["reward to go"].price / best.price
+    assert f"{factor:.3g} times less than plain reward to go" in text
+    near = [
+        row.estimator
+        for row in passing
+        if row is not best
+        and abs(np.log(row.price / best.price)) <= 2 * np.hypot(row.relative_error, best.relative_error)
+    ]
+    said = text.partition("%); ")[2].removesuffix(" within its error bars.").rpartition(" ")[0]
+    assert said == (f"{', '.join(near[:-1])} and {near[-1]}" if len(near) > 1 else "".join(near))
+    still = dataclasses.replace(found, rows=(best._replace(variance=0.0), *found.rows))
+    assert still.recommendation().startswith(f"Use {best.estimator}: it does not vary")
+    twin = dataclasses.replace(found, rows=(best, best._replace(estimator="twin"), found["reward to go"]))
+    assert "twin is within its error bars" in twin.recommendation()
+    nothing = dataclasses.replace(found, rows=(best._replace(bias_z=99.0),))
+    assert nothing.recommendation().startswith("No estimator")
+
+
+# ---- the command -----------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command_line = [sys.executable, "-W", "error", "-m", "mcgrad", *map(str, arguments)]
+    return subprocess.run(command_line, capture_output=True, text=True, env=variables, timeout=120)
+
+
+def test_the_command_prints_and_writes_and_a_second_process_compiles_nothing(found, file, tmp_path):
+    done = run("compare", file, "--count", COUNT, "--out", tmp_path / "out", "--parameters", "--only", *ONLY)
+    assert done.returncode == 0, done.stderr
+    assert "compiling a kernel" not in done.stderr  # `found` has compiled them all
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == [f"linear_compare{x}" for x in (".csv", ".pdf", ".png", "_parameters.csv")]
+    assert "J = " in done.stdout and "K[0,1]" in done.stdout and "\nUse " in done.stdout
+    rows = list(csv.DictReader((tmp_path / "out" / "linear_compare.csv").read_text().splitlines()))
+    assert len(rows) == 10 and rows[-1]["estimator"] == "not here" and "expected 7" in rows[-1]["missing"]
+    for row in rows[:-1]:
+        assert float(row["variance"]) == found[row["estimator"]].variance
+        assert float(row["variance_x_nanoseconds"]) == float(row["variance"]) * float(row["nanoseconds"])
+    rows = list(csv.DictReader((tmp_path / "out" / "linear_compare_parameters.csv").read_text().splitlines()))
+    assert len(rows) == 18 and {row["parameter"] for row in rows} == {"K[0,0]", "K[0,1]"}
+
+
+def test_the_figure_is_drawn_again_byte_for_byte(found, tmp_path):
+    few = dataclasses.replace(found, rows=found.rows[:3])
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        compare_figure.save(compare_figure.draw(few), folder / "figure", found.title)
+    for kind in ("pdf", "png"):
+        one, two = ((folder / f"figure.{kind}").read_bytes() for folder in folders)
+        assert one == two and b"CreationDate" not in one
+    import matplotlib
+
+    assert (
+        matplotlib.rcParams["font.size"] == matplotlib.rcParamsDefault["font.size"]
+    )  # nothing of the user's is changed
+
+
+def test_a_new_problem_runs_and_is_not_overwritten(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    assert command.main(["new", str(path)]) == 0
+    user = command.load(path)
+    assert mg.rollout(user.problem, user.theta, 10, machine="numpy").rewards.shape == (10, 50)
+    assert all(isinstance(x, mg.estimators.Estimator) for x in user.estimators.values())
+    path.write_text("mine")
+    assert command.main(["new", str(path)]) == 2
+    assert path.read_text() == "mine" and "is left as it is" in capsys.readouterr().err
+    assert command.main(["new", str(tmp_path / "no" / "folder.py")]) == 2
+
+
+def test_check_from_the_command_line(file, capsys):
+    assert command.main(["check", str(file), "--count", "1000"]) == 0
+    assert "families  note" in capsys.readouterr().out
+
+
+START = """
+import mcgrad as mg
+def init(p, z): return (z[0],)
+def step(p, s, a, w): return (0.9 * s[0] + a[0],)
+def reward(p, s, a, s_next, w): return -s[0] ** 2
+"""
+END = """
+environment = mg.Environment(states=1, actions=1, initial_noises=1, params={"g": 0.0}, init=init, step=step, reward=reward)
+problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.5), 5)
+theta = [-0.5]
+"""
+
+# A mistake, what the message has to say, and the source of the line that it has to name, if any.
+MISTAKES = {
+    "no file": (None, "there is no file .*; `mcgrad new .*` writes one", None),
+    "not Python": ("x = = 1", "invalid syntax: x = = 1", "x = = 1"),
+    "an exception": ("import mcgrad as mg\nx = [1][3]", "IndexError: list index out of range", "x = [1][3]"),
+    "no problem": ("theta = [1.0]", "nothing is called `problem`; it should define", None),
+    "not a problem": ("problem = 3", "`problem` is a int; it should define", None),
+    "no theta": (START + END.replace("theta", "other"), r"nothing is called `theta`: .* K\[0,0\]", None),
+    "theta of another length": (START + END + "theta = [1.0, 2.0]", r"theta: expected shape \(1,\), got \(2,\)", None),
+    "too few samples": (START + END + "count = 10", "count: expected a whole number >= 256, got 10", None),
+    "estimators as a list": (START + END + "estimators = [1]", "estimators: expected a dict", None),
+    "a list": ("def step(p, s, a, w): return [s[0]]", "expected a tuple of 1 numbers, got a list", "def step"),
+    "two states": ("def step(p, s, a, w): return (s[0], a[0])", "expected a tuple of 1 numbers, got 2", "def step"),
+    "an if": ("def step(p, s, a, w):\n    if s[0] > 0: return s\n    return a", "Write where", "if s[0] > 0"),
+    "an unknown function": (
+        "import math\ndef reward(p, s, a, s_next, w):\n    return math.gamma(s[0])",
+        "a function of `math` that is not in this list",
+        "return math.gamma",
+    ),
+    "a division": ("def reward(p, s, a, s_next, w):\n    return s[0] / 0", "division by the constant 0", "s[0] / 0"),
+    "an index": ("def reward(p, s, a, s_next, w):\n    return [1.0, 2.0][s[0]]", "no integer value", "[s[0]]"),
+    "a wrong name": (
+        "def reward(p, s, a, s_next, w):\n    return p.gravity",
+        "no parameter 'gravity'; it has: g",
+        "p.gravity",
+    ),
+    "too few arguments": ("def reward(s, a): return 0.0", r"it is called as reward\(p, s, a, s_next, w\)", None),
+    "nothing returned": ("def reward(p, s, a, s_next, w): pass", "expected one number, got None", "def reward"),
+}
+
+
+ONLY_COMPARED = ("too few samples", "estimators as a list")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_end_in_a_short_message_with_the_line(name, tmp_path, capsys):
+    text, message, line = MISTAKES[name]
+    path = tmp_path / "test.py"  # called like a module of Python's
+    if text is not None:
+        fragment = text.startswith(("def", "import math"))
+        text = START + text + END if fragment else text
+        path.write_text(text)
+    for verb in ("compare", "check") if name not in ONLY_COMPARED else ("compare",):
+        assert command.main([verb, str(path)]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == "" and "Traceback" not in captured.err
+        assert re.search(message, captured.err), captured.err
+        if line:
+            number = [k for k, x in enumerate(text.splitlines(), 1) if line in x][-1]
+            assert f"{path}:{number}" in captured.err, captured.err
+        assert len(captured.err) < 1500
+
+
+def test_a_problem_that_blows_up_is_compared_all_the_same(tmp_path, capsys):
+    """Estimators that are not finite on every trajectory cannot be recommended."""
+    path = tmp_path / "explodes.py"
+    wild = "import math\ndef reward(p, s, a, s_next, w): return math.log(s[0] + 1.5)\ndef step(p, s, a, w): return s\n"
+    path.write_text(START + wild + END.replace("5)\n", "2)\n"))
+    options = ["--count", "2000", "--no-figure", "--out", str(tmp_path)]
+    assert command.main(["compare", str(path), *options, "--only", "pathwise", "reward to go, fitted value"]) == 0
+    out = capsys.readouterr().out
+    assert command.main(["compare", str(path), *options, "--only", "patwise"]) == 2
+    assert "only: expected names among score function," in capsys.readouterr().err
+    assert "of its samples were not finite" in out and "No estimator was finite" in out
+
+
+def test_functions_of_a_session_are_compared_as_those_of_a_file(tmp_path):
+    """Functions of __main__, as in a notebook or a script without a guard, and of a module that can be imported."""
+    (tmp_path / "dynamics.py").write_text(START)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport mcgrad as mg\nfrom dynamics import init, step\n"
+        f"def reward(p, s, a, s_next, w): return -s[0] ** 2\n{END}"
+        "from mcgrad.compare import compare\n"
+        "found = compare(problem, theta, only=['pathwise'], count=256, seconds=1e-4)\nprint(found.recommendation())\n"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=variables, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Use ")
