@@ -5,7 +5,7 @@ import difflib
 import pathlib
 import sys
 
-from . import files, horizon, ladder, lessons, noise_scale, points
+from figures import files, horizon, ladder, lessons, noise_scale, points
 
 FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder, "lessons": lessons, "points": points}
 

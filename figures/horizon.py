@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import style
+from figures import style
 
 STUDY = "horizon"
 NAMES = tuple(style.LOOK)

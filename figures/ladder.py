@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from matplotlib.lines import Line2D
 
-from . import style
+from figures import style
 
 STUDY = "ladder"
 UNIT = "reparameterization"

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from . import style
+from figures import style
 
 STUDY = "lessons"
 SCORE, MEAN, PATH, MIXED = (

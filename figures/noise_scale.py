@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import style
+from figures import style
 
 STUDY = "noise_scale"
 NAMES = ("score function", "reward to go", "reward to go, value baseline", "reparameterization")

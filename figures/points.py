@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from . import style
+from figures import style
 
 STUDY = "points"
 NAMES = ("score function", "reward to go, value baseline", "reparameterization")

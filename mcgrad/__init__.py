@@ -12,11 +12,11 @@ from .continuing import continuing
 from .cost import cost
 from .directional import directional
 from .fisher import fisher
+from .kernel.scan import DiscontinuityWarning
 from .measure import measure, sample
 from .moments import Moments
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
-from .scan import DiscontinuityWarning
 
 __version__ = "0.1.0"
 

@@ -103,7 +103,7 @@ def _compare(asked):
             columns = tuple(dict.fromkeys(key for row in rows for key in row))
             write(written[-1], as_csv(columns, rows))
         if not asked.no_figure:
-            from .compare_figure import draw, save
+            from .compare.figure import draw, save
 
             written += save(draw(found), stem, found.title)
     except OSError as error:

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from . import validate
 from .compiler.derive import push_forward
 from .compiler.trace import Tracer
+from .kernel.scan import call, number
 from .problem import Problem
-from .scan import call, number
 
 
 class _Functions(NamedTuple):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .estimators.natural import ScoreSquare
+from .kernel.program import checked
 from .measure import measure
-from .program import checked
 
 
 class Fisher(NamedTuple):

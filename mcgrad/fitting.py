@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .estimators.fitted import is_unfitted
-from .inputs import Inputs
+from .kernel.inputs import Inputs
 from .moments import Moments
 from .run import END, Run
 

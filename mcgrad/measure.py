@@ -8,9 +8,9 @@ import numpy as np
 from . import validate
 from .estimators.estimator import Estimator, rollouts
 from .fitting import fit_on_pilots, folds
+from .kernel.program import checked
 from .moments import Moments
 from .points import Points
-from .program import checked
 from .progress import Progress
 from .run import CHUNK, Run, check_range, samples, thread_count
 from .sums import merge

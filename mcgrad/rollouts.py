@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import validate
-from .program import rollout_program
+from .kernel.program import rollout_program
 from .run import CHUNK, check_range, run_kernel
 
 

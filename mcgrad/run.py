@@ -15,8 +15,8 @@ import numpy as np
 
 from . import validate
 from .compiler import machines
+from .kernel.program import gradient_program
 from .points import Points
-from .program import gradient_program
 from .sums import Accumulator, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients

@@ -6,8 +6,7 @@ import pathlib
 import sys
 
 from mcgrad import study
-
-from . import horizon, ladder, lessons, noise_scale, points, throughput
+from studies import horizon, ladder, lessons, noise_scale, points, throughput
 
 STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, throughput)}
 RESULTS = pathlib.Path(__file__).parent / "results"

@@ -38,8 +38,7 @@ from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
 from mcgrad.estimators.estimator import rollouts
-
-from . import throughput
+from studies import throughput
 
 UNIT = "reparameterization"  # variances are compared with its
 

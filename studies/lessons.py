@@ -35,10 +35,9 @@ import mcgrad as mg
 from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
-from mcgrad.candidates import Known
+from mcgrad.compare.candidates import Known
 from mcgrad.exact import chaotic_map
-
-from .problems import CASES, chaos, ramp, ripples
+from studies.problems import CASES, chaos, ramp, ripples
 
 SCORE, MEAN, PATH, MIXED = (
     "reward to go, value baseline",

@@ -9,9 +9,8 @@ import numpy as np
 import mcgrad as mg
 from mcgrad import environments as env
 from mcgrad import policies
-
-from . import throughput
-from .ladder import scalar
+from studies import throughput
+from studies.ladder import scalar
 
 
 class Case(NamedTuple):

@@ -33,8 +33,7 @@ import numpy as np
 import mcgrad as mg
 from mcgrad import study
 from mcgrad.cost import cost
-
-from . import by_hand
+from studies import by_hand
 
 BATCH = 4096  # trajectories of a NumPy batch
 

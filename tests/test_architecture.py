@@ -19,9 +19,8 @@ FORBIDDEN = {
             "measure",
             "moments",
             "exact",
-            "scan",
+            "kernel",
             "baselines",
-            "program",
             "study",
         )
     ],
@@ -31,7 +30,7 @@ FORBIDDEN = {
         "mcgrad.run",
         "mcgrad.rollouts",
         "mcgrad.moments",
-        "mcgrad.program",
+        "mcgrad.kernel",
         "mcgrad.estimators",
         "mcgrad.environments",
         "mcgrad.policies",
@@ -45,7 +44,7 @@ FORBIDDEN = {
         "mcgrad.run",
         "mcgrad.rollouts",
         "mcgrad.moments",
-        "mcgrad.program",
+        "mcgrad.kernel",
         "mcgrad.estimators",
         "mcgrad.environments",
         "mcgrad.policies",
@@ -59,27 +58,25 @@ FORBIDDEN = {
         "mcgrad.run",
         "mcgrad.rollouts",
         "mcgrad.moments",
-        "mcgrad.program",
-        "mcgrad.scan",
-        "mcgrad.calls",
+        "mcgrad.kernel",
         "numba",
     ],
-    "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.program"],
+    "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.kernel"],
     "mcgrad/moments.py": [
         "mcgrad.problem",
         "mcgrad.estimators",
         "mcgrad.environments",
         "mcgrad.exact",
-        "mcgrad.program",
+        "mcgrad.kernel",
     ],
-    "mcgrad/study.py": ["mcgrad.compiler", "mcgrad.program", "mcgrad.scan", "mcgrad.reverse_scan"],
+    "mcgrad/study.py": ["mcgrad.compiler", "mcgrad.kernel"],
     "mcgrad/estimators": [
         "mcgrad.environments",
         "mcgrad.policies",
         "mcgrad.measure",
         "mcgrad.run",
         "mcgrad.rollouts",
-        "mcgrad.program",
+        "mcgrad.kernel.program",
         "numba",
     ],
     "mcgrad/environments": [
@@ -125,7 +122,7 @@ def test_arrows_are_one_way(room):
 
 def test_the_check_sees_relative_imports():
     found = imports(ROOT / "mcgrad" / "run.py")
-    assert {"mcgrad.sums", "mcgrad.compiler.machines", "mcgrad.program.gradient_program", "numpy"} <= found
+    assert {"mcgrad.sums", "mcgrad.compiler.machines", "mcgrad.kernel.program.gradient_program", "numpy"} <= found
 
 
 def test_the_public_names_exist():

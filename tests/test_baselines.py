@@ -7,7 +7,7 @@ from support import CASES, reference_problem, standard_errors, w1
 
 import mcgrad as mg
 from mcgrad import baselines
-from mcgrad.baselines.fitted import evaluate_form, fit_form
+from mcgrad.baselines.fitted import evaluate_form, fit_form, least_squares_form
 
 sf, rtg = mg.estimators.score_function, mg.estimators.reward_to_go
 
@@ -106,12 +106,22 @@ def test_a_form_is_the_least_squares_fit():
     values = np.array([evaluate_form(exact, x, 2) for x in s])
     np.testing.assert_allclose(fit_form(s, values, 2), exact, rtol=1e-8, atol=1e-9)
     line = np.polynomial.Polynomial.fit(s[:, 0], values, 1).convert().coef
-    fitted = fit_form(s[:, :1], values, 1)
+    fitted = least_squares_form(s[:, :1], values, 1)
     np.testing.assert_allclose([fitted[0, 0], fitted[0, 1], fitted[1, 1]], [*line, 0.0], rtol=1e-8, atol=1e-9)
     assert fit_form(s, values, 0)[0, 0] == pytest.approx(values.mean())
     still = np.column_stack([s[:, 0], np.full(500, 0.1)])  # a state that never moves
     fitted = fit_form(still, values, 2)
     assert np.isfinite(fitted).all() and np.all(fitted[:, 2] == 0)
+
+
+def test_the_degree_is_the_one_that_predicts(seed):
+    """Dry friction: few paths move far, and a quadratic through them doubles the variance. It is not chosen where it does."""
+    environment = mg.environments.coulomb_friction(20.0)
+    problem = mg.Problem(environment, mg.policies.gaussian(1, std=0.1, states=2), 60)
+    chosen = {str(d): rtg(baselines.fitted_value(degree=d)) for d in (0, 1, 2)}
+    found = mg.measure(problem, [0.8], chosen, 50_000, seed)
+    assert found["1"].variance < 0.6 * found["0"].variance
+    assert found["2"].variance < 1.05 * found["1"].variance
 
 
 @pytest.mark.parametrize("name", ["S03", "S07"])

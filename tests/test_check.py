@@ -11,8 +11,8 @@ from support import w1
 
 import mcgrad as mg
 from mcgrad.check import check
-from mcgrad.check_policy import score
-from mcgrad.jumps import find_jumps
+from mcgrad.check.jumps import find_jumps
+from mcgrad.check.policy import score
 
 COUNT = 20_000
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad import command, compare_figure
-from mcgrad.candidates import candidates, fitted
+from mcgrad import command
 from mcgrad.compare import compare
+from mcgrad.compare import figure as compare_figure
+from mcgrad.compare.candidates import candidates, fitted
 
 ROOT = pathlib.Path(__file__).parent.parent
 COUNT, BATCH = 20_000, 16

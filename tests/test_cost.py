@@ -8,7 +8,7 @@ import mcgrad as mg
 from mcgrad import ahead
 from mcgrad.compiler import machines
 from mcgrad.cost import Cost, cost, timed
-from mcgrad.program import gradient_program
+from mcgrad.kernel.program import gradient_program
 from studies import throughput
 
 e = mg.estimators

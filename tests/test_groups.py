@@ -23,7 +23,7 @@ def test_groups_are_their_formulas():
     # The k-th trajectory of group i draws the noise of trajectory i + k 2^60.
     first = np.uint64(0)
     gradients = {name: np.zeros((50, 2)) for name in chosen}
-    from mcgrad.program import gradient_program
+    from mcgrad.kernel.program import gradient_program
     from mcgrad.run import run_kernel
 
     program = gradient_program(problem, theta, {"SF": e.score_function(), "Z": e.score()})

@@ -15,7 +15,7 @@ from mcgrad.compiler.derive import pull_back, push_forward
 from mcgrad.compiler.spellings import where
 from mcgrad.directional import directional
 from mcgrad.exact.hessian import hessian, hessian_vector_product, hessian_vector_product_variance
-from mcgrad.program import gradient_program
+from mcgrad.kernel.program import gradient_program
 
 COUNT = 200_000
 pw = E.reparameterization

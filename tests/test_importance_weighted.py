@@ -9,7 +9,7 @@ from support import CASES, reference_problem, standard_errors
 import mcgrad as mg
 from mcgrad.estimators.estimator import Behaviour, Variation
 from mcgrad.exact import lq
-from mcgrad.program import gradient_program
+from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
 iw, value = e.importance_weighted, mg.baselines.value

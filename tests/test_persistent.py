@@ -7,7 +7,7 @@ from support import CASES, reference_problem, standard_errors
 import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
 from mcgrad.exact import lq
-from mcgrad.program import gradient_program
+from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
 pes = e.persistent_evolution_strategies

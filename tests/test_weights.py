@@ -14,7 +14,7 @@ from mcgrad.estimators.alpha_order import alpha_rule, confidence_radius
 from mcgrad.estimators.inverse_variance import weights
 from mcgrad.exact.lq.by_step import step_variances
 from mcgrad.fitting import PILOT, Range
-from mcgrad.program import gradient_program
+from mcgrad.kernel.program import gradient_program
 from mcgrad.run import Run, run_kernel
 
 COUNT = 200_000

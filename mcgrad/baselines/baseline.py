@@ -19,7 +19,7 @@ class Baseline:
         return {}
 
     def value(self, c, x):
-        """Return b_t(s_t) for a step x (see `mcgrad.scan.Step`)."""
+        """Return b_t(s_t) for a step x (see `mcgrad.kernel.scan.Step`)."""
         raise NotImplementedError
 
 
@@ -71,7 +71,7 @@ class OfState(Baseline):
         return self.params
 
     def value(self, c, x):
-        from ..scan import call
+        from ..kernel.scan import call
 
         return call("baseline", self.function, (c, x.s), None)
 

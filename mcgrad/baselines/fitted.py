@@ -59,14 +59,15 @@ def fit_form(states, values, degree):
     if degree and len(states) >= 64:
         errors = []
         for d in range(degree + 1):
-            form = _least_squares(states[::2], values[::2], d)
+            form = least_squares_form(states[::2], values[::2], d)
             x = np.column_stack([np.ones(len(states[1::2])), states[1::2]])
             errors.append(np.sum((values[1::2] - np.einsum("ni,ij,nj->n", x, form, x)) ** 2))
         degree = int(np.argmin(errors))
-    return _least_squares(states, values, degree)
+    return least_squares_form(states, values, degree)
 
 
-def _least_squares(states, values, degree):
+def least_squares_form(states, values, degree):
+    """Return the form of exactly this degree; see `fit_form`."""
     N, n = states.shape
     if N == 0:
         return np.zeros((n + 1, n + 1))

@@ -133,7 +133,7 @@ def _rebound(value, name, known, home):
 
 
 # Parts of this library that are written for tracers as they are, with `np` and the spellings, and need no copy.
-OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.scan")
+OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.kernel")
 
 
 def _package(module):

@@ -29,7 +29,7 @@ class Estimator:
     """A gradient estimator. Derive from it, or pass functions to `custom`; only `step` has to be given.
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
-    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.scan.Step`.
+    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.scan.Step`.
     """
 
     def extra_rollouts(self, problem):

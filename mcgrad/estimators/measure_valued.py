@@ -28,9 +28,9 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from ..branches import Kind, replacements_count
 from ..compiler.spellings import where
 from ..critics import Critic, as_critic
+from ..kernel.branches import Kind, replacements_count
 from .estimator import Estimator, PerStep
 
 

@@ -2,7 +2,7 @@
 
 from .. import validate
 from ..compiler.trace import Graph
-from ..scan import call
+from ..kernel.scan import call
 from .gaussian_head import gaussian_policy, linear
 
 

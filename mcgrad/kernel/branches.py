@@ -10,9 +10,9 @@ rollout, whose state they take up to that time.
 
 from typing import NamedTuple
 
-from .compiler.emit import function_text
-from .compiler.spellings import where
-from .compiler.trace import Graph
+from ..compiler.emit import function_text
+from ..compiler.spellings import where
+from ..compiler.trace import Graph
 
 REPLACEMENTS, SHARED, PLUS, MINUS = 12, 13, 14, 15  # streams of independent noise
 LONE = 0xFFFFFFFD  # the "time" at which is drawn what belongs to the one random time

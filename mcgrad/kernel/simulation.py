@@ -1,9 +1,9 @@
 """The texts that simulate a rollout: its start, one step of it, and what is kept of each step in the workspace."""
 
+from ..compiler.emit import function_text
+from ..compiler.spellings import where
+from ..compiler.trace import Graph, Tracer
 from .calls import call, number
-from .compiler.emit import function_text
-from .compiler.spellings import where
-from .compiler.trace import Graph, Tracer
 from .scan import alive
 
 

@@ -18,20 +18,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import exact, validate
-from .ahead import Crew, cores
+from .. import exact, validate
+from ..ahead import Crew, cores
+from ..compiler.trace import TraceError
+from ..cost import timed
+from ..estimators.estimator import rollouts
+from ..estimators.score_function import score
+from ..kernel.program import checked, gradient_program, rollout_program
+from ..kernel.scan import DiscontinuityWarning
+from ..measure import checked_estimators
+from ..moments import Moments
+from ..run import default_chunk, run_kernel
+from ..sums import Accumulator, of_chunk
 from .candidates import Candidate, candidates, fitted
 from .comparison import ROLLOUTS, Comparison, Row
-from .compiler.trace import TraceError
-from .cost import timed
-from .estimators.estimator import rollouts
-from .estimators.score_function import score
-from .measure import checked_estimators
-from .moments import Moments
-from .program import checked, gradient_program, rollout_program
-from .run import default_chunk, run_kernel
-from .scan import DiscontinuityWarning
-from .sums import Accumulator, of_chunk
 
 CHANCE = 1e-3  # of a false alarm in a comparison
 
@@ -44,7 +44,7 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
     problem : Problem
     theta : (P,) array
     estimators : dict, optional
-        Name -> estimator, in addition to those of `mcgrad.candidates`; one of the same name takes its place.
+        Name -> estimator, in addition to those of `mcgrad.compare.candidates`; one of the same name takes its place.
     only : sequence of str, optional
         Names: compare no others.
     count : int

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .compiler.noise import PARAMETERS
+from ..compiler.noise import PARAMETERS
 from .draws import flip_text
 
 

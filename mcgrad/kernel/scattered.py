@@ -6,8 +6,8 @@ A step changes one element of each such sum, whatever the size of the table. In 
 cost an instruction for every element.
 """
 
-from .compiler.emit import ByPlace, live_inputs
-from .compiler.spellings import where
+from ..compiler.emit import ByPlace, live_inputs
+from ..compiler.spellings import where
 from .scan import number
 
 

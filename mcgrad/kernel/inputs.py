@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 
-from . import validate
-from .compiler.spellings import where
-from .compiler.table import Table
-from .compiler.trace import FUNCTIONS
-from .estimators.estimator import PerStep
+from .. import validate
+from ..compiler.spellings import where
+from ..compiler.table import Table
+from ..compiler.trace import FUNCTIONS
+from ..estimators.estimator import PerStep
 from .scan import End, Named, Step
 
 # What kernel texts call things of their own; see also `compiler.machines`.

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..compiler.derive import pull_back
+from ..compiler.spellings import where
+from ..compiler.trace import TraceError, Tracer, apply, user_line
+from ..problem import Problem
 from .calls import call, number
-from .compiler.derive import pull_back
-from .compiler.spellings import where
-from .compiler.trace import TraceError, Tracer, apply, user_line
-from .problem import Problem
 
 
 class DiscontinuityWarning(UserWarning):

@@ -1,9 +1,9 @@
 """Is what a user wrote down what the estimators take it for? Every question has two independent answers that must agree.
 
     finite      returns and gradients are numbers on every trajectory
-    score       mean zero; that of log_prob, by finite differences; that of the sampler (see `mcgrad.check_policy`)
+    score       mean zero; that of log_prob, by finite differences; that of the sampler (see `mcgrad.check.policy`)
     pathwise    that of the return at fixed noise, by finite differences, trajectory by trajectory
-    jumps       the return at fixed noise is continuous in theta (see `mcgrad.jumps`)
+    jumps       the return at fixed noise is continuous in theta (see `mcgrad.check.jumps`)
     means       score function, pathwise gradient and finite differences have the same mean
     families    which estimators exist here
 
@@ -12,15 +12,15 @@ A mistake shows in the first of these that can see it; what follows may be wrong
 
 import warnings
 
-from . import estimators as e
-from . import exact, validate
-from .candidates import known_value
-from .check_gradients import Kernel, directions, finite, jumps, means, pathwise
-from .check_policy import score
-from .compiler.trace import TraceError
+from .. import estimators as e
+from .. import exact, validate
+from ..compare.candidates import known_value
+from ..compiler.trace import TraceError
+from ..kernel.program import checked, gradient_program, rollout_program
+from ..kernel.scan import DiscontinuityWarning
 from .findings import Finding, Report, reason
-from .program import checked, gradient_program, rollout_program
-from .scan import DiscontinuityWarning
+from .gradients import Kernel, directions, finite, jumps, means, pathwise
+from .policy import score
 
 MEMORY = 2**24  # gradients that are kept at once
 

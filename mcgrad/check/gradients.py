@@ -5,12 +5,12 @@ import itertools
 
 import numpy as np
 
-from . import estimators as e
-from .candidates import scale
+from .. import estimators as e
+from ..compare.candidates import scale
+from ..kernel.program import gradient_program
+from ..run import run_kernel
 from .findings import Finding, limit, reason
 from .jumps import find_jumps
-from .program import gradient_program
-from .run import run_kernel
 
 CLOSE = 512  # trajectories that are looked at one by one
 DIRECTIONS = 8  # in parameter space: the axes if there are no more than that, else random ones

@@ -14,20 +14,20 @@ import dataclasses
 
 import numpy as np
 
+from ..compiler.emit import function_text
+from ..compiler.machines import KernelText
+from ..compiler.spellings import where
+from ..compiler.trace import Graph, TraceError
+from ..estimators.estimator import PLAIN, Estimator, Together, scans
+from ..problem import Problem
+from ..validate import describe
 from .calls import number
-from .compiler.emit import function_text
-from .compiler.machines import KernelText
-from .compiler.spellings import where
-from .compiler.trace import Graph, TraceError
 from .draws import Given, Random, of_problem
-from .estimators.estimator import PLAIN, Estimator, Together, scans
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
-from .problem import Problem
 from .reverse_scan import ReverseScan
 from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
-from .validate import describe
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiler.derive import pull_back
-from .compiler.emit import function_text
-from .compiler.machines import _numpy_names
-from .compiler.trace import Graph
+from ..compiler.derive import pull_back
+from ..compiler.emit import function_text
+from ..compiler.machines import _numpy_names
+from ..compiler.trace import Graph
+from ..kernel.inputs import Inputs
+from ..kernel.scan import call, number
+from ..rollouts import rollout
 from .findings import Finding, limit
-from .inputs import Inputs
-from .rollouts import rollout
-from .scan import call, number
 
 TOLERANCE = 1e-5  # of finite differences, relative to the size of the score
 VISITED = 200_000  # states at which the policy is looked at

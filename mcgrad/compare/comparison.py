@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .findings import reason
+from ..check.findings import reason
 
 PLAIN = "reward to go"  # what everybody begins with
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples

@@ -6,7 +6,7 @@ uniform on (0, 1). Rollouts of one trajectory that need noise of their own draw 
 
 import dataclasses
 
-from .compiler.noise import INITIAL, PARAMETERS
+from ..compiler.noise import INITIAL, PARAMETERS
 
 NORMAL, UNIFORM = "normal", "uniform"
 

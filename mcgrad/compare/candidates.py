@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import baselines as b
-from . import estimators as e
-from .estimators.fitted import is_unfitted
-from .fitting import PILOT, Range
-from .program import gradient_program, rollout_program
-from .rollouts import rollout
-from .run import END, Run
+from .. import baselines as b
+from .. import estimators as e
+from ..estimators.fitted import is_unfitted
+from ..fitting import PILOT, Range
+from ..kernel.program import gradient_program, rollout_program
+from ..rollouts import rollout
+from ..run import END, Run
 
 PILOT_COUNT = 4096  # trajectories that baselines and coefficients are fitted on; measurements never use them
 SEED = 1

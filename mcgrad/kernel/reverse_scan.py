@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from ..compiler.emit import function_text, live_inputs, live_nodes
+from ..compiler.spellings import where
+from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
+from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
-from .compiler.emit import function_text, live_inputs, live_nodes
-from .compiler.spellings import where
-from .compiler.trace import Graph, TraceError, Tracer, is_number, same
 from .scattered import Scattered
-from .validate import describe
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .compiler.rebind import rebind
-from .compiler.spellings import traceable
-from .compiler.trace import TraceError, Tracer, is_number, is_users, place_of
-from .validate import describe
+from ..compiler.rebind import rebind
+from ..compiler.spellings import traceable
+from ..compiler.trace import TraceError, Tracer, is_number, is_users, place_of
+from ..validate import describe
 
 # How a user's function is called, by the first word of what it is.
 _SIGNATURES = {
