@@ -14,6 +14,10 @@ own, with an empty cache of compiled kernels (cold) and with a filled one (warm)
 variance; we compute the third and fourth moments and the covariance as well. `deviation` is the worst difference of the
 two programs' means in standard errors: they compute the same thing.
 
+Every environment of the library is timed, too, where a pathwise gradient exists together with it, without NumPy; among
+them a Markov decision process of 16 states and 4 actions with dense random tables, 50 steps. Where episodes end early, a
+step counts although it may not have been taken.
+
 On W1 the code called "kernel" are gradients without moments (`mcgrad.cost`: the median of repeats): ten estimators, each
 alone, and all of them from one kernel, which simulates once and shares returns, scores and adjoints among them.
 """
@@ -26,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,6 +196,7 @@ TEN = {
     "mixture": mg.estimators.mixture(mg.estimators.reward_to_go(), mg.estimators.reparameterization()),
 }
 AT_ONCE = "ten at once"
+ENVIRONMENTS = "environments"
 COLUMNS = ("workload", "states", "actions", "horizon", "code", "estimators", "count", "repeats", "cpu_seconds")
 COLUMNS += ("wall_seconds", "trajectories_per_second", "ns_per_trajectory", "ns_per_step", "ns_per_step_and_state")
 COLUMNS += ("times_numpy", "cold_seconds", "warm_seconds", "deviation", "rollouts", "spread_ns")
@@ -201,12 +207,14 @@ def settings(quick):
     names = ["W1 lq-4x2", "W3 bandit cos(kx)", "W4 pendulum"] if quick else WORKLOADS
     found = [{"workload": name, "steps": 2**21 if quick else 2**23, "repeats": 2 if quick else 5} for name in names]
     found[0]["costs"] = 0.2 if quick else 2.0  # seconds for each
-    return found
+    return found if quick else [*found, {"workload": ENVIRONMENTS, "costs": 1.0}]
 
 
 def rows(setting, seed, threads):
     """Return the rows of one workload; always on one thread, in processes of its own."""
     with tempfile.TemporaryDirectory() as cache:
+        if setting["workload"] == ENVIRONMENTS:
+            return _child(setting, seed, cache)
         cold = _child({**setting, "steps": 0}, seed, cache)
         return [row | cold for row in _child(setting, seed, cache)]
 
@@ -271,6 +279,38 @@ def timed_rows(name, workload, steps, repeats, seed):
     return found
 
 
+def random_tables():
+    """Return a Markov decision process of 16 states and 4 actions whose transitions may lead anywhere."""
+    rng = np.random.default_rng(16)
+    transition, reward = rng.dirichlet(np.ones(16), size=(16, 4)), rng.normal(size=(16, 4))
+    environment = mg.environments.tabular(transition, reward, np.full(16, 1 / 16), name="tabular S=16 A=4")
+    return mg.Problem(environment, mg.policies.softmax(16, 4), 50), 0.5 * rng.normal(size=64)
+
+
+def environment_rows(seconds, seed):
+    """Return one row for each environment of the library."""
+    from studies.problems import CASES  # which imports this module
+
+    problems = {}
+    for make in [random_tables, *(case.make for case in CASES)]:
+        problem, theta = make()
+        problems.setdefault(problem.environment.name, (problem, theta))
+    found = []
+    for name, (problem, theta) in problems.items():
+        discrete = problem.environment.choices is not None
+        chosen = dict([*ALONE.items()][: 1 if discrete else 2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mg.DiscontinuityWarning)
+            timed = cost(problem, theta, chosen, seconds, seed=seed)
+        ns = timed.together
+        row = {"workload": name, "states": problem.environment.states, "actions": problem.environment.actions}
+        row |= {"horizon": problem.horizon, "code": "kernel", "estimators": next(iter(ALONE)) if discrete else TOGETHER}
+        row |= {"trajectories_per_second": 1e9 / ns, "ns_per_trajectory": ns, "ns_per_step": ns / problem.horizon}
+        row |= {"rollouts": 1, "spread_ns": timed.together_spread}
+        found.append(row | {"ns_per_step_and_state": ns / problem.horizon / problem.environment.states})
+    return found
+
+
 def cost_rows(name, workload, seconds, seed):
     """Return one row for each of ten estimators alone, for the two of the study at once, and for all ten at once."""
     problem = workload.problem
@@ -297,6 +337,8 @@ def deviation(by_numpy, found):
 
 def main(setting, seed):
     """Return what a child process finds: seconds of the first, cold, call if no steps are asked for, else rows."""
+    if setting["workload"] == ENVIRONMENTS:
+        return environment_rows(setting["costs"], seed)
     workload = WORKLOADS[setting["workload"]]()
     seconds = first_call(workload, seed)
     if not setting["steps"]:
@@ -310,7 +352,7 @@ def main(setting, seed):
 def report(rows):
     """Return a table."""
     lines = [
-        f"  {'':<18} {'code':<7} {'estimators':<29} {'M traj/s':>9} {'ns/traj':>9} {'ns/step':>8} {'ns/step/n':>9} "
+        f"  {'':<28} {'code':<7} {'estimators':<29} {'M traj/s':>9} {'ns/traj':>9} {'ns/step':>8} {'ns/step/n':>9} "
         f"{'x NumPy':>8} {'cold s':>7} {'warm s':>7}"
     ]
     for r in rows:
@@ -318,12 +360,13 @@ def report(rows):
         if r.get("times_numpy"):
             extra = f" {r['times_numpy']:>8.1f} {r['cold_seconds']:>7.2f} {r['warm_seconds']:>7.2f}"
         lines.append(
-            f"  {r['workload']:<18} {r['code']:<7} {r['estimators']:<29} {r['trajectories_per_second'] / 1e6:>9.3f} "
+            f"  {r['workload']:<28} {r['code']:<7} {r['estimators']:<29} {r['trajectories_per_second'] / 1e6:>9.3f} "
             f"{r['ns_per_trajectory']:>9.1f} {r['ns_per_step']:>8.2f} {r['ns_per_step_and_state']:>9.2f}{extra}"
         )
     worst = max(r["deviation"] for r in rows if r.get("deviation") is not None)
     lines.append(f"  the means of the two programs differ by at most {worst:.1f} standard errors")
-    kernels = {r["estimators"]: r["ns_per_trajectory"] for r in rows if r["code"] == "kernel"}
+    first = rows[0]["workload"]
+    kernels = {r["estimators"]: r["ns_per_trajectory"] for r in rows if (r["workload"], r["code"]) == (first, "kernel")}
     if kernels:
         ten, two, alone = kernels[AT_ONCE], kernels[TOGETHER], sum(kernels[x] for x in TEN)
         lines.append(

@@ -10,7 +10,7 @@ from .table import Names
 from .trace import Tracer, apply, operands, same
 
 # A table of more elements is worth sums in memory instead of in registers: a scatter costs about as much as so many sums.
-LARGE = 24
+LARGE = 12
 
 
 def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
