@@ -5,7 +5,6 @@ process can compile it; this one then loads the machine code in a few millisecon
 """
 
 import contextlib
-import gc
 import hashlib
 import io
 import itertools
@@ -74,7 +73,7 @@ class Crew:
     def wait(self):
         """Work, too, and return when all of the kernels are in the cache."""
         # Whoever waits is told elsewhere what for.
-        with contextlib.suppress(queue.Empty), contextlib.redirect_stderr(io.StringIO()), _no_garbage():
+        with contextlib.suppress(queue.Empty), contextlib.redirect_stderr(io.StringIO()):
             while self.children:
                 machines.compiled(self.waiting.get_nowait()[2], self.machine)
         for _ in self.children:
@@ -124,20 +123,8 @@ def _start(machine):
     return subprocess.Popen([sys.executable, "-c", code], **pipes)
 
 
-@contextlib.contextmanager
-def _no_garbage():
-    """Do without garbage collection, which takes a fifth of the time of a compiler, in vain."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
 def _child(machine):
-    with contextlib.suppress(EOFError), _no_garbage():
+    with contextlib.suppress(EOFError):
         while True:
             machines.compiled(pickle.load(sys.stdin.buffer), machine)
             sys.stdout.write(".")

@@ -31,7 +31,8 @@ def deviations(row, mean, variance):
 def reduced(module, keep, count):
     """Return a few settings of a study, with fewer trajectories."""
     settings = [s for s in module.settings(True) if s["count"] and keep(s)]
-    return [{**s, "count": count, "start": k * count} for k, s in enumerate(settings)]
+    untimed = {"timed": 0} if "timed" in settings[0] else {}
+    return [{**s, "count": count, "start": k * count, **untimed} for k, s in enumerate(settings)]
 
 
 @pytest.mark.parametrize(

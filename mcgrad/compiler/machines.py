@@ -269,6 +269,7 @@ def _any_positive(x):
     return x[0] > 0.0
 
 
+@functools.cache
 def _inlined(function):
     import numba
 
