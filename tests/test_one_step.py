@@ -119,3 +119,17 @@ def test_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_measure_valued_derivatives_of_one_step_are_all_the_same(seed):
+    """Branches at one time are branches at all times, and without noise in the reward common noise is none."""
+    problem, theta = mg.Problem(mg.environments.cosine_cost(1.58), mg.policies.gaussian(1), 1), [0.7, 0.5]
+    kinds = {
+        "common": mg.estimators.measure_valued(),
+        "independent": mg.estimators.measure_valued("independent"),
+        "one time": mg.estimators.measure_valued(times="one"),
+    }
+    found = mg.measure(problem, theta, kinds, 400_000, seed)
+    for name, estimator in kinds.items():
+        mean, variance = (f(problem, theta, estimator) for f in (mg.exact.mean, mg.exact.variance))
+        assert standard_errors(found[name], mean, variance) < 5, name

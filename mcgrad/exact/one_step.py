@@ -59,7 +59,7 @@ def variance(problem, theta, estimator):
             result = _leave_one_out(t, len(parts))
         case estimators.Group(kind="mean", parts=parts):
             result = (1 - 1 / len(parts)) ** 2 * _leave_one_out(t, len(parts))
-        case estimators.MeasureValued(independent=False):
+        case estimators.MeasureValued(critic=None):
             result = t.measure_valued(coupled=True)
         case _:
             c = _combination(problem, theta, t, estimator)
