@@ -5,11 +5,9 @@ process can compile it; this one then loads the machine code in a few millisecon
 """
 
 import contextlib
-import hashlib
 import io
 import itertools
 import math
-import os
 import pickle
 import queue
 import subprocess
@@ -17,6 +15,7 @@ import sys
 import threading
 
 from .compiler import cache, machines
+from .run import thread_count
 
 WORTH = 120  # lines of text that take about as long to compile as a process takes to start
 
@@ -33,7 +32,7 @@ class Crew:
     """
 
     def __init__(self, workers=None, machine="simd"):
-        self.workers, self.machine = workers or min(cores(), 8), machine
+        self.workers, self.machine = workers or min(thread_count(None), 8), machine
         self.children, self.threads, self.seen, self.missing = [], [], set(), []
         self.waiting, self.numbers = queue.PriorityQueue(), itertools.count()
 
@@ -56,7 +55,7 @@ class Crew:
         """Begin to compile those of the kernels that are not in the cache, the longest first."""
         new = {k.text: k for k in kernels if k.text not in self.seen}
         self.seen |= set(new)
-        self.missing += [k for k in new.values() if not is_compiled(k, self.machine)]
+        self.missing += [k for k in new.values() if not machines.is_compiled(k, self.machine)]
         if not self.children and sum(map(_lines, self.missing)) < 2 * WORTH:
             return
         if self.machine == "numpy" or self.workers < 2 or cache.folder() is None:
@@ -96,20 +95,6 @@ def compile_ahead(kernels, workers=None, machine="simd"):
     with Crew(workers, machine) as crew:
         crew.submit(kernels)
         crew.wait()
-
-
-def cores():
-    """Return the number of cores to run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def is_compiled(kernel, machine="simd"):
-    """Tell whether the cache on disk has the machine code of a kernel."""
-    folder = cache.folder()
-    tag = f"{machine} {kernel.width(machine)}"
-    name = "k_" + hashlib.sha256(f"{cache.library_hash()}|{tag}|{kernel.text}".encode()).hexdigest()[:20]
-    path = folder / f"{name}.py" if folder else None
-    return path is not None and path.exists() and cache._is_compiled(path)
 
 
 def _lines(kernel):

@@ -161,7 +161,7 @@ def test_cosines_are_those_of_batches(found, problem):
 def test_numbers_do_not_depend_on_threads(problem, monkeypatch):
     results = []
     for threads in (1, 2):
-        monkeypatch.setattr(sys.modules["mcgrad.compare"], "cores", lambda threads=threads: threads)
+        monkeypatch.setattr(sys.modules["mcgrad.compare"], "thread_count", lambda _, threads=threads: threads)
         results.append(compare(*problem, only=("pathwise", "reward to go"), count=30_000, seconds=0.001))
     assert len(results[0].rows) == 2
     for row in results[0].rows:

@@ -83,9 +83,9 @@ def test_kernels_are_compiled_ahead_by_other_processes(tmp_path, monkeypatch, ca
     monkeypatch.setattr(ahead, "WORTH", 1)
     problem, theta = w1(horizon=4, discount=0.5)
     kernels = [gradient_program(problem, theta, {name: x}).kernel for name, x in BOTH.items()]
-    assert not any(map(ahead.is_compiled, kernels))
+    assert not any(map(machines.is_compiled, kernels))
     ahead.compile_ahead(kernels, workers=2)
-    assert all(map(ahead.is_compiled, kernels))
+    assert all(map(machines.is_compiled, kernels))
     for kernel in kernels:
         machines._compiled.__wrapped__(kernel, "simd", kernel.width())
     assert capfd.readouterr().err == ""  # nothing was left to compile
@@ -101,4 +101,4 @@ def test_a_crew_that_cannot_work_is_no_obstacle(tmp_path, monkeypatch):
     monkeypatch.setenv("MCGRAD_CACHE_DIR", str(tmp_path / "kernels"))
     monkeypatch.setattr(ahead.sys, "executable", "/bin/false")
     ahead.compile_ahead(kernels, workers=2)
-    assert not any(map(ahead.is_compiled, kernels))
+    assert not any(map(machines.is_compiled, kernels))

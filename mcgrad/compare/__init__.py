@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import exact, validate
-from ..ahead import Crew, cores
+from ..ahead import Crew
 from ..compiler.trace import TraceError
 from ..cost import timed
 from ..estimators.estimator import rollouts
@@ -28,7 +28,7 @@ from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..moments import Moments
-from ..run import default_chunk, run_kernel
+from ..run import default_chunk, run_kernel, thread_count
 from ..sums import Accumulator, of_chunk
 from .candidates import Candidate, candidates, fitted
 from .comparison import ROLLOUTS, Comparison, Row
@@ -160,7 +160,7 @@ def _measure(program, problem, found, first, count, batch, seed):
             return sums, distances.sum(axis=1), (distances**2).sum(axis=1), whole.reshape(E, P, -1, batch).mean(axis=3)
 
     merged, powers, batches = Accumulator(), np.zeros((2, E)), []
-    with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(thread_count(None)) as pool:
         for sums, first_power, second_power, means in pool.map(piece, range(first, first + count, size)):
             merged.add(sums)
             powers += first_power, second_power

@@ -67,16 +67,21 @@ def load(text, namespace, build, tag, label):
     label : str
         What to call the kernel in the message that it is being compiled.
     """
-    name = "k_" + hashlib.sha256(f"{library_hash()}|{tag}|{text}".encode()).hexdigest()[:20]
     with LOCK:
-        where = folder()
-        path = where / f"{name}.py" if where else None
+        name, path = place(text, tag)
         if path and not path.exists():
             _write(path, text)
         namespace["__name__"] = __name__  # Numba imports the module of a function that it loads from disk
         exec(compile(text, str(path) if path else f"<{name}>", "exec"), namespace)
-        with _announced(f"compiling {label}", _is_compiled(path)), uncollected():
+        with _announced(f"compiling {label}", is_compiled(path)), uncollected():
             return build(namespace, path is not None)
+
+
+def place(text, tag):
+    """Return the name of a kernel and the path of its text, None where no folder can be written; see `load`."""
+    name = "k_" + hashlib.sha256(f"{library_hash()}|{tag}|{text}".encode()).hexdigest()[:20]
+    where = folder()
+    return name, where / f"{name}.py" if where else None
 
 
 @contextlib.contextmanager
@@ -99,7 +104,8 @@ def _write(path, text):
     os.replace(temporary, path)
 
 
-def _is_compiled(path):
+def is_compiled(path):
+    """Tell whether the machine code of a kernel is on disk beside its text."""
     python = f"py{sys.version_info.major}{sys.version_info.minor}"
     where = os.environ.get("NUMBA_CACHE_DIR")
     root = pathlib.Path(where) if where else (path.parent if path else None)

@@ -94,7 +94,17 @@ def _compiled(kernel, machine, width):
         return namespace["kernel"]
     names = _simd_names(width) if machine == "simd" else dict(_scalar_names())
     build = functools.partial(_build, functions=kernel.functions, machine=machine, width=width)
-    return cache.load(kernel.text, names, build, f"{machine} {width}", kernel.label)
+    return cache.load(kernel.text, names, build, _tag(machine, width), kernel.label)
+
+
+def is_compiled(kernel, machine="simd"):
+    """Tell whether the cache on disk has the machine code of a kernel."""
+    _, path = cache.place(kernel.text, _tag(machine, kernel.width(machine)))
+    return path is not None and path.exists() and cache.is_compiled(path)
+
+
+def _tag(machine, width):
+    return f"{machine} {width}"
 
 
 def _build(namespace, on_disk, functions, machine, width):
