@@ -135,6 +135,17 @@ def test_the_bernoulli_toy_has_a_baseline_without_variance():
     assert np.allclose(measured.mean, mg.exact.gradient(problem, [0.3]))
 
 
+def test_the_fisher_matrix_and_the_natural_gradient():
+    """Against the mean of Z Z'; and a bandit's natural gradient is q - mean q over its arms (Kakade 2001)."""
+    environment, *_ = chain(3, 2, ends=[2])
+    problem, theta = mg.Problem(environment, mg.policies.softmax(3, 2), 3), np.linspace(-0.5, 0.5, 6)
+    found, exact = mg.fisher(problem, theta, 200_000, SEED), mg.exact.fisher(problem, theta)
+    assert (np.abs(found.mean - exact) <= 5 * found.stderr + 1e-15).all()
+    assert (np.abs(found.mean - 1.1 * exact) > 5 * found.stderr).any()
+    bandit = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), 1)
+    assert np.allclose(mg.exact.natural_gradient(bandit, [0.3, -0.2, 0.1]), [0.0, 1.0, -1.0], atol=1e-12)
+
+
 def test_what_has_no_closed_form_says_so():
     problem, theta = problem_and_theta()
     with pytest.raises(mg.exact.NoClosedForm, match="EvolutionStrategies on a tabular problem"):

@@ -97,6 +97,12 @@ def fisher(problem, theta):
     return tabular.fisher(system(problem, theta))
 
 
+def natural_gradient(problem, theta):
+    """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
+    s = system(problem, theta)
+    return np.linalg.pinv(tabular.fisher(s), rcond=1e-12, hermitian=True) @ tabular.gradient(s)
+
+
 def mean_return_to_go(problem, theta):
     """Return E[G_t], (T,)."""
     return tabular.mean_return_to_go(system(problem, theta))[: problem.horizon]

@@ -1,12 +1,13 @@
-"""Fisher matrices, natural gradients, and covariances between all parameters of linear-quadratic problems."""
+"""Fisher matrices and natural gradients; covariances between all parameters of linear-quadratic problems."""
 
 from .combinations import combination
 from .lq.natural import natural_gradient as lq_natural_gradient
 from .lq.natural import trajectory_fisher
-from .problems import system
+from .problems import by_kind, system
 from .several import joint_covariance
 
 
+@by_kind
 def fisher(problem, theta):
     """Return the Fisher matrix E[Z Z'] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
 
@@ -15,8 +16,9 @@ def fisher(problem, theta):
     return trajectory_fisher(system(problem, theta))
 
 
+@by_kind
 def natural_gradient(problem, theta):
-    """Return F^-1 dJ/dtheta with the Fisher matrix of `fisher`, (P,)."""
+    """Return F^-1 dJ/dtheta with the Fisher matrix of `fisher`, (P,); of logits, which are redundant, the shortest."""
     return lq_natural_gradient(system(problem, theta))
 
 

@@ -33,7 +33,7 @@ THEORIES = {OneStepCost: one_step, Ramp: one_step, BallWithWall: one_step, Chaot
 THEORIES |= {Tabular: finite, Bandit: finite}
 
 
-def _by_kind(function):
+def by_kind(function):
     """Let the theory that knows the environment answer."""
 
     @functools.wraps(function)
@@ -83,31 +83,31 @@ def system(problem, theta):
     )
 
 
-@_by_kind
+@by_kind
 def objective(problem, theta):
     """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float."""
     return lq.objective(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def gradient(problem, theta):
     """Return dJ/dtheta, (P,)."""
     return lq.gradient(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def value(problem, theta):
     """Return P (T + 1, n, n) and c (T + 1,) with V_t(s) = E[G_t | s_t = s] = -(s' P_t s + c_t), discount from time 0."""
     return lq.value(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def mean_return_to_go(problem, theta):
     """Return E[G_t] for t = 0, ..., T - 1: the time-dependent mean as a baseline, (T,)."""
     return lq.mean_return_to_go(system(problem, theta))[: problem.horizon]
 
 
-@_by_kind
+@by_kind
 def critic(problem, theta):
     """Return P (T + 1, n, n), c (T + 1,), F (T, m, n), U (T, m, m) and Sigma (m, m) of the exact critic.
 
@@ -117,7 +117,7 @@ def critic(problem, theta):
     return *riccati(s), s.policy_cov
 
 
-@_by_kind
+@by_kind
 def mean(problem, theta, estimator):
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
 
@@ -141,13 +141,13 @@ def mean(problem, theta, estimator):
     return sum(c * lq.mean(s, part) for c, part in combination(problem, theta, s, estimator))
 
 
-@_by_kind
+@by_kind
 def optimal_over_time(problem, theta, estimator):
     """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted from an estimator as sum_t b_t z_t: (T, P)."""
     return ratio(*_with_scores(problem, theta, estimator))
 
 
-@_by_kind
+@by_kind
 def trace_optimal_over_time(problem, theta, estimator):
     """Return the b_t of least total variance over the gain K, (T,)."""
     cov, power = _with_scores(problem, theta, estimator)
@@ -155,7 +155,7 @@ def trace_optimal_over_time(problem, theta, estimator):
     return ratio(cov[:, gain].sum(axis=1), power[:, gain].sum(axis=1))
 
 
-@_by_kind
+@by_kind
 def trace_optimal_constant(problem, theta, estimator):
     """Return the b of least total variance over the gain K, a float."""
     cov, power = _with_scores(problem, theta, estimator)
@@ -163,13 +163,13 @@ def trace_optimal_constant(problem, theta, estimator):
     return float(ratio(cov[:, gain].sum(), power[:, gain].sum()))
 
 
-@_by_kind
+@by_kind
 def naive_optimal_over_time(problem, theta):
     """Return b_tp = E[z_tp^2 G_t] / E[z_tp^2], which is not optimal: (T, P)."""
     return lq.naive_time_baseline(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def optimal_quadratic(problem, theta, estimator):
     """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
     if not isinstance(estimator, estimators.RewardToGo) or not isinstance(estimator.baseline, baselines.NoBaseline):
@@ -177,7 +177,7 @@ def optimal_quadratic(problem, theta, estimator):
     return lq.optimal_quadratic_baseline(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def variance(problem, theta, estimator):
     """Return the variance of one trajectory's gradient under an estimator, (P,).
 
@@ -201,14 +201,14 @@ def variance(problem, theta, estimator):
     return np.maximum(combined_covariance(s, *[combination(problem, theta, s, estimator)] * 2), 0.0)
 
 
-@_by_kind
+@by_kind
 def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
     s = system(problem, theta)
     return combined_covariance(s, combination(problem, theta, s, first), combination(problem, theta, s, second))
 
 
-@_by_kind
+@by_kind
 def coefficients(problem, theta, estimator):
     """Return the variance-optimal coefficients of a control variate, (k, P), or (k, P, P) if it is `full`."""
     if not isinstance(estimator, estimators.ControlVariate):
@@ -217,20 +217,20 @@ def coefficients(problem, theta, estimator):
     return optimal_coefficients(problem, theta, s, estimator)
 
 
-@_by_kind
+@by_kind
 def self_normalised_limits(problem, theta, estimator):
     """Return G bias and G variance of self-normalised importance weights for a large group, (P,) both."""
     s = system(problem, theta)
     return varied.self_normalised_limits(problem, s, estimator, lambda x: combination(problem, theta, s, x))
 
 
-@_by_kind
+@by_kind
 def optimum(problem, theta):
     """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ..."""
     return lq.optimum(system(problem, theta))
 
 
-@_by_kind
+@by_kind
 def scaling(problem, theta, estimator, parameters="gain"):
     """Return the predicted exponents of an estimator's variance in the policy's std and in the horizon, with reasons.
 
