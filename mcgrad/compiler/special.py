@@ -102,7 +102,7 @@ def arccosh(x):
     large = x > 2.0**28
     t = where(large, 1.0, x) - 1.0
     y = log1p(where(large, x - 1.0, t + sqrt(t * (t + 2.0))))
-    return where(large, y + 0.6931471805599453, y)
+    return where(x >= 1.0, where(large, y + 0.6931471805599453, y), NAN)
 
 
 # ---- logistic functions ------------------------------------------------------------------------------------------
