@@ -257,3 +257,32 @@ class Moments:
             row |= {"count": found.count, "nonfinite": found.nonfinite} | price
             rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})
         return rows
+
+
+def of_samples(samples, parameters=None):
+    """Return the `Moments` of gradients that are in memory, such as `mcgrad.sample` returns.
+
+    Parameters
+    ----------
+    samples : dict
+        Name -> (N, P) array, all of the same shape; row i of each was made with the same noise.
+    parameters : sequence of P str, optional
+        What the parameters are called: by default "0", "1", ...
+
+    Raises
+    ------
+    ValueError
+        For samples of other shapes.
+    """
+    if not isinstance(samples, Mapping) or not samples:
+        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {describe(samples)}")
+    arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+    shapes = {x.shape for x in arrays}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(f"samples: expected (N, P) arrays of one shape, got {sorted(shapes)}")
+    P = arrays[0].shape[1]
+    parameters = tuple(map(str, range(P))) if parameters is None else tuple(parameters)
+    if len(parameters) != P:
+        raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
+    columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
+    return Moments(tuple(samples), parameters, of_chunk(columns, len(arrays)))
