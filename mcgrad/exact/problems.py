@@ -1,6 +1,7 @@
 """Exact truth for a `Problem`: reads its matrices, and what its estimators are, and asks the theory of its kind."""
 
 import functools
+import warnings
 
 import numpy as np
 
@@ -50,6 +51,8 @@ def by_kind(function):
                 f"{function.__name__} of {problem.environment.name} over {problem.horizon} steps: numbers beyond 1e308; "
                 "shorten the horizon, or count rewards in a larger unit"
             )
+        if "overflow" not in seen and seen:
+            warnings.warn(f"{', '.join(seen)} in {function.__name__}", RuntimeWarning, stacklevel=2)
         return answer
 
     return ask
