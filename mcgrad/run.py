@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import validate
-from .compiler import machines
+from .compiler import machines, passes
 from .kernel.program import gradient_program
 from .points import Points
 from .sums import Accumulator, of_chunk, tree
@@ -131,6 +131,7 @@ class Run(NamedTuple):
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         machines.compiled(program.kernel, self.machine)
+        passes.compiled()
         if bar is not None:
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
@@ -142,6 +143,13 @@ class Run(NamedTuple):
                 stop[0] = 1
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+
+    def few_samples(self, program, first, count):
+        """Return the samples of a few trajectories in columns, made by the executor if there is one."""
+        arguments = (program, self.seed, first, count, self.machine, None, self.points)
+        if self.executor is None:
+            return samples(*arguments).copy()
+        return self.executor.submit(samples, *arguments).result()
 
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""

@@ -54,6 +54,8 @@ class Inputs:
         self.w_names = [f"w{i}" for i in range(environment.noises + environment.uniforms)]
         self.direction_names = [f"z{i}" for i in range(len(problem.parameters))]
         self.estimator_c = [self._tree(d) for d in data]
+        # Where the data of estimators lie: so many numbers of c, and from which to which column of the rows.
+        self.data_places = len(self.c), int(self.discounted), sum(x.shape[1] for x in self.columns)
 
     # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
 
