@@ -16,8 +16,11 @@ Pebay (2008), Formulas for robust, one-pass parallel computation of covariances 
 
 import dataclasses
 import functools
+import pathlib
 
 import numpy as np
+
+from .compiler import cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -113,6 +116,7 @@ def of_chunk(gradients, E, full=False):
     full : bool
         Keep the full joint matrix instead of pairs of estimators per parameter.
     """
+    gradients = np.ascontiguousarray(gradients)  # the last chunk has room for whole blocks of trajectories
     Q, N = gradients.shape
     P = Q // E
     own = np.empty((6, Q))
@@ -127,7 +131,9 @@ def of_chunk(gradients, E, full=False):
         for e in np.flatnonzero(nonfinite):
             rows = slice(e * P, (e + 1) * P)
             own[0, rows] = N - nonfinite[e]
-            central(np.ascontiguousarray(gradients[rows, finite[e]]), own[1:, rows])
+            part = np.empty((5, P))
+            central(np.ascontiguousarray(gradients[rows, finite[e]]), part)
+            own[1:, rows] = part
         common = np.ascontiguousarray(gradients[:, finite.all(axis=0)])
     joint = own[:3].copy()
     if common is not gradients:
@@ -225,19 +231,18 @@ def _merge_powers(sums, other, shift):
         sums[0, q] = na + nb
 
 
-# Sums may be reordered in the passes over a chunk (and only there), which is what lets LLVM vectorise them.
+# What they take, and what Numba may do: sums may be reordered in the passes over a chunk (and only there), which is what
+# lets LLVM vectorise them.
+_ARGUMENTS = {
+    _central: ("in2", "out2"),
+    _cross: ("in2", "in1", "int64", "int64", "out2"),
+    _merge_powers: ("out2", "in2", "out1"),
+}
 _FLAGS = {_central: {"contract", "reassoc"}, _cross: {"contract", "reassoc"}, _merge_powers: False}
 
 
 @functools.cache
 def _compiled(function):
-    import numba
-
-    from .compiler.cache import LOCK
-
-    options = {"error_model": "numpy", "nogil": True, "fastmath": _FLAGS[function]}
-    with LOCK:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no cache folder that can be written
-            return numba.njit(**options)(function)
+    options = {"error_model": "numpy", "fastmath": _FLAGS[function]}
+    text = pathlib.Path(__file__).read_text(encoding="utf-8")
+    return cache.load(text, function.__name__, _ARGUMENTS[function], lambda: (function, options))
