@@ -36,6 +36,9 @@ OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 MACHINES = ("simd", "scalar", "numpy")
 
+# theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
+ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
+
 
 @dataclasses.dataclass(frozen=True)
 class KernelText:
@@ -84,6 +87,7 @@ def compiled(kernel, machine="simd", width=None):
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
 
 
+# The machine code of a kernel takes a quarter of a megabyte, and goes when it has not been used for so many others.
 @functools.lru_cache(maxsize=256)
 def _compiled(kernel, machine, width):
     if machine == "numpy":
@@ -92,56 +96,36 @@ def _compiled(kernel, machine, width):
         for name, _, _ in kernel.functions:
             namespace[name] = _numpy_results(namespace[name])
         return namespace["kernel"]
-    names = _simd_names(width) if machine == "simd" else dict(_scalar_names())
-    build = functools.partial(_build, functions=kernel.functions, machine=machine, width=width)
-    return cache.load(kernel.text, names, build, _tag(machine, width), kernel.label)
+    build = functools.partial(_build, kernel, machine, width)
+    return cache.load(kernel.text, _tag(machine, width), ARGUMENTS, build, kernel.label)
 
 
 def is_compiled(kernel, machine="simd"):
     """Tell whether the cache on disk has the machine code of a kernel."""
-    _, path = cache.place(kernel.text, _tag(machine, kernel.width(machine)))
-    return path is not None and path.exists() and cache.is_compiled(path)
+    return cache.is_kept(kernel.text, _tag(machine, kernel.width(machine)), ARGUMENTS)
 
 
 def _tag(machine, width):
-    return f"{machine} {width}"
+    return f"kernel {machine} {width}"
 
 
-def _build(namespace, on_disk, functions, machine, width):
-    """Compile the functions of an executed kernel text for the SIMD or the scalar machine."""
+def _build(kernel, machine, width):
+    """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
     import numba
 
     from .simd import lanes_function
 
+    namespace = _simd_names(width) if machine == "simd" else dict(_scalar_names())
+    namespace["__name__"] = __name__
+    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
-    for name, arguments, results in functions:
+    for name, arguments, results in kernel.functions:
         function = namespace[name]
         if machine == "simd":
             namespace[name] = lanes_function(function, arguments, results, width)
         else:
             namespace[name] = inline(function)
-    kernel = namespace["kernel"]
-    return jit(kernel, _signature(), on_disk)
-
-
-def _signature():
-    from numba import types
-
-    vector, matrix = types.float64[::1], types.float64[:, ::1]
-    integers = (types.uint64, types.uint64, types.int64, types.int64, types.int64)
-    return types.void(vector, vector, vector, matrix, *integers, matrix, matrix, matrix, types.int64[::1])
-
-
-def jit(function, signature, on_disk=True):
-    """Compile a function with Numba for one signature, kept on disk if that is possible."""
-    import numba
-
-    if on_disk:
-        try:
-            return numba.njit(signature, cache=True, **OPTIONS)(function)
-        except (RuntimeError, OSError):  # no cache folder that can be written
-            pass
-    return numba.njit(signature, **OPTIONS)(function)
+    return namespace["kernel"], OPTIONS
 
 
 def workspace(kernel, horizon, width):
