@@ -17,7 +17,7 @@ from . import validate
 from .compiler import machines
 from .kernel.program import gradient_program
 from .points import Points
-from .sums import Accumulator, of_chunk, tree
+from .sums import Accumulator, of_chunk, prepare, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -131,6 +131,7 @@ class Run(NamedTuple):
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         machines.compiled(program.kernel, self.machine)
+        prepare()
         if bar is not None:
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)

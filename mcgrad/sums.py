@@ -49,6 +49,12 @@ class Sums:
         return Sums(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
 
 
+def prepare():
+    """Compile what is needed here, or load it, before the clock runs and threads wait for each other."""
+    for function in _ARGUMENTS:
+        _compiled(function)
+
+
 def merge(a, b):
     """Return the sums of two disjoint sets of trajectories."""
     out = a.map(np.copy)
