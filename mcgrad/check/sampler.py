@@ -74,7 +74,7 @@ def sampler_test(f, eta, seed, limit):
     if not any(f.random):
         return None
     test = _Test(f, eta, seed, POINTS, limit)
-    K, F = range(f.K), range(len(test.values))
+    K, F = range(f.K), range(test.features.number)
     z, visible = (np.array(x) for x in zip(*(test.component(k, F) for k in K), strict=True))
     best, least = visible.argmin(axis=1), visible.min(axis=1)
     more = [k for k in K if least[k] > SEEN and z[k].max() <= limit(f.K * len(F))]
@@ -93,7 +93,7 @@ class _Test:
         self.points = points = fresh_points(f, eta, seed, count + PILOT_COUNT)
         self.features = _Features(f, points, seed)
         self.known = _known(f.policy, [x[:count] for x in points.e])
-        self.values = self.features(points.a, slice(None))[:, :count]
+        self.values = [self.features.one(j, points.a, slice(None))[:count] for j in range(self.features.number)]
         self.typical = np.array([_size(x) for x in points.eta])
         self.most = limit(f.K * (len(self.values) + 1))
 
@@ -103,7 +103,7 @@ class _Test:
         found = []
         for j in chosen:
             slope = slopes(
-                lambda *x, j=j: moved(*x)[j], self.typical, np.eye(self.f.K)[k : k + 1], self.count, threads=1
+                lambda *x, j=j: moved(j, *x), self.typical, np.eye(self.f.K)[k : k + 1], self.count, threads=1
             )
             left = self.values[j] * score
             mean, error = _mean_without(left - slope.samples[:, 0], self.known)
@@ -117,17 +117,16 @@ class _Test:
         return tuple(zip(*found, strict=True))
 
     def _moved(self):
-        """Return (theta, first, count) -> the functions at eta + theta - typical, (F, count), kept for next time."""
+        """Return (j, theta, first, count) -> function j at eta + theta - typical, (count,); it keeps the actions."""
         known = {}
 
-        def moved(theta, first, number):
+        def moved(j, theta, first, number):
             first = self.count if first >= PILOT else first
             rows, key = slice(first, first + number), (theta.tobytes(), first, number)
             if key not in known:
                 eta = tuple(x[rows] + d for x, d in zip(self.points.eta, theta - self.typical, strict=True))
-                a = self.f.sample(self.f.p, eta, tuple(x[rows] for x in self.points.e))
-                known[key] = self.features(a, rows)
-            return known[key]
+                known[key] = self.f.sample(self.f.p, eta, tuple(x[rows] for x in self.points.e))
+            return self.features.one(j, known[key], rows)
 
         return moved
 
@@ -149,16 +148,22 @@ class _Features:
             usual = _size(a - centre)
             self.centre.append(centre)
             self.spread.append(np.where(np.isfinite(spread) & (spread > 1e-6 * usual), spread, usual))
-        random = np.random.default_rng(seed)
-        joint = JOINT if len(self.random) > 1 else 0
-        self.weights, self.phases = random.normal(size=(joint, len(self.random))), random.uniform(0, 2 * np.pi, joint)
+        random, several = np.random.default_rng(seed), len(self.random)
+        self.weights = random.normal(size=(JOINT if several > 1 else 0, several))
+        self.phases = random.uniform(0.0, 2.0 * np.pi, len(self.weights))
+        self.number = 2 * several + len(self.weights)
 
-    def __call__(self, a, rows):
-        """Return (F, N) values for actions at some of the points."""
-        u = [(a[i] - c[rows]) / s[rows] for i, c, s in zip(self.random, self.centre, self.spread, strict=True)]
-        bent = [np.tanh(x) for x in u]
-        joint = [np.cos(phase + w @ np.array(u)) for w, phase in zip(self.weights, self.phases, strict=True)]
-        return np.array([*bent, *(x * x for x in bent), *joint])
+    def one(self, j, a, rows):
+        """Return (N,) values of function j for actions at some of the points."""
+        several = len(self.random)
+        if j >= 2 * several:
+            w = self.weights[j - 2 * several]
+            return np.cos(self.phases[j - 2 * several] + sum(w[i] * self._u(i, a, rows) for i in range(several)))
+        bent = np.tanh(self._u(j % several, a, rows))
+        return bent if j < several else bent * bent
+
+    def _u(self, i, a, rows):
+        return (a[self.random[i]] - self.centre[i][rows]) / self.spread[i][rows]
 
 
 def usual_noise(policy, e, x):
