@@ -7,6 +7,7 @@ room is the witness against them.
 """
 
 from .average import average_gradient, average_reward, differential_value, stationary
+from .bounds import efficiency_bound
 from .hessian import hessian, hessian_vector_product, hessian_vector_product_variance
 from .natural import covariance_matrix, fisher, natural_gradient
 from .problems import (
@@ -41,6 +42,7 @@ __all__ = [
     "covariance_matrix",
     "critic",
     "differential_value",
+    "efficiency_bound",
     "fisher",
     "gradient",
     "hessian",

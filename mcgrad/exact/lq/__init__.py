@@ -38,6 +38,7 @@ from .baselines import (
     trace_optimal_time_baseline,
     value_baseline,
 )
+from .bounds import DoublyRobust, markov_bound, stationary_bound, tree_bound
 from .estimators import (
     ActionControlVariate,
     AllActions,
@@ -79,6 +80,7 @@ __all__ = [
     "ActionControlVariate",
     "AllActions",
     "ControlVariate",
+    "DoublyRobust",
     "ExactAdvantage",
     "Exponent",
     "GeneralizedAdvantage",
@@ -107,6 +109,7 @@ __all__ = [
     "gradient",
     "importance_weighted_variance",
     "infinite_horizon_gain",
+    "markov_bound",
     "mean",
     "mean_return_to_go",
     "measure_valued_variance",
@@ -125,9 +128,11 @@ __all__ = [
     "score_control_variate",
     "self_normalised_limits",
     "spsa",
+    "stationary_bound",
     "time_baseline",
     "trace_optimal_constant",
     "trace_optimal_time_baseline",
+    "tree_bound",
     "value",
     "value_baseline",
     "variance",
