@@ -6,12 +6,14 @@ from .all_actions import AllActions, all_actions
 from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
+from .doubly_robust import DoublyRobust, doubly_robust
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .importance_weighted import ImportanceWeighted, importance_weighted
 from .inverse_variance import InverseVariance, inverse_variance
 from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
+from .knowledge import Knowledge, knows
 from .measure_valued import MeasureValued, measure_valued
 from .natural import Natural, natural
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
@@ -33,6 +35,7 @@ __all__ = [
     "Antithetic",
     "ControlVariate",
     "Difference",
+    "DoublyRobust",
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
@@ -41,6 +44,7 @@ __all__ = [
     "ImportanceWeighted",
     "InverseVariance",
     "InverseVariancePerStep",
+    "Knowledge",
     "MeasureValued",
     "Natural",
     "PerStep",
@@ -63,12 +67,14 @@ __all__ = [
     "control_variate",
     "custom",
     "difference",
+    "doubly_robust",
     "evolution_strategies",
     "finite_differences",
     "generalized_advantage",
     "importance_weighted",
     "inverse_variance",
     "inverse_variance_per_step",
+    "knows",
     "leave_one_out",
     "measure_valued",
     "mixture",

@@ -7,7 +7,7 @@ room is the witness against them.
 """
 
 from .average import average_gradient, average_reward, differential_value, stationary
-from .bounds import efficiency_bound
+from .bounds import efficiency_bound, gradient_news
 from .hessian import hessian, hessian_vector_product, hessian_vector_product_variance
 from .natural import covariance_matrix, fisher, natural_gradient
 from .problems import (
@@ -45,6 +45,7 @@ __all__ = [
     "efficiency_bound",
     "fisher",
     "gradient",
+    "gradient_news",
     "hessian",
     "hessian_vector_product",
     "hessian_vector_product_variance",

@@ -1,4 +1,4 @@
-"""Efficiency bounds: what no estimator made of trajectories alone can go below."""
+"""Efficiency bounds: what no estimator made of trajectories alone can go below, and what the one that gets there needs."""
 
 from .. import validate
 from ..environments.bandit import Bandit
@@ -65,8 +65,7 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     """
     if model not in MODELS:
         raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {validate.describe(model)}")
-    tables = isinstance(problem.environment.closed_form, (Bandit, Tabular))
-    theory, s = (tabular, finite.system(problem, theta)) if tables else (lq, system(problem, theta))
+    theory, s = _theory(problem, theta)
     if model == "stationary" and theory is lq and s.states > 1:
         raise NoClosedForm(
             f"the stationary bound is a ratio of densities with a closed form for one state variable, not for {s.states}"
@@ -76,3 +75,22 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
             'the markov bound sums ratios over time: without a horizon "tree" and "stationary" are known'
         )
     return getattr(theory, f"{model}_bound")(s, bool(matrix))
+
+
+def gradient_news(problem, theta):
+    """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
+
+    Returns
+    -------
+    (T, S, A, P) array
+        Of a tabular problem or a bandit.
+    (T, P, m, n), (T, P, m, m) and (T, P) arrays
+        Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
+    """
+    theory, s = _theory(problem, theta)
+    return theory.gradient_news(s)
+
+
+def _theory(problem, theta):
+    tables = isinstance(problem.environment.closed_form, (Bandit, Tabular))
+    return (tabular, finite.system(problem, theta)) if tables else (lq, system(problem, theta))

@@ -196,8 +196,10 @@ def _combination(problem, theta, s, estimator):
             return [(one, tabular.AllActions(_critic(s, q)))]
         case estimators.ActionControlVariate(critic=q, first_order=False):
             return [(one, tabular.ActionControlVariate(_critic(s, q)))]
-        case estimators.TrajectoryControlVariate(critic=critics.Exact(scale=1.0, shift=0.0, amplitude=0.0)):
-            return [(one, tabular.TrajectoryControlVariate())]
+        case estimators.TrajectoryControlVariate(critic=critics.Exact(amplitude=0.0) as q):
+            return _controlled(one, q, tabular.TrajectoryControlVariate())
+        case estimators.DoublyRobust(critic=critics.Exact(amplitude=0.0) as q):
+            return _controlled(one, q, tabular.DoublyRobust())
         case estimators.GeneralizedAdvantage(decay=decay, critic=V):
             b = _baseline(problem, theta, s, V)[:, :, 0]
             return [(one, tabular.GeneralizedAdvantage(decay, np.concatenate([b, np.zeros_like(b[:1])])))]
@@ -217,6 +219,12 @@ def _combination(problem, theta, s, estimator):
             entries = [(-c[0][:, q], tabular.Score(q)) for q in range(s.parameters)]
             return _combination(problem, theta, s, target) + entries
     raise NoClosedForm(f"no closed form is known for the variance of {type(estimator).__name__} on a tabular problem")
+
+
+def _controlled(one, q, with_exact):
+    """Return scale (with the exact critic) + (1 - scale) (with none) - shift sum z_t."""
+    parts = [(q.scale, with_exact), (1.0 - q.scale, tabular.RewardToGo()), (-q.shift, tabular.Score())]
+    return [(c * one, part) for c, part in parts if c]
 
 
 def _baseline(problem, theta, s, b):

@@ -216,7 +216,7 @@ def test_units_of_states_and_noise():
 def test_the_order_of_the_bounds_as_matrices():
     """On 50 random systems of one state variable, and 20 of more without the stationary bound."""
     for seed in range(50):
-        s = random_system(seed, 1, 1 + seed % 2, 1 + seed % 4)
+        s = random_system(seed, 1, 1 + seed % 2, 1 + seed % 3)
         S, M, T = (bound(s, matrix=True) for bound in (lq.stationary_bound, lq.markov_bound, lq.tree_bound))
         tiny = 1e-11 * np.trace(T)
         assert np.linalg.eigvalsh(M - S).min() > -tiny and np.linalg.eigvalsh(T - M).min() > -tiny
@@ -224,6 +224,9 @@ def test_the_order_of_the_bounds_as_matrices():
         s = random_system(seed, 2 + seed % 2, 1 + seed % 2, 1 + seed % 5)
         M, T = lq.markov_bound(s, matrix=True), lq.tree_bound(s, matrix=True)
         assert np.linalg.eigvalsh(T - M).min() > -1e-12 * np.trace(T)
+        value = lq.RewardToGo(lq.value_baseline(s))
+        for X in (lq.ScoreFunction(), value, lq.ActionControlVariate(), lq.ActionControlVariate(first_order=True)):
+            assert (lq.variance(s, X) >= np.diag(T) * (1 - 1e-11)).all()
 
 
 def test_many_parameters_go_in_blocks(monkeypatch):

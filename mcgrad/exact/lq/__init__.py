@@ -73,7 +73,7 @@ from .perturbed import (
 )
 from .scaling import Exponent, Scaling, scaling
 from .system import System
-from .values import gradient, mean_return_to_go, objective, return_variance, value
+from .values import gradient, gradient_news, mean_return_to_go, objective, return_variance, value
 from .variances import covariance, covariance_by_step, mean, variance
 
 __all__ = [
@@ -107,6 +107,7 @@ __all__ = [
     "fisher",
     "full_score_control_variate",
     "gradient",
+    "gradient_news",
     "importance_weighted_variance",
     "infinite_horizon_gain",
     "markov_bound",

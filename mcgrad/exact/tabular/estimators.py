@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .values import critic, decay, gradient_to_go, stages
+from .values import critic, gradient_news, stages
 
 
 class Rule(NamedTuple):
@@ -144,10 +144,7 @@ class DoublyRobust:
 
     def rule(self, system):
         """Return the estimator as a Rule; its variance is the bound `bounds.tree_bound`."""
-        dV = gradient_to_go(system)
-        dQ = decay(system) * np.stack([np.tensordot(system.flow, following, 1) for following in dV[1:]])
-        mean = np.einsum("sa,tsap->tsp", system.policy, dQ)
-        return TrajectoryControlVariate().rule(system)._replace(own=mean[:, :, None] - dQ)
+        return TrajectoryControlVariate().rule(system)._replace(own=-gradient_news(system))
 
 
 @dataclass(frozen=True, eq=False)
