@@ -84,6 +84,7 @@ from .mixtures import (
     optimal_mixture,
     score_control_variate,
 )
+from .off_policy import per_decision_variance
 from .system import System, bandit, outcomes, softmax
 from .values import (
     action_value,
@@ -142,6 +143,7 @@ __all__ = [
     "optimal_state_baseline",
     "optimal_time_baseline",
     "outcomes",
+    "per_decision_variance",
     "return_variance",
     "same_batch_mean",
     "same_batch_variance",

@@ -29,7 +29,7 @@ def tree_bound(system, matrix=False):
     dV, z, outer = gradient_to_go(system), system.score, _outer(matrix)
     total = _start(system, dV, matrix)
     for t in range(stages(system)):
-        v, c, w = _surprises(system, dV, t, matrix)
+        v, c, w = surprises(system, dV, t, matrix)
         both = outer(m[t][:, None], z)
         second = M[t][:, None] + both + _turned(both, matrix) + _wide(mu[t][:, None], matrix) * outer(z, z)
         total = total + _summed(system, mu[t], v, m[t][:, None] + mu[t][:, None, None] * z, c, w, second, matrix)
@@ -44,7 +44,7 @@ def markov_bound(system, matrix=False):
     dV, outer = gradient_to_go(system), _outer(matrix)
     total = _start(system, dV, matrix)
     for t in range(stages(system)):
-        v, c, w = _surprises(system, dV, t, matrix)
+        v, c, w = surprises(system, dV, t, matrix)
         now = m[t][:, None] + mu[t][:, None, None] * system.score
         share = np.divide(1.0, mu[t], out=np.zeros_like(mu[t]), where=mu[t] > 0)
         total = total + _summed(system, mu[t], v, now, c, w, _wide(share[:, None], matrix) * outer(now, now), matrix)
@@ -101,7 +101,7 @@ def _start(system, dV, matrix):
     return np.tensordot(system.start, _outer(matrix)(first, first), 1)
 
 
-def _surprises(system, dV, t, matrix):
+def surprises(system, dV, t, matrix):
     """Return v (S, A), c (S, A, P) and w (S, A, P) or (S, A, P, P) of stage t."""
     V, Q = critic(system)
     gamma, weight, flow = decay(system), weights(system)[t], system.flow
