@@ -69,7 +69,7 @@ COLUMNS = ("part", "horizon", "estimator", "knows", "std", "noise", "count", "va
 
 def settings(quick):
     """Return the parts; a quick run has coarse grids, few replications and nothing compiled."""
-    horizons, grid = (HORIZONS[:2], 5) if quick else (HORIZONS, 20)
+    horizons, grid = (HORIZONS[:1], 4) if quick else (HORIZONS, 20)
     found = [{"part": "ladder", "count": 0 if quick else 1_000_000}]
     found += [{"part": part, "horizon": T, "grid": grid} for T in horizons for part in ("phase", "contour")]
     sizes = [2**k for k in ((5, 8, 11) if quick else range(4, 16))]
@@ -140,11 +140,11 @@ def ratio(T, std, W, cov=1.0):
 
 
 def phase(T, grid):
-    """Return the ratio on a logarithmic grid."""
+    """Return the ratio on a logarithmic grid, to nine digits."""
+    points = [(std, W) for std in np.geomspace(*STD, grid) for W in np.geomspace(*NOISE, grid)]
+    found = [(T, std, W, ratio(T, std, W)) for std, W in points]
     return [
-        {"horizon": T, "std": float(std), "noise": float(W), "value": ratio(T, std, W)}
-        for std in np.geomspace(*STD, grid)
-        for W in np.geomspace(*NOISE, grid)
+        {k: float(f"{x:.9g}") for k, x in zip(("horizon", "std", "noise", "value"), row, strict=True)} for row in found
     ]
 
 
