@@ -72,8 +72,8 @@ def draw(results):
     labels = (
         "variance of one rollout",
         "pathwise / Markov bound",
-        "fitted, nothing known",
-        "explore more than you act",
+        "with nothing known",
+        "another behaviour",
     )
     style.finish(figure, [main, *others], labels)
     main.spines["left"].set_visible(False)
@@ -171,9 +171,7 @@ def phases(axis, bar, rows, contours):
         axis.plot(std, law * std**power, color="white", linewidth=2.2, zorder=2)
         axis.plot(std, law * std**power, color=style.QUIET, linewidth=0.9, zorder=2)
     law = 0.25 * value(contours, T, "large noise")
-    axis.annotate(
-        r"$\propto\,$std$^2$", (0.115, law * 0.115**2), (-5, 7), "data", "offset points", size=8, color=style.INK
-    )
+    axis.annotate(r"$\propto\,$std$^2$", (0.16, law * 0.16**2), (-6, 5), "data", "offset points", ha="right", size=8)
     law = value(contours, T, "small noise")
     axis.annotate(
         r"$\propto\,$std$^4$", (1.08, min(law * 1.08**4, 2)), (-3, 4), "data", "offset points", ha="right", size=8
@@ -249,7 +247,7 @@ def behaviours(axis, rows):
     axis.axvline(1, color=style.QUIET, linewidth=0.9, zorder=0)
     axis.set(
         xlim=(0.5, 1.8),
-        ylim=(0.4, 10),
+        ylim=(0.2, 10),
         yscale="log",
         xlabel="std of the behaviour / policy",
         ylabel="variance / on policy",

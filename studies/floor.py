@@ -141,11 +141,12 @@ def ratio(T, std, W, cov=1.0):
 
 def phase(T, grid):
     """Return the ratio on a logarithmic grid, to nine digits."""
-    points = [(std, W) for std in np.geomspace(*STD, grid) for W in np.geomspace(*NOISE, grid)]
-    found = [(T, std, W, ratio(T, std, W)) for std, W in points]
-    return [
-        {k: float(f"{x:.9g}") for k, x in zip(("horizon", "std", "noise", "value"), row, strict=True)} for row in found
-    ]
+    found = []
+    for std in np.geomspace(*STD, grid):
+        for W in np.geomspace(*NOISE, grid):
+            row = {"std": std, "noise": W, "value": ratio(T, std, W)}
+            found.append({"horizon": T} | {key: float(f"{x:.9g}") for key, x in row.items()})
+    return found
 
 
 def contour(T, grid):
