@@ -1,4 +1,4 @@
-"""The study of the floor: known values of the phase diagram, fitted estimators at their limits, and what is in the repository."""
+"""The study of the floor: known values of the phase diagram, fitted estimators at their limits, the results kept here."""
 
 import numpy as np
 import pytest
