@@ -34,7 +34,7 @@ one law of trajectories is none for another: an experiment that is allowed to ch
 numbers (other behaviours, branches, mirrored noise) has a floor of its own, lower or higher.
 
 An exact critic is an oracle. That a row with one is below the floor says that the answer was handed over, not that it can be
-estimated; and oracles need not be low: on random systems some are five times above.
+estimated; and oracles need not be low: on random systems all actions has up to eight times the Markov bound.
 
 And it is one system. The constants are this one's: only the two laws and the order of the bounds follow from theory.
 

@@ -22,12 +22,12 @@ from mcgrad import estimators as e
 STATES, ACTIONS, HORIZON, DISCOUNT = 3, 2, 4, 0.9
 
 
-def problem():
-    """Return a random table whose rewards are known functions of (s, a, s'), and theta.
+SEED = 60  # one of many tables, on which the limits are far enough apart to be seen
 
-    One of many that were drawn, on which the limits are far enough apart to be seen.
-    """
-    rng = np.random.default_rng(60)
+
+def problem(seed=SEED):
+    """Return a random table whose rewards are known functions of (s, a, s'), and theta."""
+    rng = np.random.default_rng(seed)
     environment = mg.environments.tabular(
         rng.dirichlet(np.full(STATES, 0.3), size=(STATES, ACTIONS)),
         rng.normal(size=(STATES, ACTIONS, STATES)),
@@ -57,9 +57,9 @@ class Fit(NamedTuple):
     dQ: list
 
 
-def errors(N, replications, seed):
+def errors(N, replications, seed, table=SEED):
     """Return rows: N times the mean squared error, summed over the parameters, and the limit."""
-    p, theta = problem()
+    p, theta = problem(table)
     s = mg.exact.finite.system(p, theta)
     known = Known(s.reward, s.policy, s.score)
     rng = np.random.default_rng([seed, N])

@@ -54,7 +54,8 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Raises
     ------
     NoClosedForm
-        For other problems; for "stationary" with more than one state variable; for "markov" without a horizon.
+        For other problems; for "stationary" with more than one state variable, unless all have one distribution; for
+        "markov" without a horizon.
     ValueError
         For another model; for a policy without noise, which has no score.
 
@@ -66,9 +67,10 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     if model not in MODELS:
         raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {validate.describe(model)}")
     theory, s = _theory(problem, theta)
-    if model == "stationary" and theory is lq and s.states > 1:
+    if model == "stationary" and theory is lq and s.states > 1 and not lq.bounds.in_equilibrium(s):
         raise NoClosedForm(
-            f"the stationary bound is a ratio of densities with a closed form for one state variable, not for {s.states}"
+            "the stationary bound is a ratio of densities, with a closed form for one state variable or for a state that has "
+            f"the same distribution at all times, not for these {s.states}"
         )
     if model == "markov" and s.horizon is None:
         raise NoClosedForm(

@@ -238,3 +238,50 @@ def test_many_parameters_go_in_blocks(monkeypatch):
         lq.stationary_bound(s)
     with pytest.raises(ValueError, match="L is singular"):
         lq.markov_bound(dataclasses.replace(s, L=np.zeros((2, 2))))
+
+
+def test_a_state_in_equilibrium_has_the_stationary_bound_in_more_dimensions():
+    """Against Gauss-Hermite quadrature over (s, u, w), exact for these polynomials; and for one state against its own way."""
+    scalar = canonical(10, cov=(0.25 * 0.25 + 0.04) / (1 - 0.36), learn_scale=True)
+    found = lq.bounds._at_all_times(scalar, True)
+    np.testing.assert_allclose(found, lq.stationary_bound(scalar, True), rtol=1e-11)
+    s = random_system(9, 2, 1, 3, mean=np.zeros(2), learn_scale=False)
+    s = dataclasses.replace(s, A=0.7 * s.A / np.abs(np.linalg.eigvals(s.closed)).max(), K=0.3 * s.K)
+    S = np.zeros((2, 2))
+    for _ in range(2000):
+        S = s.closed @ S @ s.closed.T + s.noise @ s.noise.T
+    s = dataclasses.replace(s, cov=(S + S.T) / 2)
+    x, weight = np.polynomial.hermite_e.hermegauss(6)
+    grid = np.stack(np.meshgrid(*[x] * 5, indexing="ij"), axis=-1).reshape(-1, 5)
+    chance = np.prod(np.stack(np.meshgrid(*[weight] * 5, indexing="ij"), axis=-1).reshape(-1, 5), axis=1)
+    chance /= chance.sum()
+    states, u, w = grid[:, :2] @ np.linalg.cholesky(S).T, grid[:, 2:3] @ s.L.T, grid[:, 3:] @ np.linalg.cholesky(s.W).T
+    P, H = lq.values.riccati(s)[0], lq.values.gradient_to_go(s, np.arange(2))[0]
+    middle = states @ s.closed.T + u @ s.B.T
+    inverse, phi, dS = np.linalg.inv(S), 0.0, np.zeros((2, 2, 2))
+
+    def news(form):  # of x'form x once w is known
+        after = middle + w
+        return np.sum((after @ form) * after - (middle @ form) * middle, axis=1) - np.sum(form * s.W)
+
+    for t in range(3):
+        for_each = np.einsum("ni,ij,pjk,kl,nl->np", states, inverse, dS, inverse, states)
+        d = (for_each - np.einsum("ij,pji->p", inverse, dS)) / 2
+        zeta = d + (u / s.policy_cov[0, 0]) * states
+        phi = phi - zeta * news(P[t + 1])[:, None] + np.stack([news(h) for h in H[t + 1]], axis=1)
+        move = np.einsum("i,pj->pij", s.B[:, 0], np.eye(2)) @ S @ s.closed.T
+        dS = s.closed @ dS @ s.closed.T + move + move.swapaxes(1, 2)
+    start = lq.variances.covariance_by_step(s, lq.AllActions(), lq.AllActions())[0]
+    bound = lq.stationary_bound(s, matrix=True)
+    exact = np.einsum("n,np,nq->pq", chance, phi, phi) / 3
+    assert bound[0, 1] == pytest.approx(exact[0, 1] + start_between(s), rel=1e-8)
+    np.testing.assert_allclose(np.diag(bound), np.diag(exact) + start, rtol=1e-9)
+    np.testing.assert_allclose(lq.stationary_bound(s), np.diag(bound), rtol=1e-12)
+    assert np.abs(np.diag(bound) / (np.diag(exact) * 0.999 + start) - 1).min() > 1e-5
+    assert np.linalg.eigvalsh(lq.markov_bound(s, True) - bound).min() > 0
+
+
+def start_between(s):
+    """Cov(dV_0/dp, dV_0/dq) of the first two parameters over a centred start."""
+    one, two = lq.values.gradient_to_go(s, np.arange(2))[0][0]
+    return 2 * np.trace(one @ s.cov @ two @ s.cov)
