@@ -14,12 +14,11 @@ class Floor(NamedTuple):
 
     tree: float
     markov: float | None
-    stationary: float | None
 
 
 def floor(problem, theta):
     """Return the `Floor` of a problem, or None where the bounds are not known (or there is no score)."""
-    found = {}
+    theta, found = problem.theta(theta), {}
     for model in Floor._fields:
         try:
             found[model] = float(np.sum(exact.efficiency_bound(problem, theta, model)))
