@@ -4,8 +4,7 @@
     lambda_t = dr_t/ds + (ds_{t+1}/ds)^T lambda_{t+1} + (deta_t/ds)^T etabar_t
 
 Requires a reward and dynamics that are differentiable, and an action that is a differentiable function of eta and noise.
-With a deterministic policy it is back-propagation through time. It sees derivatives of the simulator, which trajectories do not
-show: `exact.efficiency_bound` is no floor for it.
+With a deterministic policy it is back-propagation through time.
 
 References
 ----------
@@ -42,5 +41,8 @@ class Reparameterization(Estimator):
 
 
 def reparameterization():
-    """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems."""
+    """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
+
+    It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.
+    """
     return Reparameterization()
