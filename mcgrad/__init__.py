@@ -4,6 +4,7 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 from . import baselines, critics, environments, estimators, exact, points, policies
+from .best_behaviour import BestBehaviour, best_behaviour
 from .check import check
 from .compare import compare
 from .compiler.spellings import lookup, where
@@ -21,6 +22,7 @@ from .rollouts import rollout
 __version__ = "0.1.0"
 
 __all__ = [
+    "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
     "Moments",
@@ -28,6 +30,7 @@ __all__ = [
     "Problem",
     "TraceError",
     "baselines",
+    "best_behaviour",
     "check",
     "compare",
     "continuing",
