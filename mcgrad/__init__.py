@@ -6,7 +6,7 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 from . import baselines, critics, environments, estimators, exact, points, policies
 from .check import check
 from .compare import compare
-from .compiler.spellings import lookup, where
+from .compiler.spellings import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
 from .continuing import continuing
 from .cost import cost
@@ -44,5 +44,7 @@ __all__ = [
     "policies",
     "rollout",
     "sample",
+    "stop_gradient",
     "where",
+    "with_derivative",
 ]

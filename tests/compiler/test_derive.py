@@ -63,7 +63,7 @@ DOMAINS = {
 
 def test_every_operation_is_in_the_table():
     assert set(MEANINGS) == set(OPERATIONS) - BOOLEAN
-    assert set(PARTIALS) == set(MEANINGS) - {"floor"}
+    assert set(PARTIALS) - {"given_slopes"} == set(MEANINGS) - {"floor"}
 
 
 @pytest.mark.parametrize("operation", MEANINGS)
