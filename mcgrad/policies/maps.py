@@ -95,7 +95,7 @@ def constant(start=0.0):
     return Map("constant", build)
 
 
-def linear(of=None, *, bias=False):
+def linear(of=None, *, bias=False, outputs=None):
     """Return the map x -> W x, or W x + b: W (k, n) row by row, then b (k,). All weights start at 0.
 
     Parameters
@@ -104,10 +104,15 @@ def linear(of=None, *, bias=False):
         What x is; the state without one.
     bias : bool
         Whether there is a b.
+    outputs : int, optional
+        k, where it does not follow from where the map is used: inside of another one.
     """
+    outputs = outputs if outputs is None else validate.integer("outputs", outputs, 1)
 
     def build(n, k):
-        k = _known("linear", k)
+        k = outputs if k is None else _agree("linear", outputs or k, k)
+        if k is None:
+            raise ValueError("linear: expected `outputs`, because any number would do for an inner map")
         names = [f"W[{i},{j}]" for i in range(k) for j in range(n)] + [f"b[{i}]" for i in range(k if bias else 0)]
         return Built(k, names, np.zeros(len(names)), lambda fixed, theta, x, s: _affine(theta, x, k, bias))
 
@@ -222,15 +227,6 @@ def _inner(name, of, optional=True):
 
 def _index(name, value):
     return -validate.integer(name, -value, 1) if value is not None and value < 0 else validate.integer(name, value, 0)
-
-
-def _known(kind, k):
-    if k is None:
-        raise ValueError(
-            f"of: a {kind} map returns as many numbers as are asked for, and here any number would do; "
-            "use layer(units), which says how many, for an inner map"
-        )
-    return k
 
 
 def _agree(kind, has, wanted):

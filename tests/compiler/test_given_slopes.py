@@ -24,12 +24,9 @@ POINTS = np.array([[0.5, 1.0, 2.0, 3.0], [0.3, -1.0, 2.0, 0.1]])  # y, z
 
 
 def of_numpy(y, z):
-    return np.array(
-        [
-            np.real(r[np.abs(r.imag) < 1e-9][0]) * a
-            for a, r in ((a, np.roots([1, 0, a, -b])) for a, b in zip(y, z, strict=True))
-        ]
-    )
+    """Return y times the real root, by NumPy's polynomials."""
+    roots = (np.roots([1.0, 0.0, a, -b]) for a, b in zip(y, z, strict=True))
+    return y * np.array([x[np.abs(x.imag) < 1e-9][0].real for x in roots])
 
 
 def expected():
