@@ -42,7 +42,7 @@ CONTINUOUS = {
     "gaussian, log std": (
         lambda: heads.gaussian(free(), log_std=free()),
         [0.3, -0.7],
-        lambda m, l: of(stats.norm(m, np.exp(l))),
+        lambda m, log_std: of(stats.norm(m, np.exp(log_std))),
     ),
     "gaussian, fixed std": (lambda: heads.gaussian(free(), std=0.4), [0.3], lambda m: of(stats.norm(m, 0.4))),
     "squashed gaussian": (

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special
 from test_bad_input import refused
 from test_heads import slopes
 from test_pathwise import by_differences
