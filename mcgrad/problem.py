@@ -356,7 +356,7 @@ def _check_choices(thing):
             )
         choices = tuple(k if k is None else validate.integer(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
         if len(choices) == 1 or not any(choices):
-            choices = choices[0]
+            choices = next(iter(choices), None)
     elif choices is not None:
         choices = validate.integer("choices", choices, 2)
     object.__setattr__(thing, "choices", choices)

@@ -202,9 +202,10 @@ def test_a_recurrent_policy(seed):
     np.testing.assert_array_equal(s[:, 1:, 2], a[:, :, 1])
     np.testing.assert_allclose(a[:, :, 0] + 0.7 * a[:, :, 1], 0.4 * path.noise.action[:, :, 0], rtol=1e-9)
     np.testing.assert_allclose(s[:, 0, 1] - s[:, 0, 0], 0.5 * path.noise.initial[:, 1], rtol=1e-9)
-    found = mg.measure(problem, theta, PW, 60_000, seed, machine="numpy")["PW"]
+    found = mg.measure(problem, theta, PW | SF, 100_000, seed, machine="numpy")
     exact = slopes(value_of_memory, theta)
-    assert far(found, exact) < 5 and np.all(5 * found.stderr < 0.15 * np.abs(exact))
+    assert far(found["PW"], exact) < 5 and np.all(5 * found["PW"].stderr < 0.15 * np.abs(exact))
+    assert far(found["SF"], exact) < 5 and np.all(5 * found["SF"].stderr < [0.3, 0.08, 0.3])
     pathwise_is_the_derivative(problem, theta)
 
 
@@ -251,6 +252,15 @@ def test_extended_environments_are_the_environments():
     assert s_next == (0.75 + 2.0 + 0.125, (0.75 + 2.0 + 0.125) * 3.0 + 0.1, 7.0, 8.0, 1.0)
     assert outer.reward(p, s, a, s_next, w) == 0.75 + 28.75 + 25.0
     assert outer.terminal(p, s) == 2.25 and outer.done(p, s_next) and not outer.done(p, s)
+
+
+def test_a_reward_that_sees_the_policy_still_does():
+    """An entropy bonus under a clock: d/d(log std) of sum_t log std is T, whatever the noise."""
+    policy = joint(2, heads.gaussian(0.0, log_std=maps.over_time(3, maps.constant())))
+    inner = dataclasses.replace(loop(), reward=lambda p, s, a, s_next, w, eta: eta[0])
+    problem = mg.Problem(mg.environments.with_clock(inner), policy, 3)
+    found = mg.sample(problem, [-1.0, 0.0, 1.0], PW | SF, 5, machine="numpy")
+    np.testing.assert_allclose(found["PW"], np.ones((5, 3)))
 
 
 # ---- problems of several components ----------------------------------------------------------------------------

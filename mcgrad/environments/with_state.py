@@ -5,6 +5,7 @@ environment that another one has extended: `with_memory(with_observation(...), 2
 """
 
 import dataclasses
+import inspect
 
 from .. import validate
 from ..problem import Environment
@@ -89,6 +90,10 @@ def _extended(environment, start, step, what, *, states, actions=0, noises=0):
         s_next = tuple(inner.step(p, s[:n], a[:m], theirs))
         return (*s_next, *step(p, s_next, s[n:], a[m:], ours))
 
+    def reward(p, s, a, s_next, w, *of_policy):
+        return inner.reward(p, s[:n], a[:m], s_next[:n], noise(w, inner.noises)[0], *of_policy)
+
+    reward.__signature__ = inspect.signature(inner.reward)  # it sees as much of the policy
     choices = inner.choices if isinstance(inner.choices, tuple) else (inner.choices,) * m
     return dataclasses.replace(
         inner,
@@ -99,7 +104,7 @@ def _extended(environment, start, step, what, *, states, actions=0, noises=0):
         choices=(*choices, *(None,) * actions),
         init=init,
         step=step_both,
-        reward=lambda p, s, a, s_next, w: inner.reward(p, s[:n], a[:m], s_next[:n], noise(w, inner.noises)[0]),
+        reward=reward,
         terminal=inner.terminal and (lambda p, s: inner.terminal(p, s[:n])),
         done=inner.done and (lambda p, s: inner.done(p, s[:n])),
         name=f"{inner.name} with {what}",

@@ -102,7 +102,7 @@ def joint(states, *heads, name=None, **named_heads):
         log_prob=log_prob if random else None,
         score=score if random and all(head.score for head in random) else None,
         params=weights.params,
-        no_score=_reason(every, "no_score") or _not_scored(len(random), len(every)),
+        no_score=_reason(every, "no_score") or (None if random else _NOTHING_RANDOM),
         no_pathwise=_reason(every, "no_pathwise"),
         start=weights.start,
         name=name or kinds,
@@ -185,15 +185,6 @@ def _reason(heads, what):
     return None
 
 
-def _not_scored(random, heads):
-    """Return why there is no score where some heads are not random."""
-    return _NOTHING_RANDOM if not random else _FOLLOWED if random < heads else None
-
-
-_FOLLOWED = (
-    "a component of the action is a function of the state alone, whose derivative a score function leaves out; use "
-    "mcgrad.estimators.reparameterization()"
-)
 _NOTHING_RANDOM = (
     "no component of the action is random, so that it has no density; use mcgrad.estimators.reparameterization(), or "
     "add a head that draws, such as heads.gaussian"
