@@ -28,7 +28,7 @@ import functools
 
 import numpy as np
 
-from . import cache, noise
+from . import cache, noise, special
 from .trace import FUNCTIONS
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
@@ -203,9 +203,12 @@ def _numpy_results(function):
 
 
 def _simd_names(width):
-    from . import elementary, simd
+    from . import division, elementary, simd
 
-    names = {name: getattr(elementary, name, None) or getattr(simd, name) for name in FUNCTIONS}
+    own = [name for name in FUNCTIONS if name not in special.BODIES]
+    names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
+    names["fmod"] = division.fmod
+    names |= special.on_machine(names | {"where": simd.where}, elementary.emitted(simd.F64), lambda helper: helper)
     names = {name: _also_numbers(function, FUNCTIONS[name]) for name, function in names.items()}
 
     def give(row, k, value):
@@ -295,6 +298,8 @@ def _scalar_names():
     words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
     pairs = {"normal_pair": noise.normal_pair_scalar, "uniform_pair": noise.uniform_pair_scalar}
     pairs = {name: numba.njit(**OPTIONS)(_with_globals(pair, words)) for name, pair in pairs.items()}
+    inline = numba.njit(forceinline=True, **OPTIONS)
+    pairs |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
     own |= {"scatter": _scatter, "tail": _tail, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
     return FUNCTIONS | _CONSTANTS | pairs | {k: _inlined(f) for k, f in own.items()}
