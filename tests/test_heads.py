@@ -32,6 +32,16 @@ def squashed(m, log_std, low=-1.0, high=2.0):
     return logpdf, lambda a: normal.cdf(u(a))
 
 
+def truncated(m, s, low=-1.0, high=2.0):
+    return of(stats.truncnorm((low - m) / s, (high - m) / s, loc=m, scale=s))
+
+
+def mixed(logits, means, stds):
+    """Return log density and cumulative distribution of a mixture of normals."""
+    chances, parts = special.softmax(logits), stats.norm(means, stds)
+    return lambda a: np.log(chances @ parts.pdf(a)), lambda a: chances @ parts.cdf(a)
+
+
 def of(distribution):
     return distribution.logpdf, distribution.cdf
 
@@ -49,6 +59,33 @@ CONTINUOUS = {
         lambda: heads.squashed_gaussian(free(), log_std=free(), low=-1.0, high=2.0),
         [0.3, -0.7],
         squashed,
+    ),
+}
+CONTINUOUS |= {
+    "truncated normal": (
+        lambda: heads.truncated_normal(free(), log_std=free(), low=-1.0, high=2.0),
+        [0.3, 0.2],
+        lambda m, log_std: truncated(m, np.exp(log_std)),
+    ),
+    "truncated normal, far out": (
+        lambda: heads.truncated_normal(free(), std=free(), low=-1.0, high=2.0),
+        [-4.5, 0.6],
+        lambda m, s: truncated(m, s),
+    ),
+    "beta": (
+        lambda: heads.beta(free(), free(), low=-1.0, high=2.0),
+        [2.3, 3.1],
+        lambda a, b: of(stats.beta(a, b, loc=-1.0, scale=3.0)),
+    ),
+    "mixture": (
+        lambda: heads.mixture(2, free(), free(), log_std=free()),
+        [0.4, -0.3, -0.6, 0.9, -0.8, -1.2],
+        lambda *x: mixed(x[:2], x[2:4], np.exp(x[4:])),
+    ),
+    "mixture of three": (
+        lambda: heads.mixture(3, [0.1, 0.5, -0.2], free(), std=[0.3, 0.4, 0.2]),
+        [-1.0, 0.2, 0.9],
+        lambda *x: mixed((0.1, 0.5, -0.2), x, (0.3, 0.4, 0.2)),
     ),
 }
 NOISES = (-2.3, -0.9, -0.1, 0.4, 1.7)

@@ -99,7 +99,9 @@ EXACT = {
     "erfinv": erfinv,
     "ndtr": mpmath.ncdf,
     "log_ndtr": lambda x: mpmath.log(mpmath.ncdf(x)) if x < 0 else mpmath.log1p(-mpmath.ncdf(-x)),
-    "ndtri": lambda p: erfinv(2 * p - 1) * mpmath.sqrt(2) if 0.4 < p < 0.6 else quantile(min(p, 1 - p)) * (-1) ** (p < 0.5),
+    "ndtri": lambda p: (
+        erfinv(2 * p - 1) * mpmath.sqrt(2) if 0.4 < p < 0.6 else quantile(min(p, 1 - p)) * (-1) ** (p < 0.5)
+    ),
     "expit": lambda x: 1 / (1 + mpmath.exp(-x)),
     "logit": lambda p: mpmath.log(p / (1 - p)),
     "cbrt": lambda x: mpmath.sign(x) * mpmath.cbrt(abs(x)),
@@ -246,6 +248,8 @@ def test_the_scalar_machine_agrees():
     for function, name, binary in zip(functions, chosen, two, strict=True):
         x = np.random.default_rng(3).uniform(0.0, 1.0, 50)
         y = x[::-1].copy()
-        kernel = numba.njit((lambda f: lambda a, b: f(a, b))(function) if binary else (lambda f: lambda a, b: f(a))(function))
+        kernel = numba.njit(
+            (lambda f: lambda a, b: f(a, b))(function) if binary else (lambda f: lambda a, b: f(a))(function)
+        )
         found = [kernel(a, b) for a, b in zip(x, y, strict=True)]
         np.testing.assert_allclose(found, special.FUNCTIONS[name](*((x, y) if binary else (x,))), rtol=3e-14)
