@@ -3,7 +3,7 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, environments, estimators, exact, points, policies
+from . import baselines, critics, environments, estimators, exact, noises, points, policies
 from .check import check
 from .compare import compare
 from .compiler.spellings import lookup, stop_gradient, where, with_derivative
@@ -40,6 +40,7 @@ __all__ = [
     "fisher",
     "lookup",
     "measure",
+    "noises",
     "points",
     "policies",
     "rollout",

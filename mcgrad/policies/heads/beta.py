@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from ... import validate
 from ...compiler.spellings import where
 from ...compiler.trace import apply
 from .head import Head, parameter
