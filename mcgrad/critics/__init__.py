@@ -73,7 +73,7 @@ class Exact(Critic):
 
 
 def _form(problem):
-    return table if problem.environment.choices else quadratic
+    return table if isinstance(problem.environment.choices, int) else quadratic
 
 
 def exact():
