@@ -133,8 +133,8 @@ def mean(problem, theta, estimator):
     match estimator:
         case estimators.Group(kind="leave one out"):
             return gradient(problem, theta)
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_mean(system(problem, theta), len(parts))
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_mean(system(problem, theta), size)
     s = system(problem, theta)
     return sum(c * tabular.mean(s, x) for c, x in _combination(problem, theta, s, estimator))
 
@@ -143,10 +143,10 @@ def variance(problem, theta, estimator):
     """Return the variance of one sample of an estimator, (P,)."""
     s = system(problem, theta)
     match estimator:
-        case estimators.Group(kind="leave one out", parts=parts):
-            return tabular.leave_one_out_variance(s, len(parts))
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_variance(s, len(parts))
+        case estimators.Group(kind="leave one out", size=size):
+            return tabular.leave_one_out_variance(s, size)
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_variance(s, size)
     return tabular.combination_variance(s, _combination(problem, theta, s, estimator))
 
 
