@@ -9,7 +9,7 @@ from .control_variate import ControlVariate, Difference, control_variate, differ
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
-from .importance_weighted import ImportanceWeighted, importance_weighted
+from .importance_weighted import ImportanceWeighted, SelfNormalised, importance_weighted
 from .inverse_variance import InverseVariance, inverse_variance
 from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
 from .measure_valued import MeasureValued, measure_valued
@@ -51,6 +51,7 @@ __all__ = [
     "Score",
     "ScoreFunction",
     "ScoreHessianVectorProduct",
+    "SelfNormalised",
     "ShortHorizon",
     "TrajectoryControlVariate",
     "ValueGradient",

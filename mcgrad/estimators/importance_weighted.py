@@ -34,8 +34,9 @@ from .. import validate
 from ..baselines import Baseline, as_baseline
 from ..baselines.optimal import Tuned
 from ..compiler.spellings import where
-from .estimator import Behaviour, Estimator, Together, Variation
+from .estimator import MOST_MEMBERS, Behaviour, Estimator, Members, Together, Variation
 
+LOWEST = -1e300  # a log weight below all others
 KINDS = ("trajectory", "per decision", "self-normalised")
 
 
@@ -89,32 +90,60 @@ class PerDecision(Estimator):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImportanceWeighted(Together):
-    """See the module; `weights` is one of KINDS, and there is a part for each trajectory of a group."""
+    """See the module; `weights` is "trajectory" or "per decision"."""
 
     weights: str
     behaviour: Behaviour
     baseline: Baseline
 
     def data(self, problem, theta):
-        own, other = problem.policy, self.behaviour.policy or problem.policy
-        for field in ("states", "actions", "noises", "uniforms", "choices"):
-            wanted, got = getattr(own, field), getattr(other, field)
-            if wanted != got:
-                raise ValueError(f"behaviour: expected a policy with {field} = {wanted}, as the problem's, got {got}")
-        validate.array("behaviour_theta", self.behaviour.theta, (len(other.parameters),))
+        _check_behaviour(problem, self.behaviour)
         return super().data(problem, theta)
 
     def combine(self, c, gradients, direction):
+        (gradient,) = gradients
         if self.weights == "per decision":
-            return gradients[0]
-        logs = [x[0] for x in gradients]
-        highest = logs[0] if len(logs) > 1 else 0.0
-        for x in logs[1:]:
-            highest = where(x > highest, x, highest)
-        w = [np.exp(x - highest) for x in logs]
-        scale = 1.0 / sum(w) if len(logs) > 1 else 1.0
-        P = len(gradients[0]) - 1
-        return tuple(scale * sum(k * x[1 + p] for k, x in zip(w, gradients, strict=True)) for p in range(P))
+            return gradient
+        log_weight, *gradient = gradient
+        return tuple(np.exp(log_weight) * x for x in gradient)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelfNormalised(Members):
+    """See the module."""
+
+    behaviour: Behaviour
+    baseline: Baseline
+
+    def data(self, problem, theta):
+        _check_behaviour(problem, self.behaviour)
+        return super().data(problem, theta)
+
+    # The largest log w so far; sum_i w_i and sum_i w_i g_i, both divided by the largest w.
+
+    def begin(self, parameters):
+        return LOWEST, 0.0, (0.0,) * parameters
+
+    def add(self, c, carry, outcome):
+        (log_weight, *gradient), (old, total, weighted) = outcome, carry
+        highest = where(log_weight > old, log_weight, old)
+        fade, weight = np.exp(old - highest), np.exp(log_weight - highest)
+        weighted = tuple(fade * x + weight * g for x, g in zip(weighted, gradient, strict=True))
+        return highest, fade * total + weight, weighted
+
+    def result(self, c, carry):
+        _, total, weighted = carry
+        scale = 1.0 / total
+        return tuple(scale * x for x in weighted)
+
+
+def _check_behaviour(problem, behaviour):
+    own, other = problem.policy, behaviour.policy or problem.policy
+    for field in ("states", "actions", "noises", "uniforms", "choices"):
+        wanted, got = getattr(own, field), getattr(other, field)
+        if wanted != got:
+            raise ValueError(f"behaviour: expected a policy with {field} = {wanted}, as the problem's, got {got}")
+    validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
 
 
 def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None):
@@ -131,7 +160,7 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     behaviour : Policy, optional
         Another policy for the behaviour, with as many states, actions and noises; the problem's own by default.
     group : int, optional
-        2 to 16 trajectories: with self-normalised weights, and with these alone.
+        2 to 64 trajectories: with self-normalised weights, and with these alone.
 
     Raises
     ------
@@ -143,9 +172,8 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     if weights not in KINDS:
         raise ValueError(f"weights: expected one of {', '.join(map(repr, KINDS))}, got {validate.describe(weights)}")
     if (weights == "self-normalised") != (group is not None):
-        wanted = "a number from 2 to 16 with" if group is None else "None without"
+        wanted = "a number from 2 to 64 with" if group is None else "None without"
         raise ValueError(f"group: expected {wanted} self-normalised weights, got {group!r} with {weights!r}")
-    size = 1 if group is None else validate.integer("group", group, 2, 16)
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)
@@ -153,5 +181,8 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
     acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
     part = PerDecision(b) if weights == "per decision" else WeightAndGradient(b)
-    variations = tuple(Variation(stream=k, behaviour=acting) for k in range(size))
-    return ImportanceWeighted((part,) * size, variations=variations, weights=weights, behaviour=acting, baseline=b)
+    acts = Variation(behaviour=acting)
+    if group is not None:
+        size = validate.integer("group", group, 2, MOST_MEMBERS)
+        return SelfNormalised(part, size, variation=acts, behaviour=acting, baseline=b)
+    return ImportanceWeighted((part,), variations=(acts,), weights=weights, behaviour=acting, baseline=b)

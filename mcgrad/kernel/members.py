@@ -67,7 +67,6 @@ class MembersLoop:
     def write(self, lines):
         """Return (lines, texts, functions): the loop around the lines of one member, and what it calls."""
         texts, functions, first, last = [], [], [], []
-        places = [slot for slot, _ in self.scan.scattered.used]
         for k, group in enumerate(self.groups):
             name, begin, add = (self._name(what, k) for what in ("group", "begin", "add"))
             texts.append(function_text(begin, self.inputs.arguments("c"), Graph(), self.starts[k]))
@@ -80,11 +79,11 @@ class MembersLoop:
             functions.append((add, len(arguments), len(self.new[k])))
             call = f"{name} = {add}({', '.join(arguments)})"
             last += [call] if group.size == self.size else [f"if {MEMBER} < {group.size}:", f"    {call}"]
-        if places:
-            at = sorted(self.scan.scattered.places.values())
-            lines = [f"totals[{at[0]} : {at[-1] + 1}] = 0.0", *lines]
-        return (
-            [*first, f"for {MEMBER} in range({self.size}):", *(f"    {x}" for x in [*lines, *last])],
-            texts,
-            functions,
-        )
+        if self.scan.scattered.used:
+            clear, at = f"clear{self.scan.suffix}", sorted(self.scan.scattered.places.values())
+            loop = f"    for k in range({at[0]}, {at[-1] + 1}):\n        give(totals, k, 0.0)\n"
+            texts.append(f"def {clear}(totals):\n{loop}")
+            functions.append((clear, 1, None))
+            lines = [f"{clear}(totals)", *lines]
+        lines = [*first, f"for {MEMBER} in range({self.size}):", *(f"    {x}" for x in [*lines, *last])]
+        return lines, texts, functions
