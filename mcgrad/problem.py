@@ -52,6 +52,9 @@ class Environment:
         Pathwise gradients warn about it once.
     closed_form : object, optional
         What `mcgrad.exact` knows the environment by: the matrices of a linear-quadratic one, for instance.
+    action_bounds : pair, optional
+        (low, high), numbers or (m,) arrays: where continuous actions have a limit. It is for agents that need one (see
+        `mcgrad.gym`); `step` and `reward` get any action, and have to clip where clipping is meant.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Environment:
     name: str = "environment"
     discontinuous: str | None = None
     closed_form: Any = None
+    action_bounds: Any = None
 
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
@@ -86,6 +90,11 @@ class Environment:
         for field in ("terminal", "done"):
             validate.function(field, getattr(self, field), optional=True)
         validate.text("discontinuous", self.discontinuous)
+        if self.action_bounds is not None:
+            if self.choices is not None:
+                raise ValueError("action_bounds: expected None for an action that is one of several choices")
+            bounds = validate.interval("action_bounds", self.action_bounds, self.actions)
+            object.__setattr__(self, "action_bounds", bounds)
         object.__setattr__(self, "params", _params(self.params))
 
 
