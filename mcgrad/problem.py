@@ -191,8 +191,9 @@ class Problem:
     policy : Policy
     horizon : int
         T >= 1, the number of actions.
-    discount : float
-        gamma in (0, 1].
+    discount : float or (T,) array
+        gamma in (0, 1]; or gamma_t in [0, 1] from each step to the next, which makes prod_{k<t} gamma_k of gamma^t. The
+        theories of `mcgrad.exact` know the first kind alone.
 
     Raises
     ------
@@ -222,7 +223,12 @@ class Problem:
             )
             raise ValueError(f"policy: expected one for {offered}, as the environment has, got one for {chosen}")
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
-        object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
+        object.__setattr__(self, "discount", _discount(self.discount, self.horizon))
+
+    @property
+    def discount_varies(self):
+        """Whether the discount differs from step to step."""
+        return isinstance(self.discount, np.ndarray)
 
     @property
     def parameters(self):
@@ -234,8 +240,23 @@ class Problem:
         return validate.array("theta", theta, (len(self.parameters),))
 
     def weights(self):
-        """Return gamma^t for t = 0, ..., T, shape (T + 1,)."""
+        """Return gamma^t, or the product of the gamma_k, k < t, for t = 0, ..., T, shape (T + 1,)."""
+        if self.discount_varies:
+            return np.cumprod([1.0, *self.discount])
         return self.discount ** np.arange(self.horizon + 1)
+
+
+def _discount(discount, horizon):
+    """Return gamma, or gamma_t (T,) where it varies."""
+    discount = validate.array("discount", discount)
+    if discount.ndim == 0 or (discount.shape == (horizon,) and discount.min() == discount.max() > 0.0):
+        return validate.number("discount", float(discount.flat[0]), above=0.0, high=1.0)
+    if discount.shape != (horizon,):
+        raise ValueError(f"discount: expected a number or shape ({horizon},), one for each step, got {discount.shape}")
+    if discount.min() < 0.0 or discount.max() > 1.0:
+        raise ValueError(f"discount: expected numbers from 0 to 1, got {discount.min():g} to {discount.max():g}")
+    discount.flags.writeable = False
+    return discount
 
 
 def _check_choices(thing):

@@ -5,6 +5,7 @@ from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
 from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
+from .clipped_ratio import ClippedRatio, clipped_ratio
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
@@ -31,6 +32,7 @@ __all__ = [
     "AllActions",
     "AlphaOrder",
     "Antithetic",
+    "ClippedRatio",
     "ControlVariate",
     "Difference",
     "Estimator",
@@ -61,6 +63,7 @@ __all__ = [
     "all_actions",
     "alpha_order",
     "antithetic",
+    "clipped_ratio",
     "control_variate",
     "custom",
     "difference",

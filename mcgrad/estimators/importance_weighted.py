@@ -11,6 +11,9 @@ The first two are unbiased: the derivatives of the estimates w_{0:T-1} R and sum
 O(1/G). Where the behaviour is the policy itself all weights are 1: the score function with reward to go, per decision, and
 the plain one, or its mean over the group.
 
+Clipped weights (`clip` = c) are min(w_{0:T-1}, c), and min(w_t, c) for each decision: bounded, for a bias towards the gradient
+of a policy between the two (Ionides 2008; for each decision, as V-trace and Retrace do, Espeholt et al. 2018).
+
 Weights are products along the trajectory. Their variance grows exponentially with the horizon, and may be infinite: under
 Gaussian policies of one std where exp(|(K - K_b) s|^2 / std^2) has no mean, and where the behaviour's std is below that of the
 target divided by sqrt(2).
@@ -23,7 +26,8 @@ References
 ----------
 Precup, Sutton and Singh (2000), Eligibility traces for off-policy policy evaluation (per decision); Jie and Abbeel (2010), On
 a connection between importance sampling and the likelihood ratio policy gradient; Shelton (2001), Policy improvement for
-POMDPs using normalized importance sampling.
+POMDPs using normalized importance sampling; Ionides (2008), Truncated importance sampling; Espeholt et al. (2018), IMPALA:
+scalable distributed deep-RL with importance weighted actor-learner architectures (V-trace).
 """
 
 import dataclasses
@@ -69,16 +73,17 @@ class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
 
     baseline: Baseline
+    clip: float | None = None
 
     def data(self, problem, theta):
-        return self.baseline.data(problem, theta)
+        return self.baseline.data(problem, theta) | _data_of(self.clip)
 
     def last(self, c, end):
         return end.reward, (0.0,) * len(end.problem.parameters)
 
     def step(self, c, x, later):
         S, V = later
-        w = np.exp(x.log_weight)
+        w = np.exp(_clipped(c, x.log_weight, self.clip))
         S = w * (x.reward + S)
         advantage = S - w * self.baseline.value(c, x)
         now = x.theta_vjp(tuple(advantage * z for z in x.score))
@@ -95,17 +100,19 @@ class ImportanceWeighted(Together):
     weights: str
     behaviour: Behaviour
     baseline: Baseline
+    clip: float | None = None
 
     def data(self, problem, theta):
-        _check_behaviour(problem, self.behaviour)
-        return super().data(problem, theta)
+        check_behaviour(problem, self.behaviour)
+        return super().data(problem, theta) | _data_of(self.clip)
 
     def combine(self, c, gradients, direction):
         (gradient,) = gradients
         if self.weights == "per decision":
             return gradient
         log_weight, *gradient = gradient
-        return tuple(np.exp(log_weight) * x for x in gradient)
+        w = np.exp(_clipped(c, log_weight, self.clip))
+        return tuple(w * x for x in gradient)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,7 +123,7 @@ class SelfNormalised(Members):
     baseline: Baseline
 
     def data(self, problem, theta):
-        _check_behaviour(problem, self.behaviour)
+        check_behaviour(problem, self.behaviour)
         return super().data(problem, theta)
 
     # The largest log w so far; sum_i w_i and sum_i w_i g_i, both divided by the largest w.
@@ -137,7 +144,16 @@ class SelfNormalised(Members):
         return tuple(scale * x for x in weighted)
 
 
-def _check_behaviour(problem, behaviour):
+def _data_of(clip):
+    return {} if clip is None else {"log_clip": np.log(clip)}
+
+
+def _clipped(c, log_weight, clip):
+    return log_weight if clip is None else where(log_weight > c.log_clip, c.log_clip, log_weight)
+
+
+def check_behaviour(problem, behaviour):
+    """Raise a ValueError unless a behaviour's policy is of the shape of the problem's own."""
     own, other = problem.policy, behaviour.policy or problem.policy
     for field in ("states", "actions", "noises", "uniforms", "choices"):
         wanted, got = getattr(own, field), getattr(other, field)
@@ -146,7 +162,7 @@ def _check_behaviour(problem, behaviour):
     validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
 
 
-def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None):
+def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None, clip=None):
     """Return the score function at theta from trajectories of a behaviour policy.
 
     Parameters
@@ -161,6 +177,9 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
         Another policy for the behaviour, with as many states, actions and noises; the problem's own by default.
     group : int, optional
         2 to 64 trajectories: with self-normalised weights, and with these alone.
+    clip : float, optional
+        The largest weight of a trajectory, or of a decision, > 0; not with self-normalised weights. Biased; weights are never
+        clipped by default.
 
     Raises
     ------
@@ -180,9 +199,13 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Tuned):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
     acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
-    part = PerDecision(b) if weights == "per decision" else WeightAndGradient(b)
+    if clip is not None:
+        clip = validate.number("clip", clip, above=0.0)
+        if group is not None:
+            raise ValueError(f"clip: expected None with self-normalised weights, got {clip!r}")
+    part = PerDecision(b, clip) if weights == "per decision" else WeightAndGradient(b)
     acts = Variation(behaviour=acting)
     if group is not None:
         size = validate.integer("group", group, 2, MOST_MEMBERS)
         return SelfNormalised(part, size, variation=acts, behaviour=acting, baseline=b)
-    return ImportanceWeighted((part,), variations=(acts,), weights=weights, behaviour=acting, baseline=b)
+    return ImportanceWeighted((part,), variations=(acts,), weights=weights, behaviour=acting, baseline=b, clip=clip)

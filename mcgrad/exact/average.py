@@ -36,7 +36,7 @@ def stationary(problem, theta):
 
 
 def _theory(problem, theta):
-    if problem.discount != 1.0:
+    if problem.discount_varies or problem.discount != 1.0:
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     if isinstance(problem.environment.closed_form, LinearQuadratic):
         return lq_average, problems.system(problem, theta)

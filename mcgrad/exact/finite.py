@@ -27,6 +27,8 @@ def system(problem, theta):
     S = 1 if isinstance(environment, Bandit) else len(environment.start)
     if len(policy.features) != S:
         raise NoClosedForm(f"theta: expected a policy for {S} states, got one for {len(policy.features)}")
+    if problem.discount_varies:
+        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
     arrays = _of_bandit(environment) if isinstance(environment, Bandit) else _of_table(environment)
     return tabular.System(
         **arrays,

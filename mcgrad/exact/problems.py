@@ -63,6 +63,8 @@ def system(problem, theta):
         raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not linear-quadratic")
     if not isinstance(policy, LinearGaussian):
         raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not linear-Gaussian")
+    if problem.discount_varies:
+        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
     n, m = problem.environment.states, problem.environment.actions
     scales = np.exp(theta[m * n :]) if policy.learn_std else np.ones(m)
     return lq.System(

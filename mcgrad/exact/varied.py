@@ -20,7 +20,7 @@ def mean(problem, s, estimator):
             return _critic_scale(critic) * lq.gradient(s)
         case estimators.PersistentEvolutionStrategies():
             return _persistent(s, estimator).mean
-        case estimators.ImportanceWeighted():
+        case estimators.ImportanceWeighted(clip=None):
             return lq.gradient(s)
         case estimators.SelfNormalised():
             raise NoClosedForm(
@@ -43,7 +43,7 @@ def variance(problem, s, estimator, combination):
             return _critic_scale(critic) ** 2 * lq.measure_valued_variance(s, branches, "one" if once else "all")
         case estimators.PersistentEvolutionStrategies():
             return _persistent(s, estimator).variance
-        case estimators.ImportanceWeighted(weights=weights):
+        case estimators.ImportanceWeighted(weights=weights, clip=None):
             other, forms = _off_policy(problem, s, estimator, combination)
             return lq.importance_weighted_variance(s, other, weights, forms)
         case estimators.SelfNormalised():

@@ -36,7 +36,7 @@ class Inputs:
     def __init__(self, problem, data):
         environment, policy = problem.environment, problem.policy
         self.problem = problem
-        self.discounted = problem.discount != 1.0
+        self.discounted = problem.discount_varies or problem.discount != 1.0
         self.taken = set()
         self.p, self.p_index = np.zeros(0), {}
         self.c, self.c_index = np.zeros(0), {}
