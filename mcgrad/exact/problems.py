@@ -14,6 +14,7 @@ from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from ..policies.linear_gaussian import LinearGaussian
 from . import chaotic_map, finite, lq, one_step, several, varied
+from .arguments import checked_arguments
 from .combinations import (
     block_starts,
     blocks_variance,
@@ -36,6 +37,7 @@ THEORIES |= {Tabular: finite, Bandit: finite}
 def by_kind(function):
     """Let the theory that knows the environment answer."""
 
+    @checked_arguments
     @functools.wraps(function)
     def ask(problem, theta, *arguments, **options):
         theory = THEORIES.get(type(problem.environment.closed_form))
@@ -49,6 +51,7 @@ def by_kind(function):
     return ask
 
 
+@checked_arguments
 def system(problem, theta):
     """Return the `lq.System` of a linear-quadratic problem with a linear-Gaussian policy.
 
