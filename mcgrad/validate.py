@@ -85,6 +85,20 @@ def text(name, value):
     return value
 
 
+def interval(name, value, m):
+    """Return (low, high), arrays (m,) of finite numbers with low < high, from a pair of numbers or of such arrays."""
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair (low, high), got {describe(value)}")
+    low, high = (array(f"{name}[{k}]", x) for k, x in enumerate(value))
+    for k, x in enumerate((low, high)):
+        if x.ndim and x.shape != (m,):
+            raise ValueError(f"{name}[{k}]: expected a number or shape ({m},), got {x.shape}")
+    low, high = (np.broadcast_to(x, (m,)).copy() for x in (low, high))
+    if not (low < high).all():
+        raise ValueError(f"{name}: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high
+
+
 def symmetric(name, value, n):
     """Return a symmetric (n, n) matrix."""
     out = array(name, value, (n, n))

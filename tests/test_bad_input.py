@@ -269,7 +269,7 @@ PROBLEMS = [
     ({"discount": 0}, "discount: expected a number <= 1.0 and > 0.0, got 0.0"),
     ({"discount": -0.5}, "discount: expected a number <= 1.0 and > 0.0, got -0.5"),
     ({"discount": 1.01}, "discount: expected a number <= 1.0 and > 0.0, got 1.01"),
-    ({"discount": [0.9]}, r"discount: expected shape \(\), got \(1,\)"),
+    ({"discount": [0.9]}, r"discount: expected a number or shape \(5,\), one for each step, got \(1,\)"),
     ({"environment": policy()}, "environment: expected an Environment, got Policy"),
     ({"environment": mg.Environment}, "environment: expected an Environment, got type"),
     ({"environment": None}, "environment: expected an Environment, got NoneType None"),

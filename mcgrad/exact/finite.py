@@ -27,6 +27,8 @@ def system(problem, theta):
     S = 1 if isinstance(environment, Bandit) else len(environment.start)
     if len(policy.features) != S:
         raise NoClosedForm(f"theta: expected a policy for {S} states, got one for {len(policy.features)}")
+    if problem.discount_varies:
+        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
     arrays = _of_bandit(environment) if isinstance(environment, Bandit) else _of_table(environment)
     return tabular.System(
         **arrays,
@@ -133,8 +135,8 @@ def mean(problem, theta, estimator):
     match estimator:
         case estimators.Group(kind="leave one out"):
             return gradient(problem, theta)
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_mean(system(problem, theta), len(parts))
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_mean(system(problem, theta), size)
         case estimators.ImportanceWeighted(weights="trajectory" | "per decision"):
             return gradient(problem, theta)
     s = system(problem, theta)
@@ -145,10 +147,10 @@ def variance(problem, theta, estimator):
     """Return the variance of one sample of an estimator, (P,)."""
     s = system(problem, theta)
     match estimator:
-        case estimators.Group(kind="leave one out", parts=parts):
-            return tabular.leave_one_out_variance(s, len(parts))
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_variance(s, len(parts))
+        case estimators.Group(kind="leave one out", size=size):
+            return tabular.leave_one_out_variance(s, size)
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_variance(s, size)
         case estimators.ImportanceWeighted(weights="per decision", baseline=b):
             return tabular.per_decision_variance(s, _behaviour(problem, estimator), _baseline(problem, theta, s, b))
     return tabular.combination_variance(s, _combination(problem, theta, s, estimator))
