@@ -8,11 +8,11 @@ import numpy as np
 
 from . import validate
 from .ahead import compile_ahead
-from .compare.candidates import fitted
 from .compiler import machines
 from .estimators.estimator import rollouts
 from .kernel.program import checked, gradient_program
 from .measure import checked_estimators
+from .pilots import fitted
 from .run import default_chunk, run_kernel
 
 REPEATS = 9

@@ -14,10 +14,10 @@ import warnings
 
 from .. import estimators as e
 from .. import exact, validate
-from ..compare.candidates import known_value
 from ..compiler.trace import TraceError
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
+from ..pilots import known_value
 from .findings import Finding, Report, reason
 from .gradients import Kernel, directions, finite, jumps, means, pathwise
 from .policy import score

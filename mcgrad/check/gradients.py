@@ -6,7 +6,6 @@ import itertools
 import numpy as np
 
 from .. import estimators as e
-from ..compare.candidates import scale
 from ..kernel.program import gradient_program
 from ..run import run_kernel
 from .findings import Finding, limit, reason
@@ -14,6 +13,12 @@ from .jumps import find_jumps
 
 CLOSE = 512  # trajectories that are looked at one by one
 DIRECTIONS = 8  # in parameter space: the axes if there are no more than that, else random ones
+
+
+def scale(theta):
+    """Return the size of theta's components, 1 for zeros."""
+    size = float(np.sqrt(np.mean(np.square(theta))))
+    return size if size > 0 else 1.0
 
 
 class Kernel:
