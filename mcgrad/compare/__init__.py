@@ -30,9 +30,10 @@ from ..measure import checked_estimators
 from ..pilots import fitted
 from .candidates import DERIVATIVES, RESTS_ON, Candidate, candidates, scale
 from .comparison import ROLLOUTS, Comparison, Row
+from .evidence import Claim, Evidence, Jumps
 from .measuring import measure
 from .rests import is_smoothed, rests_on
-from .verdict import Claim, Evidence, Jumps, judge
+from .verdict import judge
 
 DIFFERENCES = 2**20  # rollouts that central differences take, about
 AXES = 64  # parameters up to which they are a gradient where nothing else can be the reference
@@ -178,7 +179,9 @@ def _with_differences(problem, theta, evidence, count, seed):
     """Return the evidence with central differences on the first of the trajectories: along axes, or some directions."""
     P, batch = len(theta), evidence.batch
     lines = directions(P, seed) if evidence.sound() or P > AXES else np.eye(P)
-    number = int(np.clip(DIFFERENCES // (8 * len(lines)), min(64 * batch, count), count))
+    # Where nothing else can be the reference, they are worth more.
+    most = DIFFERENCES if evidence.sound() else 4 * DIFFERENCES
+    number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
     found = slopes(return_kernel(problem, theta, seed), theta, lines, number)
     return evidence._replace(slopes=found, directions=lines)
 
@@ -230,6 +233,7 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
         seed=seed,
         together=together,
         no_score=problem.policy.no_score,
+        slopes=evidence.slopes,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..check.findings import reason
+from .evidence import DIFFERENCES, EXACT, Jumps
 from .recommendation import recommendation
-from .verdict import DIFFERENCES, EXACT, Jumps, Verdict
+from .verdict import Verdict
 
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
 OWN = 0.05  # of the gradient: a bias that must have been visible before an estimator without a theory is recommended
@@ -84,6 +85,8 @@ class Comparison:
         Nanoseconds of a sample of all estimators with few rollouts from one kernel, and their spread.
     no_score : str or None
         Why the policy has no score.
+    slopes : Slopes or None
+        Central differences of returns, where the gradient is not known exactly.
     """
 
     title: str
@@ -99,6 +102,7 @@ class Comparison:
     seed: int
     together: tuple
     no_score: str | None = None
+    slopes: Any = None
 
     def __getitem__(self, name):
         return next(row for row in self.rows if row.estimator == name)
@@ -136,9 +140,12 @@ class Comparison:
 
     def contenders(self):
         """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""
-        if self.verdict.disagreement and self.reference != EXACT:
+        if self._is_disputed():
             return []
         return [row for row in self.rows if self.contends(row)]
+
+    def _is_disputed(self):
+        return self.verdict.disagreement is not None and self.reference != EXACT
 
     def recommendation(self):
         """Return which estimator, by which factor, and how sure that is; or why none."""
@@ -185,6 +192,7 @@ class Comparison:
         known = f"; J = {self.objective:.6g}, exactly" if self.objective is not None else ""
         where = {EXACT: "exact", DIFFERENCES: "by central differences"}.get(self.reference, f"that of {self.reference}")
         where += "" if self.verdict.trusted else ", which nothing vouches for"
+        where += ", in dispute" if self._is_disputed() else ""
         return [
             f"{self.title}{known}",
             f"{max(counts)} samples of each{few}; seed {self.seed}; gradient: {where}, "
@@ -213,9 +221,10 @@ class Comparison:
     def _mark(self, row):
         """Return the z of a row, and what is to be thought of it."""
         z = "reference" if row.bias_z is None else f"{row.bias_z:.1f}"
+        word = "APART" if self._is_disputed() else "FAILS"
         fails = row.bias_z is not None and row.bias_z > self.threshold
-        mark = "JUMPS" if row.jumps else "FAILS" if fails else "smoothed" if row.smoothed else ""
-        mark = mark or ("" if self.passes(row) else "FAILS")
+        mark = "JUMPS" if row.jumps else word if fails else "smoothed" if row.smoothed else ""
+        mark = mark or ("" if self.passes(row) else word)
         return f"{z} {mark}".rstrip()
 
     def by_parameter(self):

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from .verdict import DIFFERENCES, EXACT, listed
+from .disagreement import listed
+from .evidence import DIFFERENCES, EXACT
 
+LISTED = 6  # parameters that are named
+STILL = 1e-24  # a variance of rounding, relative to the square of the mean
 PLAIN = "reward to go"  # what everybody begins with
 
 
@@ -20,7 +23,7 @@ def recommendation(comparison):
 
 def _use(comparison, passing):
     best, *others = passing
-    if best.variance == 0:
+    if best.variance <= STILL * float(best.mean @ best.mean):
         text = f"Use {best.estimator}: it does not vary at all here, one sample is the gradient."
     else:
         text = f"Use {best.estimator}: of those that are unbiased here it has the least variance x time"
@@ -72,8 +75,8 @@ def _nothing(comparison):
     text += "."
     if comparison.reference == DIFFERENCES:
         z = [row.estimator for row in rows if row.smoothed and comparison.passes(row)]
-        text += " Central differences on common noise give the gradient"
-        text += f", and {listed(z)} within errors of it, smoothed over the width." if z else "."
+        text += f" Central differences on common noise give the gradient: {_gradient(comparison)}"
+        text += f"; {listed(z)}, of a smoothed objective, is not apart from it beyond chance." if z else "."
     if jumps:
         text += (
             "\nWhat would help: a score (let what is random decide: actions from a policy with a density), "
@@ -81,6 +84,15 @@ def _nothing(comparison):
             "(mg.estimators.measure_valued, for Gaussian actions)."
         )
     return text
+
+
+def _gradient(comparison):
+    """Return the gradient of central differences in words; its error is two standard errors and the bound on the bias."""
+    slopes = comparison.slopes
+    errors = 2.0 * slopes.stderr + slopes.bias
+    values = zip(comparison.parameters, slopes.estimate, errors, strict=True)
+    said = [f"{name} {value:.4g} +- {error:.2g}" for name, value, error in values]
+    return ", ".join(said[:LISTED]) + (", ..." if len(said) > LISTED else "")
 
 
 def _disagreement(comparison):

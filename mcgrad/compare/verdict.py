@@ -18,108 +18,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .candidates import DERIVATIVES, MEASURE, SCORE
-from .measuring import Apart, from_another, from_exact, from_slopes
+from .disagreement import Disagreement, among
+from .evidence import DIFFERENCES, EXACT
+from .measuring import Apart
 
 CHANCE = 1e-3  # of a false alarm in a comparison
-EXACT, DIFFERENCES = "exact", "central differences"
-
-
-class Claim(NamedTuple):
-    """What is said of an estimator before it is measured.
-
-    Attributes
-    ----------
-    family : str
-    rests : frozenset
-        What it rests on besides returns.
-    unbiased : bool
-        Whether theory says that it is, if that is right; False where nothing is known.
-    smoothed : bool
-        Whether it estimates the gradient of an objective smoothed over a width.
-    """
-
-    family: str
-    rests: frozenset
-    unbiased: bool
-    smoothed: bool = False
-
-
-class Jumps(NamedTuple):
-    """Whether the return jumps as theta moves.
-
-    Attributes
-    ----------
-    declared : str or None
-        What the environment says of itself.
-    found : str or None
-        What a search has seen.
-    """
-
-    declared: str | None = None
-    found: str | None = None
-
-    def __bool__(self):
-        return bool(self.declared or self.found)
-
-
-class Evidence(NamedTuple):
-    """All that was measured.
-
-    Attributes
-    ----------
-    measured : dict
-        Name -> Samples.
-    claims : dict
-        Name -> Claim.
-    jumps : Jumps
-    exact : (P,) array or None
-    slopes : Slopes or None
-        Central differences along `directions` (D, P), on the first trajectories of those in `common`.
-    directions : (D, P) array or None
-    common : frozenset of str
-        Estimators that were measured on the trajectories of the differences.
-    batch : int
-    """
-
-    measured: dict
-    claims: dict
-    jumps: Jumps
-    exact: np.ndarray | None
-    slopes: object
-    directions: np.ndarray | None
-    common: frozenset
-    batch: int
-
-    def found(self, name):
-        """Return the Estimate of an estimator."""
-        return self.measured[name].moments[name]
-
-    def broken(self, name):
-        """Tell whether an estimator rests on derivatives of a return that jumps."""
-        return bool(self.jumps) and DERIVATIVES in self.claims[name].rests
-
-    def sound(self):
-        """Return the names of those that theory calls unbiased here, known best first."""
-        names = [
-            name
-            for name, claim in self.claims.items()
-            if claim.unbiased and not self.broken(name) and self._is_finite(name)
-        ]
-        return sorted(names, key=lambda name: np.linalg.norm(self.found(name).stderr))
-
-    def apart(self, name, other):
-        """Return how far an estimator is Apart from another one, from DIFFERENCES or from what is EXACT."""
-        if other == EXACT:
-            return from_exact(self.measured[name], name, self.exact)
-        if other == DIFFERENCES:
-            common = name in self.common
-            return from_slopes(self.measured[name], name, self.slopes, self.directions, self.batch, common)
-        return from_another(self.measured[name], name, self.measured[other], other)
-
-    def _is_finite(self, name):
-        x = self.found(name)
-        return x.nonfinite == 0 and x.count > 1 and bool(np.isfinite(x.mean).all() and np.isfinite(x.stderr).all())
 
 
 class Verdict(NamedTuple):
@@ -150,52 +53,44 @@ class Verdict(NamedTuple):
     threshold: float
     witness: Apart | None
     witness_visible: float | None
-    disagreement: object
-
-
-class Disagreement(NamedTuple):
-    """Who is apart from whom although theory says that both are right, and what that says.
-
-    Attributes
-    ----------
-    pairs : tuple of (str, str, float)
-        Two, and the z between them; the ones that are apart first.
-    wrong : tuple of str
-        The families that differences of returns disagree with, if they side with anybody.
-    text : tuple of str
-        For a person.
-    """
-
-    pairs: tuple
-    wrong: tuple
-    text: tuple
+    disagreement: Disagreement | None
 
 
 def judge(evidence):
     """Return the Verdict on what was measured."""
     P = len(next(iter(evidence.measured.values())).moments.parameters)
     threshold = limit(P * (len(evidence.claims) + 1))
-    sound, slopes = evidence.sound(), evidence.slopes
+    sound = evidence.sound()
+    found = _verdict(evidence, sound, threshold)
+    rivals = {name for name in sound if found.apart[name] is not None and found.apart[name].worst > threshold}
+    if not rivals and (found.witness is None or found.witness.worst <= threshold):
+        return found
+    disagreement = among(evidence, sound, rivals, threshold)
+    if disagreement.beside and found.reference not in (EXACT, *disagreement.beside):
+        found = _verdict(
+            evidence, list(disagreement.beside), threshold
+        )  # what is not at fault, as far as returns can tell
+    return found._replace(disagreement=disagreement)
+
+
+def _verdict(evidence, sound, threshold):
+    """Return the Verdict where `sound` are the names that may be the reference, the best first."""
     trusted = True
     if evidence.exact is not None:
         reference, gradient = EXACT, evidence.exact
     elif sound:
         reference, gradient = sound[0], evidence.found(sound[0]).mean
-    elif slopes is not None and _is_whole(evidence):
-        reference, gradient = DIFFERENCES, slopes.estimate
+    elif evidence.slopes is not None and _is_whole(evidence):
+        reference, gradient = DIFFERENCES, evidence.slopes.estimate
     else:
         reference, trusted = _known_best(evidence), False
         gradient = evidence.found(reference).mean
     apart = {name: None if name == reference else evidence.apart(name, reference) for name in evidence.claims}
-    witness = evidence.apart(reference, DIFFERENCES) if reference in sound and slopes is not None else None
-    apart_ones = {name for name in sound if apart[name] is not None and apart[name].worst > threshold}
-    disagreement = None
-    if apart_ones or (witness is not None and witness.worst > threshold):
-        disagreement = _disagreement(evidence, reference, sound, apart_ones, threshold)
-    visible = None
-    if witness is not None:
-        visible = witness.visible(threshold, np.linalg.norm(evidence.directions @ gradient))
-    return Verdict(reference, gradient, trusted, apart, threshold, witness, visible, disagreement)
+    witness = visible = None
+    if reference in sound and evidence.slopes is not None:
+        witness = evidence.apart(reference, DIFFERENCES)
+        visible = witness.visible(threshold, float(np.linalg.norm(evidence.directions @ gradient)))
+    return Verdict(reference, gradient, trusted, apart, threshold, witness, visible, None)
 
 
 def limit(comparisons):
@@ -221,75 +116,3 @@ def _known_best(evidence):
         for name in names
     ]
     return min(order)[-1]
-
-
-def _disagreement(evidence, reference, sound, apart_ones, threshold):
-    """Return the Disagreement among the most precise of each family, those that are apart, and differences."""
-    claims = evidence.claims
-    spoken = {claims[name].family: name for name in reversed(sound)}  # the best of each family
-    names = sorted({*spoken.values(), *apart_ones}, key=sound.index)
-    others = [DIFFERENCES] if evidence.slopes is not None else [EXACT] if evidence.exact is not None else []
-    pairs = [
-        (name, other, evidence.apart(name, other).worst)
-        for k, name in enumerate(names)
-        for other in (*names[k + 1 :], *others)
-    ]
-    pairs.sort(key=lambda pair: -pair[2])
-    judges = {name: z for name, other, z in pairs if other in others}
-    against = [name for name, z in judges.items() if z > threshold]
-    beside = [name for name in judges if name not in against]
-    wrong = tuple(dict.fromkeys(claims[name].family for name in against)) if against and (beside or not others) else ()
-    text = [
-        f"{first} and {second} are {z:.3g} standard errors apart"
-        if z > threshold
-        else f"{first} and {second} agree ({z:.1f})"
-        for first, second, z in pairs
-    ]
-    if others:
-        text.append(_who_is_right(evidence, others[0], against, beside))
-    return Disagreement(tuple(pairs), wrong, tuple(text))
-
-
-def _who_is_right(evidence, judge_name, against, beside):
-    """Return what it says that some agree with what rests on least, and others do not."""
-    rests_least = (
-        "The exact gradient is the truth"
-        if judge_name == EXACT
-        else "Of all of them central differences rest on least: on returns alone"
-    )
-    if against and beside:
-        blamed = {x for name in against for x in evidence.claims[name].rests}
-        kept = {x for name in beside for x in evidence.claims[name].rests}
-        return f"{rests_least}. They side with {listed(beside)}. {_blame(blamed - kept or blamed)}"
-    if not against:
-        return f"{rests_least}; with this many samples they cannot tell who is right. mcgrad.check looks closer."
-    rests = {x for name in against for x in evidence.claims[name].rests}
-    if rests <= {SCORE, MEASURE} or rests == {DERIVATIVES}:
-        return f"{rests_least}. {_blame(rests)}"
-    return (
-        f"{rests_least}, and nobody agrees with them: more than one premise is wrong, or a few rare trajectories carry the "
-        "gradient and were met too seldom"
-    )
-
-
-def _blame(rests):
-    """Return what is wrong with what they rest on."""
-    said = []
-    if SCORE in rests:
-        said.append(
-            "the score is not that of what `sample` draws: look at `log_prob` (or `score`), its sign and its factors, and at "
-            "whether it holds all that depends on eta"
-        )
-    if MEASURE in rests:
-        said.append("the actions are not Gaussian with the std that the policy declares")
-    if DERIVATIVES in rests:
-        said.append(
-            "derivatives of step, reward or sample miss something: a jump that no search has met (`where`, `floor`, `sign`, "
-            "`//`), say so with Environment(discontinuous=...)"
-        )
-    return "So " + "; or ".join(said) + "." if said else "So nothing but returns is at fault."
-
-
-def listed(names):
-    """Return names as a phrase: a, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
