@@ -32,7 +32,7 @@ from .candidates import DERIVATIVES, RESTS_ON, Candidate, candidates, scale
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
 from .measuring import measure
-from .rests import is_smoothed, rests_on
+from .rests import is_smoothed, is_unbiased, rests_on
 from .verdict import judge
 
 DIFFERENCES = 2**20  # rollouts that central differences take, about
@@ -142,8 +142,8 @@ def _available(problem, theta, own, only, crew):
             crew.submit([gradient_program(problem, theta, made).kernel])
             family = tried[name].family
             rests = RESTS_ON[family] if family in RESTS_ON else rests_on(problem, theta, made[name])
-            smoothed = is_smoothed(made[name])
-            claims[name] = Claim(family, rests, tried[name].unbiased and not smoothed, smoothed)
+            unbiased = tried[name].unbiased or (family == "own" and is_unbiased(made[name]))
+            claims[name] = Claim(family, rests, unbiased, is_smoothed(made[name]))
             found |= made
         except ValueError as error:
             if name in own and isinstance(error, TraceError):

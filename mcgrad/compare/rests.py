@@ -9,12 +9,14 @@ import dataclasses
 import warnings
 
 from ..compiler.rebind import rebind
-from ..estimators import MeasureValued
+from ..estimators import Antithetic, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
 from ..kernel.program import gradient_program
 from ..kernel.scan import DiscontinuityWarning
 from ..problem import Problem
 from .candidates import DERIVATIVES, MEASURE, SCORE
+
+UNBIASED = (ScoreFunction, RewardToGo, Reparameterization)  # whatever the baseline, if it does not look at the action
 
 
 def rests_on(problem, theta, estimator):
@@ -44,3 +46,10 @@ def rests_on(problem, theta, estimator):
 def is_smoothed(estimator):
     """Tell whether an estimator looks at perturbed parameters, and so at another objective."""
     return any(variation.shift for _, variation in scans(estimator))
+
+
+def is_unbiased(estimator):
+    """Tell whether theory says that an estimator is unbiased if what it rests on is right; False where it is not known."""
+    if type(estimator) is Antithetic:
+        return all(map(is_unbiased, estimator.parts))
+    return type(estimator) in UNBIASED or (type(estimator) is MeasureValued and estimator.critic is None)
