@@ -25,11 +25,6 @@ FAST = {"count": 6400, "seconds": 1e-4, "seed": SEED}
 # ---- the test for bias -----------------------------------------------------------------------------------------
 
 
-def chance(f, low, high):
-    """Return the sum of f(k), the chance of a count, over low <= k < high."""
-    return math.fsum(f(k) for k in range(low, high))
-
-
 @pytest.mark.parametrize("expected", [8.0, 30.0, 300.0])
 def test_a_mean_that_hangs_on_rare_trajectories_fails_no_more_often_than_promised(expected):
     """Counts of rare events, whose chances are known: P(z > 3.7) is at most that of a normal number, or nearly so."""
@@ -38,7 +33,7 @@ def test_a_mean_that_hangs_on_rare_trajectories_fails_no_more_often_than_promise
     t, g = (k - expected) / np.sqrt(k), 1.0 / np.sqrt(k)
     probability = np.exp(k * math.log(expected) - expected - np.array([math.lgamma(x + 1.0) for x in k]))
     alarm, naive = probability[unskewed(t, g) > most].sum(), probability[np.abs(t) > most].sum()
-    assert alarm < 2.5 * 2e-4 < naive or (expected > 100 and alarm < 2.5 * 2e-4)
+    assert alarm < 2.5 * 2e-4 and (alarm < 0.2 * naive or expected > 100)
     # It has power: half of what is expected, or twice as much, is seen once there are 60 of them.
     assert (unskewed(np.array([(30 - 60) / math.sqrt(30)]), np.array([1 / math.sqrt(30)])) > most).all()
     assert (unskewed(np.array([(120 - 60) / math.sqrt(120)]), np.array([1 / math.sqrt(120)])) > most).all()
@@ -53,13 +48,7 @@ def test_what_is_not_skewed_is_left_alone():
 
 # ---- problems whose gradient is known --------------------------------------------------------------------------
 
-SHORT = (
-    "saturating reward",
-    "rare slope",
-    "jump beside a slope",
-    "digital without a score",
-    "ball with wall, declared",
-)
+SHORT = ("saturating reward", "jump beside a slope", "digital without a score")  # the script has all thirty
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +94,12 @@ def test_where_nothing_is_unbiased_it_is_said_and_what_would_help(short):
     assert "Use " not in text and "FAILS" not in str(found) and "by central differences" in str(found)
 
 
-def test_a_declared_jump_excludes_derivatives_whatever_the_numbers_are():
-    """A declaration is believed: here nothing jumps near theta, and the pathwise gradient is right."""
-    far = compare_thirty.one_action(lambda a: -(a**2), [0.2], declared="it jumps at a = 1000")
-    found = compare(far.problem, far.theta, only=FEW, **FAST)
+def test_a_declared_jump_excludes_derivatives_whatever_the_numbers_are(monkeypatch):
+    """A declaration is believed and not searched for: here nothing jumps, and the pathwise gradient is right."""
+    monkeypatch.setattr(sys.modules["mcgrad.compare"], "find_jumps", None)
+    case = CASES["saturating reward"]()
+    declared = dataclasses.replace(case.problem.environment, discontinuous="it jumps at a = 1000")
+    found = compare(mg.Problem(declared, case.problem.policy, 1), case.theta, only=FEW, **FAST)
     assert found["pathwise"].bias_z < 4 and not found.passes(found["pathwise"])
     assert found.recommendation().startswith("Use reward to go, mean to go: ") and "a = 1000" in str(found)
 
@@ -116,23 +107,11 @@ def test_a_declared_jump_excludes_derivatives_whatever_the_numbers_are():
 # ---- disagreement ----------------------------------------------------------------------------------------------
 
 
-def one_step(**changes):
-    """Return (problem, theta), its policy changed."""
-    case = compare_thirty.one_action(np.tanh, [0.4])
-    policy = dataclasses.replace(case.problem.policy, closed_form=None, **changes)
-    return mg.Problem(case.problem.environment, policy, 1), case.theta
-
-
-MISTAKES = {
-    "sign": {"score": lambda p, eta, a, e: (-e[0] / 0.5,), "log_prob": None},
-    "1 / std instead of 1 / std^2": {"score": None, "log_prob": lambda p, eta, a: -0.5 * (a[0] - eta[0]) ** 2 / 0.5},
-}
-
-
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_wrong_score_ends_in_a_finding_and_no_recommendation(name):
-    problem, theta = one_step(**MISTAKES[name])
-    found = compare(problem, theta, only=FEW, **FAST)
+def test_a_wrong_sign_of_the_score_ends_in_a_finding_and_no_recommendation():
+    case = CASES["saturating reward"]()
+    changes = {"score": lambda p, eta, a, e: (-e[0] / 0.5,), "log_prob": None, "closed_form": None}
+    problem = dataclasses.replace(case.problem, policy=dataclasses.replace(case.problem.policy, **changes))
+    found = compare(problem, case.theta, only=FEW, **FAST)
     text = found.recommendation()
     assert text.startswith("No recommendation: ") and found.contenders() == [] and "\nUse " not in str(found)
     disagreement = found.verdict.disagreement
@@ -143,10 +122,10 @@ def test_a_wrong_score_ends_in_a_finding_and_no_recommendation(name):
 
 
 def test_a_wrong_score_is_seen_by_returns_where_there_is_no_derivative():
-    """Discrete actions: the score is all that there is, and only returns can contradict it."""
+    """Discrete actions: the score is all that there is, and only returns can contradict it; here it has a factor of two."""
     bandit = compare_thirty.CASES["bandit"]()
     policy = bandit.problem.policy
-    wrong = dataclasses.replace(policy, score=lambda p, eta, a, e: tuple(-x for x in policy.score(p, eta, a, e)))
+    wrong = dataclasses.replace(policy, score=lambda p, eta, a, e: tuple(2.0 * x for x in policy.score(p, eta, a, e)))
     problem = dataclasses.replace(bandit.problem, policy=wrong)
     found = compare(problem, bandit.theta, only=["reward to go, mean to go"], **FAST)
     text = found.recommendation()
@@ -198,9 +177,11 @@ def test_an_own_estimator_of_a_jump_is_excluded_and_one_without_a_theory_needs_a
     found = compare(jump.problem, jump.theta, own, only=["reward to go, mean to go", *own], **FAST)
     assert found["my pathwise"].jumps and not found.passes(found["my pathwise"])
     mine = found["my score"]
-    assert found.passes(mine) and not mine.unbiased and mine.visible_bias > 0.05 and not found.contends(mine)
-    seen = dataclasses.replace(found, rows=(mine._replace(visible_bias=0.01, variance=1e-6),))
-    assert "No theory says that it is unbiased" in seen.recommendation()
+    assert found.passes(mine) and not mine.unbiased and found.contends(mine) == (mine.visible_bias <= 0.05)
+    seen, unseen = (mine._replace(visible_bias=x) for x in (0.049, 0.051))
+    assert found.contends(seen) and not found.contends(unseen)
+    alone = dataclasses.replace(found, rows=(seen,))
+    assert "No theory says that it is unbiased" in alone.recommendation()
 
 
 # ---- at a prompt -----------------------------------------------------------------------------------------------
