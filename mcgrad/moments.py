@@ -1,12 +1,17 @@
 """Moments of gradient samples: means, variances and covariances, with the standard error of each."""
 
 import dataclasses
+import functools
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from .sums import Sums, merge
+from . import intervals
+from .sums import Sums, merge, of_chunk, place
 from .validate import describe
+
+FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,7 +25,10 @@ class Estimate:
     mean, stderr
         Mean gradient and its standard error, sqrt(variance / count).
     variance, variance_stderr
-        Unbiased sample variance and its standard error, from the fourth moment.
+        Unbiased sample variance and its standard error, from the fourth moment; infinite where that overflowed. The
+        standard error is too small at small counts: see `variance_interval`.
+    total_variance, total_variance_stderr : float
+        Sum of the variances of all parameters and its standard error.
     skewness, kurtosis
         Standardised third and fourth central moments (0 and 3 for a normal distribution).
     rollouts : int
@@ -37,6 +45,47 @@ class Estimate:
     skewness: np.ndarray
     kurtosis: np.ndarray
     rollouts: int = 1
+    total_variance_stderr: float = math.nan
+
+    @property
+    def total_variance(self):
+        """Sum of the variances of all parameters: the trace of the covariance matrix."""
+        return float(np.sum(self.variance))
+
+    @property
+    def rests_on_few(self):
+        """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
+        return self.count < FEW * np.nan_to_num(self.kurtosis)
+
+    def variance_interval(self, level=0.95):
+        """Return (low, high), the confidence interval of each variance, each (P,).
+
+        A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
+        see `mcgrad.intervals`. It is (0, infinity) where nothing is known.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            For a level out of its range.
+        """
+        relative = _relative(self.variance_stderr, self.variance)
+        return intervals.of_variance(self.variance, relative, self.count, level)
+
+    def total_variance_interval(self, level=0.95):
+        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
+        relative = _relative(self.total_variance_stderr, self.total_variance)
+        low, high = intervals.of_variance(np.float64(self.total_variance), relative, self.count, level)
+        return intervals.Interval(float(low), float(high))
+
+
+def _relative(stderr, value):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.divide(stderr, value)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +107,9 @@ class Moments:
             of_variance = np.maximum(m4 / n - variance**2 * (n - 3) / (n - 1), 0.0) / n
             spread = np.where(m2 > 0, m2, np.nan)  # a constant has no shape
             skewness, kurtosis = np.sqrt(n) * m3 / spread**1.5, n * m4 / spread**2
+            of_variance = np.where(np.isnan(of_variance) & (n > 1), np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
+            of_total = self._squares[place(e, e), -1] / n[0]
         count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
         return Estimate(
             self.parameters,
@@ -71,6 +122,7 @@ class Moments:
             skewness,
             kurtosis,
             self.rollouts[e] if self.rollouts else 1,
+            float(np.sqrt(of_total)),
         )
 
     def __iter__(self):
@@ -108,6 +160,58 @@ class Moments:
         a, b = max(a, b), min(a, b)
         return cross[a * (a - 1) // 2 + b] / (n - 1)
 
+    @functools.cached_property
+    def _squares(self):
+        """Covariances of squared deviations on common noise, as in `Sums.squares`; of one trajectory."""
+        sums = self.sums
+        if sums.degrees[0] == 0.0 and sums.few.shape[1] > 2:
+            sums = of_chunk(sums.few, len(self.names), few=3)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = sums.squares / sums.degrees
+        overflowed = np.isnan(found) & (sums.degrees[0] > 0.0)
+        return np.where(overflowed, np.inf, found)
+
+    def variance_ratio(self, first, second, level=0.95):
+        """Return (ratio, low, high): the variance of one estimator over that of another, with its confidence interval.
+
+        Both were measured on common noise, and what their variances have in common is taken off: the interval is narrower
+        than that of two independent measurements. Multiply by the ratio of `rollouts` to compare at equal work.
+
+        Parameters
+        ----------
+        first, second : str
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        Ratio
+            Three arrays, each (P,).
+
+        Raises
+        ------
+        ValueError
+            For a level out of its range.
+        """
+        a, b = self[first], self[second]
+        return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
+
+    def total_variance_ratio(self, first, second, level=0.95):
+        """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
+        a, b = self[first], self[second]
+        found = self._ratio(first, second, np.float64(a.total_variance), np.float64(b.total_variance), -1, level)
+        return intervals.Ratio(*map(float, found))
+
+    def _ratio(self, first, second, over, under, columns, level):
+        a, b = self._number(first), self._number(second)
+        count = self.sums.joint[0, 0, 0]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            found = [
+                self._squares[place(max(i, j), min(i, j)), columns] / count / x / y
+                for i, j, x, y in ((a, a, over, over), (b, b, under, under), (a, b, over, under))
+            ]
+        return intervals.of_ratio(over, under, found, count, level)
+
     def merge(self, other):
         """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`)."""
         if (self.names, self.parameters) != (other.names, other.parameters):
@@ -118,6 +222,9 @@ class Moments:
 
     def table(self, cost=None):
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
+
+        `variance_low` and `variance_high` are the 95 % confidence interval of the variance; where `rests_on_few` is true, it
+        rests on few trajectories (count < 100 kurtosis): measure more.
 
         Parameters
         ----------
@@ -141,10 +248,12 @@ class Moments:
         found = self[name]
         price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
         columns = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
+        (low, high), few = found.variance_interval(), found.rests_on_few
         rows = []
         for i, parameter in enumerate(self.parameters):
             figures = {c: float(getattr(found, c)[i]) for c in columns}
             row = {"estimator": name, "parameter": parameter, **figures}
+            row |= {"variance_low": float(low[i]), "variance_high": float(high[i]), "rests_on_few": bool(few[i])}
             row |= {"count": found.count, "nonfinite": found.nonfinite} | price
             rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})
         return rows

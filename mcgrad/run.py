@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import validate
-from .compiler import machines
+from .compiler import machines, passes
 from .kernel.program import gradient_program
 from .points import Points
 from .sums import Accumulator, of_chunk, tree
@@ -131,6 +131,7 @@ class Run(NamedTuple):
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         machines.compiled(program.kernel, self.machine)
+        passes.compiled()
         if bar is not None:
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)

@@ -19,6 +19,10 @@ import functools
 
 import numpy as np
 
+from .compiler import passes
+
+FEW = 64  # so many samples tell the covariance of their squared deviations to some percent
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sums:
@@ -32,6 +36,13 @@ class Sums:
         Count, mean and its rounding over the trajectories on which all estimators are finite.
     cross : (E (E - 1) / 2, P) or (E P, E P)
         Sums of products of deviations on these trajectories: pairs (a, b < a) of estimators, or everything.
+    squares : (E (E + 1) / 2, P + 1)
+        What variances have in common: sums of products of what two squared deviations, of estimators a and b <= a, differ
+        by from their means; for each parameter and, last, for squared deviations summed over all parameters. Taken within
+        chunks, so that they simply add up; their degrees of freedom are `degrees`.
+    degrees : (1,)
+    few : (E P, less than 64)
+        Samples of chunks that are too short for `squares`, kept until there are enough of them.
     nonfinite : (E,)
         Trajectories left out.
     """
@@ -39,6 +50,9 @@ class Sums:
     own: np.ndarray
     joint: np.ndarray
     cross: np.ndarray
+    squares: np.ndarray
+    degrees: np.ndarray
+    few: np.ndarray
     nonfinite: np.ndarray
 
     def map(self, function):
@@ -50,7 +64,7 @@ def merge(a, b):
     """Return the sums of two disjoint sets of trajectories."""
     out = a.map(np.copy)
     E, P = a.own.shape[1:]
-    merge_powers = _compiled(_merge_powers)
+    merge_powers = passes.compiled().merge
     shift = np.empty(E * P)
     merge_powers(out.own.reshape(6, -1), b.own.reshape(6, -1), shift)
     merge_powers(out.joint.reshape(3, -1), b.joint.reshape(3, -1), shift)
@@ -64,7 +78,13 @@ def merge(a, b):
             shift = shift.reshape(E, P)
             between = shift[first] * shift[second]
         cross = a.cross + b.cross + scale * between
-    return dataclasses.replace(out, cross=cross, nonfinite=a.nonfinite + b.nonfinite)
+        squares, degrees, few = a.squares + b.squares, a.degrees + b.degrees, a.few
+        if b.few.size:
+            few = np.concatenate([few, b.few], axis=1)
+        if few.shape[1] >= FEW:
+            enough = of_chunk(few, E)
+            squares, degrees, few = squares + enough.squares, degrees + enough.degrees, enough.few
+    return Sums(out.own, out.joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite)
 
 
 def tree(many):
@@ -101,7 +121,7 @@ class Accumulator:
         return sums
 
 
-def of_chunk(gradients, E, full=False):
+def of_chunk(gradients, E, full=False, few=FEW):
     """Return the sums of one chunk of samples.
 
     Parameters
@@ -112,35 +132,51 @@ def of_chunk(gradients, E, full=False):
         Number of estimators.
     full : bool
         Keep the full joint matrix instead of pairs of estimators per parameter.
+    few : int
+        Of fewer samples, which are kept, no `squares` are taken.
     """
     Q, N = gradients.shape
     P = Q // E
-    own = np.empty((6, Q))
-    central = _compiled(_central)
-    central(gradients, own[1:])
+    gradients = gradients if gradients.strides[1] == 8 else np.ascontiguousarray(gradients)
+    own, squared = np.empty((6, Q)), np.empty((E, N))
+    central = passes.compiled().central
+    central(gradients, P, own[1:], squared)
     own[0] = N
     nonfinite = np.zeros(E, dtype=np.int64)
-    common = gradients
+    common, joint = gradients, own
     if not np.isfinite(own[1]).all():
         finite = np.isfinite(gradients).reshape(E, P, N).all(axis=1)
         nonfinite = N - finite.sum(axis=1)
         for e in np.flatnonzero(nonfinite):
             rows = slice(e * P, (e + 1) * P)
             own[0, rows] = N - nonfinite[e]
-            central(np.ascontiguousarray(gradients[rows, finite[e]]), own[1:, rows])
-        common = np.ascontiguousarray(gradients[:, finite.all(axis=0)])
-    joint = own[:3].copy()
-    if common is not gradients:
-        again = np.empty((5, Q))
-        central(common, again)
-        joint[0], joint[1:] = common.shape[1], again[:2]
-    if full:
-        deviations = common - joint[1][:, None]
-        cross = deviations @ deviations.T
-    else:
-        cross = np.empty((E * (E - 1) // 2, P))
-        _compiled(_cross)(common, joint[1], E, P, cross)
-    return Sums(own.reshape(6, E, P), joint.reshape(3, E, P), cross, nonfinite)
+            central(np.ascontiguousarray(gradients[rows, finite[e]]), P, own[1:, rows], squared[:1])
+        common, joint = np.ascontiguousarray(gradients[:, finite.all(axis=0)]), np.empty((6, Q))
+        squared = np.empty((E, common.shape[1]))
+        central(common, P, joint[1:], squared)
+        joint[0] = common.shape[1]
+    cross, fourth = _products(common, joint[1], E, full)
+    squares = np.zeros((E * (E + 1) // 2, P + 1))
+    enough = common.shape[1] >= few
+    if enough:
+        passes.compiled().squares(joint, fourth, squared, squares)
+    joint = joint.reshape(6, E, P)
+    degrees = np.array([common.shape[1] - 1.0 if enough else 0.0])
+    kept = np.array(common[:, : 0 if enough else None])
+    return Sums(own.reshape(6, E, P), joint[:3].copy(), cross, squares, degrees, kept, nonfinite)
+
+
+def _products(x, mean, E, full):
+    """Return `Sums.cross`, and the sums of squares of what it sums for pairs of estimators (E (E - 1) / 2, P)."""
+    Q = len(x)
+    first, second = _rows(E, Q // E, full)
+    total, square = np.empty(len(first)), np.empty(len(first))
+    passes.compiled().products(x, mean, first, second, total, square)
+    if not full:
+        return total.reshape(-1, Q // E), square.reshape(-1, Q // E)
+    cross, square = np.empty((Q, Q)), square[place(*_rows(E, Q // E, False))]
+    cross[first, second] = cross[second, first] = total
+    return cross, square.reshape(-1, Q // E)
 
 
 @functools.cache
@@ -149,95 +185,14 @@ def pairs(E):
     return np.tril_indices(E, -1)
 
 
-def _central(x, out):
-    """Write mean, its rounding, M2, M3, M4 of each row of x, in two passes; the second finds what the mean lost."""
-    Q, N = x.shape
-    for q in range(Q):
-        total = 0.0
-        for i in range(N):
-            total += x[q, i]
-        mean = total / N if N > 0 else 0.0
-        m1 = 0.0
-        m2 = 0.0
-        m3 = 0.0
-        m4 = 0.0
-        for i in range(N):
-            d = x[q, i] - mean
-            square = d * d
-            m1 += d
-            m2 += square
-            m3 += square * d
-            m4 += square * square
-        low = m1 / max(N, 1)
-        out[0, q] = mean
-        out[1, q] = low
-        out[2, q] = m2 - m1 * low
-        out[3, q] = m3 - 3.0 * low * m2
-        out[4, q] = m4 - 4.0 * low * m3
-
-
-def _cross(x, mean, E, P, out):
-    """Write the sums of products of deviations of each pair of estimators, parameter by parameter."""
-    N = x.shape[1]
-    k = 0
-    for a in range(E):
-        for b in range(a):
-            for p in range(P):
-                row, other = a * P + p, b * P + p
-                total = 0.0
-                for i in range(N):
-                    total += (x[row, i] - mean[row]) * (x[other, i] - mean[other])
-                out[k, p] = total
-            k += 1
-
-
-def _merge_powers(sums, other, shift):
-    """Merge counts, means and powers of deviations (rows, see `Sums`) of `other` into `sums`; write what the means differ by.
-
-    Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of two numbers. The difference d of two
-    means, which enters all higher moments, is then exact to its own size, not to that of the means.
-    """
-    rows, Q = sums.shape
-    for q in range(Q):
-        na, nb = sums[0, q], other[0, q]
-        shift[q] = 0.0
-        if na > 0.0 and nb > 0.0:
-            fa, fb = na / (na + nb), nb / (na + nb)
-            d = (other[1, q] - sums[1, q]) + (other[2, q] - sums[2, q])
-            shift[q] = d
-            if rows > 3:
-                a2, a3, a4 = sums[3, q], sums[4, q], sums[5, q]
-                b2, b3, b4 = other[3, q], other[4, q], other[5, q]
-                between = d * d * na * fb
-                sums[3, q] = a2 + b2 + between
-                sums[4, q] = a3 + b3 + d * (between * (fa - fb) + 3.0 * (fa * b2 - fb * a2))
-                quartic = between * (fa * fa - fa * fb + fb * fb) + 6.0 * (fa * fa * b2 + fb * fb * a2)
-                sums[5, q] = a4 + b4 + d * d * quartic + 4.0 * d * (fa * b3 - fb * a3)
-            # Fast two-sum (Dekker 1971): the new mean, and what the addition lost.
-            step = d * fb
-            old = sums[1, q]
-            new = old + step
-            sums[1, q] = new
-            sums[2, q] += step - (new - old) if abs(old) > abs(step) else old - (new - step)
-        elif nb > 0.0:
-            for k in range(1, rows):
-                sums[k, q] = other[k, q]
-        sums[0, q] = na + nb
-
-
-# Sums may be reordered in the passes over a chunk (and only there), which is what lets LLVM vectorise them.
-_FLAGS = {_central: {"contract", "reassoc"}, _cross: {"contract", "reassoc"}, _merge_powers: False}
-
-
 @functools.cache
-def _compiled(function):
-    import numba
+def _rows(E, P, full):
+    """Return the rows of samples whose products make `Sums.cross`."""
+    if full:
+        return np.tril_indices(E * P)
+    return tuple((P * k[:, None] + np.arange(P)).ravel() for k in pairs(E))
 
-    from .compiler.cache import LOCK
 
-    options = {"error_model": "numpy", "nogil": True, "fastmath": _FLAGS[function]}
-    with LOCK:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no cache folder that can be written
-            return numba.njit(**options)(function)
+def place(a, b):
+    """Return the place of a pair b <= a among all such pairs in order."""
+    return a * (a + 1) // 2 + b

@@ -65,7 +65,7 @@ def load(text, namespace, build, tag, label):
     tag : str
         Whatever else the machine code depends on (machine, SIMD width).
     label : str
-        What to call the kernel in the message that it is being compiled.
+        What to call the kernel in the message that it is being compiled; None for no message.
     """
     with LOCK:
         name, path = place(text, tag)
@@ -73,7 +73,7 @@ def load(text, namespace, build, tag, label):
             _write(path, text)
         namespace["__name__"] = __name__  # Numba imports the module of a function that it loads from disk
         exec(compile(text, str(path) if path else f"<{name}>", "exec"), namespace)
-        with _announced(f"compiling {label}", is_compiled(path)), uncollected():
+        with _announced(f"compiling {label}", label is None or is_compiled(path)), uncollected():
             return build(namespace, path is not None)
 
 

@@ -1,0 +1,293 @@
+"""Passes over a chunk of samples, in an order of additions that is part of the algorithm.
+
+Element i of a row goes to lane i mod 8 (of the first pass: i mod 16); the sums of the lanes are added in a tree, then what
+is left of a row that is no multiple of 8 (16), element by element. Products are rounded before they are added. So the bits
+of all sums are the same on every processor, whatever its registers hold and whether or not it fuses products into sums.
+The loops below, run by Python with NumPy's arrays as lanes, say what the machine code does to the last bit, and the tests
+compare the two.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+LANES = 8
+
+
+# ---- what the names in the loops mean to Python ----------------------------------------------------------------
+
+
+def _zeros():
+    return (np.zeros(LANES),)
+
+
+def _add(row, b, even, odd):
+    return even + row[LANES * b : LANES * (b + 1)], odd + row[LANES * (b + 1) : LANES * (b + 2)]
+
+
+def _powers(row, b, mean, squares, m1, m2, m3, m4):
+    d = row[LANES * b : LANES * (b + 1)] - mean
+    s = d * d
+    squares[LANES * b : LANES * (b + 1)] += s
+    return m1 + d, m2 + s, m3 + s * d, m4 + s * s
+
+
+def _products(first, second, b, mean, other, total, squares):
+    product = (first[LANES * b : LANES * (b + 1)] - mean) * (second[LANES * b : LANES * (b + 1)] - other)
+    return total + product, squares + product * product
+
+
+def _multiply(first, second, b, total):
+    return (total + first[LANES * b : LANES * (b + 1)] * second[LANES * b : LANES * (b + 1)],)
+
+
+def _tree(x):
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+
+
+# ---- the loops -------------------------------------------------------------------------------------------------
+
+
+def central(x, P, out, squares):
+    """Write mean, its rounding, M2, M3, M4 of each row of x, in two passes; the second finds what the mean lost.
+
+    Of each group of P rows, write the sum of the squared deviations of each sample to a row of `squares`.
+    """
+    Q, N = x.shape
+    whole = N // 8
+    for q in range(Q):
+        row, sums = x[q], squares[q // P]
+        if q % P == 0:
+            for i in range(N):
+                sums[i] = 0.0
+        (even,) = _zeros()
+        (odd,) = _zeros()
+        for b in range(0, whole - 1, 2):
+            even, odd = _add(row, b, even, odd)
+        total = _tree(even) + _tree(odd)
+        for i in range(16 * (N // 16), N):
+            total += row[i]
+        mean = total / N if N > 0 else 0.0
+        (l1,) = _zeros()
+        (l2,) = _zeros()
+        (l3,) = _zeros()
+        (l4,) = _zeros()
+        for b in range(whole):
+            l1, l2, l3, l4 = _powers(row, b, mean, sums, l1, l2, l3, l4)
+        m1, m2, m3, m4 = _tree(l1), _tree(l2), _tree(l3), _tree(l4)
+        for i in range(8 * whole, N):
+            d = row[i] - mean
+            s = d * d
+            sums[i] += s
+            m1 += d
+            m2 += s
+            m3 += s * d
+            m4 += s * s
+        low = m1 / max(N, 1)
+        out[0, q] = mean
+        out[1, q] = low
+        out[2, q] = m2 - m1 * low
+        out[3, q] = m3 - 3.0 * low * m2
+        out[4, q] = m4 - 4.0 * low * m3
+
+
+def products(x, mean, first, second, total, squares):
+    """Write the sums over samples of the products of deviations of two rows, and of the squares of these products.
+
+    For each k they are those of rows first[k] and second[k].
+    """
+    N = x.shape[1]
+    whole = N // 8
+    for k in range(len(first)):
+        a, b = first[k], second[k]
+        row, other = x[a], x[b]
+        (l1,) = _zeros()
+        (l2,) = _zeros()
+        for i in range(whole):
+            l1, l2 = _products(row, other, i, mean[a], mean[b], l1, l2)
+        t, s = _tree(l1), _tree(l2)
+        for i in range(8 * whole, N):
+            product = (row[i] - mean[a]) * (other[i] - mean[b])
+            t += product
+            s += product * product
+        total[k], squares[k] = t, s
+
+
+def squares(powers, fourth, squared, out):
+    """Write what variances have in common, `sums.Sums.squares`, of one chunk.
+
+    Parameters
+    ----------
+    powers : (6, E P)
+        Count and powers of deviations of the samples.
+    fourth : (E (E - 1) / 2, P)
+        Sums of squares of products of deviations of two estimators.
+    squared : (E, N)
+        Squared deviations, summed over parameters.
+    """
+    E, N = squared.shape
+    P = out.shape[1] - 1
+    # Deviations from the mean of a chunk are smaller than those from the mean of all: the factor makes up for it.
+    factor = (N / (N - 2.0)) ** 2
+    k = 0
+    for a in range(E):
+        for b in range(a + 1):
+            first, second = 0.0, 0.0
+            for p in range(P):
+                of_a, of_b = powers[3, a * P + p], powers[3, b * P + p]
+                first += of_a
+                second += of_b
+                both = powers[5, a * P + p] if a == b else fourth[a * (a - 1) // 2 + b, p]
+                out[k, p] = factor * (both - of_a * of_b / N)
+            if P > 1:
+                row, other = squared[a], squared[b]
+                (lanes,) = _zeros()
+                for i in range(N // 8):
+                    (lanes,) = _multiply(row, other, i, lanes)
+                both = _tree(lanes)
+                for i in range(8 * (N // 8), N):
+                    both += row[i] * other[i]
+                out[k, P] = factor * (both - first * second / N)
+            else:
+                out[k, P] = out[k, 0]
+            k += 1
+
+
+def merge(sums, other, shift):
+    """Merge counts, means and powers of deviations of `other` into `sums`; write what the means differ by to `shift`.
+
+    Rows are those of `sums.Sums.own`. Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of
+    two numbers. The difference d of two means, which enters all higher moments, is then exact to its own size, not to that
+    of the means.
+    """
+    rows, Q = sums.shape
+    for q in range(Q):
+        na, nb = sums[0, q], other[0, q]
+        shift[q] = 0.0
+        if na > 0.0 and nb > 0.0:
+            fa, fb = na / (na + nb), nb / (na + nb)
+            d = (other[1, q] - sums[1, q]) + (other[2, q] - sums[2, q])
+            shift[q] = d
+            if rows > 3:
+                a2, a3, a4 = sums[3, q], sums[4, q], sums[5, q]
+                b2, b3, b4 = other[3, q], other[4, q], other[5, q]
+                between = d * d * na * fb
+                sums[3, q] = a2 + b2 + between
+                sums[4, q] = a3 + b3 + d * (between * (fa - fb) + 3.0 * (fa * b2 - fb * a2))
+                quartic = between * (fa * fa - fa * fb + fb * fb) + 6.0 * (fa * fa * b2 + fb * fb * a2)
+                sums[5, q] = a4 + b4 + d * d * quartic + 4.0 * d * (fa * b3 - fb * a3)
+            # Fast two-sum (Dekker 1971): the new mean, and what the addition lost.
+            step = d * fb
+            old = sums[1, q]
+            new = old + step
+            sums[1, q] = new
+            sums[2, q] += step - (new - old) if abs(old) > abs(step) else old - (new - step)
+        elif nb > 0.0:
+            for k in range(1, rows):
+                sums[k, q] = other[k, q]
+        sums[0, q] = na + nb
+
+
+# ---- what they mean to the machine -----------------------------------------------------------------------------
+
+
+def _names():
+    """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
+    import numba
+    from llvmlite import ir
+    from numba.extending import intrinsic
+
+    from .simd import F64, Lanes, Value, lanes_function, splat, vector
+
+    def operate(name):
+        return lambda a, b: Value(a.builder, getattr(a.builder, name)(a.ir, b.ir))
+
+    plus, minus, times = operate("fadd"), operate("fsub"), operate("fmul")
+
+    def deviations(row, b, mean):
+        return minus(row.load(0, LANES, block=b), splat(mean.builder, mean.ir, LANES))
+
+    def add(row, b, even, odd):
+        return plus(even, row.load(0, LANES, block=b)), plus(odd, row.load(0, LANES, block=b + 1))
+
+    def powers(row, b, mean, squares, m1, m2, m3, m4):
+        d = deviations(row, b, mean)
+        s = times(d, d)
+        squares.store(0, plus(squares.load(0, LANES, block=b), s), LANES, block=b)
+        return plus(m1, d), plus(m2, s), plus(m3, times(s, d)), plus(m4, times(s, s))
+
+    def multiplied(first, second, b, mean, other, total, squares):
+        product = times(deviations(first, b, mean), deviations(second, b, other))
+        return plus(total, product), plus(squares, times(product, product))
+
+    def multiply(first, second, b, total):
+        return (plus(total, times(first.load(0, LANES, block=b), second.load(0, LANES, block=b))),)
+
+    @intrinsic
+    def tree(typing, x):
+        def generate(context, builder, signature, arguments):
+            x = [builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), k)) for k in range(LANES)]
+            for half in (4, 2, 1):
+                x = [builder.fadd(x[k], x[k + half]) for k in range(half)]
+            return x[0]
+
+        return numba.float64(x), generate
+
+    @intrinsic
+    def zeros(typing):
+        def generate(context, builder, signature, arguments):
+            zero = ir.Constant(vector(F64, LANES), [0.0] * LANES)
+            return context.make_tuple(builder, signature.return_type, [zero])
+
+        return numba.types.UniTuple(Lanes(LANES), 1)(), generate
+
+    return {
+        "_zeros": zeros,
+        "_tree": tree,
+        "_add": lanes_function(add, 4, 2, LANES),
+        "_powers": lanes_function(powers, 8, 4, LANES),
+        "_products": lanes_function(multiplied, 7, 2, LANES),
+        "_multiply": lanes_function(multiply, 4, 1, LANES),
+    }
+
+
+class Passes(NamedTuple):
+    """The four loops, compiled."""
+
+    central: Callable
+    products: Callable
+    squares: Callable
+    merge: Callable
+
+
+@functools.cache
+def compiled():
+    """Return the loops as machine code."""
+    import numba
+
+    from . import cache
+
+    matrix, vector = numba.types.Array(numba.float64, 2, "A"), numba.float64[:]
+    signatures = {
+        "central": numba.void(matrix, numba.int64, matrix, numba.float64[:, ::1]),
+        "products": numba.void(matrix, vector, numba.int64[:], numba.int64[:], vector, vector),
+        "squares": numba.void(*[numba.float64[:, ::1]] * 4),
+        "merge": numba.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.float64[::1]),
+    }
+    options = {"error_model": "numpy", "nogil": True}
+    text = "\n\n".join(inspect.getsource(f) for f in (central, products, squares, merge))
+
+    def build(namespace, on_disk):
+        made = []
+        for name, signature in signatures.items():
+            function = namespace[name]
+            try:
+                made.append(numba.njit(signature, cache=on_disk, **options)(function))
+            except (RuntimeError, OSError):  # no cache folder that can be written
+                made.append(numba.njit(signature, **options)(function))
+        return Passes(*made)
+
+    return cache.load(text, _names(), build, "passes", None)
