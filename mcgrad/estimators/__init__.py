@@ -5,6 +5,7 @@ from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
 from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
+from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
@@ -31,6 +32,7 @@ __all__ = [
     "AllActions",
     "AlphaOrder",
     "Antithetic",
+    "ComputationGraph",
     "ControlVariate",
     "Difference",
     "Estimator",
@@ -60,6 +62,7 @@ __all__ = [
     "all_actions",
     "alpha_order",
     "antithetic",
+    "computation_graph",
     "control_variate",
     "custom",
     "difference",
