@@ -23,12 +23,13 @@ from ..compiler.trace import TraceError
 from ..cost import timed
 from ..differences import return_kernel, slopes
 from ..estimators.estimator import rollouts
+from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score_function import score
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..pilots import fitted
-from .candidates import DERIVATIVES, RESTS_ON, Candidate, candidates, scale
+from .candidates import DERIVATIVES, MEASURE, RESTS_ON, SCORE, Candidate, candidates, scale
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
 from .measuring import measure
@@ -136,12 +137,14 @@ def _available(problem, theta, own, only, crew):
         raise ValueError(f"only: expected names among {', '.join(tried)}, got {', '.join(sorted(unknown))}")
     tried = {name: x for name, x in tried.items() if only is None or name in only}
     found, claims, missing = {}, {}, {}
+    followed = _followed(problem, theta)
     for name in sorted(tried, key=lambda name: tried[name].pilot):  # the compiler can begin while others are fitted
         try:
             made = fitted(problem, theta, {name: tried[name].make()})
             crew.submit([gradient_program(problem, theta, made).kernel])
             family = tried[name].family
             rests = RESTS_ON[family] if family in RESTS_ON else rests_on(problem, theta, made[name])
+            rests = rests | followed if SCORE in rests or MEASURE in rests else rests
             unbiased = tried[name].unbiased or (family == "own" and is_unbiased(made[name]))
             claims[name] = Claim(family, rests, unbiased, is_smoothed(made[name]))
             found |= made
@@ -152,6 +155,14 @@ def _available(problem, theta, own, only, crew):
     if not found:
         raise ValueError(f"problem: no estimator exists for it: {next(iter(missing.values()))}")
     return *({name: x[name] for name in tried if name in x} for x in (found, claims)), missing
+
+
+def _followed(problem, theta):
+    """Return what score functions rest on besides the score: derivatives, where there are functions of theta to follow."""
+    try:
+        return rests_on(problem, theta, reward_to_go()) & {DERIVATIVES}
+    except ValueError:
+        return frozenset()
 
 
 # ---- what returns alone say ------------------------------------------------------------------------------------
@@ -194,8 +205,8 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
     rows = []
     for name, e in found.items():
         x, claim, apart = evidence.found(name), evidence.claims[name], verdict.apart[name]
-        variance, variance_stderr, means = evidence.measured[name].of(name)
-        cosine, cosine_stderr = _cosine(means, verdict.gradient)
+        low, high = x.total_variance_interval()
+        cosine, cosine_stderr = _cosine(evidence.measured[name].batches_of(name), verdict.gradient)
         row = Row(
             estimator=name,
             family=claim.family,
@@ -207,9 +218,12 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
             nonfinite=x.nonfinite,
             mean=x.mean,
             stderr=x.stderr,
-            variance=variance,
-            variance_stderr=variance_stderr,
-            signal_to_noise=size / math.sqrt(variance) if variance > 0 else math.inf,
+            variance=x.total_variance,
+            variance_stderr=x.total_variance_stderr,
+            variance_low=low,
+            variance_high=high,
+            rests_on_few=_rests_on_few(x),
+            signal_to_noise=size / math.sqrt(x.total_variance) if x.total_variance > 0 else math.inf,
             cosine=cosine,
             cosine_stderr=cosine_stderr,
             nanoseconds=costs[name][0],
@@ -235,6 +249,11 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
         no_score=problem.policy.no_score,
         slopes=evidence.slopes,
     )
+
+
+def _rests_on_few(x):
+    """Tell whether a variance that matters in the total rests on few trajectories."""
+    return bool(np.any(x.rests_on_few & (x.variance > 0.1 * x.total_variance)))
 
 
 def _cosine(means, gradient):

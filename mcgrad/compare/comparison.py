@@ -8,7 +8,9 @@ import numpy as np
 
 from ..check.findings import reason
 from .evidence import DIFFERENCES, EXACT, Jumps
+from .prices import price_interval, price_ratio
 from .recommendation import recommendation
+from .text import aligned, figure, within
 from .verdict import Verdict
 
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
@@ -31,6 +33,9 @@ class Row(NamedTuple):
     stderr: np.ndarray
     variance: float
     variance_stderr: float
+    variance_low: float  # the 95 percent confidence interval
+    variance_high: float
+    rests_on_few: bool  # trajectories, so that the variance is likely too small
     signal_to_noise: float
     cosine: float
     cosine_stderr: float
@@ -43,18 +48,6 @@ class Row(NamedTuple):
     def price(self):
         """Variance times nanoseconds: what a mean of given accuracy costs."""
         return self.variance * self.nanoseconds
-
-    @property
-    def price_stderr(self):
-        """Its standard error, from that of the variance and the spread of the times."""
-        return self.price * self.relative_error
-
-    @property
-    def relative_error(self):
-        """The relative standard error of the price."""
-        if not (self.variance > 0 and self.nanoseconds > 0):
-            return 0.0
-        return float(np.hypot(self.variance_stderr / self.variance, self.nanoseconds_spread / self.nanoseconds))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -103,6 +96,10 @@ class Comparison:
     together: tuple
     no_score: str | None = None
     slopes: Any = None
+
+    def ratio(self, row, other):
+        """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
+        return price_ratio(row, other, self.moments)
 
     def __getitem__(self, name):
         return next(row for row in self.rows if row.estimator == name)
@@ -172,18 +169,10 @@ class Comparison:
         return f"{said[0]}<table>{''.join(table)}</table>{said[1]}"
 
     def _short(self):
-        best = next((row.price for row in self.contenders()), None)
+        cells = {row[0]: row for row in self.cells()}
         shown = (self.contenders() or list(self.rows))[:SHOWN]
-        head = ("", "total variance", "variance x ns", "x best")
-        return [head] + [
-            (
-                row.estimator,
-                figure(row.variance, row.variance_stderr),
-                figure(row.price, row.price_stderr),
-                f"{row.price / best:.3g}" if best else "-",
-            )
-            for row in shown
-        ]
+        columns = [0] + [self.cells()[0].index(x) for x in ("total variance", "variance x ns", "x best")]
+        return [tuple(cells[name][k] for k in columns) for name in ("", *(row.estimator for row in shown))]
 
     def heading(self):
         """Return the lines above the table."""
@@ -208,15 +197,22 @@ class Comparison:
         single = len(self.parameters) == 1
         head = ("", "mean" if single else "|mean|", "total variance", "signal/noise", f"cosine, B={self.batch}")
         head += ("rollouts", "ns/sample", "variance x ns", "x best", "bias z")
-        best = next((row.price for row in self.contenders()), None)
+        best = next(iter(self.contenders()), None)
         lines = [head]
         for row in self.rows:
             mean = figure(row.mean[0], row.stderr[0]) if single else f"{np.linalg.norm(row.mean):.4g}"
-            cells = (row.estimator, mean, figure(row.variance, row.variance_stderr), f"{row.signal_to_noise:.3g}")
+            variance = within(row.variance, row.variance_low, row.variance_high) + (" few" if row.rests_on_few else "")
+            cells = (row.estimator, mean, variance, f"{row.signal_to_noise:.3g}")
             cells += (f"{row.cosine:.3f}", str(row.rollouts), figure(row.nanoseconds, row.nanoseconds_spread))
-            cells += (figure(row.price, row.price_stderr), f"{row.price / best:.3g}" if best else "-")
-            lines.append((*cells, self._mark(row)))
+            cells += (f"{row.price:.4g}", self._times(row, best), self._mark(row))
+            lines.append(cells)
         return lines
+
+    def _times(self, row, best):
+        """Return how much dearer a row is than the best."""
+        if best is None or row is best:
+            return "-" if best is None else "1"
+        return within(*self.ratio(row, best))
 
     def _mark(self, row):
         """Return the z of a row, and what is to be thought of it."""
@@ -229,12 +225,13 @@ class Comparison:
 
     def by_parameter(self):
         """Return a table with a line for each estimator and parameter."""
-        lines = [("", "parameter", "gradient", "mean", "variance")]
+        lines = [("", "parameter", "gradient", "mean", "variance (95%)")]
+        intervals = {row.estimator: self.moments[row.estimator][row.estimator].variance_interval() for row in self.rows}
         for row in self.rows:
             found = self.moments[row.estimator][row.estimator]
             for p, name in enumerate(self.parameters):
                 mean = figure(found.mean[p], found.stderr[p])
-                variance = figure(found.variance[p], found.variance_stderr[p])
+                variance = within(found.variance[p], *(x[p] for x in intervals[row.estimator]))
                 lines.append((row.estimator if p == 0 else "", name, f"{self.gradient[p]:.4g}", mean, variance))
         return aligned(lines, left=2)
 
@@ -243,13 +240,18 @@ class Comparison:
         together, spread = self.together
         few = [row for row in self.rows if row.rollouts <= ROLLOUTS]
         lines = [
-            "total variance: of one sample, summed over parameters; +- is one standard error (of times, half the "
-            "distance of the quartiles).",
+            "total variance: of one sample, summed over parameters; in brackets, here and of ratios, 95% intervals. +- is one "
+            "standard error (of times, half the distance of the quartiles).",
             f"cosine: between the mean of {self.batch} samples and the gradient, averaged over batches of this "
             "measurement.",
             f"bias z: largest |mean - gradient| over parameters in standard errors; above {self.threshold:.1f} an "
             "estimator fails, by chance in one of 1000 comparisons.",
         ]
+        if any(row.rests_on_few for row in self.rows):
+            lines.append(
+                "few: the variance rests on few trajectories (less than 100 times the kurtosis) and is likely too small; take "
+                "more samples."
+            )
         if any(row.smoothed for row in self.rows):
             lines.append("smoothed: biased by its width; it estimates the gradient of the objective smoothed over it.")
         if self.jumps:
@@ -276,7 +278,12 @@ class Comparison:
             known |= {"mean_norm": float(np.linalg.norm(known.pop("mean"))), "batch": self.batch, "seed": self.seed}
             del known["stderr"]
             known |= {"variance_x_rollouts": row.variance * row.rollouts, "variance_x_nanoseconds": row.price}
-            known |= {"variance_x_nanoseconds_stderr": row.price_stderr, "reference": self.reference}
+            low, high = price_interval(row)
+            known |= {
+                "variance_x_nanoseconds_low": low,
+                "variance_x_nanoseconds_high": high,
+                "reference": self.reference,
+            }
             known |= {"bias_threshold": self.threshold, "passes": self.passes(row)}
             rows.append(known | {"contends": row in self.contenders()})
         return rows + [{"estimator": name, "missing": " ".join(why.split())} for name, why in self.missing.items()]
@@ -284,21 +291,3 @@ class Comparison:
     def parameter_records(self):
         """Return one dict for each estimator and parameter, for a CSV file: the rows of `Moments.table`."""
         return [x for row in self.rows for x in self.moments[row.estimator].rows(row.estimator, row.nanoseconds)]
-
-
-def aligned(lines, left=1):
-    """Return lines of cells as text in columns, the first `left` of them flush left."""
-    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    return [
-        "  ".join(
-            x.ljust(w) if k < left else x.rjust(w) for k, (x, w) in enumerate(zip(line, wide, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-
-
-def figure(x, error):
-    """Return a number with its relative error: 633.9 +- 0.95%."""
-    if not np.isfinite([x, error]).all() or error <= 0 or x == 0:
-        return f"{x:.4g}"
-    return f"{x:.4g} +- {100 * error / abs(x):.2g}%"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from .candidates import DERIVATIVES, MEASURE, SCORE
 from .evidence import DIFFERENCES, EXACT
+from .text import listed
 
 
 class Disagreement(NamedTuple):
@@ -88,8 +89,3 @@ def _blame(rests):
             "`//`), say so with Environment(discontinuous=...)"
         )
     return "So " + "; or ".join(said) + "." if said else "So nothing but returns is at fault."
-
-
-def listed(names):
-    """Return names as a phrase: a, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -4,6 +4,8 @@ import io
 import textwrap
 from typing import NamedTuple
 
+from .prices import price_interval
+
 
 class Look(NamedTuple):
     """How a family is drawn, and what it is called."""
@@ -85,7 +87,9 @@ def _points(axis, comparison, rows):
         look = {"marker": marker, "markersize": 7, "markeredgecolor": colour}
         look["markerfacecolor"] = colour if comparison.contends(row) else "white"
         bars = {"elinewidth": 1.2, "capsize": 2.5, "color": colour, "zorder": 3, "linestyle": "none"}
-        axis.errorbar(row.price, y, xerr=min(row.price_stderr, 0.9 * row.price), **bars, **look)
+        low, high = price_interval(row)
+        error = [[row.price - low], [high - row.price]] if 0 < low <= high < float("inf") else None
+        axis.errorbar(row.price, y, xerr=error, **bars, **look)
         if best:
             text = "best" if row.price == best else f"\N{MULTIPLICATION SIGN}\N{HAIR SPACE}{number(row.price / best)}"
             place = {"va": "center", "ha": "left", "size": SIZE - 1, "color": QUIET, "clip_on": False}
@@ -129,7 +133,7 @@ def caption(comparison):
     """Return what is drawn."""
     count = max(row.count for row in comparison.rows)
     return (
-        f"{comparison.title}. Bars: one standard error of the variance, and half the distance of the quartiles of the time. "
+        f"{comparison.title}. Bars: 95% intervals of variance and time. "
         f"{count} samples of each, timed alone on one thread. Numbers: times the least that is recommended."
     )
 

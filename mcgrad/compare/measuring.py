@@ -1,4 +1,4 @@
-"""Samples of estimators in one pass: moments, the error of a total variance, means of batches; and how far two means are apart.
+"""Samples of estimators in one pass: moments and means of batches; and how far two means are apart.
 
 Two means are apart by t = difference / standard error. Where a mean hangs on rare trajectories, and few of them were seen,
 the standard error is as much too small as the mean, and t is large by chance. With g the skewness of the difference, on
@@ -30,16 +30,14 @@ BATCHES = 30  # from so many batches on the skewness of a difference is taken fr
 
 
 class Samples(NamedTuple):
-    """Moments of some estimators, the standard error of their total variances (E,), means of batches (E, P, batches)."""
+    """Moments of some estimators, and means of batches of their samples (E, P, batches)."""
 
     moments: Moments
-    variance_stderr: np.ndarray
     batches: np.ndarray
 
-    def of(self, name):
-        """Return (total variance, its standard error, batch means) of an estimator."""
-        k = self.moments.names.index(name)
-        return float(self.moments[name].variance.sum()), float(self.variance_stderr[k]), self.batches[k]
+    def batches_of(self, name):
+        """Return the batch means of an estimator, (P, batches)."""
+        return self.batches[self.moments.names.index(name)]
 
 
 class Apart(NamedTuple):
@@ -79,23 +77,17 @@ def measure(program, problem, found, first, count, batch, seed):
         out = run_kernel(program, seed, k, min(size, first + count - k))
         sums = of_chunk(out, E)
         samples = out.reshape(E, P, -1)
+        whole = samples[:, :, : samples.shape[2] // batch * batch]
         with np.errstate(all="ignore"):
-            distances = ((samples - samples.mean(axis=2, keepdims=True)) ** 2).sum(axis=1)
-            distances = np.where(np.isfinite(distances), distances, 0.0)
-            whole = samples[:, :, : samples.shape[2] // batch * batch]
-            return sums, distances.sum(axis=1), (distances**2).sum(axis=1), whole.reshape(E, P, -1, batch).mean(axis=3)
+            return sums, whole.reshape(E, P, -1, batch).mean(axis=3)
 
-    merged, powers, batches = Accumulator(), np.zeros((2, E)), []
+    merged, batches = Accumulator(), []
     with concurrent.futures.ThreadPoolExecutor(thread_count(None)) as pool:
-        for sums, first_power, second_power, means in pool.map(piece, range(first, first + count, size)):
+        for sums, means in pool.map(piece, range(first, first + count, size)):
             merged.add(sums)
-            powers += first_power, second_power
             batches.append(means)
     moments = Moments(names, problem.parameters, merged.result(), tuple(rollouts(found[x], problem) for x in names))
-    number = np.array([max(moments[name].count, 2) for name in names])
-    mean, square = powers / number
-    error = np.sqrt(np.maximum(square - mean**2, 0.0) / number)
-    return dict.fromkeys(names, Samples(moments, error, np.concatenate(batches, axis=2)))
+    return dict.fromkeys(names, Samples(moments, np.concatenate(batches, axis=2)))
 
 
 def from_exact(samples, name, gradient):
@@ -111,7 +103,7 @@ def from_another(samples, name, others, other):
         return _apart(x.mean - y.mean, np.hypot(x.stderr, y.stderr), _third(x) - _third(y), y.mean)
     covariance = samples.moments.covariance(name, other)
     square = x.stderr**2 + y.stderr**2 - 2.0 * covariance / max(x.count, 1)
-    difference = _finite(samples.of(name)[2] - others.of(other)[2])
+    difference = _finite(samples.batches_of(name) - others.batches_of(other))
     third = _third(x) - _third(y) if difference.shape[1] < BATCHES else _cumulants(difference)[2]
     return _apart(x.mean - y.mean, np.sqrt(np.maximum(square, 0.0)), third, y.mean)
 
@@ -121,7 +113,7 @@ def from_slopes(samples, name, slopes, directions, batch, common):
 
     `common`: both began with the same trajectory, so that a batch of the one is a batch of the other.
     """
-    ours = directions @ samples.of(name)[2]
+    ours = directions @ samples.batches_of(name)
     whole = len(slopes.samples) // batch
     theirs = slopes.samples[: whole * batch].reshape(whole, batch, -1).mean(axis=1).T
     estimate, bias = slopes.estimate, slopes.bias

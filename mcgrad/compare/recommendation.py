@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .disagreement import listed
 from .evidence import DIFFERENCES, EXACT
+from .text import listed, short
 
 LISTED = 6  # parameters that are named
 STILL = 1e-24  # a variance of rounding, relative to the square of the mean
@@ -29,12 +29,13 @@ def _use(comparison, passing):
         text = f"Use {best.estimator}: of those that are unbiased here it has the least variance x time"
         plain = next((row for row in comparison.rows if row.estimator == PLAIN), None)
         if plain is not None and plain is not best:
-            factor = plain.price / best.price
-            error = factor * np.hypot(plain.relative_error, best.relative_error)
-            text += f", {factor:.3g} times less than plain {PLAIN} (+- {100 * error / factor:.2g}%)"
-        close = [row.estimator for row in others if not apart(row, best)]
+            factor, low, high = comparison.ratio(plain, best)
+            text += f", {factor:.3g} times less than plain {PLAIN} (95%: {short(low)} to {short(high)})"
+        close = [row.estimator for row in others if comparison.ratio(row, best).low <= 1.0]
         if close:
             text += f"; {listed(close)} {'is' if len(close) == 1 else 'are'} within its error bars"
+        if best.rests_on_few:
+            text += "; but its variance rests on few trajectories and is likely larger"
         text += "."
     if not best.unbiased:
         text += " (No theory says that it is unbiased: the test for bias does.)"
@@ -104,10 +105,3 @@ def _disagreement(comparison):
         said = [line for x in wrong for line in f"{x.name} WRONG: {x.text}".splitlines()]
         lines += [f"  mcgrad.check: {line}" for line in said or ["nothing wrong found"]]
     return "\n".join(lines)
-
-
-def apart(a, b):
-    """Tell whether two prices differ by more than two standard errors of their ratio."""
-    if a.price <= 0 or b.price <= 0:
-        return a.price != b.price
-    return abs(np.log(a.price / b.price)) > 2.0 * np.hypot(a.relative_error, b.relative_error)

@@ -9,14 +9,18 @@ import dataclasses
 import warnings
 
 from ..compiler.rebind import rebind
-from ..estimators import Antithetic, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
+from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
 from ..kernel.program import gradient_program
 from ..kernel.scan import DiscontinuityWarning
-from ..problem import Problem
 from .candidates import DERIVATIVES, MEASURE, SCORE
 
-UNBIASED = (ScoreFunction, RewardToGo, Reparameterization)  # whatever the baseline, if it does not look at the action
+UNBIASED = (
+    ScoreFunction,
+    RewardToGo,
+    Reparameterization,
+    ComputationGraph,
+)  # whatever the baseline, if it does not look at the action
 
 
 def rests_on(problem, theta, estimator):
@@ -35,7 +39,8 @@ def rests_on(problem, theta, estimator):
     environment = dataclasses.replace(problem.environment, discontinuous="does it look at derivatives?")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        gradient_program(Problem(environment, policy, problem.horizon, problem.discount), theta, {"": estimator})
+        altered = dataclasses.replace(problem, environment=environment, policy=policy)
+        gradient_program(altered, theta, {"": estimator})
     if any(issubclass(x.category, DiscontinuityWarning) for x in said):
         found.add(DERIVATIVES)
     if any(isinstance(scan, MeasureValued) for scan, _ in scans(estimator)):
