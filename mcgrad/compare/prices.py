@@ -34,7 +34,7 @@ def price_interval(row):
             np.hypot(np.log(x), of_time)
             for x in (np.float64(row.variance) / row.variance_low, np.float64(row.variance_high) / row.variance)
         )
-    return float(row.price * np.exp(-down)), float(row.price * np.exp(up))
+        return float(row.price * np.exp(-down)), float(row.price * np.exp(up))
 
 
 def _variance_ratio(row, other, moments):
