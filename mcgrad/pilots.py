@@ -42,7 +42,8 @@ def known_value(problem, theta):
 
 def mean_to_go(problem, theta):
     """Return the mean of the return to go at each time, (T,), over pilot trajectories."""
-    path = rollout(problem, theta, PILOT_COUNT, SEED, start=END - PILOT_COUNT)
+    machine = _machine(problem, theta, PILOT_COUNT)
+    path = rollout(problem, theta, PILOT_COUNT, SEED, start=END - PILOT_COUNT, machine=machine)
     weights = problem.weights()
     rewards = np.column_stack([weights[:-1] * path.rewards, weights[-1] * path.terminal])
     to_go = np.cumsum(rewards[:, ::-1], axis=1)[:, :0:-1]
@@ -52,12 +53,16 @@ def mean_to_go(problem, theta):
 def fitted(problem, theta, estimators, count=PILOT_COUNT, seed=SEED):
     """Return estimators with coefficients, where they have any, that are fitted on `count` pilot trajectories.
 
-    Those that would be cross-fitted, too: what is compared are estimators with fixed numbers. Small problems are simulated
-    by NumPy, which is there at once; for large ones a kernel is compiled.
+    Those that would be cross-fitted, too: what is compared are estimators with fixed numbers.
     """
     if not any(map(is_unfitted, estimators.values())):
         return dict(estimators)
-    lines = rollout_program(problem, theta).kernel.text.count("\n")
-    machine = "numpy" if count * lines * problem.horizon < INTERPRETED else "simd"
+    machine = _machine(problem, theta, count)
     pilot = Range(problem, problem.theta(theta), Run(seed, 1, None, None, machine), PILOT, count)
     return {name: x.fit(pilot) if is_unfitted(x) else x for name, x in estimators.items()}
+
+
+def _machine(problem, theta, count):
+    """Return what simulates pilots: for small problems NumPy, which is there at once, else a kernel."""
+    lines = rollout_program(problem, theta).kernel.text.count("\n")
+    return "numpy" if count * lines * problem.horizon < INTERPRETED else "simd"

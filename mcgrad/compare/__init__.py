@@ -41,7 +41,19 @@ AXES = 64  # parameters up to which they are a gradient where nothing else can b
 CHECKED = 20_000  # trajectories of the check of what disagrees
 
 
-def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=64, seed=0, seconds=0.03, say=None):
+def compare(
+    problem,
+    theta,
+    estimators=None,
+    *,
+    only=None,
+    count=100_000,
+    batch=64,
+    seed=0,
+    seconds=0.03,
+    say=None,
+    machine="simd",
+):
     """Return a Comparison of all estimators that exist for a problem, and of one's own.
 
     Parameters
@@ -61,6 +73,8 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
         How long each is timed, alone on one thread.
     say : callable, optional
         say(text) is told what is being done.
+    machine : str
+        "simd", "scalar" or "numpy", as for `measure`; NumPy compiles nothing, and its times are not those of a kernel.
 
     Returns
     -------
@@ -79,7 +93,7 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
     truth, objective = _exactly(problem, theta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)  # it is among the notes
-        with Crew() as crew:
+        with Crew(machine=machine) as crew:
             say("looking for the estimators that exist here")
             found, claims, missing = _available(problem, theta, estimators, only, crew)
             programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}
@@ -90,17 +104,19 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
             crew.submit([shared.kernel, *(p.kernel for p in programs.values())])
             crew.wait()
         say(f"measuring {count} samples of each")
-        measured = measure(shared, problem, found, 0, count, batch, seed)
+        measured = measure(shared, problem, found, 0, count, batch, seed, machine)
         for name, k in many.items():  # on noise of their own
             number = max(count * ROLLOUTS // k, 4 * batch, 64)
-            measured |= measure(programs[name], problem, found, count, number, batch, seed)
+            measured |= measure(programs[name], problem, found, count, number, batch, seed, machine)
         common = frozenset(found) - frozenset(many)
-        evidence = Evidence(measured, claims, _jumps(problem, theta, claims, seed), truth, None, None, common, batch)
+        returns = return_kernel(problem, theta, seed, machine)
+        jumps = _jumps(problem, theta, claims, returns, seed)
+        evidence = Evidence(measured, claims, jumps, truth, None, None, common, batch)
         if truth is None:
             say("looking at returns alone")
-            evidence = _with_differences(problem, theta, evidence, count, seed)
+            evidence = _with_differences(returns, theta, evidence, count, seed)
         say("timing each alone")
-        times = timed([*programs.values(), shared], seconds, seed)
+        times = timed([*programs.values(), shared], seconds, seed, machine)
         verdict = judge(evidence)
         report = None
         if verdict.disagreement:
@@ -168,7 +184,7 @@ def _followed(problem, theta):
 # ---- what returns alone say ------------------------------------------------------------------------------------
 
 
-def _jumps(problem, theta, claims, seed):
+def _jumps(problem, theta, claims, returns, seed):
     """Return the Jumps that are declared, or are found where somebody follows derivatives.
 
     Problems with a closed form are the library's own, and declare what jumps.
@@ -177,23 +193,21 @@ def _jumps(problem, theta, claims, seed):
     known = environment.closed_form is not None and policy.closed_form is not None
     if environment.discontinuous or known or not any(DERIVATIVES in claim.rests for claim in claims.values()):
         return Jumps(environment.discontinuous)
-    found = find_jumps(
-        return_kernel(problem, theta, seed), theta, directions(len(theta), seed), 512, 0.03 * scale(theta)
-    )
+    found = find_jumps(returns, theta, directions(len(theta), seed), 512, 0.03 * scale(theta))
     if not found:
         return Jumps()
     x = max(found, key=lambda jump: abs(jump.size))
     return Jumps(None, f"that of trajectory {x.trajectory} by {x.size:.3g}, for example")
 
 
-def _with_differences(problem, theta, evidence, count, seed):
+def _with_differences(returns, theta, evidence, count, seed):
     """Return the evidence with central differences on the first of the trajectories: along axes, or some directions."""
     P, batch = len(theta), evidence.batch
     lines = directions(P, seed) if evidence.sound() or P > AXES else np.eye(P)
     # Where nothing else can be the reference, they are worth more.
     most = DIFFERENCES if evidence.sound() else 4 * DIFFERENCES
     number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
-    found = slopes(return_kernel(problem, theta, seed), theta, lines, number)
+    found = slopes(returns, theta, lines, number)
     return evidence._replace(slopes=found, directions=lines)
 
 

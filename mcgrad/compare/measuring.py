@@ -67,14 +67,14 @@ class Apart(NamedTuple):
         return float(np.linalg.norm(limit * self.error + self.bias) / size) if size > 0 else np.inf
 
 
-def measure(program, problem, found, first, count, batch, seed):
+def measure(program, problem, found, first, count, batch, seed, machine="simd"):
     """Return {name: Samples}; the same numbers for any number of threads."""
     names, P = program.names, len(problem.parameters)
     E = len(names)
     size = max(default_chunk(program.kernel.outputs) // batch, 1) * batch
 
     def piece(k):
-        out = run_kernel(program, seed, k, min(size, first + count - k))
+        out = run_kernel(program, seed, k, min(size, first + count - k), machine)
         sums = of_chunk(out, E)
         samples = out.reshape(E, P, -1)
         whole = samples[:, :, : samples.shape[2] // batch * batch]
