@@ -37,6 +37,7 @@ PILOT = END + 2**40  # its trajectories are no one else's
 PILOT_COUNT = 1024
 PILOT_TOTAL = 2**20  # rollouts of the pilots of all directions together, about
 ENOUGH = 30  # trajectories that a mean, and its standard error, may rest on
+ROOT = np.sqrt(3.0)  # the std of g over that of D_{h/4} - D_{h/2} where jumps make both
 NEAR = 1.25  # times the least error
 
 
@@ -91,6 +92,7 @@ def return_kernel(problem, theta, seed, machine="simd"):
             out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
+    returns.kernel = program.kernel  # to be compiled ahead
     return returns
 
 
@@ -213,7 +215,9 @@ class _Pilot:
         self.std = estimates.std(axis=1, ddof=1)
         restless, change = _restless(d)
         mean, error = _mean(change)
-        self.met, self.unseen = _unseen(restless.sum(axis=1), mean + 3.0 * error, self.usable)
+        spread = error * np.sqrt(self.n)
+        self.met, self.unseen, spread = _unseen(restless.sum(axis=1), mean + 3.0 * error, spread, self.usable)
+        self.std = np.maximum(self.std, ROOT * spread)
         bend, error = _mean(_bend(d))
         bend = np.maximum(np.abs(bend) - error, 0.0)
         self.bend = np.maximum(bend, np.append(bend[1:], 0.0)) + _rounding(size, widths)[2:]
@@ -232,21 +236,22 @@ class _Pilot:
         return np.where(self.met * count >= ENOUGH * self.n, 0.0, self.unseen)
 
 
-def _unseen(met, part, usable):
-    """Return how many trajectories meet a jump at each width, (K,), and what jumps may add to the slope unseen, (K,).
+def _unseen(met, part, spread, usable):
+    """Return how many trajectories meet a jump at each width, what jumps may add to the slope unseen, and their std; (K,) each.
 
-    Jumps within reach of theta add the same to the slope at each width, by half as many trajectories as at the width
-    before. So once too few trajectories are met for their share to be measured, what was measured last stands. Many that
-    are restless by little after that are so by rounding.
+    Jumps within reach of theta add the same to the slope at each width, with twice the variance, by half as many trajectories
+    as at the width before. So once too few trajectories are met for their share to be measured, what was measured last
+    stands. Many that are restless by little after that are so by rounding.
     """
-    counts, unseen = np.zeros(len(met), int), np.zeros(len(met))
-    before, last = ENOUGH, 0.0
+    counts, unseen, spreads = np.zeros(len(met), int), np.zeros(len(met)), np.zeros(len(met))
+    before, last, wide = ENOUGH, 0.0, 0.0
     for k in np.flatnonzero(usable):
         measured = before >= ENOUGH or (met[k] >= ENOUGH and part[k] > 0.01 * last)
         before = met[k] if measured else min(met[k], before)
         last = part[k] if measured else max(part[k], last)
-        counts[k], unseen[k] = before, last
-    return counts, unseen
+        wide = spread[k] if measured else max(spread[k], np.sqrt(2.0) * wide)
+        counts[k], unseen[k], spreads[k] = before, last, wide
+    return counts, unseen, spreads
 
 
 def _excess(estimates, bounds, usable):

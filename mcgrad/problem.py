@@ -94,6 +94,8 @@ class Environment:
         validate.text("discontinuous", self.discontinuous)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "reward_sees", _reward_sees(self.reward))
+        if self.reward_sees:  # it is not the reward that a theory knows
+            object.__setattr__(self, "closed_form", None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -243,6 +245,8 @@ class Problem:
                     f"policy: expected one for the {self.environment.actions} actions of {self.environment.name}, got None"
                 )
             object.__setattr__(self, "policy", _no_policy(self.environment.states))
+        if self.design:  # no theory knows what theta is then
+            object.__setattr__(self, "environment", dataclasses.replace(self.environment, closed_form=None))
         if not isinstance(self.policy, Policy):
             raise ValueError(f"policy: expected a Policy, got {validate.describe(self.policy)}")
         for field, what in (("states", "states"), ("actions", "actions")):

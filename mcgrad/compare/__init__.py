@@ -18,7 +18,7 @@ from .. import exact, validate
 from ..ahead import Crew
 from ..check import check
 from ..check.gradients import directions
-from ..check.jumps import find_jumps
+from ..check.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..cost import timed
 from ..differences import return_kernel, slopes
@@ -29,14 +29,14 @@ from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..pilots import fitted
-from .candidates import DERIVATIVES, MEASURE, RESTS_ON, SCORE, Candidate, candidates, scale
+from .candidates import DERIVATIVES, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
 from .measuring import measure
 from .rests import is_smoothed, is_unbiased, rests_on
 from .verdict import judge
 
-DIFFERENCES = 2**20  # rollouts that central differences take, about
+DIFFERENCES = 2**19  # rollouts that central differences take, about
 AXES = 64  # parameters up to which they are a gradient where nothing else can be the reference
 CHECKED = 20_000  # trajectories of the check of what disagrees
 
@@ -110,11 +110,9 @@ def compare(
             measured |= measure(programs[name], problem, found, count, number, batch, seed, machine)
         common = frozenset(found) - frozenset(many)
         returns = return_kernel(problem, theta, seed, machine)
-        jumps = _jumps(problem, theta, claims, returns, seed)
-        evidence = Evidence(measured, claims, jumps, truth, None, None, common, batch)
-        if truth is None:
-            say("looking at returns alone")
-            evidence = _with_differences(returns, theta, evidence, count, seed)
+        evidence = Evidence(measured, claims, Jumps(), truth, None, None, common, batch)
+        say("looking at returns alone")
+        evidence = _with_returns(problem, theta, evidence, returns, count, seed)
         say("timing each alone")
         times = timed([*programs.values(), shared], seconds, seed, machine)
         verdict = judge(evidence)
@@ -184,30 +182,36 @@ def _followed(problem, theta):
 # ---- what returns alone say ------------------------------------------------------------------------------------
 
 
-def _jumps(problem, theta, claims, returns, seed):
-    """Return the Jumps that are declared, or are found where somebody follows derivatives.
+def _with_returns(problem, theta, evidence, returns, count, seed):
+    """Return the evidence with what returns alone say: Jumps, and central differences where the gradient is not known.
 
-    Problems with a closed form are the library's own, and declare what jumps.
+    Differences are along the axes or, of many parameters, along some directions; jumps are searched for where somebody follows
+    derivatives. Problems with a closed form are the library's own, and declare what jumps.
     """
-    environment, policy = problem.environment, problem.policy
-    known = environment.closed_form is not None and policy.closed_form is not None
-    if environment.discontinuous or known or not any(DERIVATIVES in claim.rests for claim in claims.values()):
-        return Jumps(environment.discontinuous)
-    found = find_jumps(returns, theta, directions(len(theta), seed), 512, 0.03 * scale(theta))
-    if not found:
-        return Jumps()
-    x = max(found, key=lambda jump: abs(jump.size))
-    return Jumps(None, f"that of trajectory {x.trajectory} by {x.size:.3g}, for example")
+    environment, batch = problem.environment, evidence.batch
+    known = environment.closed_form is not None and problem.policy.closed_form is not None
+    search = any(DERIVATIVES in claim.rests for claim in evidence.claims.values())
+    search = search and not known and not environment.discontinuous
+    evidence = evidence._replace(jumps=Jumps(environment.discontinuous))
+    if evidence.exact is not None and not search:
+        return evidence
 
+    def differences(lines, most):
+        number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
+        return slopes(returns, theta, lines, number)
 
-def _with_differences(returns, theta, evidence, count, seed):
-    """Return the evidence with central differences on the first of the trajectories: along axes, or some directions."""
-    P, batch = len(theta), evidence.batch
-    lines = directions(P, seed) if evidence.sound() or P > AXES else np.eye(P)
-    # Where nothing else can be the reference, they are worth more.
-    most = DIFFERENCES if evidence.sound() else 4 * DIFFERENCES
-    number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
-    found = slopes(returns, theta, lines, number)
+    lines = directions(theta, seed)
+    found = differences(lines, DIFFERENCES)
+    if search and (near := return_jumps(returns, theta, lines, found.widths)):
+        x = max(near, key=lambda jump: abs(jump.size))
+        evidence = evidence._replace(
+            jumps=Jumps(None, f"that of trajectory {x.trajectory} by {x.size:.3g}, for example")
+        )
+    if evidence.exact is not None:
+        return evidence
+    if not evidence.sound() and len(theta) <= AXES:  # nothing else can be the reference
+        lines = np.eye(len(theta))
+        found = differences(lines, 8 * DIFFERENCES)
     return evidence._replace(slopes=found, directions=lines)
 
 

@@ -26,28 +26,30 @@ from .. import validate
 from ..baselines import Baseline, as_baseline, with_baseline
 from ..baselines.optimal import OptimalConstant, Tuned
 from ..compiler.spellings import where
-from .estimator import PerStep
+from .estimator import Estimator, PerStep
 from .reparameterization import reparameterization
-from .reward_to_go import RewardToGo, reward_to_go
+from .reward_to_go import reward_to_go
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ComputationGraph(RewardToGo):
+class ComputationGraph(Estimator):
     """See the module.
 
     Attributes
     ----------
+    baseline : Baseline
     components : tuple of int, or None
         Components of the action that are followed; None: all.
     times : tuple of int, or None
         When they are followed; None: always.
     """
 
-    components: tuple | None = None
-    times: tuple | None = None
+    baseline: Baseline
+    components: tuple | None
+    times: tuple | None
 
     def data(self, problem, theta):
-        data = super().data(problem, theta)
+        data = {"baseline": self.baseline.data(problem, theta)}
         m, T = problem.environment.actions, problem.horizon
         for i in self.components or ():
             if i >= m:
@@ -61,12 +63,15 @@ class ComputationGraph(RewardToGo):
         here[:T][list(self.times)] = 1.0
         return data | {"followed_now": PerStep(here)}
 
+    def last(self, c, end):
+        return end.reward
+
     def _components(self, x):
         return frozenset(range(len(x.a)) if self.components is None else self.components)
 
     def step(self, c, x, later):
         to_go = later + x.reward
-        advantage = to_go - self.baseline.value(c, x)
+        advantage = to_go - self.baseline.value(c.baseline, x)
         z = x.score_given(self._components(x))
         if self.times is not None:
             z = tuple(where(c.followed_now > 0.0, y, whole) for y, whole in zip(z, x.score, strict=True))

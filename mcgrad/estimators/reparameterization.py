@@ -21,8 +21,8 @@ from .estimator import Estimator
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reparameterization(Estimator):
-    """See the module."""
+class Pathwise(Estimator):
+    """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
     def last(self, c, end):
         return end.reward
@@ -43,6 +43,11 @@ class Reparameterization(Estimator):
         # A derivative may be finite where the return is not (behind a minimum, say): no gradient of nothing.
         (whole_return,) = gradient
         return tuple(where(abs(whole_return) < math.inf, d, math.nan) for d in direct)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reparameterization(Pathwise):
+    """See the module."""
 
 
 def reparameterization():

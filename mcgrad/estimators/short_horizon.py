@@ -25,11 +25,11 @@ from ..compiler.derive import pull_back
 from ..compiler.spellings import where
 from ..critics import as_value
 from .estimator import PerStep
-from .reparameterization import Reparameterization
+from .reparameterization import Pathwise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShortHorizon(Reparameterization):
+class ShortHorizon(Pathwise):
     """See the module."""
 
     steps: int

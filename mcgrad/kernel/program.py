@@ -28,6 +28,7 @@ from .loops import kernel_text, scan_lines
 from .reverse_scan import ReverseScan
 from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
+from .support import check_support
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ def gradient_program(problem, theta, estimators, given=None):
     graph = Graph()
     gradients = _combined(problem, inputs, estimators, rollouts, graph)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
+    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
+        check_support(inputs, theta, split)
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:

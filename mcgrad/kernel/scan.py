@@ -112,8 +112,11 @@ class Step:
         State, action, process noise (standard normals), next state.
     eta : tuple
         The parameters of the action's distribution; `e` the standard normals that the action was drawn with.
-    used : set of str
-        What has been asked for: "score", "path", "theta" (a pull-back to theta), "branches".
+    sampled : tuple of m
+        The action as a function of (eta, e): a, but for its identity.
+    used, splits : sets
+        What has been asked for: "score", "path", "theta" (a pull-back to theta), "branches"; and with which components
+        followed scores have been asked for.
     reward : number
         r_t, discounted by gamma^t.
     alive : condition
@@ -124,7 +127,8 @@ class Step:
     def __init__(self, graph, problem, p, policy_p, theta, design, s, e, w, weight, acting=None):
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
-        self._p, self._theta, self._design, self.wanted, self.used = policy_p, theta, design, [], set()
+        self._p, self._theta, self._design, self.wanted = policy_p, theta, design, []
+        self.used, self.splits = set(), set()
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
         self._acting = policy, policy_p, self.eta
@@ -132,8 +136,8 @@ class Step:
             behaviour, behaviour_p, behaviour_theta = acting
             eta = call(f"eta of {behaviour.name}", behaviour.eta, (behaviour_p, behaviour_theta, s), "any")
             self._acting = behaviour, behaviour_p, eta
-        self._a = self._sampled(e)
-        self.a = graph.alias(self._a)
+        self.sampled = self._sampled(e)
+        self.a = graph.alias(self.sampled)
         what = environment.name
         s_next = tuple(map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states)))
         seen = {"eta": lambda: self.eta, "log_prob": lambda: self._log_prob(policy, policy_p, self.eta)}
@@ -149,12 +153,12 @@ class Step:
 
         Components of the action that are functions of eta alone move with eta; they have no density.
         """
-        self.used.add("score")
-        return score(self, frozenset())
+        return self.score_given(frozenset())
 
     def score_given(self, path):
         """Return the score of the other random components of the action, given the noise of those in `path`."""
         self.used.add("score")
+        self.splits.add(path)
         return score(self, path)
 
     @property
@@ -254,7 +258,7 @@ class Step:
             raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
         if self._acting[2] is not self.eta:
             raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
-        return pull_back(self.graph, self._a, a, self.eta)
+        return pull_back(self.graph, self.sampled, a, self.eta)
 
     def policy_vjp(self, eta):
         """Return the cotangent of the state for a cotangent of eta."""

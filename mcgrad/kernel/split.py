@@ -31,7 +31,7 @@ def functions_of_eta(x):
     """
     eta, noise = _indices(x.eta), _indices(x.e)
     found = set()
-    for i, a in enumerate(x._a):
+    for i, a in enumerate(x.sampled):
         live = set(live_nodes(x.graph, [a]))
         if not live & noise and live & eta:
             found.add(i)
@@ -48,7 +48,7 @@ def score(x, path):
     """
     policy = x.problem.policy
     followed = functions_of_eta(x) | path
-    if len(followed) == len(x._a):
+    if len(followed) == len(x.sampled):
         if policy.no_score and not path:
             raise ValueError(f"no score function here: {policy.no_score}")
         return (0.0,) * len(x.eta)
@@ -79,8 +79,21 @@ def action_vjp(x, cotangents):
     """Return the cotangent of eta for cotangents {component: number} of followed components, the scored ones held fixed."""
     if not cotangents:
         return (0.0,) * len(x.eta)
-    outputs = [x._a[i] for i in cotangents]
+    outputs = [x.sampled[i] for i in cotangents]
     return pull_back(x.graph, outputs, list(cotangents.values()), x.eta + _scored(x, cotangents))[: len(x.eta)]
+
+
+def scored_components(x, path):
+    """Return the numbers of the scored components, where the random ones in `path` are followed."""
+    followed = functions_of_eta(x) | path
+    return [i for i in range(len(x.sampled)) if i not in followed]
+
+
+def noise_of(x, path):
+    """Return the numbers of the components of e that the followed components in `path` are made of."""
+    outputs = [x.sampled[i] for i in sorted(path)]
+    live = set(live_nodes(x.graph, outputs, _indices(_scored(x, {*path, *functions_of_eta(x)}))))
+    return {k for k, e in enumerate(x.e) if isinstance(e, Tracer) and e.index in live}
 
 
 def is_zero(y):
@@ -90,8 +103,10 @@ def is_zero(y):
 
 def _scored(x, followed):
     """Return the nodes of the scored components, where a sweep along the followed ones stops."""
-    own = _indices(x._a[i] for i in followed)
-    return tuple(a for i, a in enumerate(x._a) if i not in followed and isinstance(a, Tracer) and a.index not in own)
+    own = _indices(x.sampled[i] for i in followed)
+    return tuple(
+        a for i, a in enumerate(x.sampled) if i not in followed and isinstance(a, Tracer) and a.index not in own
+    )
 
 
 def _log_determinant_slope(x, path):
@@ -100,11 +115,9 @@ def _log_determinant_slope(x, path):
     scored = _scored(x, {*path, *functions_of_eta(x)})
     fixed = _indices(scored)
     # What is a function of eta and of scored components has no noise of its own, and no density.
-    path = [i for i in path if set(live_nodes(x.graph, [x._a[i]], fixed)) & _indices(x.e)]
-    outputs = [x._a[i] for i in path]
-    noise = [
-        k for k, e in enumerate(x.e) if isinstance(e, Tracer) and e.index in set(live_nodes(x.graph, outputs, fixed))
-    ]
+    path = [i for i in path if set(live_nodes(x.graph, [x.sampled[i]], fixed)) & _indices(x.e)]
+    outputs = [x.sampled[i] for i in path]
+    noise = sorted(noise_of(x, frozenset(path)))
     others = set(live_nodes(x.graph, scored, _indices(outputs)))
     shared = [k for k in noise if x.e[k].index in others]
     if shared or len(noise) != len(path):
