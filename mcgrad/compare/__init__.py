@@ -101,7 +101,9 @@ def compare(
             many = many if len(many) < len(found) else {}
             shared = gradient_program(problem, theta, {name: e for name, e in found.items() if name not in many})
             say(f"compiling the kernels of {len(found)} estimators that are not compiled yet")
-            crew.submit([shared.kernel, *(p.kernel for p in programs.values())])
+            returns = return_kernel(problem, theta, seed, machine)
+            alone = [returns.kernel] if truth is None else []
+            crew.submit([shared.kernel, *(p.kernel for p in programs.values()), *alone])
             crew.wait()
         say(f"measuring {count} samples of each")
         measured = measure(shared, problem, found, 0, count, batch, seed, machine)
@@ -109,7 +111,6 @@ def compare(
             number = max(count * ROLLOUTS // k, 4 * batch, 64)
             measured |= measure(programs[name], problem, found, count, number, batch, seed, machine)
         common = frozenset(found) - frozenset(many)
-        returns = return_kernel(problem, theta, seed, machine)
         evidence = Evidence(measured, claims, Jumps(), truth, None, None, common, batch)
         say("looking at returns alone")
         evidence = _with_returns(problem, theta, evidence, returns, count, seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..check.findings import reason
 from .evidence import DIFFERENCES, EXACT
 from .text import listed, short
 
@@ -72,7 +73,7 @@ def _nothing(comparison):
     text = "No estimator here is known to be unbiased"
     if missing:
         text += f": the return jumps as theta moves, and {listed(missing)} {'does' if len(missing) == 1 else 'do'} not see it"
-        text += f"; there is no score ({comparison.no_score})" if comparison.no_score else ""
+        text += f"; there is no score ({reason(comparison.no_score)})" if comparison.no_score else ""
     text += "."
     if comparison.reference == DIFFERENCES:
         z = [row.estimator for row in rows if row.smoothed and comparison.passes(row)]

@@ -24,9 +24,9 @@ def figure(x, error):
 def within(x, low, high):
     """Return a number with its interval: 633.9 (632 to 636)."""
     if not np.isfinite([x, low, high]).all() or not low < high or high - low < 1e-9 * abs(x):
-        return f"{x:.4g}"
+        return short(x, 4)
     digits = int(np.clip(np.ceil(1.5 - np.log10((high - low) / abs(x))), 2, 5)) if x else 2
-    return f"{x:.4g} ({short(low, digits)} to {short(high, digits)})"
+    return f"{short(x, 4)} ({short(low, digits)} to {short(high, digits)})"
 
 
 def short(x, digits=2):
