@@ -93,9 +93,9 @@ def _verdict(evidence, sound, threshold):
     return Verdict(reference, gradient, trusted, apart, threshold, witness, visible, None)
 
 
-def limit(comparisons):
-    """Return the z that chance exceeds in one of 1000 comparisons of so many numbers."""
-    return statistics.NormalDist().inv_cdf(1.0 - CHANCE / (2 * comparisons))
+def limit(comparisons, chance=CHANCE):
+    """Return the z that one of so many numbers exceeds by chance, in one of 1000 comparisons."""
+    return statistics.NormalDist().inv_cdf(1.0 - chance / (2 * comparisons))
 
 
 def _is_whole(evidence):
