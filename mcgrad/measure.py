@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from . import validate
+from . import precision, validate
 from .estimators.estimator import Estimator, rollouts
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
@@ -95,21 +95,32 @@ def measure(
         raise ValueError(f"progress: expected None, a bool or a function, got {validate.describe(progress)}")
     names, parameters = tuple(estimators), problem.parameters
     ready = fit_on_pilots(problem, theta, estimators, run)
-    sums = None
+    sums, lost = None, np.zeros(len(names))
     bar = Progress(count, progress)
     try:
         for first, number, fitted in folds(problem, theta, ready, start, count, run):
             program = run.program(problem, theta, fitted)
+            lost = np.maximum(lost, precision.rounding(program, run, first, number))
             part = run.sums(program, first, number, full_covariance, bar)
             sums = part if sums is None else merge(sums, part)
     finally:
         bar.close()
-    found = Moments(names, parameters, sums, tuple(run.unit * rollouts(e, problem) for e in estimators.values()))
+    takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
+    found = Moments(names, parameters, sums, takes, tuple(lost))
+    unit = "trajectories" if points is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())
-        samples = f"{count} trajectories" if points is None else f"{count // points.size} replicates"
-        warnings.warn(f"of {samples} some had a gradient that was not finite: {what}", stacklevel=2)
+        warnings.warn(f"of {count // run.unit} {unit} some had a gradient that was not finite: {what}", stacklevel=2)
+    large = {name: k for name, k in found.overflowed.items() if k}
+    if large:
+        what = ", ".join(f"{k} of {name}" for name, k in large.items())
+        warnings.warn(
+            f"gradients are finite, but so large that figures overflow: of {len(parameters)} variances or their standard "
+            f"errors {what}; they are infinite, that is not known. Rewards in a larger unit would help",
+            stacklevel=2,
+        )
+    precision.warn(found.rounding, stacklevel=3)
     return found
 
 

@@ -96,18 +96,21 @@ class Moments:
     parameters: tuple
     sums: Sums
     rollouts: tuple = ()
+    rounding_errors: tuple = ()
 
     def __getitem__(self, name):
         e = self._number(name)
         n, mean, _, m2, m3, m4 = self.sums.own[:, e, :]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             mean = np.where(n > 0, mean, np.nan)
-            variance = np.where(n > 1, m2 / (n - 1), np.nan)
+            # Sums that overflowed are infinite, or inf - inf once they were merged.
+            variance = np.where(n > 1, np.where(np.isnan(m2), np.inf, m2 / (n - 1)), np.nan)
             # Var(s^2) = (mu_4 - sigma^4 (n - 3) / (n - 1)) / n
             of_variance = np.maximum(m4 / n - variance**2 * (n - 3) / (n - 1), 0.0) / n
             spread = np.where(m2 > 0, m2, np.nan)  # a constant has no shape
             skewness, kurtosis = np.sqrt(n) * m3 / spread**1.5, n * m4 / spread**2
-            of_variance = np.where(np.isnan(of_variance) & (n > 1), np.inf, of_variance)
+            overflowed = (n > 1) & (np.isinf(variance) | ~np.isfinite(m4))
+            of_variance = np.where(overflowed, np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
             of_total = self._squares[place(e, e), -1] / n[0]
         count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
@@ -140,6 +143,16 @@ class Moments:
     def nonfinite(self):
         """Number of trajectories left out, by estimator."""
         return {name: int(k) for name, k in zip(self.names, self.sums.nonfinite, strict=True)}
+
+    @property
+    def overflowed(self):
+        """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
+        return {name: int(np.isinf(self[name].variance_stderr).sum()) for name in self.names}
+
+    @property
+    def rounding(self):
+        """What one rounding error makes of a gradient, in its standard deviations, by estimator: see `mcgrad.precision`."""
+        return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
     def covariance(self, first, second):
         """Return the covariance of two estimators on common noise.
@@ -218,7 +231,8 @@ class Moments:
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
         if self.sums.cross.shape != other.sums.cross.shape:
             raise ValueError("other: expected the same full_covariance in both measurements")
-        return dataclasses.replace(self, sums=merge(self.sums, other.sums))
+        worst = tuple(max(self.rounding[name], other.rounding[name]) for name in self.names)
+        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst)
 
     def table(self, cost=None):
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
@@ -257,3 +271,32 @@ class Moments:
             row |= {"count": found.count, "nonfinite": found.nonfinite} | price
             rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})
         return rows
+
+
+def of_samples(samples, parameters=None):
+    """Return the `Moments` of gradients that are in memory, such as `mcgrad.sample` returns.
+
+    Parameters
+    ----------
+    samples : dict
+        Name -> (N, P) array, all of the same shape; row i of each was made with the same noise.
+    parameters : sequence of P str, optional
+        What the parameters are called: by default "0", "1", ...
+
+    Raises
+    ------
+    ValueError
+        For samples of other shapes.
+    """
+    if not isinstance(samples, Mapping) or not samples:
+        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {describe(samples)}")
+    arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+    shapes = {x.shape for x in arrays}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(f"samples: expected (N, P) arrays of one shape, got {sorted(shapes)}")
+    P = arrays[0].shape[1]
+    parameters = tuple(map(str, range(P))) if parameters is None else tuple(parameters)
+    if len(parameters) != P:
+        raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
+    columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
+    return Moments(tuple(samples), parameters, of_chunk(columns, len(arrays)))

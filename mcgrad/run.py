@@ -144,6 +144,13 @@ class Run(NamedTuple):
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
+    def few_samples(self, program, first, count):
+        """Return the samples of a few trajectories in columns, made by the executor if there is one."""
+        arguments = (program, self.seed, first, count, self.machine, None, self.points)
+        if self.executor is None:
+            return samples(*arguments).copy()
+        return self.executor.submit(samples, *arguments).result()
+
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
         chunk = self.chunk or default_chunk(program.kernel.outputs)

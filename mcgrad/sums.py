@@ -137,7 +137,7 @@ def of_chunk(gradients, E, full=False, few=FEW):
     """
     Q, N = gradients.shape
     P = Q // E
-    gradients = gradients if gradients.strides[1] == 8 else np.ascontiguousarray(gradients)
+    gradients = np.ascontiguousarray(gradients)  # the last chunk has room for whole blocks of trajectories
     own, squared = np.empty((6, Q)), np.empty((E, N))
     central = passes.compiled().central
     central(gradients, P, own[1:], squared)
@@ -150,7 +150,9 @@ def of_chunk(gradients, E, full=False, few=FEW):
         for e in np.flatnonzero(nonfinite):
             rows = slice(e * P, (e + 1) * P)
             own[0, rows] = N - nonfinite[e]
-            central(np.ascontiguousarray(gradients[rows, finite[e]]), P, own[1:, rows], squared[:1])
+            part = np.empty((5, P))
+            central(np.ascontiguousarray(gradients[rows, finite[e]]), P, part, np.empty((1, finite[e].sum())))
+            own[1:, rows] = part
         common, joint = np.ascontiguousarray(gradients[:, finite.all(axis=0)]), np.empty((6, Q))
         squared = np.empty((E, common.shape[1]))
         central(common, P, joint[1:], squared)

@@ -6,9 +6,9 @@ import pathlib
 import sys
 
 from mcgrad import study
-from studies import horizon, ladder, lessons, noise_scale, points, throughput
+from studies import coverage, horizon, ladder, lessons, noise_scale, points, throughput
 
-STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, throughput)}
+STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, coverage, throughput)}
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mcgrad import moments, sums
+from mcgrad.compiler import passes
 
 
 def of(x, chunk=64, E=1):
@@ -106,3 +107,26 @@ def test_the_table_has_a_row_for_each_figure():
     assert list(table["estimator"]) == ["0", "0", "1", "1"]
     assert (table["count"] == 100).all()
     assert {"mean", "stderr", "variance", "variance_stderr", "kurtosis", "nonfinite"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("N", [0, 1, 7, 8, 23, 100])
+def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
+    """To the last bit: no compiler may reorder, or fuse a product into a sum."""
+    E, P = 2, 3
+    x = 1.0 + np.random.default_rng(7).standard_t(4, size=(E * P, N)) * np.arange(1, 7)[:, None]
+    first, second = np.tril_indices(E * P)
+    results = []
+    for how in (passes, passes.compiled()):
+        powers, squared = np.zeros((6, E * P)), np.empty((E, N))
+        powers[0] = N
+        how.central(x, P, powers[1:], squared)
+        total, square = np.empty((2, len(first)))
+        how.products(x, powers[1], first, second, total, square)
+        squares = np.empty((3, P + 1))
+        if N > 2:
+            how.squares(powers, square[:P].reshape(1, P).copy(), squared, squares)
+        merged, shift = powers.copy(), np.empty(E * P)
+        how.merge(merged, 2.0 * powers, shift)
+        results.append((powers, squared, total, square, squares if N > 2 else shift, merged))
+    for python, machine in zip(*results, strict=True):
+        np.testing.assert_array_equal(machine, python)

@@ -7,6 +7,7 @@ from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
 from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
+from .direct_derivative import DirectDerivative, direct_derivative
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
@@ -35,6 +36,7 @@ __all__ = [
     "ComputationGraph",
     "ControlVariate",
     "Difference",
+    "DirectDerivative",
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
@@ -66,6 +68,7 @@ __all__ = [
     "control_variate",
     "custom",
     "difference",
+    "direct_derivative",
     "evolution_strategies",
     "finite_differences",
     "generalized_advantage",

@@ -7,10 +7,12 @@ that are functions of eta alone, process noise and design parameters. With nothi
 everything reparameterization. In between:
 
     hybrid actions              the discrete component by score, the continuous ones by derivative
-    a reward that jumps at the end   derivatives up to the last step, a score there (the vibrato of Giles)
+    a reward that jumps at the end   derivatives up to the last step, a score there (the vibrato of Giles): where the
+                                last action is the last state, drawn around what came before
     a part of the action that acts smoothly     `path` for it alone
 
-Unbiased where the return is continuous in what is followed; baselines are subtracted from what is scored alone.
+Unbiased where the return is continuous in what is followed, at scored actions held fixed; baselines are subtracted from what
+is scored alone.
 
 References
 ----------

@@ -43,7 +43,7 @@ class MeasureValued(Estimator):
     critic: Critic | None = None
 
     def data(self, problem, theta):
-        std, _ = _scales(problem.policy)
+        std, _ = scales(problem.policy)
         if problem.horizon >= 2**16:
             raise ValueError(f"horizon: expected less than 65536 for measure-valued derivatives, got {problem.horizon}")
         data = {"scale": 1.0 / (std * np.sqrt(2.0 * np.pi))}
@@ -53,7 +53,7 @@ class MeasureValued(Estimator):
 
     def step(self, c, x, carry):
         m = len(x.a)
-        _, learned = _scales(x.problem.policy)
+        _, learned = scales(x.problem.policy)
         kind = Kind(self.independent, self.once, learned != "fixed", m)
         differences = self._of_critic(c, x, kind) if self.critic else x.branches(kind)
         if self.once:
@@ -77,13 +77,19 @@ class MeasureValued(Estimator):
     def extra_rollouts(self, problem):
         if self.critic is not None:
             return 0
-        _, learned = _scales(problem.policy)
+        _, learned = scales(problem.policy)
         pairs = problem.environment.actions * (1 if learned == "fixed" else 2)
         return 2 * pairs * (1 if self.once else problem.horizon)
 
 
-def _scales(policy):
-    """Return the fixed factors of the standard deviations (m,), and what eta holds beside: "fixed", "log" or "std"."""
+def scales(policy):
+    """Return the fixed factors of the standard deviations (m,), and what eta holds beside: "fixed", "log" or "std".
+
+    Raises
+    ------
+    ValueError
+        For a policy that is not Gaussian with independent actions and std > 0.
+    """
     form = policy.closed_form
     root, std = getattr(form, "root", None), getattr(form, "std", None)
     if root is not None and not policy.no_score and np.array_equal(root, np.diag(np.diag(root))):

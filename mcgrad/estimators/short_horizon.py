@@ -37,6 +37,7 @@ class ShortHorizon(Pathwise):
 
     def data(self, problem, theta):
         starts = np.arange(problem.horizon + 1) % self.steps == 0
+        starts[0] = False  # what comes before the first block is not cut off from it
         return {"starts": PerStep(starts.astype(float)), "critic": self.critic.data(problem, theta)}
 
     def restart(self, c, x, adjoint):

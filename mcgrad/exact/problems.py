@@ -1,6 +1,7 @@
 """Exact truth for a `Problem`: reads its matrices, and what its estimators are, and asks the theory of its kind."""
 
 import functools
+import warnings
 
 import numpy as np
 
@@ -34,19 +35,32 @@ THEORIES |= {Tabular: finite, Bandit: finite}
 
 
 def by_kind(function):
-    """Let the theory that knows the environment answer."""
+    """Let the theory that knows the environment answer; an answer that overflowed is none."""
 
     @functools.wraps(function)
     def ask(problem, theta, *arguments, **options):
         theory = THEORIES.get(type(problem.environment.closed_form))
-        if theory is None:
-            return function(problem, theta, *arguments, **options)
-        own = getattr(theory, function.__name__, None)
+        own = function if theory is None else getattr(theory, function.__name__, None)
         if own is None:
             raise NoClosedForm(f"{function.__name__}: no closed form is known for {problem.environment.name}")
-        return own(problem, theta, *arguments, **options)
+        seen = set()
+        with np.errstate(over="call", invalid="call", call=lambda kind, _: seen.add(kind)):
+            answer = own(problem, theta, *arguments, **options)
+        if "overflow" in seen and not _is_finite(answer):
+            raise NoClosedForm(
+                f"{function.__name__} of {problem.environment.name} over {problem.horizon} steps: numbers beyond 1e308; "
+                "shorten the horizon, or count rewards in a larger unit"
+            )
+        if "overflow" not in seen and seen:
+            warnings.warn(f"{', '.join(seen)} in {function.__name__}", RuntimeWarning, stacklevel=2)
+        return answer
 
     return ask
+
+
+def _is_finite(answer):
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return all(np.isfinite(x).all() for x in parts if isinstance(x, (float, np.ndarray)))
 
 
 def system(problem, theta):
@@ -127,6 +141,8 @@ def mean(problem, theta, estimator):
         If there is none for the problem or the estimator.
     """
     s = system(problem, theta)
+    if problem.policy.no_score:
+        _refuse_scores(problem, theta, estimator)
     match estimator:
         case estimators.ShortHorizon(steps=steps, critic=V):
             return lq.gradient(bootstrapped(s, block_starts(s, steps), critic_scale(V)))
@@ -244,6 +260,14 @@ def scaling(problem, theta, estimator, parameters="gain"):
     if len(parts) != 1:
         raise NoClosedForm(f"no exponents are known for combinations such as {type(estimator).__name__}")
     return lq.scaling(s, parts[0][1], parameters)
+
+
+def _refuse_scores(problem, theta, estimator):
+    """Raise ValueError for an estimator with a score, of a policy that has none: its variance has to look at the score."""
+    try:
+        variance(problem, theta, estimator)
+    except NoClosedForm:
+        pass
 
 
 def _with_scores(problem, theta, estimator):

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 
 from .. import critics, estimators
+from ..estimators.measure_valued import scales
 from ..policies.linear_gaussian import LinearGaussian
 from . import lq
 from .several import NoClosedForm
@@ -17,6 +18,7 @@ def mean(problem, s, estimator):
     """Return the mean of an estimator, (P,), or None if it is not one of these."""
     match estimator:
         case estimators.MeasureValued(critic=critic):
+            scales(problem.policy)  # refuses policies that have no such derivatives
             return _critic_scale(critic) * lq.gradient(s)
         case estimators.PersistentEvolutionStrategies():
             return _persistent(s, estimator).mean
@@ -39,6 +41,7 @@ def variance(problem, s, estimator, combination):
     """
     match estimator:
         case estimators.MeasureValued(independent=independent, once=once, critic=critic):
+            scales(problem.policy)
             branches = "critic" if critic else "independent" if independent else "shared"
             return _critic_scale(critic) ** 2 * lq.measure_valued_variance(s, branches, "one" if once else "all")
         case estimators.PersistentEvolutionStrategies():

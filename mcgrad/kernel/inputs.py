@@ -16,7 +16,7 @@ from .scan import End, Named, Start, Step
 RESERVED = re.compile(
     "|".join(
         [
-            r"(s|z|e|w|v|theta|known|record|perturb_)\d+(_next|_v\d+)?",
+            r"(s|z|e|w|v|theta|known|record|perturb_|init)\d+(_next|_v\d+)?",
             r"(ea|eb|ec|wa|wb|wc|r|branch|apart)\d+(_\d+)?|za|zb|zc|r|k|(branch|apart)(_\w+)?|replacements(_once)?|tau",
             r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
             r"p|c|row|rows|s|z|x|z_start(_v\d+)?|z_theta|z_block|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
@@ -54,6 +54,8 @@ class Inputs:
         self.w_names = [f"w{i}" for i in range(environment.noises + environment.uniforms)]
         self.direction_names = [f"z{i}" for i in range(len(problem.parameters))]
         self.estimator_c = [self._tree(d) for d in data]
+        # Where the data of estimators lie: so many numbers of c, and from which to which column of the rows.
+        self.data_places = len(self.c), int(self.discounted), sum(x.shape[1] for x in self.columns)
 
     # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
 
@@ -219,13 +221,13 @@ class Inputs:
         design = theta[len(self.problem.policy.parameters) :]
         return End(graph, self.problem, self.environment(graph, theta), design, s, self._weight(graph, discounted))
 
-    def start(self, graph, suffix=""):
-        """Return the start of the trajectory in terms of its inputs."""
+    def start(self, graph, names=None):
+        """Return the start of the trajectory in terms of its inputs; its noise may have other names."""
         theta = self.many(graph, self.theta_names)
         design = theta[len(self.problem.policy.parameters) :]
-        z = self.many(graph, self.start_names(suffix))
+        z = self.many(graph, self.z0_names if names is None else names)
         return Start(graph, self.problem, self.environment(graph, theta), design, z)
 
     def start_names(self, suffix):
-        """Return names for the noise of a start; `suffix` tells one rollout from another."""
-        return [f"{x}{suffix}" for x in self.z0_names]
+        """Return names for the noise of a start where it is wanted at the end; `suffix` tells one rollout from another."""
+        return [f"init{x[1:]}{suffix}" for x in self.z0_names]

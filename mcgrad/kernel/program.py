@@ -47,6 +47,8 @@ class Program:
         Names of the estimators, whose outputs follow one another, P for each.
     draws : Random or Given
         Where the noise comes from.
+    data : tuple of 3 int
+        Where the data of the estimators lie: c[: data[0]] and rows[:, data[1] : data[2]].
     """
 
     kernel: KernelText
@@ -57,6 +59,7 @@ class Program:
     horizon: int
     names: tuple
     draws: object
+    data: tuple = (0, 0, 0)
 
 
 def gradient_program(problem, theta, estimators, given=None):
@@ -112,7 +115,8 @@ def gradient_program(problem, theta, estimators, given=None):
     label = _label(problem, kinds)
     text = _module_text(label, inputs, [*texts, kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}", totals)
-    return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, tuple(estimators), draws)
+    arrays = theta, inputs.p, inputs.c, inputs.rows(problem)
+    return Program(kernel, *arrays, problem.horizon, tuple(estimators), draws, inputs.data_places)
 
 
 def _rollouts(problem, inputs, estimators):

@@ -150,7 +150,7 @@ class ReverseScan:
         for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
             what = _what("finish", e)
             c = self.inputs.data(graph, tree, per_step=False)
-            start = (self.inputs.start(graph, self.suffix),) if isinstance(e, Followed) else ()
+            start = (self.inputs.start(graph, self.inputs.start_names(self.suffix)),) if isinstance(e, Followed) else ()
             result = attempt(what, e.finish, (c, _fill(sums, take), carry, *start))
             if not isinstance(result, (tuple, list)):
                 raise TraceError(f"{what}: expected a tuple of numbers, got {describe(result)}")

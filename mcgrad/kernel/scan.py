@@ -173,7 +173,7 @@ class Step:
         return self._log_prob(policy, self._p, self.eta) - self._log_prob(*self._acting)
 
     def _log_prob(self, policy, p, eta):
-        if policy.log_prob is None:
+        if policy.log_prob is None or policy.no_score:
             raise ValueError(f"no density here: {policy.no_score or policy.name + ' has no `log_prob`'}")
         return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a), None)
 

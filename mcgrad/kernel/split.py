@@ -27,15 +27,13 @@ from .calls import call
 def functions_of_eta(x):
     """Return the components of the action of a step that are functions of eta alone, as a frozenset of their numbers.
 
-    A component that is the same whatever eta is needs neither a score nor a derivative, and counts as random.
+    A plain number needs neither a score nor a derivative, and counts as random.
     """
-    eta, noise = _indices(x.eta), _indices(x.e)
-    found = set()
-    for i, a in enumerate(x.sampled):
-        live = set(live_nodes(x.graph, [a]))
-        if not live & noise and live & eta:
-            found.add(i)
-    return frozenset(found)
+    noise = _indices(x.e)
+    without = (
+        i for i, a in enumerate(x.sampled) if isinstance(a, Tracer) and noise.isdisjoint(live_nodes(x.graph, [a]))
+    )
+    return frozenset(without)
 
 
 def score(x, path):

@@ -92,7 +92,5 @@ def _values(inputs, theta):
     values |= {x: inputs.rows(problem)[0, k] for x, k in inputs.row_index.items()}
     values |= noise(inputs.e_names, policy.noises) | noise(inputs.w_names, environment.noises)
     graph = Graph()
-    start = evaluate(
-        graph, inputs.start(graph, "_0").s, values | noise(inputs.start_names("_0"), environment.initial_noises)
-    )
+    start = evaluate(graph, inputs.start(graph).s, values | noise(inputs.z0_names, environment.initial_noises))
     return values | dict(zip(inputs.s_names, start, strict=True))
