@@ -20,6 +20,8 @@ class PolicyFunctions:
     sample, score : callables
         sample(p, eta, e) -> m arrays; score(p, eta, a, e) -> K arrays. What the density sees of components of the action that
         are functions of eta alone is part of the score: d log p / d eta is a total derivative.
+    at_fixed : callable
+        The score with the whole action held fixed.
     log_prob : callable or None
         log_prob(p, eta, a) -> an array.
     random : tuple of bool
@@ -45,12 +47,15 @@ class PolicyFunctions:
             density = number(call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, a), None))
             one = self._array_function(("p", "eta", "a"), [density])
             self.log_prob = lambda *values: one(*values)[0]
-        if policy.score is not None:
+        if not any(self.random):
+            z = (0.0,) * self.K
+        elif policy.score is not None:
             z = call(f"score of {policy.name}", policy.score, (p, eta, a, e), self.K)
         elif density is not None:
             z = pull_back(graph, [density], [1.0], eta)
         else:
             raise ValueError(f"{policy.name} has neither `score` nor `log_prob`")
+        self.at_fixed = self._array_function(("p", "eta", "a", "e"), z)
         if density is not None:
             followed = [i for i, random in enumerate(self.random) if not random and isinstance(drawn[i], Tracer)]
             seen = pull_back(graph, [density], [1.0], [a[i] for i in followed])
@@ -60,7 +65,8 @@ class PolicyFunctions:
 
     def _eta(self):
         inputs, policy, graph = self.inputs, self.policy, Graph()
-        arguments = inputs.policy(graph), inputs.many(graph, inputs.theta_names), inputs.many(graph, inputs.s_names)
+        theta = inputs.many(graph, inputs.theta_names[: len(policy.parameters)])
+        arguments = inputs.policy(graph), theta, inputs.many(graph, inputs.s_names)
         eta = call(f"eta of {policy.name}", policy.eta, arguments, "any")
         return _on_arrays(_function(graph, inputs.arguments("p", "theta", "s"), eta)), len(eta)
 

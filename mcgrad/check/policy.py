@@ -22,7 +22,7 @@ VISITED = 20_000  # steps of trajectories at whose states the policy is looked a
 
 
 class PolicyFindings(NamedTuple):
-    """Largest figures; None where a question could not be asked.
+    """Largest figures; None where `score` and `log_prob` are not both given.
 
     Attributes
     ----------
@@ -36,10 +36,10 @@ class PolicyFindings(NamedTuple):
         In standard errors.
     means : (K,) array
         Of the score.
-    visible : float or None
+    visible : float
         The error of the score that the test of the sampler would have seen, as a fraction of it, for the component of eta where
         it sees least.
-    least_seen : int or None
+    least_seen : int
         That component.
     comparisons : int
         How many figures `mean_z` and `sampler_z` are the largest of.
@@ -49,15 +49,17 @@ class PolicyFindings(NamedTuple):
     share: float | None
     component: int | None
     mean_z: float
-    sampler_z: float | None
+    sampler_z: float
     means: np.ndarray
-    visible: float | None
-    least_seen: int | None
+    visible: float
+    least_seen: int
     comparisons: int
 
 
 def score(problem, theta, count, seed):
     """Return the Finding on the score, at states of at most `count` trajectories."""
+    if not any(PolicyFunctions(problem).random):
+        return Finding("score", "none", "nothing is drawn: each component of the action is a function of eta alone")
     x = questions(problem, theta, int(np.clip(VISITED // problem.horizon, 16, count)), seed)
     most, said, wrong, status = limit(x.comparisons), [], [], "ok"
     if x.difference is not None:
@@ -75,19 +77,17 @@ def score(problem, theta, count, seed):
             f"its mean is not zero, by {x.mean_z:.1f} standard errors; largest: {x.means[k]:.3g}, component {k} of eta.\n"
             "log_prob has to be the log of a density that integrates to one for every eta, terms without a included"
         )
-    if x.sampler_z is not None and x.sampler_z > most:
+    if x.sampler_z > most:
         wrong.append(f"it is not that of what `sample` draws, by {x.sampler_z:.1f} standard errors")
-    elif x.visible is not None and x.visible <= UNSEEN:
+    elif x.visible <= UNSEEN:
         said.append(
             f"it is that of what `sample` draws within {x.sampler_z:.1f} standard errors (an error of "
             f"{100 * x.visible:.2g}% would have been seen)"
         )
     else:
         status = "note"
-        why = "no component of the action is random"
-        if x.visible is not None:
-            smaller = f"one below {100 * x.visible:.2g}%" if np.isfinite(x.visible) else "any"
-            why = f"{smaller} of component {x.least_seen} of the score hides in the noise"
+        smaller = f"one below {100 * x.visible:.2g}%" if np.isfinite(x.visible) else "any"
+        why = f"{smaller} of component {x.least_seen} of the score hides in the noise"
         said.append(f"not tested against what `sample` draws, because {why}")
     return Finding("score", "wrong" if wrong else status, "\n".join(wrong + said), x._asdict())
 
@@ -107,20 +107,18 @@ def questions(problem, theta, count, seed):
         if problem.policy.score is not None and f.log_prob is not None:
             by_differences = np.array([_difference(f, points.eta, points.a, k) for k in range(f.K)])
             size = np.maximum(np.abs(by_differences), np.sqrt(np.nanmean(by_differences**2, axis=1))[:, None])
-            wrong = np.abs(np.array(points.z) - by_differences) / np.where(size > 0, size, 1.0)
+            given = np.array(f.at_fixed(f.p, points.eta, points.a, points.e))
+            wrong = np.abs(given - by_differences) / np.where(size > 0, size, 1.0)
             worst = np.nanmax(wrong, axis=1)
             difference, component = float(worst.max()), int(worst.argmax())
             share = float(np.mean((wrong > TOLERANCE).any(axis=0)))
         zeros = [_z(x) for x in points.z]
         test = sampler_test(f, eta, seed, limit)
     means = np.array([np.mean(x[np.isfinite(x)]) for x in points.z])
-    of_sampler = (None, None, None, f.K)
-    if test is not None:
-        least = int(np.argmax(np.where(np.isnan(test.visible), -1.0, test.visible)))
-        visible = float(test.visible[least]) if np.isfinite(test.visible).any() else np.inf
-        of_sampler = (float(test.z.max()), visible, least, f.K + test.comparisons)
-    sampler_z, visible, least, comparisons = of_sampler
-    return PolicyFindings(difference, share, component, max(zeros), sampler_z, means, visible, least, comparisons)
+    least = int(np.argmax(np.where(np.isnan(test.visible), -1.0, test.visible)))
+    visible = float(test.visible[least]) if not np.isnan(test.visible[least]) else np.inf
+    z, comparisons = float(test.z.max()), f.K + test.z.size
+    return PolicyFindings(difference, share, component, max(zeros), z, means, visible, least, comparisons)
 
 
 def _fine(f, eta):

@@ -35,12 +35,10 @@ class SamplerTest(NamedTuple):
         How far the two sides are apart, in standard errors beyond the bias of the differences.
     visible : (K,) array
         The error of component k of the score that would have been seen, as a fraction of it; nan where both sides are zero.
-    comparisons : int
     """
 
     z: np.ndarray
     visible: np.ndarray
-    comparisons: int
 
 
 class Points(NamedTuple):
@@ -64,15 +62,13 @@ def fresh_points(f, eta, seed, count):
 
 
 def sampler_test(f, eta, seed, limit):
-    """Return a SamplerTest of PolicyFunctions at visited states, None where no component is random.
+    """Return a SamplerTest of PolicyFunctions with random components at visited states.
 
     Parameters
     ----------
     limit : callable
         limit(comparisons) -> the z that chance hardly exceeds.
     """
-    if not any(f.random):
-        return None
     test = _Test(f, eta, seed, POINTS, limit)
     K, F = range(f.K), range(test.features.number)
     z, visible = (np.array(x) for x in zip(*(test.component(k, F) for k in K), strict=True))
@@ -82,7 +78,7 @@ def sampler_test(f, eta, seed, limit):
         test = _Test(f, eta, seed, MORE * POINTS, limit)
         for k in more:
             z[k, best[k]], least[k] = (x[0] for x in test.component(k, best[k : k + 1]))
-    return SamplerTest(z, least, z.size)
+    return SamplerTest(z, least)
 
 
 class _Test:
