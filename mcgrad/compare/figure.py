@@ -134,7 +134,8 @@ def caption(comparison):
     count = max(row.count for row in comparison.rows)
     return (
         f"{comparison.title}. Bars: 95% intervals of variance and time. "
-        f"{count} samples of each, timed alone on one thread. Numbers: times the least that is recommended."
+        f"{count} samples of each, timed alone on one thread."
+        + (" Numbers: times the least that is recommended." if comparison.contenders() else "")
     )
 
 

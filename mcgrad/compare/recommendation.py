@@ -34,13 +34,14 @@ def _use(comparison, passing):
             text += f", {factor:.3g} times less than plain {PLAIN} (95%: {short(low)} to {short(high)})"
         close = [row.estimator for row in others if comparison.ratio(row, best).low <= 1.0]
         if close:
-            text += f"; {listed(close)} {'is' if len(close) == 1 else 'are'} within its error bars"
+            names = listed(close) if len(close) < 5 else f"{', '.join(close[:3])} and {len(close) - 3} more"
+            text += f"; {names} {'is' if len(close) == 1 else 'are'} within its error bars"
         if best.rests_on_few:
             text += "; but its variance rests on few trajectories and is likely larger"
         text += "."
     if not best.unbiased:
         text += " (No theory says that it is unbiased: the test for bias does.)"
-    if best.bias_z is not None and best.visible_bias > 0.1:
+    if best.bias_z is not None and 0.1 < best.visible_bias < np.inf:
         text += f" (Only a bias above {best.visible_bias:.2g} of the gradient would have been seen.)"
     return text + _witness(comparison)
 
@@ -50,8 +51,14 @@ def _witness(comparison):
     verdict = comparison.verdict
     if comparison.reference in (EXACT, DIFFERENCES):
         return ""
-    if verdict.witness is None or not np.isfinite(verdict.witness_visible):
+    if (
+        verdict.witness is None
+        or not np.isfinite(verdict.witness.error).all()
+        or not np.isfinite(verdict.witness.bias).all()
+    ):
         return " Nothing that rests on returns alone confirms the gradient."
+    if not np.isfinite(verdict.witness_visible):
+        return " Central differences of returns agree with the gradient, which is zero."
     if verdict.witness_visible > 1.0:
         return (
             " Central differences of returns do not contradict the gradient, but only an error above "
