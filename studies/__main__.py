@@ -6,9 +6,10 @@ import pathlib
 import sys
 
 from mcgrad import study
-from studies import coverage, horizon, ladder, lessons, noise_scale, points, throughput
+from studies import coverage, floor, horizon, ladder, lessons, noise_scale, points, throughput
 
-STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, coverage, throughput)}
+MODULES = (noise_scale, horizon, ladder, lessons, points, floor, coverage, throughput)
+STUDIES = {m.STUDY.name: m.STUDY for m in MODULES}
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 
@@ -41,6 +42,9 @@ def main(arguments=None):
         except KeyboardInterrupt:
             print(f"\n{name}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
             return 130
+        except (study.Busy, OSError) as error:
+            print(f"{name}: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
+            return 1
         print(f"{name}: {STUDIES[name].question}\n{STUDIES[name].report(rows)}")
     return 0
 
