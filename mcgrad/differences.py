@@ -72,7 +72,7 @@ class Slopes(NamedTuple):
         return z * self.stderr + self.bias
 
 
-def return_kernel(problem, theta, seed):
+def return_kernel(problem, theta, seed, machine="simd"):
     """Return the function returns(theta, first, count) -> (count,) of trajectories, from one kernel for every theta."""
     theta = checked(problem, theta)
     zeros = (0.0,) * (len(theta) - 1)
@@ -89,7 +89,7 @@ def return_kernel(problem, theta, seed):
         out = np.empty(count)
         for k in range(0, count, chunk):
             number = min(chunk, count - k)
-            out[k : k + number] = run_kernel(here, seed, first + k, number)[0]
+            out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
     returns.kernel = program.kernel  # to be compiled ahead

@@ -62,6 +62,10 @@ FORBIDDEN = {
         "numba",
     ],
     "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.kernel"],
+    "mcgrad/check": ["mcgrad.compare"],
+    "mcgrad/cost.py": ["mcgrad.compare", "mcgrad.check"],
+    "mcgrad/pilots.py": ["mcgrad.compare", "mcgrad.check", "mcgrad.exact"],
+    "mcgrad/compare/measuring.py": ["mcgrad.exact", "mcgrad.check", "mcgrad.compare"],
     "mcgrad/moments.py": [
         "mcgrad.problem",
         "mcgrad.estimators",
