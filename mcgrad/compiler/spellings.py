@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from .errors import TraceError, check_handlers, user_line
 from .table import Names, Table
-from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, same, user_line
+from .trace import FUNCTIONS, Tracer, apply, is_number, same
 
 
 def power(x, y):
@@ -17,6 +18,7 @@ def power(x, y):
         return apply("power", x, y)
     if not is_number(y):
         return NotImplemented
+    check_handlers()
     if abs(y) <= 64 and 2 * y == int(2 * y):
         whole = _whole_power(x, int(abs(y)))
         result = whole if abs(y) == int(abs(y)) else whole * apply("sqrt", x)
@@ -127,6 +129,20 @@ def _fold(operation):
     return function
 
 
+def _first(comparison):
+    """Return Python's own min or max, which compares one number after the other: NaN is neither less nor more."""
+
+    def function(*arguments):
+        items = arguments[0] if len(arguments) == 1 else arguments
+        items = list(items.flat if isinstance(items, np.ndarray) else items)
+        result = items[0]
+        for item in items[1:]:
+            result = apply("where", apply(comparison, item, result), item, result)
+        return result
+
+    return function
+
+
 def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
     low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
     x = x if low is None else apply("maximum", x, low)
@@ -232,8 +248,8 @@ NAMES |= {
     "fix": NAMES["trunc"],
     "round": _round,
     "around": _round,
-    "fmin": NAMES["minimum"],
-    "fmax": NAMES["maximum"],
+    "fmin": lambda x, y: apply("where", apply("|", apply("<", x, y), apply("!=", y, y)), x, y),
+    "fmax": lambda x, y: apply("where", apply("|", apply(">", x, y), apply("!=", y, y)), x, y),
     "clip": _clip,
     "where": lambda c, a, b: apply("where", c, a, b),
     "isnan": lambda x: apply("!=", x, x),
@@ -329,6 +345,7 @@ def _dist(p, q):
     return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
 
 
+OF_PYTHON = {"min": _first("<"), "max": _first(">")}
 WHOLE = {
     "min": _fold("minimum"),
     "max": _fold("maximum"),
