@@ -270,6 +270,7 @@ PARTIALS = {
     # The density over the probability, which may both be too small for a number
     "log_ndtr": lambda y, a: (2.0 / SQRT_TWO_PI / apply("erfcx", a * -math.sqrt(0.5)),),
     "lgamma": lambda y, a: (apply("digamma", a),),
+    "betaln": lambda y, a, b: tuple(apply("digamma", x) - apply("digamma", a + b) for x in (a, b)),
     "digamma": lambda y, a: (apply("trigamma", a),),
     "trigamma": lambda y, a: (apply("tetragamma", a),),
     "tetragamma": _no_derivative("tetragamma"),

@@ -208,7 +208,7 @@ def _sinc(x):
 
 
 # What a user may call on traced values, by the names that `math`, `numpy` and `scipy.special` give it.
-_BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp"}
+_BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp", "betaln"}
 NAMES = {name: _unary(name) for name in FUNCTIONS if name not in _BINARY}
 NAMES |= {name: _binary(name) for name in _BINARY}
 for name in ("log", "power", "hypot", "remainder", "floor_divide"):
@@ -258,7 +258,6 @@ NAMES |= {
     "gammaln": NAMES["lgamma"],
     "psi": NAMES["digamma"],
     "polygamma": _polygamma,
-    "betaln": lambda a, b: apply("lgamma", a) + apply("lgamma", b) - apply("lgamma", a + b),
     "log_expit": lambda x: -apply("logaddexp", 0.0, -x),
     "softplus": lambda x: apply("logaddexp", 0.0, x),
     "xlogy": _xlogy,

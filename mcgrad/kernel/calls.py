@@ -32,8 +32,8 @@ def call(what, function, arguments, count):
         How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
     """
     signature = _SIGNATURES.get(what.split()[0])
-    result = attempt(what, function, arguments, signature)
-    if not _alike(result, attempt(what, function, arguments, signature)):
+    result, again = attempt(what, lambda *a: _twice(rebind(function), a), arguments, signature, rebound=True)
+    if not _alike(result, again):
         raise TraceError(
             f"{what}{_definition(function)}: called twice with the same arguments, it returned something else. A function "
             "is run once to be compiled: what it counts, keeps, draws or reads from outside would be the same on every "
@@ -61,17 +61,23 @@ def call(what, function, arguments, count):
     return result
 
 
-def attempt(what, function, arguments, signature=None):
+def _twice(function, arguments):
+    return function(*arguments), function(*arguments)
+
+
+def attempt(what, function, arguments, signature=None, rebound=False):
     """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
 
     Parameters
     ----------
     signature : str, optional
         How the function should be written, for one that does not take these arguments.
+    rebound : bool
+        Whether `rebind` has been called for it.
     """
     try:
         with stated():
-            return rebind(function)(*arguments)
+            return (function if rebound else rebind(function))(*arguments)
     except ValueError as error:
         # Our own messages, or those of a check of the user's own, or of NumPy: the first say it all.
         if isinstance(error, TraceError) or not _where(error):
