@@ -11,9 +11,12 @@ score knows, and every estimator adds it.
 """
 
 import dataclasses
+<<<<<<< HEAD
 import inspect
 import keyword
 import math
+=======
+>>>>>>> trace
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -371,8 +374,7 @@ def _params(params):
         raise ValueError(f"params: expected a dict of numbers and arrays, got {validate.describe(params)}")
     checked = {}
     for name, value in params.items():
-        if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
-            raise ValueError(f"params: expected names that can be written as p.name (without _ in front), got {name!r}")
+        validate.name("params", name)
         checked[name] = validate.array(f"params[{name!r}]", value)
         checked[name].flags.writeable = False
     return checked

@@ -98,7 +98,12 @@ def custom(step, last=None, finish=None, data=None):
     validate.function("finish", finish, optional=True)
     if not isinstance(data, (dict, type(None))):
         raise ValueError(f"data: expected a dict of name -> array or PerStep, got {validate.describe(data)}")
-    return Custom(step, last, finish, dict(data or {}))
+    return Custom(step, last, finish, _named(data or {}))
+
+
+def _named(data):
+    """Return data with checked names, down to the last dict."""
+    return {validate.name("data", k): _named(x) if isinstance(x, dict) else x for k, x in data.items()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -61,6 +61,7 @@ class Inputs:
 
     def _elements(self, name, shape):
         """Return the names of the elements of an array; underscores are added until all of them are new."""
+        validate.name("data", name)  # the last door before the text
         while True:
             names = np.array(["_".join([name, *map(str, index)]) for index in np.ndindex(*shape)], dtype=object)
             # What is reserved does not depend on the digits, and so not on the element.

@@ -234,7 +234,8 @@ def _module_text(label, inputs, texts):
 
 def _label(problem, what):
     """Return a name for a kernel that fits on one line of a comment, whatever users call their things."""
-    return " ".join(f"{problem.environment.name}, {problem.policy.name}: {what}".split())
+    line = " ".join(f"{problem.environment.name}, {problem.policy.name}: {what}".split())
+    return "".join(x if x.isprintable() else "?" for x in line)
 
 
 def _deliver_text(count, name="deliver"):
