@@ -11,12 +11,8 @@ score knows, and every estimator adds it.
 """
 
 import dataclasses
-<<<<<<< HEAD
 import inspect
-import keyword
 import math
-=======
->>>>>>> trace
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
