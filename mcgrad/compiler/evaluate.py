@@ -4,7 +4,7 @@ import numpy as np
 
 from .emit import live_nodes
 from .table import Names
-from .trace import OPERATIONS, Tracer
+from .trace import OPERATIONS, SAME_VALUE, Tracer
 
 
 def evaluate(graph, outputs, values):
@@ -28,8 +28,11 @@ def evaluate(graph, outputs, values):
                 known[index] = np.asarray(values[arguments[0]], dtype=float)
             elif operation == "lookup":
                 table = arguments[1:]
-                elements = [values[x] for x in table[0].names] if isinstance(table[0], Names) else map(value, table)
+                names = table[0].names if isinstance(table[0], Names) else [graph.nodes[x.index][1][0] for x in table]
+                elements = [np.asarray(values[x], dtype=float) for x in names]
                 known[index] = _read(np.stack(np.broadcast_arrays(*elements)), value(arguments[0]))
+            elif operation in SAME_VALUE:
+                known[index] = value(arguments[0])
             else:
                 known[index] = OPERATIONS[operation](*map(value, arguments))
     return [np.asarray(value(x), dtype=float) for x in outputs]
