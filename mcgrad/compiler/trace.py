@@ -47,7 +47,19 @@ OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, 
 SAME_VALUE = {"alias", "given_slopes"}
 BOOLEAN = set(COMPARISONS) | set(LOGIC)
 # What raises no exception in Python, whatever the numbers are
-HARMLESS = BOOLEAN | {"+", "-", "*", "neg", "where", "minimum", "maximum", "absolute", "alias", "copysign"}
+HARMLESS = BOOLEAN | {
+    "+",
+    "-",
+    "*",
+    "neg",
+    "where",
+    "minimum",
+    "maximum",
+    "absolute",
+    "alias",
+    "copysign",
+    "given_slopes",
+}
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
 
