@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 
-from .compiler import cache, machines
+from .compiler import machines, store
 from .run import thread_count
 
 WORTH = 120  # lines of text that take about as long to compile as a process takes to start
@@ -58,7 +58,7 @@ class Crew:
         self.missing += [k for k in new.values() if not machines.is_compiled(k, self.machine)]
         if not self.children and sum(map(_lines, self.missing)) < 2 * WORTH:
             return
-        if self.machine == "numpy" or self.workers < 2 or cache.folder() is None:
+        if self.machine == "numpy" or self.workers < 2 or store.folder() is None:
             return
         for kernel in self.missing:
             self.waiting.put((-_lines(kernel), next(self.numbers), kernel))

@@ -63,6 +63,9 @@ def directional(problem, v):
     environment, policy = problem.environment, problem.policy
     if policy.no_pathwise:
         raise ValueError(f"problem: no directional derivative of it here: {policy.no_pathwise}")
+    if problem.design or environment.reward_sees:
+        what = "design parameters" if problem.design else "rewards that see the policy"
+        raise ValueError(f"problem: expected one without {what}, whose second derivatives are not known here")
     n, m = environment.states, environment.actions
     of = _Functions(
         environment.name,

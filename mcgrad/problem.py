@@ -5,11 +5,15 @@
 
 where z, e_t, w_t hold standard normals and numbers that are uniform on (0, 1). An episode that is `done` stays where it
 is, without rewards. Everything is a plain Python function of tuples of numbers, so that it can be traced,
-differentiated and compiled; `p` holds the named parameters, which may change without a recompile.
+differentiated and compiled; `p` holds the named parameters, which may change without a recompile. Some of these may be
+components of theta (`design`), and a reward may see the policy (`eta`, `log_prob`): J's gradient then has a part that no
+score knows, and every estimator adds it.
 """
 
 import dataclasses
+import inspect
 import keyword
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -25,7 +29,7 @@ class Environment:
     Parameters
     ----------
     states, actions : int
-        n and m: how many numbers make a state and an action.
+        n and m: how many numbers make a state and an action. Without actions there is nothing but design parameters.
     noises, initial_noises : int
         How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
     uniforms, initial_uniforms : int
@@ -39,7 +43,9 @@ class Environment:
     step : callable
         step(p, s, a, w) -> the n numbers of the next state.
     reward : callable
-        reward(p, s, a, s_next, w) -> the reward of the step, to be maximised.
+        reward(p, s, a, s_next, w) -> the reward of the step, to be maximised. One that sees the policy names what it wants
+        after these: `eta`, the parameters of the action's distribution, `log_prob`, log p(a | eta), or both. So an entropy
+        bonus is a reward(p, s, a, s_next, w, eta), and a penalty for leaving a reference policy takes log_prob.
     terminal : callable, optional
         terminal(p, s) -> a reward for the last state, discounted by gamma^T.
     done : callable, optional
@@ -78,7 +84,7 @@ class Environment:
 
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
-            low = 1 if field in ("states", "actions") else 0
+            low = 1 if field == "states" else 0
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("init", "step", "reward"):
@@ -87,6 +93,9 @@ class Environment:
             validate.function(field, getattr(self, field), optional=True)
         validate.text("discontinuous", self.discontinuous)
         object.__setattr__(self, "params", _params(self.params))
+        object.__setattr__(self, "reward_sees", _reward_sees(self.reward))
+        if self.reward_sees:  # it is not the reward that a theory knows
+            object.__setattr__(self, "closed_form", None)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +150,7 @@ class Policy:
     closed_form: Any = None
 
     def __post_init__(self):
-        for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("uniforms", 0)):
+        for field, low in (("states", 1), ("actions", 0), ("noises", 0), ("uniforms", 0)):
             object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("eta", "sample"):
@@ -152,7 +161,7 @@ class Policy:
             validate.text(field, getattr(self, field))
         names = self.parameters
         names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
-        if not names or len(set(names)) < len(names):
+        if (not names and self.actions) or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
         object.__setattr__(self, "parameters", names)
@@ -179,26 +188,65 @@ class Problem:
     Parameters
     ----------
     environment : Environment
-    policy : Policy
+    policy : Policy or None
+        None where all of theta is design parameters: the environment then has no actions.
     horizon : int
         T >= 1, the number of actions.
     discount : float
         gamma in (0, 1].
+    design : sequence of str
+        Names among the environment's `params` whose values are components of theta, after those of the policy, in this
+        order; an array counts with all its elements. A mass, a friction, a strike, a spot price: the derivative in them
+        goes through `init`, `step`, `reward` and `terminal`, along the path, in every estimator. The values in `params` are
+        where one may start from (`design_values`).
 
     Raises
     ------
     ValueError
-        If the two do not fit each other, or a number is out of its range.
+        If the parts do not fit each other, or a number is out of its range.
+
+    Examples
+    --------
+    Delta and vega of a European call after Black and Scholes, 10.45 with S0 = 100, sigma = 0.2:
+
+    >>> import math
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> market = mg.Environment(
+    ...     states=1, actions=0, noises=1, params={"S0": 100.0, "sigma": 0.2},
+    ...     init=lambda p, z: (np.log(p.S0),),
+    ...     step=lambda p, s, a, w: (s[0] + (0.05 - 0.5 * p.sigma**2) / 4 + p.sigma * w[0] / 2,),
+    ...     reward=lambda p, s, a, s_next, w: 0.0,
+    ...     terminal=lambda p, s: math.exp(-0.05) * np.maximum(np.exp(s[0]) - 100.0, 0.0))
+    >>> call = mg.Problem(market, None, horizon=4, design=("S0", "sigma"))
+    >>> found = mg.measure(call, [100.0, 0.2], {"pathwise": mg.estimators.reparameterization()}, 400_000)
+    >>> delta, vega = found["pathwise"].mean  # exactly 0.6368 and 37.52
+    >>> abs(delta - 0.6368) < 5 * found["pathwise"].stderr[0], abs(vega - 37.524) < 5 * found["pathwise"].stderr[1]
+    (np.True_, np.True_)
+
+    References
+    ----------
+    Glasserman (2003), Monte Carlo methods in financial engineering, section 7.2.
     """
 
     environment: Environment
-    policy: Policy
+    policy: Policy | None
     horizon: int
     discount: float = 1.0
+    design: tuple = ()
 
     def __post_init__(self):
         if not isinstance(self.environment, Environment):
             raise ValueError(f"environment: expected an Environment, got {validate.describe(self.environment)}")
+        object.__setattr__(self, "design", _design(self.design, self.environment))
+        if self.policy is None and self.design:
+            if self.environment.actions:
+                raise ValueError(
+                    f"policy: expected one for the {self.environment.actions} actions of {self.environment.name}, got None"
+                )
+            object.__setattr__(self, "policy", _no_policy(self.environment.states))
+        if self.design:  # no theory knows what theta is then
+            object.__setattr__(self, "environment", dataclasses.replace(self.environment, closed_form=None))
         if not isinstance(self.policy, Policy):
             raise ValueError(f"policy: expected a Policy, got {validate.describe(self.policy)}")
         for field, what in (("states", "states"), ("actions", "actions")):
@@ -212,13 +260,45 @@ class Problem:
                 f"{k} choices" if k else "a continuous action" for k in (self.environment.choices, self.policy.choices)
             )
             raise ValueError(f"policy: expected one for {offered}, as the environment has, got one for {chosen}")
+        if not self.parameters:
+            raise ValueError("design: expected names of parameters where the policy has none, got ()")
+        twice = set(self.policy.parameters) & set(self.design_names)
+        if twice:
+            raise ValueError(f"design: expected other names than those of the policy's parameters, got {sorted(twice)}")
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
         object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
 
     @property
     def parameters(self):
-        """Names of theta's P components."""
-        return self.policy.parameters
+        """Names of theta's P components: those of the policy, then those of the design."""
+        return self.policy.parameters + self.design_names
+
+    @property
+    def design_names(self):
+        """Names of the design's components of theta: "mass", and "k[0]", "k[1]" of an array."""
+        names = []
+        for name in self.design:
+            value = self.environment.params[name]
+            names += [f"{name}[{','.join(map(str, k))}]" if k else name for k in np.ndindex(value.shape)]
+        return tuple(names)
+
+    @property
+    def design_values(self):
+        """What the design parameters are in `params` of the environment, as components of theta."""
+        return np.concatenate([np.zeros(0), *(self.environment.params[x].ravel() for x in self.design)])
+
+    def split(self, theta):
+        """Return the policy's part of theta, and {name: value of its own shape} for the design parameters."""
+        rest = theta[len(self.policy.parameters) :]
+        values = {}
+        for name in self.design:
+            shape = self.environment.params[name].shape
+            size = math.prod(shape)
+            part, rest = rest[:size], rest[size:]
+            array = np.empty(size, dtype=object)
+            array[:] = part
+            values[name] = array.reshape(shape) if shape else part[0]
+        return theta[: len(self.policy.parameters)], values
 
     def theta(self, theta):
         """Return theta as a checked array of P finite numbers."""
@@ -227,6 +307,46 @@ class Problem:
     def weights(self):
         """Return gamma^t for t = 0, ..., T, shape (T + 1,)."""
         return self.discount ** np.arange(self.horizon + 1)
+
+
+def _design(names, environment):
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ValueError(f"design: expected a sequence of names of params, got {validate.describe(names)}")
+    names = tuple(names)
+    known = ", ".join(environment.params) or "none"
+    for name in names:
+        if name not in environment.params:
+            raise ValueError(f"design: expected names among the params of {environment.name} ({known}), got {name!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"design: expected different names, got {list(names)}")
+    return names
+
+
+def _no_policy(states):
+    """Return the policy of problems without actions."""
+    return Policy(
+        states=states,
+        actions=0,
+        noises=0,
+        parameters=(),
+        eta=lambda p, theta, s: (),
+        sample=lambda p, eta, e: (),
+        no_score="there are no actions, and nothing is drawn from a density; use mcgrad.estimators.reparameterization()",
+        name="no actions",
+    )
+
+
+def _reward_sees(reward):
+    """Return which of "eta" and "log_prob" a reward takes after (p, s, a, s_next, w), in the order of its arguments."""
+    try:
+        arguments = inspect.signature(reward).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not say what they take
+        return ()
+    found = [x for x in arguments if x.name in ("eta", "log_prob")]
+    for x in found:
+        if x.kind is x.KEYWORD_ONLY or x.kind is x.VAR_KEYWORD or x.kind is x.VAR_POSITIONAL:
+            raise ValueError(f"reward: expected {x.name} as an ordinary argument after w, got {x}")
+    return tuple(x.name for x in found)
 
 
 def _check_choices(thing):

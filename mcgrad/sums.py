@@ -71,7 +71,7 @@ def merge(a, b):
         if cross.shape == (E * P, E * P):
             cross += scale * np.outer(shift, shift)
         else:
-            compiled.between(cross.reshape(-1), shift, *_rows(E, P, False), scale)
+            compiled.between(cross.reshape(-1), shift, *_rows(E, P, False), np.array([scale]))
     degrees, few = a.degrees + b.degrees, a.few
     if b.few.size:
         few = np.concatenate([few, b.few], axis=1)
@@ -131,7 +131,7 @@ def of_chunk(gradients, E, full=False, few=FEW):
     """
     Q, N = gradients.shape
     P = Q // E
-    gradients = gradients if gradients.strides[1] == 8 else np.ascontiguousarray(gradients)
+    gradients = np.ascontiguousarray(gradients)  # the last chunk has room for whole blocks of trajectories
     own, squared = np.empty((6, Q)), np.empty((E, N))
     compiled = passes.compiled()
     compiled.central(gradients, P, own[1:], squared)
@@ -144,7 +144,9 @@ def of_chunk(gradients, E, full=False, few=FEW):
         for e in np.flatnonzero(nonfinite):
             rows = slice(e * P, (e + 1) * P)
             own[0, rows] = N - nonfinite[e]
-            compiled.central(np.ascontiguousarray(gradients[rows, finite[e]]), P, own[1:, rows], squared[:1])
+            part = np.empty((5, P))
+            compiled.central(np.ascontiguousarray(gradients[rows, finite[e]]), P, part, np.empty((1, finite[e].sum())))
+            own[1:, rows] = part
         common, joint = np.ascontiguousarray(gradients[:, finite.all(axis=0)]), np.empty((6, Q))
         N = common.shape[1]
         squared = np.empty((E, N))

@@ -213,7 +213,7 @@ ENVIRONMENTS = [
     ({"states": None}, "states: expected a whole number, got NoneType None"),
     ({"states": "2"}, "states: expected a whole number, got str '2'"),
     ({"states": [2]}, "states: expected a whole number, got list"),
-    ({"actions": 0}, "actions: expected a whole number >= 1, got 0"),
+    ({"actions": -1}, "actions: expected a whole number >= 0, got -1"),
     ({"noises": -1}, "noises: expected a whole number >= 0, got -1"),
     ({"initial_noises": NAN}, "initial_noises: expected a whole number, got float nan"),
     ({"init": None}, "init: expected a function, got NoneType None"),

@@ -1,91 +1,109 @@
-"""Content-addressed cache: a kernel's text lives in a file named after everything that its machine code depends on.
+"""Content-addressed cache of machine code: its name is a hash of everything that it depends on.
 
-The name is a hash of the text, of this package's own source files, of the versions of Numba, llvmlite and NumPy, and of
-the machine that it is compiled for. Numba's disk cache, which notices neither edited callees nor changed globals, is then
-always right, and the next process loads machine code instead of compiling. Where no folder can be written, kernels are
-compiled in memory: slower to start, otherwise the same.
+That is the text of the kernel, this package's own source files, the versions of Python, Numba, llvmlite and NumPy, what
+Numba is told by its environment, and the processor. An edited callee or another machine is then another name, and the
+next process links machine code (`native.link`) instead of compiling. What is found under a name is checked by `store`.
 """
 
 import contextlib
 import functools
 import gc
 import hashlib
+import importlib.util
 import os
 import pathlib
 import sys
-import tempfile
 import threading
 import time
 
+from . import native, store
+
 LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, with one message each
 
+# What Numba is told of threads and folders leaves no trace in machine code.
+_IMMATERIAL = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 
-def folder():
-    """Return the folder for compiled kernels, or None if none can be written.
 
-    `MCGRAD_CACHE_DIR` if it is set, else `mcgrad` below `XDG_CACHE_HOME` or `~/.cache`.
+def load(text, tag, arguments, build, label=None):
+    """Return the compiled function of a text: linked from what is kept on disk, or compiled, and kept.
+
+    Parameters
+    ----------
+    text : str
+        Source; it names the machine code.
+    tag : str
+        Whatever else the machine code depends on (which function, its SIMD width).
+    arguments : tuple of str
+        What the function takes, see `native.ARRAYS`.
+    build : callable
+        build() -> (function, options) for `native.compile_function`; only called if there is something to compile.
+    label : str, optional
+        What to call the kernel in the message that it is being compiled; without one there is no message.
     """
-    chosen = os.environ.get("MCGRAD_CACHE_DIR")
-    if not chosen:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        chosen = os.path.join(base, "mcgrad")
-    path = pathlib.Path(chosen)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path
-    except OSError:
-        return None
+    with LOCK:
+        name = place(text, tag, arguments)
+        kept = store.read(name)
+        function = None if kept is None else native.link(*_unpacked(kept))
+        if function is None:
+            with _announced(f"compiling {label}", label is None), _uncollected():
+                made = native.compile_function(*build(), arguments)
+            store.write(name, _packed(*made))
+            function = native.link(*made)
+        if function is None:
+            raise RuntimeError(f"{label or tag}: machine code refers to functions that this process does not have")
+        return function
+
+
+def place(text, tag, arguments):
+    """Return the name of machine code; see `load`."""
+    return "k_" + hashlib.sha256(f"{_surroundings()}|{tag}|{arguments}|{text}".encode()).hexdigest()[:20]
+
+
+def is_kept(text, tag, arguments):
+    """Tell whether machine code is on disk, whole."""
+    return store.read(place(text, tag, arguments)) is not None
+
+
+def _packed(code, outside):
+    return "\n".join(outside).encode() + b"\0" + code
+
+
+def _unpacked(data):
+    outside, _, code = data.partition(b"\0")
+    return code, outside.decode().split()
+
+
+def _surroundings():
+    """Return a hash of all that machine code depends on besides its text."""
+    told = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _IMMATERIAL)
+    return f"{library_hash()} {_processor()} {told}"
 
 
 @functools.cache
 def library_hash():
     """Return a hash of the compiler's own sources and of the versions of what it stands on."""
     import llvmlite
-    import numba
     import numpy
 
-    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {numpy.__version__}".encode())
-    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    about = f"{sys.implementation.cache_tag} {llvmlite.__version__} {numpy.__version__}"
+    digest = hashlib.sha256(about.encode())
+    # Numba says which version it is without being imported, which would take longer than all the rest.
+    numba = pathlib.Path(importlib.util.find_spec("numba").origin).with_name("_version.py")
+    told = pathlib.Path(".numba_config.yaml")
+    for path in (*sorted(pathlib.Path(__file__).parent.glob("*.py")), numba, told):
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
-def load(text, namespace, build, tag, label):
-    """Execute the text of a kernel in `namespace`, let `build` compile it, and return what `build` returns.
+@functools.cache
+def _processor():
+    import llvmlite.binding as llvm
 
-    Parameters
-    ----------
-    text : str
-        Source of the kernel; executed under its real path, so that tracebacks and debuggers show it.
-    namespace : dict
-        The names that the text refers to.
-    build : callable
-        build(namespace, cache) compiles; `cache` tells whether Numba may keep the machine code beside the text.
-    tag : str
-        Whatever else the machine code depends on (machine, SIMD width).
-    label : str
-        What to call the kernel in the message that it is being compiled; None for no message.
-    """
-    with LOCK:
-        name, path = place(text, tag)
-        if path and not path.exists():
-            _write(path, text)
-        namespace["__name__"] = __name__  # Numba imports the module of a function that it loads from disk
-        exec(compile(text, str(path) if path else f"<{name}>", "exec"), namespace)
-        with _announced(f"compiling {label}", label is None or is_compiled(path)), uncollected():
-            return build(namespace, path is not None)
-
-
-def place(text, tag):
-    """Return the name of a kernel and the path of its text, None where no folder can be written; see `load`."""
-    name = "k_" + hashlib.sha256(f"{library_hash()}|{tag}|{text}".encode()).hexdigest()[:20]
-    where = folder()
-    return name, where / f"{name}.py" if where else None
+    return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
 @contextlib.contextmanager
-def uncollected():
+def _uncollected():
     """Compile without garbage collection, which would take a fifth of the time and finds next to nothing."""
     was = gc.isenabled()
     gc.disable()
@@ -96,24 +114,8 @@ def uncollected():
             gc.enable()
 
 
-def _write(path, text):
-    """Write a file so that no other process ever sees half of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    os.replace(temporary, path)
-
-
-def is_compiled(path):
-    """Tell whether the machine code of a kernel is on disk beside its text."""
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    where = os.environ.get("NUMBA_CACHE_DIR")
-    root = pathlib.Path(where) if where else (path.parent if path else None)
-    return root is not None and path is not None and any(root.glob(f"**/{path.stem}*{python}*.nbi"))
-
-
 class _announced:
-    """Say on stderr what takes its time, and how long it took; nothing if it is already done."""
+    """Say on stderr what takes its time, and how long it took."""
 
     def __init__(self, what, silent):
         self.what, self.silent = what, silent

@@ -5,9 +5,13 @@ tangents xdot of inputs, `push_forward` adds those of ydot = (dy/dx) xdot. A swe
 last to the first, the other from the first to the last, so that its cost is a small multiple of the graph's own.
 """
 
+import math
+
 from .spellings import lookup
 from .table import Names
-from .trace import Tracer, apply, operands, same
+from .trace import BOOLEAN, TraceError, Tracer, apply, operands, same
+
+TWO_OVER_SQRT_PI, SQRT_TWO_PI = 2.0 / math.sqrt(math.pi), math.sqrt(2.0 * math.pi)
 
 # A table of more elements is worth sums in memory instead of in registers: a scatter costs about as much as so many sums.
 LARGE = 12
@@ -215,8 +219,18 @@ def _maximum(y, a, b):
     return _Choice(first, True), _Choice(first, False)
 
 
+def _no_derivative(name):
+    def refuse(y, a):
+        raise TraceError(
+            f"the derivative of {name} was asked for, which is not known here: a gradient of this estimator takes one "
+            "derivative more than there are"
+        )
+
+    return refuse
+
+
 # Operation -> partial derivatives by argument, from the result y and the arguments. None: not differentiable, or zero.
-# Comparisons, logic and floor have derivative zero where they have one, and do not appear.
+# Comparisons, logic and what makes whole numbers have derivative zero where they have one: see `FLAT`.
 PARTIALS = {
     "+": lambda y, a, b: (1.0, 1.0),
     "-": lambda y, a, b: (1.0, -1.0),
@@ -227,11 +241,34 @@ PARTIALS = {
     "sin": lambda y, a: (apply("cos", a),),
     "cos": lambda y, a: (-apply("sin", a),),
     "tan": lambda y, a: (1.0 + y * y,),
+    "arcsinh": lambda y, a: (1.0 / apply("hypot", 1.0, a),),
+    "arccosh": lambda y, a: (_where_defined(a >= 1.0, 1.0 / apply("sqrt", (a - 1.0) * (a + 1.0))),),
+    "arctanh": lambda y, a: (_where_defined(apply("absolute", a) <= 1.0, 1.0 / ((1.0 - a) * (1.0 + a))),),
     "exp": lambda y, a: (y,),
     "expm1": lambda y, a: (1.0 + y,),
     "log": lambda y, a: (_where_defined(a >= 0.0, 1.0 / a),),
     "log1p": lambda y, a: (_where_defined(a >= -1.0, 1.0 / (1.0 + a)),),
     "sqrt": lambda y, a: (0.5 / y,),
+    "cbrt": lambda y, a: (1.0 / (3.0 * (y * y)),),
+    "hypot": lambda y, a, b: (a / y, b / y),
+    "copysign": lambda y, a, b: (apply("copysign", 1.0, a) * apply("copysign", 1.0, b), None),
+    "fmod": lambda y, a, b: (1.0, -apply("rint", (a - y) / b)),
+    "remainder": lambda y, a, b: (1.0, -apply("floor_divide", a, b)),
+    "expit": lambda y, a: (y * apply("expit", -a),),
+    "logit": lambda y, a: (_where_defined((a >= 0.0) & (a <= 1.0), 1.0 / (a * (1.0 - a))),),
+    "logaddexp": lambda y, a, b: (apply("expit", a - b), apply("expit", b - a)),
+    "erf": lambda y, a: (TWO_OVER_SQRT_PI * apply("exp", -(a * a)),),
+    "erfc": lambda y, a: (-TWO_OVER_SQRT_PI * apply("exp", -(a * a)),),
+    "erfcx": lambda y, a: (2.0 * a * y - TWO_OVER_SQRT_PI,),
+    "erfinv": lambda y, a: (apply("exp", y * y) / TWO_OVER_SQRT_PI,),
+    "ndtr": lambda y, a: (apply("exp", -0.5 * (a * a)) / SQRT_TWO_PI,),
+    "ndtri": lambda y, a: (apply("exp", 0.5 * (y * y)) * SQRT_TWO_PI,),
+    # The density over the probability, which may both be too small for a number
+    "log_ndtr": lambda y, a: (2.0 / SQRT_TWO_PI / apply("erfcx", a * -math.sqrt(0.5)),),
+    "lgamma": lambda y, a: (apply("digamma", a),),
+    "digamma": lambda y, a: (apply("trigamma", a),),
+    "trigamma": lambda y, a: (apply("tetragamma", a),),
+    "tetragamma": _no_derivative("tetragamma"),
     "tanh": lambda y, a: (1.0 - y * y,),
     "arctan2": _arctan2,
     "power": _power,
@@ -240,3 +277,5 @@ PARTIALS = {
     "maximum": _maximum,
     "where": lambda y, c, a, b: (None, _Choice(c, True), _Choice(c, False)),
 }
+
+FLAT = BOOLEAN | {"floor", "rint", "trunc", "floor_divide"}

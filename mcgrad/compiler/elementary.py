@@ -34,6 +34,7 @@ from numba.core import cgutils
 
 from .reduction import payne_hanek
 from .simd import F64, U64, Value, absolute, bits, floats, floor, llvm_function, vector, where
+from .special import SIN_PI
 
 INF, NAN = float("inf"), float("nan")
 MAGIC = 1.5 * 2.0**52  # x + MAGIC rounds x to an integer, and its lowest bits are that integer
@@ -440,11 +441,7 @@ def power(x, y):
 
 # ---- for normal random numbers -----------------------------------------------------------------------------
 
-# sin(pi f) = f (P0 + P1 f^2 + ...), likewise the cosine
-SIN_PI = (
-    3.141592653589793, -5.167712780049946, 2.550164039875999, -0.5992645292864064, 0.08214588614203597,
-    -0.007370427268800769, 0.0004662859796452104, -2.1872130471476728e-05, 7.405149734252965e-07,
-)  # fmt: skip
+# cos(pi f) = C0 + C1 f^2 + ...; the sine is that of `special`
 COS_PI = (
     1.0, -4.934802200544677, 4.058712126416504, -1.3352627688431513, 0.2353306301195135,
     -0.025806888616989085, 0.001929555573668186, -0.00010456456222754104, 4.147341221588789e-06,

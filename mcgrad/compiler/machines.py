@@ -28,13 +28,16 @@ import functools
 
 import numpy as np
 
-from . import cache, noise
+from . import cache, noise, special
 from .trace import FUNCTIONS
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 MACHINES = ("simd", "scalar", "numpy")
+
+# theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
+ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,7 @@ def compiled(kernel, machine="simd", width=None):
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
 
 
+# The machine code of a kernel takes a quarter of a megabyte, and goes when it has not been used for so many others.
 @functools.lru_cache(maxsize=256)
 def _compiled(kernel, machine, width):
     if machine == "numpy":
@@ -92,56 +96,36 @@ def _compiled(kernel, machine, width):
         for name, _, _ in kernel.functions:
             namespace[name] = _numpy_results(namespace[name])
         return namespace["kernel"]
-    names = _simd_names(width) if machine == "simd" else dict(_scalar_names())
-    build = functools.partial(_build, functions=kernel.functions, machine=machine, width=width)
-    return cache.load(kernel.text, names, build, _tag(machine, width), kernel.label)
+    build = functools.partial(_build, kernel, machine, width)
+    return cache.load(kernel.text, _tag(machine, width), ARGUMENTS, build, kernel.label)
 
 
 def is_compiled(kernel, machine="simd"):
     """Tell whether the cache on disk has the machine code of a kernel."""
-    _, path = cache.place(kernel.text, _tag(machine, kernel.width(machine)))
-    return path is not None and path.exists() and cache.is_compiled(path)
+    return cache.is_kept(kernel.text, _tag(machine, kernel.width(machine)), ARGUMENTS)
 
 
 def _tag(machine, width):
-    return f"{machine} {width}"
+    return f"kernel {machine} {width}"
 
 
-def _build(namespace, on_disk, functions, machine, width):
-    """Compile the functions of an executed kernel text for the SIMD or the scalar machine."""
+def _build(kernel, machine, width):
+    """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
     import numba
 
     from .simd import lanes_function
 
+    namespace = _simd_names(width) if machine == "simd" else dict(_scalar_names())
+    namespace["__name__"] = __name__
+    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
-    for name, arguments, results in functions:
+    for name, arguments, results in kernel.functions:
         function = namespace[name]
         if machine == "simd":
             namespace[name] = lanes_function(function, arguments, results, width)
         else:
             namespace[name] = inline(function)
-    kernel = namespace["kernel"]
-    return jit(kernel, _signature(), on_disk)
-
-
-def _signature():
-    from numba import types
-
-    vector, matrix = types.float64[::1], types.float64[:, ::1]
-    integers = (types.uint64, types.uint64, types.int64, types.int64, types.int64)
-    return types.void(vector, vector, vector, matrix, *integers, matrix, matrix, matrix, types.int64[::1])
-
-
-def jit(function, signature, on_disk=True):
-    """Compile a function with Numba for one signature, kept on disk if that is possible."""
-    import numba
-
-    if on_disk:
-        try:
-            return numba.njit(signature, cache=True, **OPTIONS)(function)
-        except (RuntimeError, OSError):  # no cache folder that can be written
-            pass
-    return numba.njit(signature, **OPTIONS)(function)
+    return namespace["kernel"], OPTIONS
 
 
 def workspace(kernel, horizon, width):
@@ -203,9 +187,12 @@ def _numpy_results(function):
 
 
 def _simd_names(width):
-    from . import elementary, simd
+    from . import division, elementary, simd
 
-    names = {name: getattr(elementary, name, None) or getattr(simd, name) for name in FUNCTIONS}
+    own = [name for name in FUNCTIONS if name not in special.BODIES]
+    names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
+    names["fmod"] = division.fmod
+    names |= special.on_machine(names | {"where": simd.where}, elementary.emitted(simd.F64), lambda helper: helper)
     names = {name: _also_numbers(function, FUNCTIONS[name]) for name, function in names.items()}
 
     def give(row, k, value):
@@ -295,6 +282,8 @@ def _scalar_names():
     words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
     pairs = {"normal_pair": noise.normal_pair_scalar, "uniform_pair": noise.uniform_pair_scalar}
     pairs = {name: numba.njit(**OPTIONS)(_with_globals(pair, words)) for name, pair in pairs.items()}
+    inline = numba.njit(forceinline=True, **OPTIONS)
+    pairs |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
     own |= {"scatter": _scatter, "tail": _tail, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
     return FUNCTIONS | _CONSTANTS | pairs | {k: _inlined(f) for k, f in own.items()}

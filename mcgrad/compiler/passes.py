@@ -196,7 +196,7 @@ def merge(sums, other, shift):
 def between(cross, shift, first, second, scale):
     """Add to sums of products of deviations what the means of two sets differ by, `shift`, makes of them."""
     for k in range(len(cross)):
-        cross[k] += scale * shift[first[k]] * shift[second[k]]
+        cross[k] += scale[0] * shift[first[k]] * shift[second[k]]
 
 
 # ---- what they mean to the machine -----------------------------------------------------------------------------
@@ -273,32 +273,26 @@ class Passes(NamedTuple):
     between: Callable
 
 
+# What the loops take, see `native.ARRAYS`.
+_ARGUMENTS = {
+    "central": ("in2", "int64", "out2", "out2"),
+    "products": ("in2", "in1", "places", "places", "out1", "out1"),
+    "squares": ("in2", "in2", "in2", "out2"),
+    "merge": ("out2", "in2", "out1"),
+    "between": ("out1", "in1", "places", "places", "in1"),
+}
+
+
 @functools.cache
 def compiled():
     """Return the loops as machine code."""
-    import numba
-
     from . import cache
 
-    matrix, vector = numba.types.Array(numba.float64, 2, "A"), numba.float64[:]
-    signatures = {
-        "central": numba.void(matrix, numba.int64, matrix, numba.float64[:, ::1]),
-        "products": numba.void(matrix, vector, numba.int64[:], numba.int64[:], vector, vector),
-        "squares": numba.void(*[numba.float64[:, ::1]] * 4),
-        "merge": numba.void(numba.float64[:, ::1], numba.float64[:, ::1], numba.float64[::1]),
-        "between": numba.void(numba.float64[::1], numba.float64[::1], numba.int64[:], numba.int64[:], numba.float64),
-    }
-    options = {"error_model": "numpy", "nogil": True}
     text = "\n\n".join(inspect.getsource(f) for f in (central, products, squares, merge, between))
 
-    def build(namespace, on_disk):
-        made = []
-        for name, signature in signatures.items():
-            function = namespace[name]
-            try:
-                made.append(numba.njit(signature, cache=on_disk, **options)(function))
-            except (RuntimeError, OSError):  # no cache folder that can be written
-                made.append(numba.njit(signature, **options)(function))
-        return Passes(*made)
+    def build(name):
+        namespace = _names() | {"__name__": __name__}
+        exec(compile(text, "<passes>", "exec"), namespace)
+        return namespace[name], {"error_model": "numpy"}
 
-    return cache.load(text, _names(), build, "passes", None)
+    return Passes(*(cache.load(text, f"passes {k}", v, functools.partial(build, k)) for k, v in _ARGUMENTS.items()))

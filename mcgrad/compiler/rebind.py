@@ -12,12 +12,13 @@ import functools
 import inspect
 import math
 import random
+import re
 import sys
 import types
 
 import numpy as np
 
-from .spellings import NAMES, _fold, on_arrays, where
+from .spellings import NAMES, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
 from .trace import TraceError, Tracer, user_line
 
 
@@ -30,21 +31,34 @@ def holds_tracer(x):
     return isinstance(x, (list, tuple)) and any(holds_tracer(y) for y in x)
 
 
-def _dispatch(traced, original):
+def _dispatch(traced, original, label):
     """Return a function that is `traced` when an argument is or holds a tracer, `original` otherwise."""
 
     @functools.wraps(original)
     def call(*arguments, **options):
         # max(abs(x) for x in s): what is in a generator is seen by using it up.
         arguments = [list(x) if isinstance(x, types.GeneratorType) else x for x in arguments]
-        if any(map(holds_tracer, arguments)) or any(map(holds_tracer, options.values())):
+        if not any(map(holds_tracer, arguments)) and not any(map(holds_tracer, options.values())):
+            return original(*arguments, **options)
+        try:
             return traced(*arguments, **options)
-        return original(*arguments, **options)
+        except TypeError as error:  # options and numbers of arguments that the traced function does not know
+            raise TraceError(f"{user_line()}{label}: {re.sub(r'^[^ ]*[(][)] ', '', str(error))}") from None
 
     return call
 
 
-_FOLDS = {"min": "minimum", "max": "maximum", "amin": "minimum", "amax": "maximum"}
+def _refusing(original, label):
+    """Return a function that refuses tracers, by the name that the user knows it by."""
+
+    def refuse(*arguments, **options):
+        raise TraceError(f"{user_line()}{label} cannot be traced. What can: {traceable()}.")
+
+    return _dispatch(refuse, original, label)
+
+
+# How the functions of a package are called in messages
+_LABELS = {"math": "math.", "numpy": "np.", "builtins": "", "scipy": "scipy.special."}
 
 
 class _Module:
@@ -75,18 +89,25 @@ class _Random:
 
 
 def replacement(value, name):
-    """Return what stands for a function of `math`, `numpy` or the builtins while a function is traced."""
+    """Return what stands for a function of `math`, `numpy`, `scipy.special` or the builtins while a function is traced."""
     if value is np.where:
         return where
     home = getattr(value, "__module__", None)
-    known = isinstance(value, (np.ufunc, types.BuiltinFunctionType)) or home in ("math", "numpy", "builtins")
-    if known and callable(value) and not isinstance(value, type):
-        own_name = getattr(value, "__name__", name)
-        if own_name in _FOLDS:
-            return _dispatch(_fold(_FOLDS[own_name]), value)
-        if own_name in NAMES and own_name != "abs":
-            return _dispatch(on_arrays(NAMES[own_name]), value)
-    return value
+    ufunc = isinstance(value, np.ufunc)
+    if not ufunc and home != "math" and not f"{home}.".startswith(("numpy.", "builtins.", "scipy.special.")):
+        return value
+    if not callable(value) or isinstance(value, type):
+        return value
+    own_name = getattr(value, "__name__", name)
+    label = name_of_ufunc(value) if ufunc else f"{_LABELS[_package(home)]}{own_name}"
+    if own_name in WHOLE:
+        return _dispatch(WHOLE[own_name], value, label)
+    traced = of_ufunc(own_name) if ufunc else NAMES.get(own_name)
+    if traced is not None and own_name != "abs":
+        return _dispatch(on_arrays(traced), value, label)
+    # What NumPy and `math` compute by the operators of the elements works on tracers as it is.
+    by_operators = value.signature is not None if ufunc else home != "math" or own_name in ("prod", "sumprod")
+    return value if by_operators else _refusing(value, label)
 
 
 def rebind(function):
@@ -121,7 +142,7 @@ def _rebound(value, name, known, home):
     if value is np.random or value is random or isinstance(getattr(value, "__self__", value), _GENERATORS):
         return _Random()
     if isinstance(value, types.ModuleType):
-        traced = value is math or _package(value.__name__) == "numpy" or _is_of_a_user(value.__name__)
+        traced = value is math or _package(value.__name__) in ("numpy", "scipy") or _is_of_a_user(value.__name__)
         return _Module(value, known) if traced else value
     if type(value) in (list, tuple) and any(map(callable, value)):
         return type(value)(_rebound(x, "", known, home) for x in value)

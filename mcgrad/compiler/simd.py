@@ -230,6 +230,8 @@ def llvm_function(name):
 sqrt = llvm_function("sqrt")
 absolute = llvm_function("fabs")
 floor = llvm_function("floor")
+trunc = llvm_function("trunc")
+rint = llvm_function("rint")
 
 
 def minimum(a, b):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from .table import Names, Table
-from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, user_line
+from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, same, user_line
 
 
 def power(x, y):
@@ -137,6 +137,10 @@ def _unary(name):
     return lambda x: apply(name, x)
 
 
+def _binary(name):
+    return lambda x, y: apply(name, x, y)
+
+
 def _log(x, base=None):
     return apply("log", x) if base is None else apply("log", x) / apply("log", base)
 
@@ -153,43 +157,197 @@ def _sinh(x):
     return 0.5 * (apply("expm1", x) - apply("expm1", -x))  # nothing cancels: the two have opposite signs
 
 
-# What a user may call on traced values, by the names that `math` and `numpy` give it.
-NAMES = {name: _unary(name) for name in FUNCTIONS if name not in ("log", "arctan2", "power", "minimum", "maximum")}
+def _round(x, decimals=0):
+    if not is_number(decimals):
+        raise TraceError(f"{user_line()}round: expected a constant number of decimals, got {decimals!r}")
+    scale = 10.0 ** abs(decimals)  # as NumPy does it
+    if decimals > 0:
+        return apply("rint", x * scale) / scale
+    return apply("rint", x / scale) * scale if decimals < 0 else apply("rint", x)
+
+
+def _hypot(*coordinates):
+    result = abs(coordinates[0])
+    for x in coordinates[1:]:
+        result = apply("hypot", result, x)
+    return result
+
+
+def _polygamma(n, x):
+    orders = ("digamma", "trigamma", "tetragamma")
+    if isinstance(n, Tracer) or n not in range(len(orders)):
+        raise TraceError(f"{user_line()}polygamma: expected a constant order of 0, 1 or 2, got {n!r}")
+    return apply(orders[int(n)], x)
+
+
+def _xlogy(x, y):
+    # 0 log y is 0 for all y but NaN, and log y is still its derivative in x where it is finite.
+    nothing = apply("==", x, 0.0) & (apply("==", y, y) & apply("~", apply(">", y, 0.0) & apply("<", y, math.inf)))
+    return x * apply("log", apply("where", nothing, 1.0, y))
+
+
+def _sinc(x):
+    y = math.pi * apply("where", apply("==", x, 0.0), 1e-20, x)
+    return apply("sin", y) / y
+
+
+# What a user may call on traced values, by the names that `math`, `numpy` and `scipy.special` give it.
+_BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp"}
+NAMES = {name: _unary(name) for name in FUNCTIONS if name not in _BINARY}
+NAMES |= {name: _binary(name) for name in _BINARY}
+for name in ("log", "power", "hypot", "remainder", "floor_divide"):
+    del NAMES[name]  # math.remainder is not np.remainder
 NAMES |= {
     "log": _log,
     "log2": lambda x: apply("log", x) * (1.0 / math.log(2.0)),
     "log10": lambda x: apply("log", x) * (1.0 / math.log(10.0)),
     "exp2": lambda x: apply("exp", x * math.log(2.0)),
-    "arctan2": lambda y, x: apply("arctan2", y, x),
-    "atan2": lambda y, x: apply("arctan2", y, x),
+    "exp10": lambda x: apply("power", 10.0, x),
+    "logaddexp2": lambda x, y: apply("logaddexp", x * math.log(2.0), y * math.log(2.0)) * (1.0 / math.log(2.0)),
+    "atan2": NAMES["arctan2"],
     "arctan": _arctan,
     "atan": _arctan,
     "arcsin": lambda x: apply("arctan2", x, apply("sqrt", (1.0 - x) * (1.0 + x))),
     "arccos": lambda x: apply("arctan2", apply("sqrt", (1.0 - x) * (1.0 + x)), x),
-    "ceil": lambda x: -apply("floor", -x),
+    "asinh": NAMES["arcsinh"],
+    "acosh": NAMES["arccosh"],
+    "atanh": NAMES["arctanh"],
     "sinh": _sinh,
     "cosh": _cosh,
+    "sinc": _sinc,
+    "degrees": lambda x: x * (180.0 / math.pi),
+    "radians": lambda x: x * (math.pi / 180.0),
     "power": power,
     "pow": power,
     "square": lambda x: x * x,
     "reciprocal": lambda x: 1.0 / x,
-    "hypot": lambda x, y: apply("sqrt", x * x + y * y),
+    "hypot": _hypot,
     "abs": lambda x: apply("absolute", x),
     "fabs": lambda x: apply("absolute", x),
     "sign": lambda x: apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, apply("where", x == 0.0, 0.0, x))),
-    "minimum": lambda x, y: apply("minimum", x, y),
-    "maximum": lambda x, y: apply("maximum", x, y),
-    "fmin": lambda x, y: apply("minimum", x, y),
-    "fmax": lambda x, y: apply("maximum", x, y),
+    "heaviside": lambda x, at_zero: apply(
+        "where", x < 0.0, 0.0, apply("where", x > 0.0, 1.0, apply("where", x == 0.0, at_zero, x))
+    ),
+    "ceil": lambda x: -apply("floor", -x),
+    "fix": NAMES["trunc"],
+    "round": _round,
+    "around": _round,
+    "fmin": NAMES["minimum"],
+    "fmax": NAMES["maximum"],
     "clip": _clip,
     "where": lambda c, a, b: apply("where", c, a, b),
+    "isnan": lambda x: apply("!=", x, x),
+    "isinf": lambda x: apply("==", apply("absolute", x), math.inf),
+    "isfinite": lambda x: apply("<", apply("absolute", x), math.inf),
+    "gammaln": NAMES["lgamma"],
+    "psi": NAMES["digamma"],
+    "polygamma": _polygamma,
+    "betaln": lambda a, b: apply("lgamma", a) + apply("lgamma", b) - apply("lgamma", a + b),
+    "log_expit": lambda x: -apply("logaddexp", 0.0, -x),
+    "softplus": lambda x: apply("logaddexp", 0.0, x),
+    "xlogy": _xlogy,
+    "entr": lambda x: apply("where", x >= 0.0, -_xlogy(x, x), -math.inf),
 }
-NAMES["asin"], NAMES["acos"] = NAMES["arcsin"], NAMES["arccos"]
+NAMES |= {"asin": NAMES["arcsin"], "acos": NAMES["arccos"], "deg2rad": NAMES["radians"], "rad2deg": NAMES["degrees"]}
+
+
+# ---- functions of whole sequences --------------------------------------------------------------------------------
+
+
+def _items(x):
+    return list(np.asarray(_objects(x)).flat) if isinstance(x, (np.ndarray, list, tuple)) else [x]
+
+
+def _first_extreme(comparison):
+    def function(x):
+        best, *others = _items(x)
+        index = 0.0
+        for k, y in enumerate(others, 1):
+            # The first NaN counts as the extreme, as for NumPy.
+            better = apply("|", apply(comparison, y, best), apply("&", apply("!=", y, y), apply("==", best, best)))
+            index, best = apply("where", better, float(k), index), apply("where", better, y, best)
+        return index
+
+    return function
+
+
+def _interp(x, xp, fp, left=None, right=None):
+    xp, fp = _items(xp), _items(fp)
+    if len(xp) != len(fp) or not xp:
+        raise TraceError(f"{user_line()}interp: expected as many fp as xp, got {len(fp)} and {len(xp)}")
+    if not any(isinstance(k, Tracer) for k in xp) and any(b < a for a, b in zip(xp, xp[1:], strict=False)):
+        raise TraceError(f"{user_line()}interp: expected xp in increasing order")
+    left, right = fp[0] if left is None else left, fp[-1] if right is None else right
+
+    def at(x):
+        y = apply("where", apply("==", x, x), left, x)
+        for k in range(len(xp) - 1):
+            slope = (fp[k + 1] - fp[k]) / (xp[k + 1] - xp[k]) if not same(xp[k + 1], xp[k]) else 0.0
+            y = apply("where", apply(">=", x, xp[k]), slope * (x - xp[k]) + fp[k], y)
+        y = apply("where", apply(">=", x, xp[-1]), fp[-1], y)
+        return apply("where", apply(">", x, xp[-1]), right, y)
+
+    return on_arrays(at)(x)
+
+
+def _select(condlist, choicelist, default=0.0):
+    if len(condlist) != len(choicelist):
+        raise TraceError(
+            f"{user_line()}select: expected as many choices as conditions, got {len(choicelist)} and {len(condlist)}"
+        )
+    result = default
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        result = where(condition, choice, result)
+    return result
+
+
+def _shifted_exponentials(x):
+    x = _items(x)
+    shift = _fold("maximum")(x)
+    shift = apply("where", apply("<", apply("absolute", shift), math.inf), shift, 0.0)
+    return x, shift, [apply("exp", y - shift) for y in x]
+
+
+def _logsumexp(a):
+    _, shift, exponentials = _shifted_exponentials(a)
+    return apply("log", sum(exponentials)) + shift
+
+
+def _softmax(x):
+    _, _, exponentials = _shifted_exponentials(x)
+    total = sum(exponentials)
+    return np.array([y / total for y in exponentials], dtype=object)
+
+
+def _log_softmax(x):
+    items, shift, exponentials = _shifted_exponentials(x)
+    log_total = apply("log", sum(exponentials)) + shift
+    return np.array([y - log_total for y in items], dtype=object)
+
+
+def _dist(p, q):
+    return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
+
+
+WHOLE = {
+    "min": _fold("minimum"),
+    "max": _fold("maximum"),
+    "amin": _fold("minimum"),
+    "amax": _fold("maximum"),
+    "argmin": _first_extreme("<"),
+    "argmax": _first_extreme(">"),
+    "interp": _interp,
+    "select": _select,
+    "logsumexp": _logsumexp,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "dist": _dist,
+}
 
 
 def traceable():
     """Return what can be traced, for messages."""
-    return f"arithmetic, comparisons, & | ~, sum, min, max, {', '.join(sorted(NAMES))}"
+    return f"arithmetic, comparisons, & | ~, sum, {', '.join(sorted(NAMES | WHOLE))}"
 
 
 # NumPy's names for the operators, which arrive when an array of tracers meets a tracer.
@@ -213,9 +371,16 @@ OPERATORS = {
     "invert": lambda a: apply("~", a),
     "positive": lambda a: a,
     "float_power": power,
-    "remainder": lambda a, b: a - apply("floor", a / b) * b,
-    "floor_divide": lambda a, b: apply("floor", a / b),
+    "remainder": lambda a, b: apply("remainder", a, b),
+    "floor_divide": lambda a, b: apply("floor_divide", a, b),
+    "divmod": lambda a, b: (apply("floor_divide", a, b), apply("remainder", a, b)),
 }
+
+
+def name_of_ufunc(ufunc):
+    """Return what users call a ufunc: np.sin, scipy.special.erf."""
+    name = ufunc.__name__
+    return f"np.{name}" if getattr(np, name, None) is ufunc else f"scipy.special.{name}"
 
 
 def of_ufunc(name):

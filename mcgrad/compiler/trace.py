@@ -13,6 +13,8 @@ import sys
 
 import numpy as np
 
+from . import special
+
 COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
 LOGIC = {"&": np.logical_and, "|": np.logical_or, "~": np.logical_not}
@@ -33,7 +35,12 @@ FUNCTIONS = {
     "absolute": np.absolute,
     "minimum": np.minimum,
     "maximum": np.maximum,
+    "rint": np.rint,
+    "trunc": np.trunc,
+    "copysign": np.copysign,
+    "fmod": np.fmod,
 }
+FUNCTIONS |= special.FUNCTIONS
 # One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
 OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, "alias": np.positive}
 BOOLEAN = set(COMPARISONS) | set(LOGIC)
@@ -114,16 +121,22 @@ class Tracer:
         return _spellings().power(other, self)
 
     def __floordiv__(self, other):
-        return apply("floor", self / other)
+        return _elementwise("floor_divide", self, other)
 
     def __rfloordiv__(self, other):
-        return apply("floor", other / self)
+        return _elementwise("floor_divide", other, self)
 
     def __mod__(self, other):
-        return self - apply("floor", self / other) * other
+        return _elementwise("remainder", self, other)
 
     def __rmod__(self, other):
-        return other - apply("floor", other / self) * self
+        return _elementwise("remainder", other, self)
+
+    def __divmod__(self, other):
+        return self // other, self % other
+
+    def __rdivmod__(self, other):
+        return other // self, other % self
 
     def __neg__(self):
         return apply("neg", self)
@@ -195,20 +208,31 @@ class Tracer:
         self._not_a_number("integer value")
 
     def __round__(self, digits=None):
-        self._not_a_number("rounded value (floor(x + 0.5) can be traced)")
+        if digits is not None:
+            self._not_a_number("rounded value in decimal (round(x) and np.round(x, digits) can be traced)")
+        return apply("rint", self)
+
+    def __trunc__(self):
+        return apply("trunc", self)
+
+    def __floor__(self):
+        return apply("floor", self)
+
+    def __ceil__(self):
+        return -apply("floor", -self)
 
     def __iter__(self):
         raise TraceError(f"{user_line()}this value is a single number; it cannot be unpacked or iterated over.")
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
+        name = _spellings().name_of_ufunc(ufunc)
         if method != "__call__" or options:
-            raise TraceError(f"{user_line()}np.{ufunc.__name__}.{method} of a single number cannot be traced.")
+            which = f"{name} with {', '.join(f'{x}=' for x in options)}" if method == "__call__" else f"{name}.{method}"
+            raise TraceError(f"{user_line()}{which} of a single number cannot be traced.")
         function = _spellings().of_ufunc(ufunc.__name__)
         if function is None:
-            raise TraceError(
-                f"{user_line()}np.{ufunc.__name__} cannot be traced. What can: {_spellings().traceable()}."
-            )
+            raise TraceError(f"{user_line()}{name} cannot be traced. What can: {_spellings().traceable()}.")
         return _spellings().on_arrays(function)(*inputs)
 
 

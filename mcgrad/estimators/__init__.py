@@ -5,7 +5,9 @@ from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
 from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
+from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
+from .direct_derivative import DirectDerivative, direct_derivative
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
@@ -31,8 +33,10 @@ __all__ = [
     "AllActions",
     "AlphaOrder",
     "Antithetic",
+    "ComputationGraph",
     "ControlVariate",
     "Difference",
+    "DirectDerivative",
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
@@ -60,9 +64,11 @@ __all__ = [
     "all_actions",
     "alpha_order",
     "antithetic",
+    "computation_graph",
     "control_variate",
     "custom",
     "difference",
+    "direct_derivative",
     "evolution_strategies",
     "finite_differences",
     "generalized_advantage",

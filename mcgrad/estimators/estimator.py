@@ -30,6 +30,11 @@ class Estimator:
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
     entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.scan.Step`.
+
+    Where theta acts otherwise than through densities (components of the action that are functions of eta alone, rewards
+    that see the policy, design parameters), an estimator whose `step` asks for scores and not for derivatives gets total
+    derivatives of its cotangents, and the derivative of the return along what is followed (see `followed`). One that asks
+    for derivatives has to see to them all.
     """
 
     def extra_rollouts(self, problem):
@@ -51,6 +56,27 @@ class Estimator:
     def finish(self, c, sums, carry):
         """Return the P components of the gradient; `sums` is like the etabar of `step`, P-tuples in place of cotangents."""
         return sums
+
+    @property
+    def sums_up(self):
+        """Whether the gradient is the sum of the pulled-back cotangents, and nothing else."""
+        return type(self).finish is Estimator.finish and type(self).with_direct is Estimator.with_direct
+
+    def path(self, c, x):
+        """Return {component: weight} of the random components that are followed, or None for all; see `Step.follow`."""
+        return {}
+
+    def restart(self, c, x, adjoint):
+        """Return the adjoint that goes on below this step, for those who cut it."""
+        return adjoint
+
+    def follows(self, used):
+        """Tell whether the scan is to follow what theta does along paths; `used`: what `step` asked for (`Step.used`)."""
+        return bool(used & {"score", "branches"}) and used <= {"score", "branches"}
+
+    def with_direct(self, gradient, direct):
+        """Return what `finish` returned together with the derivative of the return along what is followed, (P,)."""
+        return tuple(g + d for g, d in zip(gradient, direct, strict=True))
 
 
 def custom(step, last=None, finish=None, data=None):
@@ -95,6 +121,10 @@ class Custom(Estimator):
 
     def finish(self, c, sums, carry):
         return rebind(self.own_finish)(c, sums, carry) if self.own_finish else sums
+
+    @property
+    def sums_up(self):
+        return self.own_finish is None
 
 
 def checked(name, estimator):

@@ -1,13 +1,14 @@
 """Baselines from other trajectories of the same batch: leave one out, the mean of all, and standardised advantages.
 
-For a group of G trajectories with returns R_i and scores Z_i, Rbar and S the mean and the standard deviation of the R_i:
+For a group of G trajectories with returns R_i, scores Z_i and derivatives D_i of R_i along paths (mostly none), Rbar and S
+the mean and the standard deviation of the R_i:
 
     leave one out     1/G sum_i (R_i - mean of the other returns) Z_i = 1/(G - 1) sum_i (R_i - Rbar) Z_i     unbiased
     same-batch mean   1/G sum_i (R_i - Rbar) Z_i                           (1 - 1/G) times the gradient, exactly
     standardised      1/G sum_i (R_i - Rbar) / S Z_i                       biased: another scale, and not that alone
 
-A group is one sample and takes G rollouts. Its trajectories share the baseline, so that its variance can only be taken over
-groups.
+each plus the mean of the D_i (divided by S, where the returns are). A group is one sample and takes G rollouts. Its
+trajectories share the baseline, so that its variance can only be taken over groups.
 
 References
 ----------
@@ -25,7 +26,7 @@ from .estimator import Estimator, Together, Variation
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ReturnAndScore(Estimator):
-    """(R, Z_1, ..., Z_P) of a rollout: not a gradient, but what group baselines are made of."""
+    """(R, Z_1, ..., Z_P, D_1, ..., D_P) of a rollout: not a gradient, but what group baselines are made of."""
 
     def last(self, c, end):
         return end.reward
@@ -34,7 +35,10 @@ class ReturnAndScore(Estimator):
         return later + x.reward, x.score
 
     def finish(self, c, sums, whole_return):
-        return (whole_return, *sums)
+        return (whole_return, *sums, *(0.0 for _ in sums))
+
+    def with_direct(self, gradient, direct):
+        return (*gradient[: -len(direct)], *direct)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,10 +52,16 @@ class Group(Together):
         mean = sum(x[0] for x in gradients) * (1.0 / G)
         deviations = [x[0] - mean for x in gradients]
         scale = 1.0 / (G - 1) if self.kind == "leave one out" else 1.0 / G
+        of_direct = 1.0 / G
         if self.kind == "standardised":
-            scale = scale / np.sqrt(sum(d * d for d in deviations) * (1.0 / G))
-        P = len(gradients[0]) - 1
-        return tuple(scale * sum(d * x[1 + p] for d, x in zip(deviations, gradients, strict=True)) for p in range(P))
+            spread = np.sqrt(sum(d * d for d in deviations) * (1.0 / G))
+            scale, of_direct = scale / spread, of_direct / spread
+        P = (len(gradients[0]) - 1) // 2
+        pairs = list(zip(deviations, gradients, strict=True))
+        return tuple(
+            scale * sum(d * x[1 + p] for d, x in pairs) + of_direct * sum(x[1 + P + p] for _, x in pairs)
+            for p in range(P)
+        )
 
 
 def leave_one_out(size):

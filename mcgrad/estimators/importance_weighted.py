@@ -62,6 +62,10 @@ class WeightAndGradient(Estimator):
         advantage = whole_return - (self.baseline.value(c, None) if self.baseline.is_constant else 0.0)
         return (log_weight, *(advantage * z - b for z, b in zip(*sums, strict=True)))
 
+    def with_direct(self, gradient, direct):
+        log_weight, *g = gradient
+        return (log_weight, *super().with_direct(g, direct))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerDecision(Estimator):

@@ -25,9 +25,6 @@ from ..compiler.spellings import where
 from .estimator import Estimator, PerStep
 from .fitted import Fitted
 from .inverse_variance import weights as inverse_weights
-from .reparameterization import reparameterization
-
-_PATHWISE = reparameterization()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,19 +63,20 @@ class InverseVariancePerStep(Fitted, Estimator):
         return w
 
     def last(self, c, end):
-        return _PATHWISE.last(c, end), (0.0,) * len(c.score)
+        return end.reward_vjp(1.0), end.reward, (0.0,) * len(c.score)
 
     def step(self, c, x, carry):
-        path, sums = carry
-        path, etabar = _PATHWISE.step(c, x, path)
-        _, to_go = path
+        adjoint, later, sums = carry
+        to_go = later + x.reward
+        below, etabar = x.follow(adjoint)
+        adjoint = tuple(a + b for a, b in zip(below, x.policy_vjp(etabar), strict=True))
         advantage = to_go - self.baseline.value(c.baseline, x)
         X, Y = x.theta_vjp(etabar), x.theta_vjp(tuple(advantage * z for z in x.score))
         sums = tuple(g + c.pathwise[p] * X[p] + c.score[p] * Y[p] for p, g in enumerate(sums))
-        return (path, sums), []
+        return (adjoint, to_go, sums), []
 
     def finish(self, c, _, carry):
-        (_, whole_return), sums = carry
+        _, whole_return, sums = carry
         return tuple(where(abs(whole_return) < np.inf, g, np.nan) for g in sums)
 
     def fit(self, trajectories):

@@ -3,8 +3,9 @@
     lambda_T = dr_T/ds_T,    abar_t = dr_t/da + (ds_{t+1}/da)^T lambda_{t+1},    etabar_t = (da/deta)^T abar_t,
     lambda_t = dr_t/ds + (ds_{t+1}/ds)^T lambda_{t+1} + (deta_t/ds)^T etabar_t
 
-Requires a reward and dynamics that are differentiable, and an action that is a differentiable function of eta and noise.
-With a deterministic policy it is back-propagation through time.
+Everything is followed and nothing is scored: the reverse scan does it (see `followed`). Requires a reward and dynamics that
+are differentiable, and an action that is a differentiable function of eta and noise. With a deterministic policy it is
+back-propagation through time.
 
 References
 ----------
@@ -20,24 +21,33 @@ from .estimator import Estimator
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Reparameterization(Estimator):
-    """See the module."""
+class Pathwise(Estimator):
+    """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
     def last(self, c, end):
-        return end.reward_vjp(1.0), end.reward
+        return end.reward
 
-    def step(self, c, x, carry):
-        adjoint, later = carry
-        state, action = x.step_vjp(s_next=adjoint, reward=1.0)
-        etabar = x.sample_vjp(action)
-        through_policy = x.policy_vjp(etabar)
-        adjoint = tuple(a + b for a, b in zip(state, through_policy, strict=True))
-        return (adjoint, later + x.reward), etabar
+    def step(self, c, x, later):
+        return later + x.reward, []  # nothing is scored
 
-    def finish(self, c, sums, carry):
+    def finish(self, c, sums, whole_return):
+        return (whole_return,)
+
+    def path(self, c, x):
+        return None
+
+    def follows(self, used):
+        return True
+
+    def with_direct(self, gradient, direct):
         # A derivative may be finite where the return is not (behind a minimum, say): no gradient of nothing.
-        _, whole_return = carry
-        return tuple(where(abs(whole_return) < math.inf, g, math.nan) for g in sums)
+        (whole_return,) = gradient
+        return tuple(where(abs(whole_return) < math.inf, d, math.nan) for d in direct)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reparameterization(Pathwise):
+    """See the module."""
 
 
 def reparameterization():

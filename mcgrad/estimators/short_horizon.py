@@ -24,14 +24,12 @@ from ..baselines import Baseline, NoBaseline
 from ..compiler.derive import pull_back
 from ..compiler.spellings import where
 from ..critics import as_value
-from .estimator import Estimator, PerStep
-from .reparameterization import reparameterization
-
-_WHOLE = reparameterization()
+from .estimator import PerStep
+from .reparameterization import Pathwise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShortHorizon(Estimator):
+class ShortHorizon(Pathwise):
     """See the module."""
 
     steps: int
@@ -39,19 +37,14 @@ class ShortHorizon(Estimator):
 
     def data(self, problem, theta):
         starts = np.arange(problem.horizon + 1) % self.steps == 0
+        starts[0] = False  # what comes before the first block is not cut off from it
         return {"starts": PerStep(starts.astype(float)), "critic": self.critic.data(problem, theta)}
 
-    def last(self, c, end):
-        return _WHOLE.last(c, end)
-
-    def step(self, c, x, carry):
-        (through, later), etabar = _WHOLE.step(c, x, carry)
-        anew = self._slope(c, x)
-        adjoint = tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, through, strict=True))
-        return (adjoint, later), etabar
-
-    def finish(self, c, sums, carry):
-        return _WHOLE.finish(c, sums, carry)
+    def restart(self, c, x, adjoint):
+        anew, n = self._slope(c, x), len(x.s)
+        if len(adjoint) > n and not isinstance(self.critic, NoBaseline):
+            raise ValueError("short_horizon: the derivative of a critic in design parameters is not known")
+        return tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, adjoint[:n], strict=True)) + adjoint[n:]
 
     def _slope(self, c, x):
         """Return dV_t(s_t)/ds, of which a part may go through eta."""

@@ -4,8 +4,6 @@ import types
 
 import numpy as np
 
-from .several import NoClosedForm
-
 
 class Trajectories:
     """A problem's functions, in plain NumPy."""
@@ -17,39 +15,57 @@ class Trajectories:
         self.policy_p = types.SimpleNamespace(**policy.params)
         self.init, self.step = AtNodes(environment.init), AtNodes(environment.step)
         self.eta, self.sample = AtNodes(policy.eta), AtNodes(policy.sample)
-        self.reward = AtNodes(lambda *x: (environment.reward(*x),))
+        seen = environment.reward_sees
+        self.reward = AtNodes(
+            lambda p, s, a, s_next, w, eta, *x: (environment.reward(p, s, a, s_next, w, *seen_by(eta, x)),)
+        )
         self.terminal = AtNodes(lambda *x: (environment.terminal(*x),))
         self.density = AtNodes(lambda *x: (policy.log_prob(*x),))
 
-    def run(self, theta, noise, count):
-        """Return the discounted rewards (T + 1, N), the states of all times but the last, and the actions."""
+        def seen_by(eta, x):
+            return [eta if name == "eta" else x[0][0] for name in seen]
+
+    def run(self, theta, noise, count, held=None):
+        """Return the discounted rewards (T + 1, N), log p(a_t | s_t) (T, N), the states of all times but the last, the actions.
+
+        Parameters
+        ----------
+        held : list of T actions, optional
+            Actions that are held fixed, but for the components that are functions of eta alone.
+        """
         environment, policy = self.problem.environment, self.problem.policy
         noise, weights = iter(noise), self.problem.weights()
+        theta, design = self.problem.split(tuple(theta))
+        p = types.SimpleNamespace(**vars(self.p) | {k: np.asarray(v, dtype=float)[()] for k, v in design.items()})
+        has_density = policy.log_prob is not None and not policy.no_score
 
         def take(number):
             return tuple(next(noise) for _ in range(number))
 
-        s = self.init(count, self.p, take(environment.initial_noises + environment.initial_uniforms))
-        states, actions, rewards = [], [], []
-        for weight in weights[:-1]:
-            eta = self.eta(count, self.policy_p, tuple(theta), s)
-            a = self.sample(count, self.policy_p, eta, take(policy.noises + policy.uniforms))
+        s = self.init(count, p, take(environment.initial_noises + environment.initial_uniforms))
+        states, actions, rewards, log_probs = [], [], [], []
+        for t, weight in enumerate(weights[:-1]):
+            eta = self.eta(count, self.policy_p, theta, s)
+            e = take(policy.noises + policy.uniforms)
+            a = self.sample(count, self.policy_p, eta, e)
+            if held is not None:
+                fixed = self._functions_of_eta(count, eta, e, a)
+                a = tuple(x if fixed[i] else held[t][i] for i, x in enumerate(a))
+            log_prob = self.density(count, self.policy_p, eta, a)[0] if has_density else np.full(count, np.nan)
             w = take(environment.noises + environment.uniforms)
-            s_next = self.step(count, self.p, s, a, w)
-            rewards.append(weight * self.reward(count, self.p, s, a, s_next, w)[0])
+            s_next = self.step(count, p, s, a, w)
+            rewards.append(weight * self.reward(count, p, s, a, s_next, w, eta, (log_prob,))[0])
             states.append(s)
             actions.append(a)
+            log_probs.append(log_prob)
             s = s_next
-        rewards.append(weights[-1] * self.terminal(count, self.p, s)[0] if environment.terminal else np.zeros(count))
-        return np.array(rewards), states, actions
+        rewards.append(weights[-1] * self.terminal(count, p, s)[0] if environment.terminal else np.zeros(count))
+        return np.array(rewards), np.array(log_probs), states, actions
 
-    def log_prob(self, theta, states, actions, count):
-        """Return log p(a_t | s_t) for given states and actions, (T, N)."""
-        policy = self.problem.policy
-        if policy.no_score or policy.log_prob is None:
-            raise NoClosedForm(f"no score function here: {policy.no_score or policy.name + ' has no log_prob'}")
-        eta = [self.eta(count, self.policy_p, tuple(theta), s) for s in states]
-        return np.array([self.density(count, self.policy_p, x, a)[0] for x, a in zip(eta, actions, strict=True)])
+    def _functions_of_eta(self, count, eta, e, a):
+        """Tell of each component of an action whether it is the same with other noise."""
+        other = self.sample(count, self.policy_p, eta, tuple(0.5 * x[::-1] + 0.1 for x in e))
+        return [bool(e) and np.array_equal(x, y) for x, y in zip(a, other, strict=True)]
 
 
 class AtNodes:

@@ -175,10 +175,10 @@ def _values(path, estimator):
         case Score():
             return path.scores.sum(axis=0)
         case ScoreFunction(baseline=b):
-            return path.weighted(path.returns - path.baseline(b))
+            return path.weighted(path.returns - path.baseline(b)) + path.direct
         case RewardToGo(baseline=b):
             to_go = np.cumsum(path.rewards[::-1], axis=0)[::-1][:-1]
-            return path.weighted(to_go - path.baseline(b))
+            return path.weighted(to_go - path.baseline(b)) + path.direct
         case Difference(parts=(x, y)):
             return _values(path, x) - _values(path, y)
         case _:
@@ -190,11 +190,11 @@ class _Path:
 
     def __init__(self, trajectories, theta, noise, count):
         self.trajectories, self.theta, self.noise, self.count = trajectories, theta, noise, count
-        self.rewards, self.states, self.actions = trajectories.run(theta, noise, count)
+        self.rewards, _, self.states, self.actions = trajectories.run(theta, noise, count)
         self.returns = self.rewards.sum(axis=0)
         if not np.isfinite(self.returns).all():
             raise ValueError("nodes: expected finite returns at all of them, got an overflow; take fewer nodes")
-        self._pathwise = self._scores = None
+        self._pathwise = self._held = None
 
     @property
     def pathwise(self):
@@ -206,11 +206,28 @@ class _Path:
 
     @property
     def scores(self):
-        """The derivative of log p(a_t | s_t) at fixed states and actions, (T, P, N)."""
-        if self._scores is None:
-            log_prob, path = self.trajectories.log_prob, (self.states, self.actions, self.count)
-            self._scores = self._differences(lambda theta: log_prob(theta, *path)).swapaxes(0, 1)
-        return self._scores
+        """The derivative of log p(a_t | s_t), with the actions held fixed that have a density, (T, P, N)."""
+        policy = self.trajectories.problem.policy
+        if policy.no_score or policy.log_prob is None:
+            raise NoClosedForm(f"no score function here: {policy.no_score or policy.name + ' has no log_prob'}")
+        return self.held[:, :-1].swapaxes(0, 1)
+
+    @property
+    def direct(self):
+        """The derivative of the return, with the actions held fixed that have a density, (P, N)."""
+        return self.held[:, -1]
+
+    @property
+    def held(self):
+        """The derivatives of log p(a_t | s_t) and of the return with actions held fixed, (P, T + 1, N)."""
+        if self._held is None:
+
+            def both(theta):
+                rewards, log_probs, *_ = self.trajectories.run(theta, self.noise, self.count, self.actions)
+                return np.vstack([log_probs, rewards.sum(axis=0)])
+
+            self._held = self._differences(both)
+        return self._held
 
     def weighted(self, advantage):
         """Return sum_t z_t advantage_t, (P, N)."""

@@ -102,7 +102,7 @@ class Branches:
         self.names = [f"{self.name}{k}_{j}" for k in range(count) for j in range(n + 1)]
         self.noise = {x: inputs.noise_names(x) for x in ("", "a", "b", "c")}
         self.drawn = [f"r{k}" for k in range(replacements_count(kind.actions, kind.scales))]
-        self.texts, self.functions = [self._end_text(n, count)], [(f"{self.name}_end", 3, count // 2)]
+        self.texts, self.functions = [self._end_text(n, count)], [(f"{self.name}_end", 4, count // 2)]
         for name, text, arguments, results in self._texts(n, count, kept):
             self.texts.append(text)
             self.functions.append((f"{self.name}_{name}", arguments, results))
@@ -146,7 +146,7 @@ class Branches:
         ends = (self._state(graph, k, n) for k in range(count))
         totals = [later + self.inputs.end(graph, s=s).reward for s, later in ends]
         differences = [plus - minus for plus, minus in zip(totals[::2], totals[1::2], strict=True)]
-        arguments = self.inputs.arguments("p", "row") | {"branch": self.names}
+        arguments = self.inputs.arguments("theta", "p", "row") | {"branch": self.names}
         return function_text(f"{self.name}_end", arguments, graph, differences)
 
     def first_lines(self, draws):
@@ -177,7 +177,7 @@ class Branches:
             "for k in range(t + 1, horizon):",
             *(f"    {line}" for line in later),
             f"    {name} = {name}_step(theta, p, rows[k], {name}, za, zb)",
-            f"{name}_difference = {name}_end(p, rows[horizon], {name})",
+            f"{name}_difference = {name}_end(theta, p, rows[horizon], {name})",
         ]
 
 
@@ -220,7 +220,7 @@ class LoneBranches(Branches):
         return [*own, f"{name} = {name}_step(theta, p, rows[t], s, {name}, za, zb, {shared}, {r}, tau)"]
 
     def turning_lines(self, draws):
-        return [f"{self.name}_difference = {self.name}_end(p, rows[horizon], {self.name})"]
+        return [f"{self.name}_difference = {self.name}_end(theta, p, rows[horizon], {self.name})"]
 
     def backward_lines(self, draws):
         return []

@@ -10,16 +10,16 @@ from ..compiler.spellings import where
 from ..compiler.table import Table
 from ..compiler.trace import FUNCTIONS
 from ..estimators.estimator import PerStep
-from .scan import End, Named, Step
+from .scan import End, Named, Start, Step
 
 # What kernel texts call things of their own; see also `compiler.machines`.
 RESERVED = re.compile(
     "|".join(
         [
-            r"(s|z|e|w|v|theta|known|record|perturb_)\d+(_next)?",
+            r"(s|z|e|w|v|theta|known|record|perturb_|init)\d+(_next|_v\d+)?",
             r"(ea|eb|ec|wa|wb|wc|r|branch|apart)\d+(_\d+)?|za|zb|zc|r|k|(branch|apart)(_\w+)?|replacements(_once)?|tau",
             r"(carry|theta|forward|backward|last|load|store|next_state|flip_start|flip_step)(_v\d+)?(_\d+)?(_new)?",
-            r"p|c|row|rows|s|z|x|z_start|z_theta|z_block|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
+            r"p|c|row|rows|s|z|x|z_start(_v\d+)?|z_theta|z_block|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
             r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
             r"point_start|point_step|point_theta|points|steps|unroll",
             r"where|normal_pair|uniform_pair|position|stream|take|give|put|point|lookup|any_positive|running|inf|nan|range",
@@ -43,16 +43,16 @@ class Inputs:
         self.columns, self.row_index = [], {}
         self.known, self.blocks, self.behaviours = {}, [], {}
         self.weight = self._per_step("weight", problem.weights()) if self.discounted else None
-        self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items()}
+        self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items() if k not in problem.design}
         self.policy_p = {
             k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()
         }
-        self.theta_names = [f"theta{i}" for i in range(len(policy.parameters))]
+        self.theta_names = [f"theta{i}" for i in range(len(problem.parameters))]
         self.s_names = [f"s{i}" for i in range(environment.states)]
         self.z0_names = [f"z{i}" for i in range(environment.initial_noises + environment.initial_uniforms)]
         self.e_names = [f"e{i}" for i in range(policy.noises + policy.uniforms)]
         self.w_names = [f"w{i}" for i in range(environment.noises + environment.uniforms)]
-        self.direction_names = [f"z{i}" for i in range(len(policy.parameters))]
+        self.direction_names = [f"z{i}" for i in range(len(problem.parameters))]
         self.estimator_c = [self._tree(d) for d in data]
         # Where the data of estimators lie: so many numbers of c, and from which to which column of the rows.
         self.data_places = len(self.c), int(self.discounted), sum(x.shape[1] for x in self.columns)
@@ -168,9 +168,12 @@ class Inputs:
         """Return the name under which a kernel reads t, as a number that lanes can be compared with."""
         return self._tree({"time": PerStep(np.arange(self.problem.horizon + 1.0))})["time"][()]
 
-    def environment(self, graph):
-        """Return the parameters of the environment as inputs."""
-        return self.named(graph, self.environment_p, self.problem.environment.name)
+    def environment(self, graph, theta=None):
+        """Return the parameters of the environment as inputs; those of the design are components of theta."""
+        theta = self.many(graph, self.theta_names) if theta is None else theta
+        named = self.named(graph, self.environment_p, self.problem.environment.name)
+        named.__dict__.update(self.problem.split(theta)[1])
+        return named
 
     def policy(self, graph):
         """Return the parameters of the policy as inputs."""
@@ -203,11 +206,28 @@ class Inputs:
         theta, s = self.many(graph, self.theta_names), self.many(graph, self.s_names) if s is None else s
         e = self.many(graph, self.e_names) if e is None else e
         w = self.many(graph, self.w_names) if w is None else w
-        p, policy = self.environment(graph), self.policy(graph)
+        count = len(self.problem.policy.parameters)
+        # Under other identities, so that derivatives in the design do not run through the policy, where it has the same.
+        design = graph.alias(theta[count:])
+        p, policy = self.environment(graph, theta[:count] + design), self.policy(graph)
         acting = behaviour and self._acting(graph, behaviour)
-        return Step(graph, self.problem, p, policy, theta, s, e, w, self._weight(graph, discounted), acting)
+        weight = self._weight(graph, discounted)
+        return Step(graph, self.problem, p, policy, theta[:count], design, s, e, w, weight, acting)
 
     def end(self, graph, discounted=True, s=None):
         """Return the end of the trajectory in terms of its inputs."""
         s = self.many(graph, self.s_names) if s is None else s
-        return End(graph, self.problem, self.environment(graph), s, self._weight(graph, discounted))
+        theta = self.many(graph, self.theta_names)
+        design = theta[len(self.problem.policy.parameters) :]
+        return End(graph, self.problem, self.environment(graph, theta), design, s, self._weight(graph, discounted))
+
+    def start(self, graph, names=None):
+        """Return the start of the trajectory in terms of its inputs; its noise may have other names."""
+        theta = self.many(graph, self.theta_names)
+        design = theta[len(self.problem.policy.parameters) :]
+        z = self.many(graph, self.z0_names if names is None else names)
+        return Start(graph, self.problem, self.environment(graph, theta), design, z)
+
+    def start_names(self, suffix):
+        """Return names for the noise of a start where it is wanted at the end; `suffix` tells one rollout from another."""
+        return [f"init{x[1:]}{suffix}" for x in self.z0_names]

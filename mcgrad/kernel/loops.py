@@ -49,11 +49,14 @@ def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
         *branching.lines("backward", draws),
         *scan.scattered.lines(f"carry{suffix}", f"backward{suffix}({arguments})"),
     ]
-    lines = [*moved.first, f"s = start(p, {start})", *branching.lines("first", draws)]
+    lines = [*moved.first, f"s = start({theta}, p, {start})", *branching.lines("first", draws)]
+    if problem.design:  # what the start depends on is needed once more at the end
+        lines[len(moved.first)] = f"z_start{suffix} = {start}"
+        lines.insert(len(moved.first) + 1, f"s = start({theta}, p, z_start{suffix})")
     # Lone branches of an episode may outlive it.
     ends = problem.environment.done is not None and not branching.lone
     if ends:
-        lines += ["t = 0", "while t < horizon and any_positive(running(p, s)):"]
+        lines += ["t = 0", f"while t < horizon and any_positive(running({theta}, p, s)):"]
         forward.append("t += 1")
     else:
         lines.append("for t in range(horizon):")
@@ -62,7 +65,7 @@ def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
         lines.append("steps = t")
     lines += branching.lines("turning", draws)
     lines += [
-        f"carry{suffix} = last{suffix}(p, c, rows[horizon], s)",
+        f"carry{suffix} = last{suffix}({theta}, p, c, rows[horizon], s)",
         f"for t in range({'steps' if ends else 'horizon'} - 1, -1, -1):",
     ]
     return lines + [f"    {line}" for line in backward]

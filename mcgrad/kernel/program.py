@@ -28,6 +28,7 @@ from .loops import kernel_text, scan_lines
 from .reverse_scan import ReverseScan
 from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
+from .support import check_support
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +76,8 @@ def gradient_program(problem, theta, estimators, given=None):
     graph = Graph()
     gradients = _combined(problem, inputs, estimators, rollouts, graph)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
+    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
+        check_support(inputs, theta, split)
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
@@ -94,6 +97,9 @@ def gradient_program(problem, theta, estimators, given=None):
         lines += scan_lines(problem, inputs, draws, variation, k, scan, texts, functions)
     carries = {f"carry{scan.suffix}": scan.names for scan, _ in rollouts.values()}
     arguments = inputs.arguments("c") | carries
+    if problem.design:
+        arguments |= inputs.arguments("theta", "p")
+        arguments |= {f"z_start{scan.suffix}": inputs.start_names(scan.suffix) for scan, _ in rollouts.values()}
     if directions:
         arguments["z_theta"] = inputs.direction_names
         lines.insert(0, f"z_theta = {draws.direction()}")
@@ -181,7 +187,7 @@ def rollout_program(problem, theta):
     graph = Graph()
     end = inputs.end(graph, discounted=False)
     ending = (*end.s, number(end.reward), *inputs.many(graph, inputs.z0_names))
-    end_text = function_text("record_end", inputs.arguments("p", "row", "s", "z_start"), graph, ending)
+    end_text = function_text("record_end", inputs.arguments("theta", "p", "row", "s", "z_start"), graph, ending)
     draws = Random(*of_problem(problem))
     texts, functions = common_texts(problem, inputs, draws, [])
     texts += [
@@ -194,18 +200,18 @@ def rollout_program(problem, theta):
     functions += [
         *simulation.functions,
         ("record", 5, len(record)),
-        ("record_end", 4, len(ending)),
+        ("record_end", 5, len(ending)),
         ("deliver", 3, None),
         ("deliver_end", 3, None),
     ]
     lines = [
         f"z_start = {draws.start()}",
-        "s = start(p, z_start)",
+        "s = start(theta, p, z_start)",
         "for t in range(horizon):",
         f"    z = {draws.step()}",
         f"    deliver(out[t * {len(record)} :], b, record(theta, p, rows[t], s, z))",
         "    s = next_state(forward(theta, p, s, z))",
-        f"deliver_end(out[horizon * {len(record)} :], b, record_end(p, rows[horizon], s, z_start))",
+        f"deliver_end(out[horizon * {len(record)} :], b, record_end(theta, p, rows[horizon], s, z_start))",
     ]
     label = _label(problem, "rollout")
     text = _module_text(label, inputs, [*texts, kernel_text("states, actions, rewards and noise", lines)])

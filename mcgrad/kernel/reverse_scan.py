@@ -1,14 +1,19 @@
 """All estimators of a program as one reverse scan with one carry."""
 
+import itertools
+
 import numpy as np
 
 from ..compiler.emit import function_text, live_inputs, live_nodes
 from ..compiler.spellings import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
+from ..estimators.estimator import Estimator
+from ..estimators.followed import Followed, count
 from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
 from .scattered import Scattered
+from .split import functions_of_eta
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
@@ -36,7 +41,10 @@ class ReverseScan:
 
     def __init__(self, problem, inputs, estimators, suffix="", behaviour=None):
         self.problem, self.inputs, self.suffix, self.behaviour = problem, inputs, suffix, behaviour
-        self.estimators, self.trees = zip(*estimators, strict=True)
+        estimators, self.trees = zip(*estimators, strict=True)
+        x = inputs.step(Graph(), behaviour=behaviour)
+        self.moves = bool(functions_of_eta(x) or problem.environment.reward_sees or problem.design)
+        self.estimators = [self._followed(e, tree) for e, tree in zip(estimators, self.trees, strict=True)]
         last_graph, initial = self._trace_last()
         self.classes, self.fixed = _number_classes([_identity(x) for x in initial]), {}
         while True:
@@ -71,6 +79,24 @@ class ReverseScan:
 
     # ---- tracing
 
+    def _followed(self, e, tree):
+        """Return an estimator, with its derivatives along paths where these are not zero (see `estimators.followed`)."""
+        by_design = type(e).follows is not Estimator.follows  # it says so itself
+        if not self.moves and not by_design:
+            return e
+        graph = Graph()
+        x, data = self.inputs.step(graph, behaviour=self.behaviour), self.inputs.data(graph, tree)
+        start, _ = _flatten(attempt(_what("last", e), e.last, (data, self.inputs.end(graph))))
+        names = (graph.input(f"carry{self.suffix}_{k}") for k in itertools.count())
+        result = attempt(_what("step", e), e.step, (data, x, _fill(start, lambda: next(names))))
+        if not isinstance(result, tuple) or len(result) != 2:
+            return e  # an error, which is raised when it is traced in earnest
+        if e.follows(x.used):
+            return Followed(e, count(result[1]))
+        if x.used and self.moves:
+            _refuse(e, x)
+        return e
+
     def _trace_last(self):
         graph = Graph()
         end = self.inputs.end(graph)
@@ -89,7 +115,7 @@ class ReverseScan:
         values, self.sums, contributions = [], [], []
         self.scattered = Scattered(len(self.inputs.theta_names), self.suffix)
         for (e, tree), structure in zip(self._each(), self.structures, strict=True):
-            name = type(e).__name__
+            name = _name_of(e)
             carry = _fill(structure, take)
             result = attempt(_what("step", e), e.step, (self.inputs.data(graph, tree), x, carry))
             if not isinstance(result, tuple) or len(result) != 2:
@@ -124,7 +150,8 @@ class ReverseScan:
         for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
             what = _what("finish", e)
             c = self.inputs.data(graph, tree, per_step=False)
-            result = attempt(what, e.finish, (c, _fill(sums, take), carry))
+            start = (self.inputs.start(graph, self.inputs.start_names(self.suffix)),) if isinstance(e, Followed) else ()
+            result = attempt(what, e.finish, (c, _fill(sums, take), carry, *start))
             if not isinstance(result, (tuple, list)):
                 raise TraceError(f"{what}: expected a tuple of numbers, got {describe(result)}")
             results.append(tuple(number(x, what) for x in result))
@@ -160,7 +187,7 @@ class ReverseScan:
         reads |= set(inputs.s_names) if any(not x.once for x in kinds) else set()  # where branches start
         self.kept = [x for x in inputs.s_names + inputs.e_names + inputs.w_names if x in reads]
         start = [self._initial[first[k]] for k in order]
-        last_arguments, step_arguments = arguments("p", "c", "row", "s"), arguments("theta", "p", "c", "row")
+        last_arguments, step_arguments = arguments("theta", "p", "c", "row", "s"), arguments("theta", "p", "c", "row")
         step_arguments |= {"kept": self.kept + list(given.values()), "carry": self.names}
         self.branching = Branching(self.problem, inputs, kinds, reads, self.kept)
         step_arguments |= self.branching.arguments
@@ -173,7 +200,7 @@ class ReverseScan:
             function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
             function_text(backward, step_arguments, graph, new, new_names, given),
         ]
-        self.functions = [(f"last{self.suffix}", 4, len(order)), (backward, len(step_arguments), len(new))]
+        self.functions = [(f"last{self.suffix}", 5, len(order)), (backward, len(step_arguments), len(new))]
         texts, functions = self.scattered.texts(len(order))
         self.texts += texts
         self.functions += functions
@@ -206,8 +233,29 @@ def _sum(total, y):
     return total + y
 
 
+def _name_of(estimator):
+    return type(getattr(estimator, "inner", estimator)).__name__
+
+
 def _what(method, estimator):
-    return f"{method} of {type(estimator).__name__}"
+    return f"{method} of {_name_of(estimator)}"
+
+
+def _refuse(estimator, x):
+    """Raise where an estimator's own derivatives, or a score that it weighs after the pull-back, would miss a part."""
+    environment, fixed = x.problem.environment, sorted(functions_of_eta(x))
+    if x.problem.design:
+        what = f"the design parameters {', '.join(x.problem.design)} move the trajectory"
+    elif environment.reward_sees:
+        what = f"the reward of {environment.name} sees {' and '.join(environment.reward_sees)}"
+    else:
+        what = f"component {fixed[0]} of the action of {x.problem.policy.name} is a function of eta alone"
+    if "path" in x.used and "theta" not in x.used and not x.problem.design:
+        return  # it follows the action itself
+    raise ValueError(
+        f"{_name_of(estimator)}: expected a problem whose theta acts through densities alone, but {what}, and its derivative "
+        "would be missing here; use mcgrad.estimators.reward_to_go(), reparameterization() or computation_graph()"
+    )
 
 
 def _identity(x):

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..compiler.derive import pull_back
 from ..compiler.spellings import where
-from ..compiler.trace import TraceError, Tracer, apply, user_line
+from ..compiler.trace import TraceError, Tracer, apply, same, user_line
 from ..problem import Problem
 from .calls import call, number
+from .split import action_vjp, functions_of_eta, is_zero, score
 
 
 class DiscontinuityWarning(UserWarning):
@@ -48,6 +49,27 @@ def alive(environment, p, s):
     return not done
 
 
+class Start:
+    """The start of a trajectory.
+
+    Attributes
+    ----------
+    s : tuple of n
+        s_0.
+    """
+
+    def __init__(self, graph, problem, p, design, z):
+        self.graph, self._design = graph, design
+        what = f"init of {problem.environment.name}"
+        self.s = tuple(map(number, call(what, problem.environment.init, (p, z), problem.environment.states)))
+
+    def design_vjp(self, adjoint):
+        """Return the cotangents of the design parameters for an adjoint at time 0 (see `Step.follow`)."""
+        n = len(self.s)
+        through = pull_back(self.graph, self.s, adjoint[:n], self._design)
+        return tuple(x + y for x, y in zip(adjoint[n:], through, strict=True))
+
+
 class End:
     """The end of a trajectory, as `Estimator.last` sees it.
 
@@ -60,16 +82,16 @@ class End:
     problem : Problem
     """
 
-    def __init__(self, graph, problem, p, s, weight):
-        self.graph, self.problem, self.s, self.reward = graph, problem, s, 0.0
+    def __init__(self, graph, problem, p, design, s, weight):
+        self.graph, self.problem, self.s, self.reward, self._design = graph, problem, s, 0.0, design
         if problem.environment.terminal is not None:
             what = f"terminal of {problem.environment.name}"
             reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
             self.reward = where(alive(problem.environment, p, s), reward, 0.0)
 
     def reward_vjp(self, cotangent):
-        """Return the cotangent of s_T for a cotangent of the terminal reward."""
-        return pull_back(self.graph, [self.reward], [cotangent], self.s)
+        """Return the adjoint at time T for a cotangent of the terminal reward: of s_T, then of the design parameters."""
+        return pull_back(self.graph, [self.reward], [cotangent], self.s + self._design)
 
 
 class Elsewhere(NamedTuple):
@@ -90,6 +112,11 @@ class Step:
         State, action, process noise (standard normals), next state.
     eta : tuple
         The parameters of the action's distribution; `e` the standard normals that the action was drawn with.
+    sampled : tuple of m
+        The action as a function of (eta, e): a, but for its identity.
+    used, splits : sets
+        What has been asked for: "score", "path", "theta" (a pull-back to theta), "branches"; and with which components
+        followed scores have been asked for.
     reward : number
         r_t, discounted by gamma^t.
     alive : condition
@@ -97,10 +124,11 @@ class Step:
         to the sums, so that estimators need not look.
     """
 
-    def __init__(self, graph, problem, p, policy_p, theta, s, e, w, weight, acting=None):
+    def __init__(self, graph, problem, p, policy_p, theta, design, s, e, w, weight, acting=None):
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
-        self._p, self._theta, self.wanted = policy_p, theta, []
+        self._p, self._theta, self._design, self.wanted = policy_p, theta, design, []
+        self.used, self.splits = set(), set()
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
         self._acting = policy, policy_p, self.eta
@@ -108,38 +136,44 @@ class Step:
             behaviour, behaviour_p, behaviour_theta = acting
             eta = call(f"eta of {behaviour.name}", behaviour.eta, (behaviour_p, behaviour_theta, s), "any")
             self._acting = behaviour, behaviour_p, eta
-        self._a = self._sampled(e)
-        self.a = graph.alias(self._a)
+        self.sampled = self._sampled(e)
+        self.a = graph.alias(self.sampled)
         what = environment.name
         s_next = tuple(map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states)))
-        reward = weight * number(call(f"reward of {what}", environment.reward, (p, s, self.a, s_next, w), None))
+        seen = {"eta": lambda: self.eta, "log_prob": lambda: self._log_prob(policy, policy_p, self.eta)}
+        arguments = (p, s, self.a, s_next, w, *(seen[x]() for x in environment.reward_sees))
+        reward = weight * number(call(f"reward of {what}", environment.reward, arguments, None))
         self.alive = alive(environment, p, s)
         self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
         self.reward = where(self.alive, reward, 0.0)
 
     @property
     def score(self):
-        """The score, d log p(a | eta) / d eta: the cotangent that makes a score function."""
-        policy = self.problem.policy
-        if policy.no_score:
-            raise ValueError(f"no score function here: {policy.no_score}")
-        # Off the policy e is not the noise that would have drawn the action: only the density knows the score.
-        if policy.score is not None and self._acting[0] is policy and self._acting[2] is self.eta:
-            arguments = (self._p, self.eta, self.a, self.e)
-            return call(f"score of {policy.name}", policy.score, arguments, len(self.eta))
-        if policy.log_prob is None:
-            raise ValueError(f"no score function here: {policy.name} has neither `score` nor `log_prob`")
-        log_prob = self._log_prob(policy, self._p, self.eta)
-        return pull_back(self.graph, [log_prob], [1.0], self.eta + self.a)[: len(self.eta)]
+        """The score, d log p(a | eta) / d eta: the cotangent that makes a score function.
+
+        Components of the action that are functions of eta alone move with eta; they have no density.
+        """
+        return self.score_given(frozenset())
+
+    def score_given(self, path):
+        """Return the score of the other random components of the action, given the noise of those in `path`."""
+        self.used.add("score")
+        self.splits.add(path)
+        return score(self, path)
 
     @property
     def log_weight(self):
         """What the action adds to the log of an importance weight: log p(a | eta) - log p(a | eta of the behaviour)."""
+        if functions_of_eta(self) or self._design:
+            raise ValueError(
+                "no importance weights here: what is a function of theta alone (a component of the action, a design "
+                "parameter) has other values under the behaviour policy, and no density to weigh them with"
+            )
         policy = self.problem.policy
         return self._log_prob(policy, self._p, self.eta) - self._log_prob(*self._acting)
 
     def _log_prob(self, policy, p, eta):
-        if policy.log_prob is None:
+        if policy.log_prob is None or policy.no_score:
             raise ValueError(f"no density here: {policy.no_score or policy.name + ' has no `log_prob`'}")
         return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a), None)
 
@@ -153,10 +187,12 @@ class Step:
 
     def replacements(self, count):
         """Return `count` numbers that stand in for components of e in measure-valued derivatives, see `branches`."""
+        self.used.add("branches")
         return tuple(self.graph.input(f"r{k}") for k in range(count))
 
     def branches(self, kind):
         """Return G_t^+ - G_t^- for each pair of rollouts that branch off here: a `branches.Kind` says which."""
+        self.used.add("branches")
         self.wanted.append(kind)
         return tuple(self.graph.input(x) for x in kind.differences)
 
@@ -168,34 +204,81 @@ class Step:
         """Return the P standard normals along which theta is perturbed at this step, where it is perturbed anew in blocks."""
         return tuple(self.graph.input(f"z{p}") for p in range(len(self._theta)))
 
-    def step_vjp(self, s_next, reward):
-        """Return the cotangents of (s, a) for cotangents of the next state and of the discounted reward.
+    def follow(self, adjoint, reward=1.0, path=None):
+        """Go back one step along what is followed: differentiated with the noise and all other actions held fixed.
+
+            etabar = dr/deta + (da/deta)^T abar,    abar = dr/da + (ds_{t+1}/da)^T lambda_{t+1} over what is followed
+            lambda = dr/ds + (ds_{t+1}/ds)^T lambda_{t+1}
+
+        Parameters
+        ----------
+        adjoint : tuple of n + D
+            lambda_{t+1}: cotangents of s_{t+1}, then those of the design parameters, of which there are D, so far.
+        reward : number
+            The cotangent of the discounted reward; 0.0 for none.
+        path : {component: weight}, optional
+            Which random components of the action are followed, each with a weight, 1.0 or 0.0; all by default. What is a
+            function of eta alone is followed in any case.
+
+        Returns
+        -------
+        adjoint : tuple of n + D
+            lambda_t, still without what comes through the policy: `policy_vjp(etabar)` is to be added to its first n.
+        etabar : tuple
+            The cotangent of eta.
 
         An environment that says that it jumps warns, once, that derivatives do not see jumps.
         """
-        environment = self.problem.environment
-        if environment.discontinuous and environment not in _warned:
-            _warned.add(environment)
-            warnings.warn(
-                f"pathwise gradients of {environment.name} are biased: {environment.discontinuous}",
-                DiscontinuityWarning,
-                stacklevel=2,
-            )
-        bars = pull_back(self.graph, [*self.s_next, self.reward], [*s_next, reward], self.s + self.a)
-        return bars[: len(self.s)], bars[len(self.s) :]
+        self.used.add("path")
+        n, m, k = len(self.s), len(self.a), len(self.eta)
+        fixed = functions_of_eta(self)
+        if path is None:
+            if self.problem.policy.no_pathwise:
+                raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
+            path = dict.fromkeys(range(m), 1.0)
+        weights = dict.fromkeys(fixed, 1.0) | {i: x for i, x in path.items() if i not in fixed}
+        if weights and self._acting[2] is not self.eta:
+            raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
+        if weights or self._design:
+            _warn(self.problem.environment)
+        outputs, cotangents = list(self.s_next), list(adjoint[:n])
+        if not is_zero(reward):
+            outputs, cotangents = [*outputs, self.reward], [*cotangents, reward]
+        bars = pull_back(self.graph, outputs, cotangents, self.s + self.a + self.eta + self._design)
+        actions = {i: bars[n + i] if same(x, 1.0) else x * bars[n + i] for i, x in weights.items()}
+        through = action_vjp(self, actions)
+        etabar = tuple(x + y for x, y in zip(bars[n + m : n + m + k], through, strict=True))
+        design = tuple(x + y for x, y in zip(adjoint[n:], bars[n + m + k :], strict=True))
+        return bars[:n] + design, etabar
 
     def sample_vjp(self, a):
         """Return the cotangent of eta for a cotangent of the action, with the noise of the action held fixed."""
+        self.used.add("path")
         if self.problem.policy.no_pathwise:
             raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
         if self._acting[2] is not self.eta:
             raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
-        return pull_back(self.graph, self._a, a, self.eta)
+        return pull_back(self.graph, self.sampled, a, self.eta)
 
     def policy_vjp(self, eta):
         """Return the cotangent of the state for a cotangent of eta."""
         return pull_back(self.graph, self._eta, eta, self.s)
 
     def theta_vjp(self, eta, looked_up=None):
-        """Return the cotangent of theta for a cotangent of eta: (d eta / d theta)^T etabar; see `pull_back`."""
-        return pull_back(self.graph, self._eta, eta, self._theta, looked_up=looked_up)
+        """Return the cotangent of theta for a cotangent of eta, (d eta / d theta)^T etabar: P numbers; see `pull_back`.
+
+        Those of the design parameters are zero: eta does not depend on them.
+        """
+        self.used.add("theta")
+        pulled = pull_back(self.graph, self._eta, eta, self._theta, looked_up=looked_up)
+        return pulled + (0.0,) * len(self._design)
+
+
+def _warn(environment):
+    if environment.discontinuous and environment not in _warned:
+        _warned.add(environment)
+        warnings.warn(
+            f"pathwise gradients of {environment.name} are biased: {environment.discontinuous}",
+            DiscontinuityWarning,
+            stacklevel=3,
+        )

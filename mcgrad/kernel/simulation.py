@@ -3,7 +3,6 @@
 from ..compiler.emit import function_text
 from ..compiler.spellings import where
 from ..compiler.trace import Graph, Tracer
-from .calls import call, number
 from .scan import alive
 
 
@@ -11,18 +10,16 @@ def common_texts(problem, inputs, draws, perturbations):
     """Return the texts and the functions that all rollouts of a kernel share: noise, s_0, perturbations of theta."""
     environment = problem.environment
     graph = Graph()
-    z = inputs.many(graph, inputs.z0_names)
-    what = f"init of {environment.name}"
-    s = tuple(map(number, call(what, environment.init, (inputs.environment(graph), z), environment.states)))
-    start = function_text("start", inputs.arguments("p", "z_start"), graph, s, inputs.s_names)
+    s = inputs.start(graph).s
+    start = function_text("start", inputs.arguments("theta", "p", "z_start"), graph, s, inputs.s_names)
     texts, functions = draws.texts(bool(perturbations))
     texts.append(start)
-    functions.append(("start", 2, environment.states))
+    functions.append(("start", 3, environment.states))
     if environment.done is not None:
         graph = Graph()
         going = where(alive(environment, inputs.environment(graph), inputs.many(graph, inputs.s_names)), 1.0, 0.0)
-        texts.append(function_text("running", inputs.arguments("p", "s"), graph, [going]))
-        functions.append(("running", 2, 1))
+        texts.append(function_text("running", inputs.arguments("theta", "p", "s"), graph, [going]))
+        functions.append(("running", 3, 1))
     for x in perturbations:
         texts.append(x.text)
         functions.append((x.name, 3, len(problem.parameters)))

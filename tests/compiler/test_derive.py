@@ -6,10 +6,11 @@ import graphs
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 
-from mcgrad.compiler.derive import PARTIALS, pull_back
+from mcgrad.compiler.derive import FLAT, PARTIALS, pull_back
 from mcgrad.compiler.spellings import power, where
-from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, Tracer, apply
+from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, TraceError, Tracer, apply
 
 
 def jacobian(function, values):
@@ -52,18 +53,52 @@ MEANINGS = {
     "maximum": (max, "real", "real"),
     "where": (lambda c, a, b: a if c > 0 else b, "real", "real", "real"),
     "alias": (lambda a: a, "real"),
+    "copysign": (lambda a, b: abs(a) * mpmath.sign(b), "real", "real"),
+    "fmod": (lambda a, b: a - b * int(a / b), "real", "real"),
+    "remainder": (lambda a, b: a - b * mpmath.floor(a / b), "real", "real"),
+    "hypot": (mpmath.hypot, "real", "real"),
+    "cbrt": (lambda a: mpmath.sign(a) * mpmath.cbrt(abs(a)), "real"),
+    "arcsinh": (mpmath.asinh, "real"),
+    "arccosh": (mpmath.acosh, "above 1"),
+    "arctanh": (mpmath.atanh, "within 1"),
+    "expit": (lambda a: 1 / (1 + mpmath.exp(-a)), "real"),
+    "logit": (lambda a: mpmath.log(a / (1 - a)), "probability"),
+    "logaddexp": (lambda a, b: mpmath.log(mpmath.exp(a) + mpmath.exp(b)), "real", "real"),
+    "erf": (mpmath.erf, "real"),
+    "erfc": (mpmath.erfc, "real"),
+    "erfcx": (lambda a: mpmath.exp(a * a) * mpmath.erfc(a), "real"),
+    "erfinv": (mpmath.erfinv, "within 1"),
+    "ndtr": (mpmath.ncdf, "real"),
+    "log_ndtr": (lambda a: mpmath.log(mpmath.ncdf(a)), "real"),
+    "ndtri": (lambda a: mpmath.sqrt(2) * mpmath.erfinv(2 * a - 1), "probability"),
+    "lgamma": (lambda a: mpmath.loggamma(a).real, "positive"),
+    "digamma": (mpmath.digamma, "positive"),
+    "trigamma": (lambda a: mpmath.psi(1, a), "positive"),
     "floor": (mpmath.floor, "real"),
+    "rint": (mpmath.nint, "real"),
+    "trunc": (int, "real"),
+    "floor_divide": (lambda a, b: mpmath.floor(a / b), "real", "real"),
 }
+UNKNOWN = {"tetragamma"}  # operations whose derivative is refused
 DOMAINS = {
     "real": lambda rng: rng.normal(0, 2),
     "positive": lambda rng: rng.lognormal(0, 1.5),
     "above -1": lambda rng: rng.lognormal(0, 1) - 1,
+    "above 1": lambda rng: rng.lognormal(0, 1) + 1,
+    "within 1": lambda rng: rng.uniform(-1, 1),
+    "probability": lambda rng: rng.uniform(0, 1),
 }
 
 
 def test_every_operation_is_in_the_table():
-    assert set(MEANINGS) == set(OPERATIONS) - BOOLEAN
-    assert set(PARTIALS) == set(MEANINGS) - {"floor"}
+    assert set(MEANINGS) == set(OPERATIONS) - BOOLEAN - UNKNOWN
+    assert set(PARTIALS) | FLAT == set(OPERATIONS) and not set(PARTIALS) & FLAT
+
+
+def test_a_derivative_that_is_not_known_is_refused():
+    graph, s, outputs = graphs.traced(lambda s: scipy.special.polygamma(2, s[0]), 1)
+    with pytest.raises(TraceError, match="the derivative of tetragamma was asked for"):
+        pull_back(graph, outputs, [1.0], s)
 
 
 @pytest.mark.parametrize("operation", MEANINGS)

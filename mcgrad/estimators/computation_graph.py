@@ -1,0 +1,130 @@
+"""Any split of a trajectory's random numbers: some actions by derivative (pathwise), the rest by score.
+
+    g = sum_t (dlog p(a_t scored | eta_t, noise of a_t followed) / dtheta) (G_t - b_t(s_t)) + dR/dtheta
+
+with total derivatives along what is followed: the components of the action in `path` at the times in `times`, components
+that are functions of eta alone, process noise and design parameters. With nothing in `path` it is reward to go, with
+everything reparameterization. In between:
+
+    hybrid actions              the discrete component by score, the continuous ones by derivative
+    a reward that jumps at the end   derivatives up to the last step, a score there (the vibrato of Giles): where the
+                                last action is the last state, drawn around what came before
+    a part of the action that acts smoothly     `path` for it alone
+
+Unbiased where the return is continuous in what is followed, at scored actions held fixed; baselines are subtracted from what
+is scored alone.
+
+References
+----------
+Schulman, Heess, Weber and Abbeel (2015), Gradient estimation using stochastic computation graphs, theorem 1; Giles (2009),
+Vibrato Monte Carlo sensitivities.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from .. import validate
+from ..baselines import Baseline, as_baseline, with_baseline
+from ..baselines.optimal import OptimalConstant, Tuned
+from ..compiler.spellings import where
+from .estimator import Estimator, PerStep
+from .reparameterization import reparameterization
+from .reward_to_go import reward_to_go
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ComputationGraph(Estimator):
+    """See the module.
+
+    Attributes
+    ----------
+    baseline : Baseline
+    components : tuple of int, or None
+        Components of the action that are followed; None: all.
+    times : tuple of int, or None
+        When they are followed; None: always.
+    """
+
+    baseline: Baseline
+    components: tuple | None
+    times: tuple | None
+
+    def data(self, problem, theta):
+        data = {"baseline": self.baseline.data(problem, theta)}
+        m, T = problem.environment.actions, problem.horizon
+        for i in self.components or ():
+            if i >= m:
+                raise ValueError(f"path: expected components of the action from 0 to {m - 1}, got {i}")
+        if self.times is None:
+            return data
+        for t in self.times:
+            if not -T <= t < T:
+                raise ValueError(f"times: expected numbers from {-T} to {T - 1}, got {t}")
+        here = np.zeros(T + 1)
+        here[:T][list(self.times)] = 1.0
+        return data | {"followed_now": PerStep(here)}
+
+    def last(self, c, end):
+        return end.reward
+
+    def _components(self, x):
+        return frozenset(range(len(x.a)) if self.components is None else self.components)
+
+    def step(self, c, x, later):
+        to_go = later + x.reward
+        advantage = to_go - self.baseline.value(c.baseline, x)
+        z = x.score_given(self._components(x))
+        if self.times is not None:
+            z = tuple(where(c.followed_now > 0.0, y, whole) for y, whole in zip(z, x.score, strict=True))
+        return to_go, tuple(advantage * y for y in z)
+
+    def path(self, c, x):
+        return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
+
+    def follows(self, used):
+        return True
+
+
+def computation_graph(path=(), baseline=None, *, times=None):
+    """Return the estimator that follows some actions by derivative and scores the rest.
+
+    Parameters
+    ----------
+    path : sequence of int, or "all"
+        The components of the action (0, ..., m - 1) that are followed. What has a jump on the way to the return must not be
+        among them.
+    baseline : None, number, (T,) array, or one of mcgrad.baselines
+        Subtracted from the return to go of what is scored.
+    times : sequence of int, optional
+        The times (0, ..., T - 1; negative ones count from the end) at which they are followed; at all others every component
+        is scored. All by default: `computation_graph("all", times=range(T - 1))` has a score at the last step alone.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not as described; by `measure`, for a component that cannot be followed while others are
+        scored, named with the reason.
+    """
+    if isinstance(path, str) and path == "all":
+        components = None
+    elif isinstance(path, str) or not isinstance(path, (tuple, list, set, frozenset, range, np.ndarray)):
+        raise ValueError(f'path: expected components of the action or "all", got {validate.describe(path)}')
+    else:
+        components = tuple(sorted({validate.integer("path", i, 0) for i in path}))
+    b = as_baseline(baseline)
+    if components == ():
+        return reward_to_go(baseline)
+    if components is None and times is None:
+        return reparameterization()
+    if times is not None:
+        if isinstance(times, str) or not isinstance(times, (tuple, list, set, frozenset, range, np.ndarray)):
+            raise ValueError(f"times: expected a sequence of times, got {validate.describe(times)}")
+        times = tuple(sorted({validate.integer("times", t, -(2**31)) for t in times}))
+    if isinstance(b, Tuned) or (isinstance(b, Baseline) and b.per_parameter):
+        raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
+    if isinstance(b, OptimalConstant) and (isinstance(b.base, Tuned) or b.base.per_parameter):
+        raise ValueError(
+            f"baseline: expected one that is not optimal for another estimator, got {type(b.base).__name__}"
+        )
+    return with_baseline(lambda y: ComputationGraph(y, components, times), b)
