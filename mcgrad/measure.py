@@ -47,7 +47,8 @@ def measure(
     threads : int, optional
         By default, as many as there are cores to run on.
     executor : concurrent.futures.Executor, optional
-        Runs the pieces instead of threads of our own; processes and other machines will do, they are sent text.
+        Runs the pieces instead of threads of our own; processes and other machines will do, they are sent text. One that
+        was shut down, that breaks, or that returns something else is a ValueError.
     progress : None, bool or callable, optional
         None: a line on stderr after two seconds. False: nothing. A callable gets (done, total).
     start : int

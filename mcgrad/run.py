@@ -19,7 +19,7 @@ from . import validate
 from .compiler import machines, passes
 from .kernel.program import gradient_program
 from .points import Points
-from .sums import Accumulator, of_chunk, tree
+from .sums import Accumulator, Sums, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -161,22 +161,58 @@ class Run(NamedTuple):
         waiting, merged = collections.deque(), Accumulator()
         starts = iter(range(first, first + count, group))
         ended = False
-        while waiting or not ended:
-            while not ended and len(waiting) < 2 * self.threads + 2:
-                k = next(starts, None)
-                if k is None:
-                    ended = True
-                    break
-                number = min(group, first + count - k)
-                arguments = (program, self.seed, k, number, chunk, full, self.machine, self.points)
-                arguments += (stop,) if stop is not None else ()
-                waiting.append((number, pool.submit(group_sums, *arguments)))
-            if waiting:
-                number, future = waiting.popleft()
-                merged.add(future.result())
-                if bar is not None:
-                    bar.add(number)
+        try:
+            while waiting or not ended:
+                while not ended and len(waiting) < 2 * self.threads + 2:
+                    k = next(starts, None)
+                    if k is None:
+                        ended = True
+                        break
+                    number = min(group, first + count - k)
+                    arguments = (program, self.seed, k, number, chunk, full, self.machine, self.points)
+                    arguments += (stop,) if stop is not None else ()
+                    waiting.append((number, _submitted(pool, group_sums, *arguments)))
+                if waiting:
+                    number, future = waiting.popleft()
+                    merged.add(_result(pool, future, program, number // self.unit, full))
+                    if bar is not None:
+                        bar.add(number)
+        finally:
+            for _, future in waiting:  # what is no longer wanted, after an error
+                future.cancel()
         return merged.result()
+
+
+def _submitted(pool, function, *arguments):
+    """Return the future of a piece of work; ValueError for an executor that does not take work."""
+    try:
+        future = pool.submit(function, *arguments)
+    except (RuntimeError, concurrent.futures.BrokenExecutor) as error:
+        raise ValueError(f"executor: expected one that takes work, but {_called(pool)} says: {error}") from error
+    if not (callable(getattr(future, "result", None)) and callable(getattr(future, "cancel", None))):
+        raise ValueError(f"executor: expected {_called(pool)} to return futures, got {validate.describe(future)}")
+    return future
+
+
+def _result(pool, future, program, number, full):
+    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
+    try:
+        found = future.result()
+    except (concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor) as error:
+        how = f": {error}" if str(error) else " (cancelled)"
+        raise ValueError(f"executor: expected {_called(pool)} to finish its work, but it gave up{how}") from error
+    E, P = len(program.names), program.kernel.outputs // len(program.names)
+    cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
+    shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}
+    good = isinstance(found, Sums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    if not (good and np.array_equal(found.own[0], np.broadcast_to(number - found.nonfinite[:, None], (E, P)))):
+        what = f"{_called(pool)} to return the sums of {number} samples"
+        raise ValueError(f"executor: expected {what}, got {validate.describe(found)}")
+    return found
+
+
+def _called(pool):
+    return type(pool).__name__
 
 
 def default_chunk(outputs):

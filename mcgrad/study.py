@@ -5,10 +5,12 @@ the rows of every finished setting in a partial file beside the result, so that 
 stopped, and writes NAME.csv and NAME.json (where the numbers come from) once all are there.
 """
 
+import ast
 import csv
 import dataclasses
 import datetime
 import hashlib
+import importlib.util
 import io
 import json
 import math
@@ -17,10 +19,14 @@ import pathlib
 import platform
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
 
 import mcgrad as mg
+
+from . import records
+from .records import Busy as Busy
 
 # The columns of `measured`: `count` trajectories from number `start` on. A count of 0: exact values only.
 MOMENTS = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
@@ -60,7 +66,8 @@ def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None
     found = mg.measure(problem, theta, estimators, count, seed, **options) if count else None
     rows = []
     for name, estimator in estimators.items():
-        mean, variance = _exact(mg.exact.gradient, problem, theta), _exact(mg.exact.variance, problem, theta, estimator)
+        # Of an estimator that is biased, the mean is not the gradient.
+        mean, variance = (_exact(f, problem, theta, estimator) for f in (mg.exact.mean, mg.exact.variance))
         for p, parameter in enumerate(problem.parameters):
             row = {"estimator": name, "parameter": parameter, "count": count}
             row |= {"exact_mean": mean[p], "exact_variance": variance[p]}
@@ -73,9 +80,9 @@ def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None
     return rows
 
 
-def _exact(function, problem, theta, *estimator):
+def _exact(function, problem, theta, estimator):
     try:
-        return function(problem, theta, *estimator).tolist()
+        return function(problem, theta, estimator).tolist()
     except mg.exact.NoClosedForm:
         return [None] * len(problem.parameters)
 
@@ -102,24 +109,33 @@ def run(study, folder, *, quick=False, seed=0, threads=None, progress=True):
         By default, as many as there are cores; numbers do not depend on it.
     progress : bool
         Say on stderr how far it is, after two seconds.
+
+    Raises
+    ------
+    Busy
+        If another process is running this study in this folder.
     """
     folder = pathlib.Path(folder) / "quick" if quick else pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with records.locked(folder / f"{study.name}.lock"):
+        return _run(study, folder, quick, seed, threads, progress)
+
+
+def _run(study, folder, quick, seed, threads, progress):
     partial = folder / f"{study.name}.partial"
     settings = study.settings(quick)
     facts = {"seed": seed, "quick": quick, "counts": sorted({s["count"] for s in settings if s.get("count")})}
     depends = [study.name, seed, quick, fingerprint(study)]
     keys = [hashlib.sha256(json.dumps([depends, s]).encode()).hexdigest() for s in settings]
-    kept = _kept(partial)
+    kept = records.kept(partial)
     began = spoken = time.monotonic()
-    with open(partial, "a", encoding="utf-8") as stream:
-        stream.write("\n")  # ends a line that an earlier run may have left unfinished
+    with open(partial, "ab") as stream:
         for number, (key, setting) in enumerate(zip(keys, settings, strict=True), 1):
             if key not in kept:
                 clock = time.perf_counter()
                 rows = study.rows(setting, seed, threads)
                 kept[key] = {"key": key, "seconds": time.perf_counter() - clock, "rows": rows}
-                stream.write(json.dumps(kept[key]) + "\n")
+                stream.write(records.line(kept[key]))
                 stream.flush()
             now = time.monotonic()
             if progress and now - began > PATIENCE and (now - spoken > PATIENCE or number == len(settings)):
@@ -133,18 +149,6 @@ def run(study, folder, *, quick=False, seed=0, threads=None, progress=True):
     return rows
 
 
-def _kept(partial):
-    """Return {key: finished setting} of a partial file; lines that are not whole are skipped."""
-    kept = {}
-    for line in partial.read_text(encoding="utf-8").splitlines() if partial.exists() else ():
-        try:
-            record = json.loads(line)
-            kept[record["key"]] = record
-        except (ValueError, TypeError, KeyError):
-            continue
-    return kept
-
-
 def as_csv(columns, rows):
     """Return rows as the text of a CSV file, with floats that read back to the same bits and None as an empty cell."""
     text = io.StringIO()
@@ -156,17 +160,51 @@ def as_csv(columns, rows):
 
 def write(path, text):
     """Write a file in one stroke: whoever reads it sees the old text or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    records.write(path, text.encode())
 
 
 def fingerprint(study):
-    """Return a hash of what a row depends on: the sources of this package and of the study, versions of libraries."""
+    """Return a hash of what a row depends on: the sources of this package and of the study, versions of libraries.
+
+    The study's sources are its own file and all that it imports, directly or not, from outside of installed packages.
+    """
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    for path in (*sorted(pathlib.Path(__file__).parent.rglob("*.py")), study.rows.__code__.co_filename):
-        digest.update(pathlib.Path(path).read_bytes())
+    own = pathlib.Path(__file__).parent
+    for path in (*sorted(own.rglob("*.py")), *sorted(_imported(study.rows.__module__, own))):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _imported(name, without):
+    """Return the files of a module and of all that it imports, except installed packages and what is in a folder."""
+    installed = [pathlib.Path(p) for key, p in sysconfig.get_paths().items() if "lib" in key]
+    found, waiting = {}, [name]
+    while waiting:
+        name = waiting.pop()
+        path = _source(name)
+        if name in found or path is None or without in path.parents or any(x in path.parents for x in installed):
+            continue
+        found[name] = path
+        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+        waiting += [".".join(package[:k]) for k in range(1, len(package))]
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                waiting += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else []
+                base = ".".join([*base, *([node.module] if node.module else [])])
+                waiting += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return set(found.values())
+
+
+def _source(name):
+    """Return the file of a module's source, loaded or not; None of what is no module or has none."""
+    try:
+        module = sys.modules.get(name)
+        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return pathlib.Path(path).resolve() if path and path.endswith(".py") else None
 
 
 def versions():

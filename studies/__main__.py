@@ -41,6 +41,9 @@ def main(arguments=None):
         except KeyboardInterrupt:
             print(f"\n{name}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
             return 130
+        except (study.Busy, OSError) as error:
+            print(f"{name}: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
+            return 1
         print(f"{name}: {STUDIES[name].question}\n{STUDIES[name].report(rows)}")
     return 0
 

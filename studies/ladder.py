@@ -129,18 +129,14 @@ def rows(setting, seed, threads):
     p, theta = SYSTEMS[setting["system"]]()
     estimator = RUNGS[name].make()
     found = study.measured(p, theta, {name: estimator}, count=count, start=setting["start"], seed=seed, threads=threads)
-    try:
-        mean = mg.exact.mean(p, theta, estimator).tolist()
-    except mg.exact.NoClosedForm:
-        mean = [None] * len(found)
     about = {"system": setting["system"], "horizon": p.horizon, "improves_on": RUNGS[name].improves_on}
     cost = {
         "rollouts": rollouts(estimator, p),
         "nanoseconds": nanoseconds(p, theta, estimator, setting["timed"] // p.horizon),
     }
-    for row, exact_mean in zip(found, mean, strict=True):
+    for row in found:
         variance = row.get("variance") if row["exact_variance"] is None else row["exact_variance"]
-        row |= {"exact_mean": exact_mean} | cost
+        row |= cost
         for what in ("rollouts", "nanoseconds"):
             known = variance is not None and cost[what] is not None
             row[f"variance_times_{what}"] = variance * cost[what] if known else None

@@ -88,7 +88,7 @@ def measured(p, theta, design, n, setting, seed, threads):
         found = mg.measure(p, theta, chosen, count, seed, **options)
     for name, estimator in chosen.items():
         row = {"estimator": name, "parameter": p.parameters[0], "count": 0, "exact_variance": None}
-        row["exact_mean"] = mg.exact.gradient(p, theta)[0]
+        row["exact_mean"] = mg.exact.mean(p, theta, estimator)[0]
         if points is None:
             row["exact_variance"] = mg.exact.variance(p, theta, estimator)[0] * rollouts(estimator, p) / n
             row["exact_error"] = math.sqrt(row["exact_variance"])

@@ -18,10 +18,12 @@ import numpy as np
 ENTRY = "mcgrad_entry"
 _FASTCALL = 0x0080  # CPython's METH_FASTCALL
 
-# Byte offsets in a Python object and in NumPy's PyArrayObject_fields (64 bits), and bits of its flags.
+# Byte offsets in a Python object and in NumPy's PyArrayObject_fields (64 bits), and bits of its
+# flags.
 _HEAD = object.__basicsize__
 TYPE = _HEAD - 8
 OFFSETS = {"data": _HEAD, "ndim": _HEAD + 8, "shape": _HEAD + 16, "dtype": _HEAD + 40, "flags": _HEAD + 48}
+DTYPE = {"order": _HEAD + 10, "number": _HEAD + 12}  # in its PyArray_Descr
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x0001, 0x0100, 0x0400
 
 # What a function may take: arrays (dtype, dimensions, whether it writes to them), in C's order, and integers.
@@ -93,7 +95,8 @@ def _entry(context, described, signature, arguments):
     from numba.core import types
 
     module = context.create_module(ENTRY)
-    pointer, whole, i32 = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
+    i8, i32, whole = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+    pointer = i8.as_pointer()
     function = ir.Function(module, ir.FunctionType(pointer, [pointer, pointer.as_pointer(), whole]), ENTRY)
     function.attributes.add("nounwind")
 
@@ -101,12 +104,9 @@ def _entry(context, described, signature, arguments):
         return ir.Function(module, ir.FunctionType(result, taken), name)
 
     builder = ir.IRBuilder(function.append_basic_block())
+    # Where NumPy's type is, is known where the code is linked, and comes with the function: see `link`.
     item = outside("PyTuple_GetItem", pointer, pointer, whole)
-    # What types of arrays must be is known where the code is linked, and comes with the function: see `link`.
-    known = {
-        name: builder.call(item, [function.args[0], ir.Constant(whole, k)])
-        for k, name in enumerate(("ndarray", *ARRAYS))
-    }
+    ndarray = builder.call(item, [function.args[0], ir.Constant(whole, 0)])
     bad = function.append_basic_block("bad")
 
     def field(base, offset, kind):
@@ -131,8 +131,10 @@ def _entry(context, described, signature, arguments):
         if name in INTEGERS:
             values.append(builder.call(signed if name == "int64" else unsigned, [given]))
             continue
-        check(equal(field(given, TYPE, pointer), known["ndarray"]))
-        check(equal(field(given, OFFSETS["dtype"], pointer), known[name]))
+        check(equal(field(given, TYPE, pointer), ndarray))
+        dtype = field(given, OFFSETS["dtype"], pointer)
+        check(equal(field(dtype, DTYPE["order"], i8), ir.Constant(i8, ord("="))))
+        check(equal(field(dtype, DTYPE["number"], i32), ir.Constant(i32, ARRAYS[name][0].num)))
         check(equal(field(given, OFFSETS["ndim"], i32), ir.Constant(i32, kind.ndim)))
         wanted = ir.Constant(i32, _CONTIGUOUS | _ALIGNED | (_WRITEABLE if ARRAYS[name][2] else 0))
         check(equal(builder.and_(field(given, OFFSETS["flags"], i32), wanted), wanted))
@@ -156,7 +158,7 @@ def _entry(context, described, signature, arguments):
         builder.call(outside(name, i32), [])
         builder.ret(ir.Constant(pointer, None))
     builder.position_at_end(done)
-    nothing = ir.GlobalVariable(module, ir.ArrayType(ir.IntType(8), 1), "mcgrad_nothing")
+    nothing = ir.GlobalVariable(module, ir.ArrayType(i8, 1), "mcgrad_nothing")
     nothing.linkage, nothing.global_constant = "internal", True
     nothing.initializer = ir.Constant(nothing.value_type, bytearray(1))
     build = ir.Function(module, ir.FunctionType(pointer, [pointer], var_arg=True), "Py_BuildValue")
@@ -215,7 +217,7 @@ def link(code, outside):
         return None
     method = _Method(b"kernel", address, _FASTCALL, None)
     # What the function refers to as its `self` lives as long as it does: the memory of its code, too.
-    own = (np.ndarray, *(dtype for dtype, _, _ in ARRAYS.values()), engine, method)
+    own = (np.ndarray, engine, method)
     return _new_function()(ctypes.byref(method), own, None)
 
 

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import pathlib
+import pickle
 import stat
 import subprocess
 import sys
@@ -81,8 +82,20 @@ def test_arrays_are_where_they_are_looked_for():
     assert ctypes.c_void_p.from_address(id(x) + native.TYPE).value == id(np.ndarray)
     assert at("data", ctypes.c_void_p) == x.ctypes.data and at("ndim", ctypes.c_int) == 2
     assert list((ctypes.c_int64 * 2).from_address(at("shape", ctypes.c_void_p))) == [2, 3]
-    assert at("dtype", ctypes.c_void_p) == id(x.dtype) == id(np.dtype(np.float64))
+    assert at("dtype", ctypes.c_void_p) == id(x.dtype)
+    for dtype in (x.dtype, np.dtype(">f8"), np.dtype(np.int64)):
+        assert ctypes.c_int.from_address(id(dtype) + native.DTYPE["number"]).value == dtype.num
+        assert ctypes.c_char.from_address(id(dtype) + native.DTYPE["order"]).value.decode() == dtype.byteorder
     assert at("flags", ctypes.c_int) == x.flags.num & 0xFFFF
+
+
+def test_arrays_that_come_from_elsewhere_are_taken(codes):
+    x = pickle.loads(pickle.dumps(np.arange(3.0)))
+    assert x.dtype is not np.dtype(np.float64)
+    x.setflags(write=False)
+    out = np.zeros(3)
+    native.link(*codes[0])(x, out)
+    assert out.tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
