@@ -15,6 +15,7 @@ from .fisher import fisher
 from .kernel.scan import DiscontinuityWarning
 from .measure import measure, sample
 from .moments import Moments
+from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 
@@ -25,6 +26,7 @@ __all__ = [
     "Environment",
     "Moments",
     "Policy",
+    "PrecisionWarning",
     "Problem",
     "TraceError",
     "baselines",

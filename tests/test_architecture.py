@@ -62,6 +62,22 @@ FORBIDDEN = {
         "numba",
     ],
     "mcgrad/sums.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.environments", "mcgrad.exact", "mcgrad.kernel"],
+    "mcgrad/intervals.py": [
+        "mcgrad.sums",
+        "mcgrad.moments",
+        "mcgrad.problem",
+        "mcgrad.compiler",
+        "mcgrad.kernel",
+        "numba",
+    ],
+    "mcgrad/precision.py": [
+        "mcgrad.problem",
+        "mcgrad.estimators",
+        "mcgrad.exact",
+        "mcgrad.kernel",
+        "mcgrad.moments",
+        "numba",
+    ],
     "mcgrad/moments.py": [
         "mcgrad.problem",
         "mcgrad.estimators",
