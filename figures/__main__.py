@@ -5,9 +5,10 @@ import difflib
 import pathlib
 import sys
 
-from figures import files, horizon, ladder, lessons, noise_scale, points
+from figures import files, floor, horizon, ladder, lessons, noise_scale, points
 
 FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder, "lessons": lessons, "points": points}
+FIGURES |= {"floor": floor}
 
 
 def main(arguments=None):

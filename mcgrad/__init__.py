@@ -3,10 +3,11 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, environments, estimators, exact, points, policies
+from . import baselines, critics, environments, estimators, exact, noises, points, policies
+from .best_behaviour import BestBehaviour, best_behaviour
 from .check import check
 from .compare import compare
-from .compiler.spellings import lookup, where
+from .compiler.spellings import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
 from .continuing import continuing
 from .cost import cost
@@ -22,6 +23,7 @@ from .rollouts import rollout
 __version__ = "0.1.0"
 
 __all__ = [
+    "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
     "Moments",
@@ -30,6 +32,7 @@ __all__ = [
     "Problem",
     "TraceError",
     "baselines",
+    "best_behaviour",
     "check",
     "compare",
     "continuing",
@@ -42,9 +45,12 @@ __all__ = [
     "fisher",
     "lookup",
     "measure",
+    "noises",
     "points",
     "policies",
     "rollout",
     "sample",
+    "stop_gradient",
     "where",
+    "with_derivative",
 ]

@@ -34,8 +34,9 @@ class Environment:
         How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
     uniforms, initial_uniforms : int
         How many numbers uniform on (0, 1) come after these in `w` and `z`.
-    choices : int, optional
-        How many actions there are to choose from, numbered from 0, where the action is discrete.
+    choices : int or tuple, optional
+        How many actions there are to choose from, numbered from 0, where the action is discrete. One entry for each
+        component where there are several: (2, 3), or (2, None) with a component that is continuous.
     params : dict
         Name -> number or array; the functions read them as `p.name`. New values do not cause a recompile.
     init : callable
@@ -71,7 +72,7 @@ class Environment:
     initial_noises: int = 0
     uniforms: int = 0
     initial_uniforms: int = 0
-    choices: int | None = None
+    choices: int | tuple | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     init: Callable = None
     step: Callable = None
@@ -108,8 +109,8 @@ class Policy:
         n, m, and how many standard normals `sample` gets as `e`.
     uniforms : int
         How many numbers uniform on (0, 1) come after these in `e`.
-    choices : int, optional
-        How many actions it chooses from, numbered from 0, where the action is discrete.
+    choices : int or tuple, optional
+        How many actions it chooses from, numbered from 0, where the action is discrete; as of the environment.
     parameters : sequence of str
         The names of the P components of theta.
     eta : callable
@@ -145,7 +146,7 @@ class Policy:
     no_pathwise: str | None = None
     start: Any = ()
     uniforms: int = 0
-    choices: int | None = None
+    choices: int | tuple | None = None
     name: str = "policy"
     closed_form: Any = None
 
@@ -350,8 +351,19 @@ def _reward_sees(reward):
 
 
 def _check_choices(thing):
-    if thing.choices is not None:
-        object.__setattr__(thing, "choices", validate.integer("choices", thing.choices, 2))
+    """Check `choices`: an int for an action that is one whole number, None for one that is continuous, else a tuple."""
+    choices = thing.choices
+    if isinstance(choices, (tuple, list)):
+        if len(choices) != thing.actions:
+            raise ValueError(
+                f"choices: expected an entry for each of {thing.actions} components of the action, got {len(choices)}"
+            )
+        choices = tuple(k if k is None else validate.integer(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
+        if len(choices) == 1 or not any(choices):
+            choices = next(iter(choices), None)
+    elif choices is not None:
+        choices = validate.integer("choices", choices, 2)
+    object.__setattr__(thing, "choices", choices)
 
 
 def _params(params):

@@ -38,6 +38,16 @@ def number(name, value, low=None, high=None, above=None):
     return out
 
 
+def widths(name, value):
+    """Return a number > 0, or a tuple of them: one for each parameter."""
+    out = array(name, value)
+    if out.ndim == 0:
+        return number(name, value, above=0.0)
+    if out.ndim > 1 or not out.size or (out <= 0.0).any():
+        raise ValueError(f"{name}: expected a number > 0, or one for each parameter, got {describe(value)}")
+    return tuple(out.tolist())
+
+
 def integer(name, value, low, high=None):
     """Return an int within [low, high]; 1e6 is accepted, 1.5 and True are not."""
     whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())

@@ -6,9 +6,10 @@ import pathlib
 import sys
 
 from mcgrad import study
-from studies import coverage, horizon, ladder, lessons, noise_scale, points, throughput
+from studies import coverage, floor, horizon, ladder, lessons, noise_scale, points, throughput
 
-STUDIES = {m.STUDY.name: m.STUDY for m in (noise_scale, horizon, ladder, lessons, points, coverage, throughput)}
+MODULES = (noise_scale, horizon, ladder, lessons, points, floor, coverage, throughput)
+STUDIES = {m.STUDY.name: m.STUDY for m in MODULES}
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 

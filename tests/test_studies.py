@@ -333,7 +333,7 @@ def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
 def results(tmp_path_factory):
     """Return the folder of the results of quick runs, made by the command."""
     folder = tmp_path_factory.mktemp("results")
-    names = ["noise_scale", "horizon", "ladder", "lessons", "points"]
+    names = ["noise_scale", "horizon", "ladder", "lessons", "points", "floor"]
     assert studies_command.main([*names, "--quick", "--results", str(folder)]) == 0
     return folder
 
@@ -348,7 +348,7 @@ def test_figures_are_drawn_again_byte_for_byte_without_the_library(results, tmp_
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
     names = sorted(p.name for p in here.iterdir())
-    drawn = ("horizon", "ladder", "lessons", "noise_scale", "points")
+    drawn = ("floor", "horizon", "ladder", "lessons", "noise_scale", "points")
     assert names == [f"{name}.{kind}" for name in drawn for kind in ("pdf", "png")]
     for name in names:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name

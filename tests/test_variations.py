@@ -80,6 +80,41 @@ def test_perturbed_rollouts_are_those_of_perturbed_parameters():
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-9, err_msg=f"{name} {machine}")
 
 
+def test_a_width_for_each_parameter():
+    problem, theta = scalar()
+    h, k = np.array([0.05, 0.2]), np.uint64(3)
+    z = np.array(normal_pair_numpy(4, k, PARAMETERS, 0))
+    chosen = {
+        "one": e.evolution_strategies(h, points=1),
+        "two": e.evolution_strategies(h),
+        "spsa": e.spsa(h),
+        "fd": e.finite_differences(h, 2),
+        "persistent": e.persistent_evolution_strategies(h, 99),
+    }
+    found = mg.sample(problem, theta, chosen, 1, seed=4, start=3, machine="numpy")
+
+    def slope(shift):
+        up, down = (returns(problem, theta + x, 1, start=3)[0] for x in (shift, -shift))
+        return (up - down) / 2.0
+
+    sign = np.where(z > 0, 1.0, -1.0)
+    expected = {
+        "one": returns(problem, theta + h * z, 1, start=3)[0] * z / h,
+        "two": slope(h * z) * z / h,
+        "spsa": slope(h * sign) * sign / h,
+        "fd": [slope(h * axis) / width for axis, width in zip(np.eye(2), h, strict=True)],
+        "persistent": slope(h * z) * z / h,
+    }
+    for name in chosen:
+        np.testing.assert_allclose(found[name][0], expected[name], rtol=1e-9, err_msg=name)
+    with pytest.raises(ValueError, match="width: expected a number, or one for each of the 2 parameters, got 3"):
+        mg.sample(problem, theta, {"ES": e.evolution_strategies([0.1, 0.2, 0.3])}, 2, machine="numpy")
+    with pytest.raises(ValueError, match="width: expected a number, or one for each of the 2 parameters, got 3"):
+        e.finite_differences([0.1, 0.2, 0.3], 2)
+    with pytest.raises(ValueError, match="width: expected a number > 0, or one for each parameter"):
+        e.persistent_evolution_strategies([0.1, 0.0], 3)
+
+
 @pytest.mark.parametrize("noise", ["independent", "common"])
 def test_evolution_strategies_agree_with_quadrature(noise, seed):
     problem, theta = scalar(learn_std=False)
@@ -149,11 +184,11 @@ def test_what_cannot_be_varied_is_refused():
 def test_perturbed_parameters_agree_with_the_exact_variance(seed):
     problem, theta = scalar("S04", learn_std=False)
     chosen = {
-        "one": e.evolution_strategies(0.1, points=1),
-        "two": e.evolution_strategies(0.1),
+        "one": e.evolution_strategies([0.1, 0.2], points=1),
+        "two": e.evolution_strategies([0.05, 0.2]),
         "two apart": e.evolution_strategies(0.1, noise="independent"),
-        "spsa": e.spsa(0.1),
-        "differences": e.finite_differences(0.1, 2),
+        "spsa": e.spsa([0.2, 0.05]),
+        "differences": e.finite_differences([0.1, 0.3], 2),
         "differences apart": e.finite_differences(0.1, 2, noise="independent"),
     }
     found = mg.measure(problem, theta, chosen, COUNT, seed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CHANCE = 1e-4  # of a false alarm by a z, comparisons counted
+UNSEEN = 0.1  # what would have hidden an error of more than this part has not been tested
 
 
 @dataclasses.dataclass(frozen=True)

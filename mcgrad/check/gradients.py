@@ -1,64 +1,53 @@
 """Gradients against finite differences of the return: the same trajectories, from one kernel, at other parameters."""
 
-import dataclasses
 import itertools
 
 import numpy as np
 
 from .. import estimators as e
-from ..compare.candidates import scale
+from ..differences import return_kernel
 from ..kernel.program import gradient_program
 from ..run import run_kernel
-from .findings import Finding, limit, reason
-from .jumps import find_jumps
+from .findings import UNSEEN, Finding, limit
 
 CLOSE = 512  # trajectories that are looked at one by one
 DIRECTIONS = 8  # in parameter space: the axes if there are no more than that, else random ones
+NARROW = (2, 4, 6, 8, 10, 13, 16, 20)  # halvings of the widths of differences, for single trajectories
 
 
 class Kernel:
-    """Returns, scores and gradients of single trajectories at any theta."""
+    """Returns, scores and gradients of single trajectories."""
 
     def __init__(self, problem, theta, families, seed):
-        P = self.P = len(theta)
-        whole = e.custom(
-            lambda c, x, later: (later + x.reward, []),
-            last=lambda c, end: end.reward,
-            finish=lambda c, sums, whole_return: (whole_return,) + (0.0,) * (P - 1),
-        )
-        wanted = {"return": whole}
+        self.theta, self.P, self.seed = theta, len(theta), seed
+        self.returns = return_kernel(problem, theta, seed)
+        wanted = {}
         if "score function" in families:
             wanted |= {"score": e.score(), "score function": families["score function"]}
         if "pathwise" in families:
             wanted["pathwise"] = families["pathwise"]
-        self.program, self.seed = gradient_program(problem, theta, wanted), seed
-        self.outputs = self.program.kernel.outputs
+        self.program = gradient_program(problem, theta, wanted) if wanted else None
+        self.kernels = [self.returns.kernel, *([self.program.kernel] if wanted else [])]
+        self.outputs = 1 + (self.program.kernel.outputs if wanted else 0)
 
-    def samples(self, theta, first, count):
-        """Return {name: (count, P)}."""
-        program = dataclasses.replace(self.program, theta=np.asarray(theta, dtype=float))
-        out = run_kernel(program, self.seed, first, count).reshape(len(program.names), self.P, count)
-        return {name: out[k].T.copy() for k, name in enumerate(program.names)}
-
-    def returns(self, theta, first, count):
-        """Return (count,) returns."""
-        return self.samples(theta, first, count)["return"][:, 0]
-
-    def differences(self, theta, direction, width, count):
-        """Return central differences along a direction: of fourth order, and how far those of second order change."""
-        wide, narrow = (
-            (self.returns(theta + h * direction, 0, count) - self.returns(theta - h * direction, 0, count)) / (2.0 * h)
-            for h in (width, width / 2)
-        )
-        return (4.0 * narrow - wide) / 3.0, np.abs(wide - narrow)
+    def samples(self, first, count):
+        """Return {name: (count, P)}, and the returns (count, 1)."""
+        found = {"return": self.returns(self.theta, first, count)[:, None]}
+        if self.program is not None:
+            out = run_kernel(self.program, self.seed, first, count).reshape(-1, self.P, count)
+            found |= {name: out[k].T.copy() for k, name in enumerate(self.program.names)}
+        return found
 
 
-def directions(P, seed):
-    """Return unit vectors, (D, P)."""
+def directions(theta, seed):
+    """Return directions in parameter space, (D, P): the axes, or some that move all parameters by about their size."""
+    P = len(theta)
     if P <= DIRECTIONS:
         return np.eye(P)
+    size = np.abs(theta)
+    usual = np.median(size[size > 0]) if size.any() else 1.0
     random = np.random.default_rng(seed).normal(size=(DIRECTIONS, P))
-    return random / np.linalg.norm(random, axis=1, keepdims=True)
+    return random * np.where(size > 1e-3 * usual, size, usual) / np.sqrt(P)
 
 
 def finite(samples, count):
@@ -73,24 +62,40 @@ def finite(samples, count):
     return Finding("finite", "wrong", text, values)
 
 
-def pathwise(kernel, theta, lines, samples):
-    """Return the Finding on single trajectories; finite differences may be off by what halving the step changes."""
+def pathwise(kernel, lines, found, samples):
+    """Return the Finding on single trajectories: each must agree with its differences at some width.
+
+    Differences of fourth order at each width may be off by what halving it changes, and by rounding.
+
+    Parameters
+    ----------
+    found : Slopes
+        Differences along the lines.
+    """
     count = min(CLOSE, len(samples["return"]))
-    width = 1e-3 * scale(theta)
-    gradients, off, differences = samples["pathwise"][:count], np.zeros(count, bool), [0.0]
+    gradients, size_of_return = samples["pathwise"][:count], np.abs(samples["return"][:count, 0])
+    off, typical = np.zeros(count, bool), [0.0]
     with np.errstate(all="ignore"):
-        for direction in lines:
-            slope, change = kernel.differences(theta, direction, width, count)
+        for direction, widest, estimate in zip(lines, found.widths, found.estimate, strict=True):
+            if not widest > 0:
+                continue
             ours = gradients @ direction
             usual = np.abs(ours[np.isfinite(ours)])
-            size = np.abs(ours) + (np.median(usual) if len(usual) else 0.0)
-            rounding = 1e-13 * np.abs(samples["return"][:count, 0]) / width
-            apart = np.abs(ours - slope)
-            off |= np.isfinite(apart) & (apart > change + 1e-6 * size + rounding)
-            relative = apart / np.maximum(size, 1e-300)
-            differences.append(np.median(relative[np.isfinite(relative)]) if np.isfinite(relative).any() else 0.0)
+            size = np.abs(ours) + max(np.median(usual) if len(usual) else 0.0, abs(estimate))
+            size = np.maximum(size, 1e-10 * size_of_return / widest)
+            agrees, nearest = ~np.isfinite(ours), np.full(count, np.inf)
+            for h in widest * 0.5 ** np.array(NARROW):
+                wide, narrow = (_central(kernel, direction, x, count) for x in (h, h / 2))
+                apart, change = np.abs(ours - (4.0 * narrow - wide) / 3.0), np.abs(wide - narrow)
+                rounding = 1e-13 * size_of_return / h
+                sharp = change + rounding <= 1e-2 * size  # a width at which everything agrees tells nothing
+                agrees |= sharp & (apart <= change + 1e-6 * size + rounding)
+                nearest = np.fmin(nearest, np.where(np.isfinite(apart), apart, np.inf) / np.maximum(size, 1e-300))
+            off |= ~agrees & np.isfinite(nearest)
+            near = nearest[np.isfinite(nearest)]
+            typical.append(np.median(near) if len(near) else 0.0)
     share = float(off.mean())
-    values = {"share": share, "difference": float(max(differences)), "count": count}
+    values = {"share": share, "difference": float(max(typical)), "count": count}
     agree = f"finite differences agree on {count - off.sum()} of {count} trajectories, typically within "
     agree += f"{values['difference']:.1g}"
     if share == 0:
@@ -100,54 +105,59 @@ def pathwise(kernel, theta, lines, samples):
     return Finding("pathwise", "wrong", f"{agree}: the return is nowhere smooth, or too steep for float64", values)
 
 
-def jumps(problem, kernel, theta, lines, count):
-    """Return the Finding on jumps of the return."""
-    count, width = min(CLOSE, count), 0.03 * scale(theta)
-    found = find_jumps(kernel.returns, theta, lines, count, width)
-    declared = problem.environment.discontinuous
-    values = {"number": len(found), "largest": max((abs(x.size) for x in found), default=0.0), "jumps": tuple(found)}
-    values["declared"] = declared
-    where = f"within {width:.2g} of theta, on {count} trajectories"
-    if not found:
-        text = f"none seen {where}" + (f", though they are declared: {reason(declared)}" if declared else "")
-        return Finding("jumps", "note" if declared else "ok", text, values)
-    x = max(found, key=lambda jump: abs(jump.size))
-    text = f"the return jumps {where}: that of trajectory {x.trajectory} by {x.size:.3g}, for example"
-    if declared:
-        return Finding("jumps", "note", f"{text}; declared: {reason(declared)}", values)
-    text += (
-        "\nPathwise gradients do not see jumps, and are biased. Look for `where`, `floor`, `sign`, `//`, `%` whose sides do"
-        "\nnot meet; make them meet, or say so: Environment(discontinuous='what jumps, and where')."
-    )
-    return Finding("jumps", "wrong", text, values)
+def _central(kernel, direction, h, count):
+    up, down = (kernel.returns(kernel.theta + x * direction, 0, count) for x in (h, -h))
+    return (up - down) / (2.0 * h)
 
 
-def means(problem, kernel, theta, lines, samples):
-    """Return the Finding on the means of gradients; the score function has its own score as a control variate."""
-    count = len(samples["return"])
-    fourth, known = count // 4, {}
+def means(problem, lines, found, samples):
+    """Return the Finding on the means of gradients; the score function has its own score as a control variate.
+
+    Parameters
+    ----------
+    found : Slopes
+        Differences along the lines on the trajectories of the samples.
+    """
+    fourth, known = len(samples["return"]) // 4, {}
     if "score function" in samples:
         known["score function"] = _controlled(samples["score function"], samples["score"], fourth)
     if "pathwise" in samples:
         known["pathwise"] = samples["pathwise"][fourth:]
-    # A return that jumps has differences of variance 1 / width.
-    width = (0.01 if "pathwise" in samples else 0.1) * scale(theta)
-    slopes = [kernel.differences(theta, d, width, count)[0][fourth:] for d in lines]
-    known = {name: x @ lines.T for name, x in known.items()} | {"finite differences": np.array(slopes).T}
+    # Along a line the derivative is in units of what the return changes over the width of its differences.
+    units = np.where(found.widths > 0, found.widths, 0.0)
+    known = {name: x @ lines.T for name, x in known.items()} | {"finite differences": found.samples[fourth:]}
+    bias = {name: np.zeros(len(lines)) for name in known} | {"finite differences": found.bias}
     most = limit(3 * len(lines))
-    said, wrong, values = [], [], {"limit": most}
+    said, wrong, values, seen = [], [], {"limit": most}, []
     for first, second in itertools.combinations(known, 2):
-        x = _apart(known[first], known[second], most)
+        x = _apart(known[first], known[second], bias[first] + bias[second], units, most)
         values[first, second] = x
         text = f"{first} and {second}: {x['z']:.1f} standard errors apart"
-        if x["z"] <= most:
-            said.append(f"{text} ({100 * x['visible']:.3g}% of the gradient would have been seen)")
-        else:
+        if x["z"] > most:
             wrong.append(f"{text}, by {100 * x['relative']:.3g}% of the gradient")
-    status = "wrong" if wrong else "ok"
+        elif x["visible"] <= UNSEEN:
+            said.append(f"{text} ({100 * x['visible']:.3g}% of the gradient would have been seen)")
+            seen += [first, second]
+        else:
+            smaller = (
+                f"less than {100 * x['visible']:.2g}% of the gradient" if np.isfinite(x["visible"]) else "anything"
+            )
+            said.append(
+                f"{first} and {second}: not tested, because {smaller} hides in the noise of {len(known[first])}"
+            )
+    status = "wrong" if wrong else "ok" if set(seen) == set(known) else "note" if seen else "none"
     if wrong and problem.environment.discontinuous and all("pathwise" in text for text in wrong):
         status, wrong = "note", [f"{text}, as declared" for text in wrong]
-    return Finding("means", status, "\n".join(wrong + said), values)
+    text = "\n".join(wrong + said) or "not tested, because there is nothing but finite differences"
+    return Finding("means", status, text, values)
+
+
+def needed(agreement, count):
+    """Return how many trajectories would show what `count` of them hide, for each two means that are not tested."""
+    if agreement.status == "wrong":
+        return []
+    hidden = [x["visible"] for key, x in agreement.values.items() if key != "limit" and x["visible"] > UNSEEN]
+    return [int(1.2 * count * (x / UNSEEN) ** 2) for x in hidden if np.isfinite(x)]
 
 
 def _controlled(gradients, scores, fourth):
@@ -160,16 +170,23 @@ def _controlled(gradients, scores, fourth):
     return gradients[fourth:] - c * scores[fourth:]
 
 
-def _apart(x, y, most):
-    """Return how far the means of two estimators are apart on the same trajectories."""
+def _apart(x, y, bias, units, most):
+    """Return how far the means of two estimators are apart on the same trajectories, beyond a bound on their bias (D,)."""
+    usable = units > 0
+    x, y, bias, units = x[:, usable], y[:, usable], bias[usable], units[usable]
     finite = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
     x, y = x[finite], y[finite]
-    if len(x) < 2:
-        return {"z": 0.0, "relative": np.nan, "visible": np.inf, "difference": np.full(x.shape[1], np.nan)}
+    if len(x) < 2 or not usable.any():
+        return {"z": 0.0, "relative": np.nan, "visible": np.inf, "difference": np.full(len(usable), np.nan)}
     mean, error = (x - y).mean(axis=0), (x - y).std(axis=0, ddof=1) / np.sqrt(len(x))
-    size = float(np.linalg.norm(y.mean(axis=0)))
+    size = float(np.linalg.norm(units * y.mean(axis=0))) or float(np.linalg.norm(units * x.mean(axis=0)))
     # Two that agree on every trajectory differ by rounding and by the error of finite differences.
-    close = np.abs(mean) <= 1e-6 * np.abs(y).mean(axis=0)
-    z = np.where(close, 0.0, np.abs(mean) / np.maximum(error, 1e-300))
-    relative, visible = (float(np.linalg.norm(v)) / size if size > 0 else np.inf for v in (mean, most * error))
-    return {"z": float(z.max()), "relative": relative, "visible": visible, "difference": mean}
+    excess = np.maximum(np.abs(mean) - bias, 0.0)
+    close = excess <= 1e-6 * np.abs(y).mean(axis=0)
+    z = np.where(close, 0.0, excess / np.maximum(error, 1e-300))
+    relative, visible = (
+        float(np.linalg.norm(units * v)) / size if size > 0 else np.inf for v in (mean, most * error + bias)
+    )
+    difference = np.full(len(usable), np.nan)
+    difference[usable] = mean
+    return {"z": float(z.max()), "relative": relative, "visible": visible, "difference": difference}

@@ -1,19 +1,25 @@
-"""Does the return jump? Along a line in parameter space, with the noise of a trajectory held fixed.
+"""Whether the return jumps: then pathwise gradients are biased, and no sample of theirs shows it.
 
-A return that is differentiable changes less and less over a shorter and shorter interval; one that jumps does not. The line is
-scanned on a grid for all trajectories at once; where the second difference stands out, the interval with the larger change
-is halved until it is about 1e-9 of its length. What is left of the change is then a jump, or rounding. A jump that is small
-against what the return bends within an interval of the grid is not seen.
+With the noise of a trajectory held fixed, a return that is differentiable along a line in parameter space changes less and less
+over a shorter and shorter interval; one that jumps does not. The line, as long as the differences of `mcgrad.differences` are
+wide, is scanned on a grid for some hundred trajectories at once. Where a second difference stands out, and does not shrink on
+the finer grid as that of a kink does, the interval with the larger change is halved until it is about 1e-9 of its length: what
+is left of the change is a jump, or rounding. If none is found, a shorter line is scanned for more trajectories. A jump that is
+small against what the return bends within an interval of the grid is not seen: what shows it then is that the mean of the
+pathwise gradient is not the slope of J (`means` in `mcgrad.check.gradients`).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from .findings import Finding, reason
+
 GRID = 64  # intervals of the scan
 HALVINGS = 30
 CANDIDATES = 8  # trajectories that are looked at closely, for each direction
 LEFT = 1e-3  # of the change over an interval of the grid that must be left after all halvings, to be called a jump
+SCANS = ((1.0, 512), (0.125, 2048))  # lengths of lines in widths, and trajectories
 
 
 class Jump(NamedTuple):
@@ -23,6 +29,60 @@ class Jump(NamedTuple):
     direction: np.ndarray
     at: float
     size: float
+
+
+def return_jumps(returns, theta, lines, widths):
+    """Return the jumps of the return near theta that were found; empty where it has none that matters.
+
+    Parameters
+    ----------
+    returns : callable
+        returns(theta, first, count) -> (count,) returns, see `mcgrad.differences.return_kernel`.
+    lines : (D, P) array
+    widths : (D,) array
+        `Slopes.widths` along the lines.
+    """
+    usable = widths > 0
+    for length, count in SCANS:
+        found = find_jumps(returns, theta, lines[usable], count, length * widths[usable])
+        if found:
+            return found
+    return []
+
+
+def jumps(problem, kernel, lines, found, agreement):
+    """Return the Finding on jumps of the return.
+
+    Parameters
+    ----------
+    found : Slopes
+        Differences along the lines.
+    agreement : dict
+        How far pathwise gradient and differences are apart, from `means`.
+    """
+    near = return_jumps(kernel.returns, kernel.theta, lines, found.widths)
+    declared = problem.environment.discontinuous
+    values = {"number": len(near), "largest": max((abs(x.size) for x in near), default=0.0), "jumps": tuple(near)}
+    values |= {"declared": declared, "apart": agreement["z"], "bias": agreement["relative"]}
+    biased = agreement["z"] > agreement["limit"]
+    if near:
+        x = max(near, key=lambda jump: abs(jump.size))
+        text = f"the return jumps near theta: that of trajectory {x.trajectory} by {x.size:.3g}, for example"
+    elif biased:
+        text = "none seen, but pathwise gradients are not the slope of the return in the mean"
+    else:
+        text = f"none seen near theta on {SCANS[-1][1]} trajectories"
+        text += f", though they are declared: {reason(declared)}" if declared else ""
+        return Finding("jumps", "note" if declared else "ok", text, values)
+    if biased:
+        text += f"; pathwise gradients are off by {100 * agreement['relative']:.3g}%"
+    if declared:
+        return Finding("jumps", "note", f"{text}; declared: {reason(declared)}", values)
+    text += (
+        "\nPathwise gradients do not see jumps, and are biased. Look for `where`, `floor`, `sign`, `//`, `%` whose sides do"
+        "\nnot meet; make them meet, or say so: Environment(discontinuous='what jumps, and where')."
+    )
+    return Finding("jumps", "wrong", text, values)
 
 
 def find_jumps(returns, theta, directions, count, width):
@@ -35,22 +95,26 @@ def find_jumps(returns, theta, directions, count, width):
     directions : (D, P) array
     count : int
         Trajectories.
-    width : float
-        Half the length of the line.
+    width : float or (D,) array
+        Half the length of the lines.
     """
     found = []
-    steps = np.linspace(-width, width, GRID + 1)
-    for direction in directions:
+    for direction, half in zip(directions, np.broadcast_to(width, len(directions)), strict=True):
+        steps = np.linspace(-half, half, GRID + 1)
         values = np.stack([returns(theta + x * direction, 0, count) for x in steps])
         finite = np.isfinite(values).all(axis=0)
         with np.errstate(invalid="ignore"):
             second = np.abs(np.diff(values, n=2, axis=0))
-        # How much a second difference stands out against the typical one of its own trajectory.
-        contrast = np.where(finite, second.max(axis=0) - 2.0 * np.median(second, axis=0), -np.inf)
-        for i in np.argsort(contrast)[::-1][:CANDIDATES]:
-            if contrast[i] <= 0:
-                break
-            jump = _closer(returns, theta, direction, int(i), steps, values[:, i])
+            twice = np.abs(values[4:] - 2.0 * values[2:-2] + values[:-4])
+            # How much a second difference stands out against the typical one of its own trajectory; where it halves with
+            # the grid it is that of a kink.
+            contrast = np.where(finite, second.max(axis=0) - 2.0 * np.median(second, axis=0), -np.inf)
+            sharp = second.max(axis=0) > 0.7 * twice.max(axis=0)
+        tried = set()
+        for order in (np.where(sharp, contrast, -np.inf), contrast):
+            tried |= {int(i) for i in np.argsort(order)[::-1][:CANDIDATES] if order[i] > 0}
+        for i in sorted(tried):
+            jump = _closer(returns, theta, direction, i, steps, values[:, i])
             if jump is not None:
                 found.append(jump)
     return found

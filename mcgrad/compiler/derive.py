@@ -94,7 +94,7 @@ def push_forward(graph, outputs, inputs, tangents):
         index = waiting.pop()
         if index not in needed and index not in seeds:
             needed.add(index)
-            waiting += [x.index for x in operands(graph.nodes[index])]
+            waiting += [x.index for x in _sources(graph.nodes[index])]
     for index in sorted(needed):
         operation, arguments = graph.nodes[index]
         moving = [isinstance(x, Tracer) and x.index in dot for x in arguments]
@@ -109,6 +109,14 @@ def push_forward(graph, outputs, inputs, tangents):
                 total = plus(total, times(partial, dot[argument.index]))
         dot[index] = total
     return tuple(dot.get(y.index, 0.0) if isinstance(y, Tracer) else 0.0 for y in outputs)
+
+
+def _sources(node):
+    """Return the tracers through which a node moves: where slopes are given, those that they are slopes in."""
+    operation, arguments = node
+    if operation == "given_slopes":
+        return [x for x in arguments[1 : len(arguments) // 2 + 1] if isinstance(x, Tracer)]
+    return operands(node)
 
 
 def times(partial, share):
@@ -209,6 +217,11 @@ def _arctan2(y, a, b):
     return b / square, -(a / square)
 
 
+def _given_slopes(y, value, *arguments):
+    count = len(arguments) // 2
+    return (None, *arguments[count:], *(None,) * count)
+
+
 def _minimum(y, a, b):
     first = apply("<", a, b)
     return _Choice(first, True), _Choice(first, False)
@@ -237,6 +250,7 @@ PARTIALS = {
     "*": lambda y, a, b: (b, a),
     "/": _divide,
     "alias": lambda y, a: (1.0,),
+    "given_slopes": _given_slopes,
     "neg": lambda y, a: (-1.0,),
     "sin": lambda y, a: (apply("cos", a),),
     "cos": lambda y, a: (-apply("sin", a),),

@@ -39,6 +39,8 @@ from .special import SIN_PI
 INF, NAN = float("inf"), float("nan")
 MAGIC = 1.5 * 2.0**52  # x + MAGIC rounds x to an integer, and its lowest bits are that integer
 copysign = llvm_function("copysign")
+# A module that calls a function so often gets it once: inlined a hundred times, `exp` takes seconds to compile.
+MANY_CALLS = 40
 
 
 # ---- tools -------------------------------------------------------------------------------------------------
@@ -68,6 +70,10 @@ def emitted(*results, hints=("alwaysinline",)):
                 values = function(*(Value(body, x) for x in callee.args))
                 values = values if isinstance(values, tuple) else (values,)
                 body.ret(cgutils.pack_struct(body, [x.ir for x in values]))
+            callee.calls = getattr(callee, "calls", 0) + 1
+            if callee.calls == MANY_CALLS:
+                callee.attributes.discard("alwaysinline")
+                callee.attributes.add("noinline")
             values = cgutils.unpack_tuple(builder, builder.call(callee, lifted))
             values = tuple(Value(builder, x) for x in values)
             return values if len(results) > 1 else values[0]

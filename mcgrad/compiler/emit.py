@@ -8,7 +8,7 @@ arrays, on SIMD lanes and on plain numbers alike; see `machines`.
 import itertools
 
 from .table import Names
-from .trace import COMPARISONS, TraceError, Tracer, operands
+from .trace import COMPARISONS, SAME_VALUE, TraceError, Tracer, operands
 
 LINE = 110  # longest line of generated text
 
@@ -111,7 +111,7 @@ class _Body:
                 wanted.setdefault(self._resolve(output).index, name)
         uses = dict.fromkeys(live, 0)
         for index in live:
-            if graph.nodes[index][0] != "alias" and index not in given:
+            if graph.nodes[index][0] not in SAME_VALUE and index not in given:
                 for x in operands(graph.nodes[index]):
                     uses[self._resolve(x).index] += 1
         for output in outputs:
@@ -119,7 +119,7 @@ class _Body:
                 uses[self._resolve(output).index] += 1
         for index in live:
             operation, arguments = graph.nodes[index]
-            if operation == "alias" or index in given:
+            if operation in SAME_VALUE or index in given:
                 continue
             if operation == "input":
                 self.named[index] = (arguments[0], _ATOM)
@@ -133,7 +133,7 @@ class _Body:
                 self.named[index] = (name, _ATOM)
 
     def _resolve(self, x):
-        while self.graph.nodes[x.index][0] == "alias":
+        while self.graph.nodes[x.index][0] in SAME_VALUE:
             x = self.graph.nodes[x.index][1][0]
         return x
 

@@ -85,6 +85,45 @@ def lookup(table, *indices):
     return result
 
 
+def with_derivative(value, inputs, slopes):
+    """Return `value`, with derivative slopes[k] in inputs[k] and none in anything else, whatever it was computed from.
+
+    For what is computed in one way and differentiated in another: the root x of f(x, y) = 0, found by iterations, has slope
+    -(df/dy) / (df/dx) in y. The slopes are computed only where a derivative is asked for; what they depend on is held fixed
+    in a first derivative, and followed where the derivative itself is differentiated.
+
+    Parameters
+    ----------
+    value : number
+    inputs, slopes : sequences of numbers
+        One slope for each input. None of either: a value that is not differentiated.
+
+    Raises
+    ------
+    TraceError
+        For other numbers of slopes than of inputs.
+    """
+    inputs, slopes = tuple(inputs), tuple(slopes)
+    if len(inputs) != len(slopes):
+        raise TraceError(
+            f"{user_line()}with_derivative: expected a slope for each of {len(inputs)} inputs, got {len(slopes)}"
+        )
+    pairs = [(x, slope) for x, slope in zip(inputs, slopes, strict=True) if isinstance(x, Tracer)]
+    if not pairs and not isinstance(value, Tracer):
+        return value
+    graph = (value if isinstance(value, Tracer) else pairs[0][0]).graph
+    if not isinstance(value, Tracer):
+        value = graph.node("neg", -float(value))  # a constant as a node
+    elif value.is_boolean:
+        value = apply("where", value, 1.0, 0.0)
+    return graph.node("given_slopes", value, *(x for x, _ in pairs), *(slope for _, slope in pairs))
+
+
+def stop_gradient(value):
+    """Return `value`, which derivatives take for a constant."""
+    return with_derivative(value, (), ())
+
+
 def _whole(i):
     if not is_number(i) or i != int(i):
         raise TraceError(f"{user_line()}lookup: expected a whole number as an index, got {i!r}")

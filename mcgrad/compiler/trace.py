@@ -43,6 +43,8 @@ FUNCTIONS = {
 FUNCTIONS |= special.FUNCTIONS
 # One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
 OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, "alias": np.positive}
+# Operations whose value is that of their first argument: they are there for what `derive` makes of them.
+SAME_VALUE = {"alias", "given_slopes"}
 BOOLEAN = set(COMPARISONS) | set(LOGIC)
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
@@ -298,9 +300,13 @@ class Graph:
 
 
 def operands(node):
-    """Return the tracers that have to be computed before a node: a table is read where it lies, not element by element."""
+    """Return the tracers that have to be computed before a node.
+
+    A table is read where it lies, not element by element; slopes that are given are not computed for the value's sake.
+    """
     operation, arguments = node
-    return [x for x in (arguments[:1] if operation == "lookup" else arguments) if isinstance(x, Tracer)]
+    first = operation == "lookup" or operation in SAME_VALUE
+    return [x for x in (arguments[:1] if first else arguments) if isinstance(x, Tracer)]
 
 
 def same(a, b):

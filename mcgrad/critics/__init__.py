@@ -20,8 +20,9 @@ from .. import validate
 from ..baselines import Baseline
 from . import quadratic, table
 from .critic import Critic
+from .fitted_model import FittedModel
 
-__all__ = ["Critic", "Exact", "as_critic", "as_value", "exact"]
+__all__ = ["Critic", "Exact", "FittedModel", "as_critic", "as_value", "exact", "fitted_model"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,9 +65,15 @@ class Exact(Critic):
     def expected_score(self, c, x):
         return _form(x.problem).expected_score(self, c, x)
 
+    def news_data(self, problem, theta):
+        return _form(problem).news_data(self, problem, theta)
+
+    def gradient_news(self, c, x):
+        return _form(x.problem).gradient_news(c, x)
+
 
 def _form(problem):
-    return table if problem.environment.choices else quadratic
+    return table if isinstance(problem.environment.choices, int) else quadratic
 
 
 def exact():
@@ -75,6 +82,21 @@ def exact():
     `exact().wrong(scale=1.2)`, `.wrong(shift=1.0)` and `.wrong(oscillation=(0.1, 3.0))` are wrong in a known way.
     """
     return Exact()
+
+
+def fitted_model(pilot=4096, seed=0):
+    """Return the critic of a model that is fitted to pilot trajectories, of a linear-quadratic or a tabular problem.
+
+    It is fitted anew for each theta; the pilot trajectories are the last that there are, so that control variates stay
+    unbiased. What puts it in the place of a return (`advantage`, `all_actions`) is biased, by the luck of the pilot.
+
+    Parameters
+    ----------
+    pilot : int
+        Number of pilot trajectories, at least 16.
+    seed : int
+    """
+    return FittedModel(validate.integer("pilot", pilot, 16), validate.integer("seed", seed, 0))
 
 
 def as_critic(critic):

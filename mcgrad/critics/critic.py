@@ -28,3 +28,11 @@ class Critic(Baseline):
     def expected_score(self, c, x):
         """Return E_a[score * Q_t(s_t, a) | s_t], a cotangent of eta."""
         raise NotImplementedError
+
+    def news_data(self, problem, theta):
+        """Return the numbers that `gradient_news` reads."""
+        raise NotImplementedError
+
+    def gradient_news(self, c, x):
+        """Return dQ_t(s_t, a_t)/dtheta - E_a[dQ_t(s_t, a)/dtheta | s_t] at a fixed action, P numbers."""
+        raise NotImplementedError

@@ -87,6 +87,22 @@ def expected_score(wrong, c, x):
     return means + tuple(scales)
 
 
+def news_data(wrong, problem, theta):
+    """Return the numbers that `gradient_news` reads."""
+    from ..estimators.estimator import PerStep
+    from ..exact import gradient_news
+
+    parts = (wrong.scale * x for x in gradient_news(problem, theta))
+    linear, quadratic, level = (np.concatenate([x, np.zeros_like(x[:1])]) for x in parts)  # no action at the end
+    return {"linear": PerStep(linear), "quadratic": PerStep(quadratic), "level": PerStep(level)}
+
+
+def gradient_news(c, x):
+    """Return u' linear_p s + u' quadratic_p u - level_p for each parameter p."""
+    u, s = np.array([a - mu for a, mu in zip(x.a, x.eta, strict=False)]), np.array(x.s)
+    return tuple(u @ (c.linear[p] @ s + c.quadratic[p] @ u) - c.level[p] for p in range(len(c.level)))
+
+
 def _with_slope(wrong, c, gradient, a, weights):
     """Add the slope of the oscillation at an action, each component times a weight."""
     if not wrong.amplitude:

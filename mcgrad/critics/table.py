@@ -38,6 +38,20 @@ def expected_score(wrong, c, x):
     return tuple(pi * (lookup(c.Q[:, k], x.s[0]) - V) for k, pi in enumerate(probabilities(x.eta)))
 
 
+def news_data(wrong, problem, theta):
+    """Return the numbers that `gradient_news` reads."""
+    from ..estimators.estimator import PerStep
+    from ..exact import gradient_news
+
+    news = wrong.scale * gradient_news(problem, theta)
+    return {"news": PerStep(np.concatenate([news, np.zeros_like(news[:1])]))}
+
+
+def gradient_news(c, x):
+    """Return dQ_t(s_t, a_t) - E_a[dQ_t | s_t], a number for each parameter."""
+    return tuple(lookup(c.news[:, :, p], x.s[0], x.a[0]) for p in range(c.news.shape[2]))
+
+
 def action_gradient(wrong, c, x):
     """Say that there is none."""
     raise ValueError(NO_DERIVATIVE)

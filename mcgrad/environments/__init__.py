@@ -24,6 +24,8 @@ biased, and say so; "choice": a discrete action, which has none. Truth: "exact" 
 | `quadratic_scalar`, `cubic_scalar` | 1, 1 | smooth | quadrature | polynomial systems of Han and Yang |
 | `double_well` | 1, 1 | smooth | quadrature | rare crossings of a barrier, trajectories that part at it |
 | `double_pendulum` | 4, 1 or 2 | smooth | quadrature | chaos: pathwise variances that grow exponentially |
+
+`with_clock`, `with_memory` and `with_observation` add to the state of any of them.
 """
 
 from .ball_with_wall import ball_with_wall
@@ -43,6 +45,7 @@ from .polynomial_scalar import cubic_scalar, quadratic_scalar
 from .sinusoid_on_parabola import sinusoid_on_parabola
 from .step_reward import linear_ramp, step_reward
 from .tabular import tabular
+from .with_state import with_clock, with_memory, with_observation
 
 __all__ = [
     "ball_with_wall",
@@ -71,4 +74,7 @@ __all__ = [
     "step_reward",
     "sum_cost",
     "tabular",
+    "with_clock",
+    "with_memory",
+    "with_observation",
 ]

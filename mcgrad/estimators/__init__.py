@@ -8,12 +8,14 @@ from .antithetic import Antithetic, antithetic
 from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .direct_derivative import DirectDerivative, direct_derivative
+from .doubly_robust import DoublyRobust, doubly_robust
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .importance_weighted import ImportanceWeighted, importance_weighted
 from .inverse_variance import InverseVariance, inverse_variance
 from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
+from .knowledge import Knowledge, knows
 from .measure_valued import MeasureValued, measure_valued
 from .natural import Natural, natural
 from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
@@ -37,6 +39,7 @@ __all__ = [
     "ControlVariate",
     "Difference",
     "DirectDerivative",
+    "DoublyRobust",
     "Estimator",
     "EvolutionStrategies",
     "FiniteDifferences",
@@ -45,6 +48,7 @@ __all__ = [
     "ImportanceWeighted",
     "InverseVariance",
     "InverseVariancePerStep",
+    "Knowledge",
     "MeasureValued",
     "Natural",
     "PerStep",
@@ -69,12 +73,14 @@ __all__ = [
     "custom",
     "difference",
     "direct_derivative",
+    "doubly_robust",
     "evolution_strategies",
     "finite_differences",
     "generalized_advantage",
     "importance_weighted",
     "inverse_variance",
     "inverse_variance_per_step",
+    "knows",
     "leave_one_out",
     "measure_valued",
     "mixture",

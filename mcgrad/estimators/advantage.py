@@ -5,6 +5,10 @@
 
 Unbiased with an exact critic; with a wrong one the bias is that of sum_t E[z_t (Q~_t - Q_t)].
 
+The critic is an oracle: with the exact one this is unbiased in that one environment, so that its variance may be below what
+trajectories alone can give (`exact.efficiency_bound`), and Cov(g, doubly_robust()) is not the tree bound. With a critic
+fitted to the same trajectories, N times its variance goes back above the Markov bound as N grows.
+
 References
 ----------
 Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with function

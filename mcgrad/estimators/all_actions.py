@@ -5,6 +5,10 @@
 For a Gaussian policy and a quadratic critic it is also the derivative of Q_t at the mean action, as far as the mean is
 concerned. The actions of the rollout decide only which states are visited.
 
+The critic is an oracle: with the exact one this is unbiased in that one environment, so that its variance may be below what
+trajectories alone can give (`exact.efficiency_bound`), and Cov(g, doubly_robust()) is not the tree bound. With a critic
+fitted to the same trajectories, N times its variance goes back above the Markov bound as N grows.
+
 References
 ----------
 Ciosek and Whiteson (2018), Expected policy gradients; Allen, Asadi, Roderick, Mohamed, Konidaris and Littman (2017), Mean

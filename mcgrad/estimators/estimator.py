@@ -160,12 +160,12 @@ class Variation:
     stream : int
         0 for common random numbers, 1 to 15 for noise that is independent of that of other streams.
     shift : int
-        theta + shift * width * direction instead of theta.
+        theta + shift * width * direction instead of theta, component by component.
     direction : str or int
         "normal": one standard normal vector for each trajectory number; "sign": one of random signs; a number: the
         axis of that parameter.
-    width : float
-        Size of the perturbation of theta.
+    width : float or tuple of P floats
+        Size of the perturbation of theta, or of each of its components.
     unroll : int
         0: one perturbation for the whole rollout. Otherwise a new one every so many steps.
     behaviour : Behaviour or None
@@ -178,7 +178,7 @@ class Variation:
     stream: int = 0
     shift: int = 0
     direction: str | int = "normal"
-    width: float = 0.0
+    width: float | tuple = 0.0
     unroll: int = 0
     behaviour: Behaviour | None = None
 

@@ -3,7 +3,9 @@
     g = sum_t z_t sum_{k>=t} decay^(k-t) delta_k,    delta_k = r_k + V_{k+1}(s_{k+1}) - V_k(s_k),    V_T(s_T) = r_T
 
 decay = 1 is the return to go with the baseline V_t, unbiased for every V; decay = 0 is one-step actor-critic. Below 1 it is
-unbiased with the exact V. Rewards are discounted from time 0, and so is V: decay is lambda alone, without gamma.
+unbiased with the exact V: an oracle. Unbiased in that one environment alone, it may vary less than trajectories can tell (see
+`exact.efficiency_bound`), and Cov(g, doubly_robust()) is not the tree bound. Rewards are discounted from time 0, and so is V:
+decay is lambda alone, without gamma.
 
 References
 ----------

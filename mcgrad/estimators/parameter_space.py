@@ -5,8 +5,9 @@
     SPSA                    the same with random signs z = +-1
     finite differences      (R(theta + h e_p) - R(theta - h e_p)) / (2 h) for each parameter p
 
-They estimate the gradient of the objective smoothed over a width h, which differs from the gradient by O(h^2). The two
-returns of a pair see common random numbers, or independent ones. No derivative of anything is needed, not even of log p.
+They estimate the gradient of the objective smoothed over a width h, which differs from the gradient by O(h^2). Parameters of
+different scales have widths of their own: h z is then (h_1 z_1, ..., h_P z_P), z / h likewise. The two returns of a pair see
+common random numbers, or independent ones. No derivative of anything is needed, not even of log p.
 
 References
 ----------
@@ -37,11 +38,11 @@ class Return(Estimator):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Perturbed(Together):
-    width: float = 0.0
+    width: float | tuple = 0.0
     noise: str = "common"
 
     def data(self, problem, theta):
-        return super().data(problem, theta) | {"width": self.width}
+        return super().data(problem, theta) | {"width": checked_widths(self.width, problem)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,10 +53,11 @@ class EvolutionStrategies(_Perturbed):
 
     def combine(self, c, gradients, direction):
         z = direction(self.direction)
-        if len(gradients) == 1:
-            slope = gradients[0][0] / c.width
-        else:
-            slope = (gradients[0][0] - gradients[1][0]) / (2.0 * c.width)
+        change = gradients[0][0] if len(gradients) == 1 else gradients[0][0] - gradients[1][0]
+        over = float(len(gradients))
+        if isinstance(self.width, tuple):
+            return tuple(change * d / (over * h) for d, h in zip(z, c.width, strict=True))
+        slope = change / (over * c.width)
         return tuple(slope * d for d in z)
 
 
@@ -73,8 +75,9 @@ class FiniteDifferences(_Perturbed):
         return super().data(problem, theta)
 
     def combine(self, c, gradients, direction):
-        pairs = zip(gradients[::2], gradients[1::2], strict=True)
-        return tuple((up - down) / (2.0 * c.width) for (up,), (down,) in pairs)
+        pairs = list(zip(gradients[::2], gradients[1::2], strict=True))
+        widths = c.width if isinstance(self.width, tuple) else (c.width,) * len(pairs)
+        return tuple((up - down) / (2.0 * h) for ((up,), (down,)), h in zip(pairs, widths, strict=True))
 
 
 def evolution_strategies(width, points=2, noise="common"):
@@ -82,26 +85,35 @@ def evolution_strategies(width, points=2, noise="common"):
 
     Parameters
     ----------
-    width : float
-        Standard deviation h > 0 of the perturbation of each parameter.
+    width : float or (P,) array
+        Standard deviation h > 0 of the perturbation of each parameter, or of all of them.
     points : int
         1: a single return. 2: the difference of a mirrored pair.
     noise : str
         "common" or "independent" random numbers within a pair.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not as described; when measured, for another number of widths than of parameters.
     """
     points = validate.integer("points", points, 1, 2)
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
 
 
 def spsa(width, noise="common"):
-    """Return the simultaneous-perturbation gradient: a pair of returns along random signs."""
+    """Return the simultaneous-perturbation gradient: a pair of returns along random signs, times h > 0, a float or (P,)."""
     return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
 
 
 def finite_differences(width, parameters, noise="common"):
-    """Return central differences for each of a number of parameters: 2 P rollouts for one sample."""
+    """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
     P = validate.integer("parameters", parameters, 1)
-    variations = tuple(x for p in range(P) for x in _options(width, noise, p, 2)["variations"])
+    width = validate.widths("width", width)
+    each = width if isinstance(width, tuple) else (width,) * P
+    if len(each) != P:
+        raise ValueError(f"width: expected a number, or one for each of the {P} parameters, got {len(each)}")
+    variations = tuple(x for p in range(P) for x in _options(each[p], noise, p, 2)["variations"])
     options = _options(width, noise, 0, 2) | {"variations": variations}
     return FiniteDifferences((Return(),) * (2 * P), **options)
 
@@ -111,10 +123,18 @@ def _pair(points):
 
 
 def _options(width, noise, direction, points):
-    width = validate.number("width", width, above=0.0)
+    width = validate.widths("width", width)
     if noise not in ("common", "independent"):
         raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
     other = 0 if noise == "common" else 1
     plus = Variation(shift=1, direction=direction, width=width)
     minus = Variation(shift=-1, direction=direction, width=width, stream=other)
     return {"width": width, "noise": noise, "variations": (plus, minus)[:points]}
+
+
+def checked_widths(width, problem):
+    """Return a width, or one for each parameter of a problem."""
+    P = len(problem.parameters)
+    if isinstance(width, tuple) and len(width) != P:
+        raise ValueError(f"width: expected a number, or one for each of the {P} parameters, got {len(width)}")
+    return width

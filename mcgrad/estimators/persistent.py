@@ -7,7 +7,7 @@ With unrolls of K steps, theta + h z_j during unroll j, z_j ~ N(0, I), r_j the r
     truncated         the same with z_j alone: what a perturbation does after its unroll is lost (biased)
 
 Unbiased for the gradient of E J(theta + h z_0, theta + h z_1, ...), the objective smoothed by perturbations that change from
-unroll to unroll. With K >= T there is one unroll: evolution strategies.
+unroll to unroll. With K >= T there is one unroll: evolution strategies. h may differ from parameter to parameter, as there.
 
 References
 ----------
@@ -23,13 +23,14 @@ import numpy as np
 from .. import validate
 from ..compiler.spellings import where
 from .estimator import Estimator, PerStep, Together, Variation
+from .parameter_space import checked_widths
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerturbedRewards(Estimator):
     """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
 
-    width: float
+    width: float | tuple
     unroll: int
     truncated: bool
 
@@ -37,7 +38,7 @@ class PerturbedRewards(Estimator):
         t = np.arange(problem.horizon + 1)
         joined = (t + 1) % self.unroll != 0
         joined[problem.horizon - 1 :] = True  # the terminal reward belongs to the last unroll
-        data = {"width": self.width, "begins": PerStep(1.0 * (t % self.unroll == 0))}
+        data = {"width": checked_widths(self.width, problem), "begins": PerStep(1.0 * (t % self.unroll == 0))}
         return data | ({"joined": PerStep(1.0 * joined)} if self.truncated else {})
 
     def last(self, c, end):
@@ -48,8 +49,10 @@ class PerturbedRewards(Estimator):
         if self.truncated:
             to_go = where(c.joined > 0.0, to_go, 0.0)
         to_go = to_go + x.reward
-        slope = where(c.begins > 0.0, to_go / c.width, 0.0)
-        return (to_go, tuple(g + slope * z for g, z in zip(total, x.direction(), strict=True))), []
+        z = x.direction()
+        widths = c.width if isinstance(self.width, tuple) else (c.width,) * len(z)
+        slopes = [where(c.begins > 0.0, to_go / h, 0.0) for h in widths]
+        return (to_go, tuple(g + slope * d for g, slope, d in zip(total, slopes, z, strict=True))), []
 
     def finish(self, c, sums, carry):
         return carry[1]
@@ -59,7 +62,7 @@ class PerturbedRewards(Estimator):
 class PersistentEvolutionStrategies(Together):
     """See the module; one rollout or a mirrored pair."""
 
-    width: float
+    width: float | tuple
     unroll: int
     noise: str = "common"
     truncated: bool = False
@@ -75,8 +78,8 @@ def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, 
 
     Parameters
     ----------
-    width : float
-        Standard deviation h > 0 of the perturbation of each parameter.
+    width : float or (P,) array
+        Standard deviation h > 0 of the perturbation of each parameter, or of all of them.
     unroll : int
         K >= 1, the steps from one perturbation to the next.
     points : int
@@ -89,9 +92,9 @@ def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, 
     Raises
     ------
     ValueError
-        For an argument that is not as described.
+        For an argument that is not as described; when measured, for another number of widths than of parameters.
     """
-    width = validate.number("width", width, above=0.0)
+    width = validate.widths("width", width)
     unroll = validate.integer("unroll", unroll, 1, 2**31)
     points = validate.integer("points", points, 1, 2)
     if noise not in ("common", "independent"):

@@ -51,5 +51,8 @@ class Reparameterization(Pathwise):
 
 
 def reparameterization():
-    """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems."""
+    """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
+
+    It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.
+    """
     return Reparameterization()

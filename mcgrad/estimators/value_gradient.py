@@ -5,6 +5,10 @@
 SVG(0); with a deterministic policy, the deterministic policy gradient. Only the gradient of the critic matters: a shift of
 Q_t does nothing, an error that oscillates in the action much.
 
+The critic is an oracle: with the exact one this is unbiased in that one environment, so that its variance may be below what
+trajectories alone can give (`exact.efficiency_bound`), and Cov(g, doubly_robust()) is not the tree bound. With a critic
+fitted to the same trajectories, N times its variance goes back above the Markov bound as N grows.
+
 References
 ----------
 Heess et al. (2015), Learning continuous control policies by stochastic value gradients; Silver et al. (2014), Deterministic

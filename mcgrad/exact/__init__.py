@@ -7,6 +7,7 @@ room is the witness against them.
 """
 
 from .average import average_gradient, average_reward, differential_value, stationary
+from .bounds import efficiency_bound, gradient_news
 from .hessian import hessian, hessian_vector_product, hessian_vector_product_variance
 from .natural import covariance_matrix, fisher, natural_gradient
 from .problems import (
@@ -41,8 +42,10 @@ __all__ = [
     "covariance_matrix",
     "critic",
     "differential_value",
+    "efficiency_bound",
     "fisher",
     "gradient",
+    "gradient_news",
     "hessian",
     "hessian_vector_product",
     "hessian_vector_product_variance",

@@ -42,6 +42,8 @@ def combination(problem, theta, s, estimator):
             return _controlled(s, q, lq.ActionControlVariate(first_order))
         case estimators.TrajectoryControlVariate(critic=q):
             return _controlled(s, q, _TrajectoryControlVariate())
+        case estimators.DoublyRobust(critic=q):
+            return _controlled(s, q, lq.DoublyRobust())
         case estimators.GeneralizedAdvantage(decay=1.0, critic=V):
             return [(one, lq.RewardToGo(_forms(problem, theta, s, V)))]
         case estimators.GeneralizedAdvantage(decay=decay, critic=V):

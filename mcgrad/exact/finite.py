@@ -135,6 +135,8 @@ def mean(problem, theta, estimator):
             return gradient(problem, theta)
         case estimators.Group(kind="mean", parts=parts):
             return tabular.same_batch_mean(system(problem, theta), len(parts))
+        case estimators.ImportanceWeighted(weights="trajectory" | "per decision"):
+            return gradient(problem, theta)
     s = system(problem, theta)
     return sum(c * tabular.mean(s, x) for c, x in _combination(problem, theta, s, estimator))
 
@@ -147,6 +149,8 @@ def variance(problem, theta, estimator):
             return tabular.leave_one_out_variance(s, len(parts))
         case estimators.Group(kind="mean", parts=parts):
             return tabular.same_batch_variance(s, len(parts))
+        case estimators.ImportanceWeighted(weights="per decision", baseline=b):
+            return tabular.per_decision_variance(s, _behaviour(problem, estimator), _baseline(problem, theta, s, b))
     return tabular.combination_variance(s, _combination(problem, theta, s, estimator))
 
 
@@ -196,8 +200,10 @@ def _combination(problem, theta, s, estimator):
             return [(one, tabular.AllActions(_critic(s, q)))]
         case estimators.ActionControlVariate(critic=q, first_order=False):
             return [(one, tabular.ActionControlVariate(_critic(s, q)))]
-        case estimators.TrajectoryControlVariate(critic=critics.Exact(scale=1.0, shift=0.0, amplitude=0.0)):
-            return [(one, tabular.TrajectoryControlVariate())]
+        case estimators.TrajectoryControlVariate(critic=critics.Exact(amplitude=0.0) as q):
+            return _controlled(one, q, tabular.TrajectoryControlVariate())
+        case estimators.DoublyRobust(critic=critics.Exact(amplitude=0.0) as q):
+            return _controlled(one, q, tabular.DoublyRobust())
         case estimators.GeneralizedAdvantage(decay=decay, critic=V):
             b = _baseline(problem, theta, s, V)[:, :, 0]
             return [(one, tabular.GeneralizedAdvantage(decay, np.concatenate([b, np.zeros_like(b[:1])])))]
@@ -217,6 +223,20 @@ def _combination(problem, theta, s, estimator):
             entries = [(-c[0][:, q], tabular.Score(q)) for q in range(s.parameters)]
             return _combination(problem, theta, s, target) + entries
     raise NoClosedForm(f"no closed form is known for the variance of {type(estimator).__name__} on a tabular problem")
+
+
+def _controlled(one, q, with_exact):
+    """Return scale (with the exact critic) + (1 - scale) (with none) - shift sum z_t."""
+    parts = [(q.scale, with_exact), (1.0 - q.scale, tabular.RewardToGo()), (-q.shift, tabular.Score())]
+    return [(c * one, part) for c, part in parts if c]
+
+
+def _behaviour(problem, estimator):
+    """Return the probabilities of the behaviour policy, (S, A)."""
+    policy = estimator.behaviour.policy or problem.policy
+    if not isinstance(policy.closed_form, TabularSoftmax):
+        raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not a softmax over a table")
+    return tabular.softmax(policy.closed_form.features @ np.array(estimator.behaviour.theta))
 
 
 def _baseline(problem, theta, s, b):

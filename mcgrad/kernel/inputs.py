@@ -161,8 +161,12 @@ class Inputs:
         return tuple(float(k == kind) for k in range(len(normal)))
 
     def constant(self, name, value):
-        """Return the name under which a kernel reads a number of its own (the width of a perturbation, say)."""
-        return self._tree({name: value})[name][()]
+        """Return the name under which a kernel reads a number of its own (the length of an unroll, say)."""
+        return self.constants(name, value)[()]
+
+    def constants(self, name, values):
+        """Return the names, an array of the shape of the values, under which a kernel reads numbers of its own."""
+        return self._tree({name: values})[name]
 
     def time(self):
         """Return the name under which a kernel reads t, as a number that lanes can be compared with."""

@@ -1,5 +1,7 @@
 """The texts that simulate a rollout: its start, one step of it, and what is kept of each step in the workspace."""
 
+import numpy as np
+
 from ..compiler.emit import function_text
 from ..compiler.spellings import where
 from ..compiler.trace import Graph, Tracer
@@ -34,8 +36,9 @@ class Perturbation:
         graph = Graph()
         theta = inputs.many(graph, inputs.theta_names)
         direction = inputs.perturbation(variation.direction, inputs.many(graph, inputs.direction_names))
-        step = variation.shift * graph.input(inputs.constant("width", variation.width))
-        moved = [x + step * d for x, d in zip(theta, direction, strict=True)]
+        names = inputs.constants("width", variation.width)
+        widths = map(graph.input, np.broadcast_to(names, len(theta)))
+        moved = [x + variation.shift * h * d for x, h, d in zip(theta, widths, direction, strict=True)]
         arguments = inputs.arguments("theta", "c") | {"z_theta": inputs.direction_names}
         self.text = function_text(self.name, arguments, graph, moved)
 

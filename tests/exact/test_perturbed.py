@@ -8,6 +8,7 @@ from exact_cases import canonical, random_system
 from exact_dense import Dense, covariance, expectation
 
 from mcgrad.exact.lq import Reparameterization, gradient, objective, return_variance, variance
+from mcgrad.exact.lq.persistent import persistent_evolution_strategies
 from mcgrad.exact.lq.perturbed import (
     evolution_strategies,
     evolution_strategies_limit,
@@ -103,6 +104,34 @@ def test_signs_and_differences_by_brute_force(noise):
     np.testing.assert_allclose(np.transpose(found), truth, rtol=1e-9)
 
 
+def test_a_width_for_each_parameter_is_another_unit():
+    """States in other units, s' = D s and K' = K / D: widths h / D, and gradients D g."""
+    D = np.array([1.0, 3.0])
+    scaled = {"A": np.diag(D) @ SMALL.A / D, "B": D[:, None] * SMALL.B, "K": SMALL.K / D, "mean": D * SMALL.mean}
+    scaled |= {name: getattr(SMALL, name) / np.outer(D, D) for name in ("Q", "Qf")}
+    scaled |= {name: getattr(SMALL, name) * np.outer(D, D) for name in ("W", "cov")}
+    other = replace(SMALL, **scaled)
+    np.testing.assert_allclose(gradient(other), D * gradient(SMALL), rtol=1e-12)
+    for noise in ("common", "independent"):
+        for of in (
+            lambda s, h, noise: evolution_strategies(s, h, 2, noise),
+            lambda s, h, noise: evolution_strategies(s, h, 1, noise),
+            spsa,
+            finite_differences,
+            lambda s, h, noise: persistent_evolution_strategies(s, h, 1, 2, noise),
+            lambda s, h, noise: persistent_evolution_strategies(s, h, 1, 1, noise, True),
+        ):
+            found, expected = of(other, 0.3 / D, noise), of(SMALL, 0.3, noise)
+            np.testing.assert_allclose(found.mean, D * expected.mean, rtol=1e-10)
+            np.testing.assert_allclose(found.variance, D**2 * expected.variance, rtol=1e-10)
+            assert np.abs(of(other, 0.3, noise).variance / found.variance - 1).max() > 1e-3
+    for direction in ("normal", "sign"):
+        limit = evolution_strategies_limit(other, direction, 1 / D)
+        np.testing.assert_allclose(limit, D**2 * evolution_strategies_limit(SMALL, direction), rtol=1e-12)
+    tiny = evolution_strategies(other, 1e-5 / D).variance
+    np.testing.assert_allclose(tiny, evolution_strategies_limit(other, width=1 / D), rtol=1e-6)
+
+
 def test_more_nodes_change_nothing(monkeypatch):
     """2T + 2 nodes are exact, 2T + 1 are not."""
     from mcgrad.exact.lq import perturbed
@@ -166,6 +195,7 @@ def test_policy_without_noise():
         ),
         (lambda: spsa(random_system(1, 6, 4, 3, learn_scale=False), 0.1), r"2\^24 signs"),
         (lambda: evolution_strategies(SMALL, 0.0), "width: expected a positive"),
+        (lambda: spsa(SMALL, [0.1, 0.2, 0.3]), "one for each of the 2 entries of K"),
         (lambda: evolution_strategies(SMALL, 0.1, points=3), "points"),
         (lambda: evolution_strategies(SMALL, 0.1, noise="same"), "noise"),
         (lambda: evolution_strategies_limit(SMALL, "diagonal"), "direction"),

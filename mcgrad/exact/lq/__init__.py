@@ -38,6 +38,7 @@ from .baselines import (
     trace_optimal_time_baseline,
     value_baseline,
 )
+from .bounds import DoublyRobust, markov_bound, stationary_bound, tree_bound
 from .estimators import (
     ActionControlVariate,
     AllActions,
@@ -72,13 +73,14 @@ from .perturbed import (
 )
 from .scaling import Exponent, Scaling, scaling
 from .system import System
-from .values import gradient, mean_return_to_go, objective, return_variance, value
+from .values import gradient, gradient_news, mean_return_to_go, objective, return_variance, value
 from .variances import covariance, covariance_by_step, mean, variance
 
 __all__ = [
     "ActionControlVariate",
     "AllActions",
     "ControlVariate",
+    "DoublyRobust",
     "ExactAdvantage",
     "Exponent",
     "GeneralizedAdvantage",
@@ -105,8 +107,10 @@ __all__ = [
     "fisher",
     "full_score_control_variate",
     "gradient",
+    "gradient_news",
     "importance_weighted_variance",
     "infinite_horizon_gain",
+    "markov_bound",
     "mean",
     "mean_return_to_go",
     "measure_valued_variance",
@@ -125,9 +129,11 @@ __all__ = [
     "score_control_variate",
     "self_normalised_limits",
     "spsa",
+    "stationary_bound",
     "time_baseline",
     "trace_optimal_constant",
     "trace_optimal_time_baseline",
+    "tree_bound",
     "value",
     "value_baseline",
     "variance",

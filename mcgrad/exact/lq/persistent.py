@@ -21,10 +21,10 @@ from .perturbed import BLOCK, MOST_NODES, Perturbed, _check, _normal_rule, _pair
 def persistent_evolution_strategies(system, width, unroll, points=2, noise="common", truncated=False):
     """Return the mean and variance of persistent evolution strategies: `Perturbed`.
 
-    `width` h > 0; `unroll` K; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises ValueError with log
-    scales, which no polynomial rule integrates, and where the rule would need more than `MOST_NODES` nodes.
+    `width` h > 0, or (mn,) of them; `unroll` K; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises
+    ValueError with log scales, which no polynomial rule integrates, and where the rule would need more than `MOST_NODES` nodes.
     """
-    _check(system, width, noise)
+    h, widths = _check(system, width, noise)
     T, size = system.horizon, system.K.size
     unroll = min(unroll, T)
     unrolls = -(-T // unroll)
@@ -38,7 +38,7 @@ def persistent_evolution_strategies(system, width, unroll, points=2, noise="comm
     z, weight = _grid(nodes, unrolls * size)
     for k in range(0, len(z), BLOCK):
         of_mean, of_square = _conditional(
-            system, z[k : k + BLOCK].reshape(-1, unrolls, size), width, unroll, points, noise, truncated
+            system, z[k : k + BLOCK].reshape(-1, unrolls, size), h, widths / h, unroll, points, noise, truncated
         )
         mean += weight[k : k + BLOCK] @ of_mean
         second += weight[k : k + BLOCK] @ of_square
@@ -52,12 +52,12 @@ def _grid(nodes, dimensions):
     return z[digits].T, np.prod(weight[digits], axis=0)
 
 
-def _conditional(system, z, width, unroll, points, noise, truncated):
-    """E g_p and E g_p^2 given the perturbations z (N, unrolls, mn): (N, mn) both."""
+def _conditional(system, z, width, ratio, unroll, points, noise, truncated):
+    """E g_p and E g_p^2 given the perturbations z (N, unrolls, mn) at the widths h_p = width ratio_p: (N, mn) both."""
     T, size = system.horizon, system.K.size
     at = np.minimum(np.arange(T + 1), T - 1) // unroll
-    weights = (z if truncated else np.cumsum(z, axis=1))[:, at] / width  # A_t / h, (N, T + 1, mn)
-    Z = z.reshape(*z.shape[:2], *system.K.shape)[:, at[:T]]
+    weights = (z if truncated else np.cumsum(z, axis=1))[:, at] / (width * ratio)  # A_t / h, (N, T + 1, mn)
+    Z = (ratio * z).reshape(*z.shape[:2], *system.K.shape)[:, at[:T]]
     moments = []
     for p in range(size):
         if points == 1:

@@ -5,7 +5,8 @@
     SPSA                    the same with random signs z = +-1
     finite differences      (R(K + h e_p) - R(K - h e_p)) / (2 h) for each entry p of K
 
-Given z the second moment is a polynomial in z: J and E R^2 are of degree 2T and 4T in the gain, so that
+With a width for each entry, h z is (h_1 z_1, ...) and z / h likewise. Given z the second moment is a polynomial in z: J and
+E R^2 are of degree 2T and 4T in the gain, so that
 
     E g_i^2 = E_z[(J^2 + Var R)(K + h z) z_i^2] / h^2
 
@@ -16,9 +17,10 @@ A pair with *common* noise is one system of 2n states. With s = (s+ + s-)/2, d =
 
     s' = Acl s + h^2 B Z d + B u + w,     d' = Acl d + B Z s,     (R+ - R-)/(2h) = -sum_t gamma^t 2 (s'Qd + a'Re) - ..,
 
-a = K s + h^2 Z d + u, e = K d + Z s: no difference is ever taken, and h = 0 is the derivative along Z. Averaged over z,
+a = K s + h^2 Z d + u, e = K d + Z s: no difference is ever taken, and h = 0 is the derivative along Z. (With widths h_p it is
+h = max h_p, and Z_p = z_p h_p / h.) Averaged over z,
 
-    Var g_i -> 2 E pw_i^2 + sum_j E pw_j^2 - (dJ/dp_i)^2                   as h -> 0 (SPSA: without the first term),
+    Var g_i -> 2 E pw_i^2 + sum_j (h_j / h_i)^2 E pw_j^2 - (dJ/dp_i)^2     as h -> 0 (SPSA: without the first term),
 
 with pw the reparameterization gradient. L may be singular.
 
@@ -55,12 +57,12 @@ class Perturbed(NamedTuple):
 def evolution_strategies(system, width, points=2, noise="common"):
     """Return the mean and variance of evolution strategies along normal directions.
 
-    `width` h > 0; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises ValueError with log scales,
-    which no polynomial rule integrates, and where the rule would need more than `MOST_NODES` nodes.
+    `width` h > 0, or (mn,) of them; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises ValueError with
+    log scales, which no polynomial rule integrates, and where the rule would need more than `MOST_NODES` nodes.
     """
     if points not in (1, 2):
         raise ValueError(f"points: expected 1 or 2, got {points!r}")
-    _check(system, width, noise)
+    h, widths = _check(system, width, noise)
     nodes, size = 2 * system.horizon + 2, system.K.size
     if nodes**size > MOST_NODES:
         raise ValueError(
@@ -71,9 +73,9 @@ def evolution_strategies(system, width, points=2, noise="common"):
     z = np.stack(np.meshgrid(*[z] * size, indexing="ij"), axis=-1).reshape(-1, size)
     weight = np.prod(np.meshgrid(*[weight] * size, indexing="ij"), axis=0).ravel()
     if points == 2:
-        return _average(z, weight, *_pairs(system, z, width, noise))
-    mean, var = return_moments(system, system.K + width * z.reshape(-1, *system.K.shape))
-    return _average(z, weight, mean / width, var / width**2)
+        return _average(z * (h / widths), weight, *_pairs(system, z * (widths / h), h, noise))
+    mean, var = return_moments(system, system.K + (widths * z).reshape(-1, *system.K.shape))
+    return _average(z * (h / widths), weight, mean / h, var / h**2)
 
 
 def spsa(system, width, noise="common"):
@@ -81,30 +83,33 @@ def spsa(system, width, noise="common"):
 
     Raises ValueError as `evolution_strategies` does; 2^(mn) nodes.
     """
-    _check(system, width, noise)
+    h, widths = _check(system, width, noise)
     size = system.K.size
     if 2**size > MOST_NODES:
         raise ValueError(f"system: {size} entries of K have 2^{size} signs, more than {MOST_NODES}")
     z = np.array(list(product((1.0, -1.0), repeat=size)))
-    return _average(z, np.full(len(z), 1 / len(z)), *_pairs(system, z, width, noise))
+    return _average(z * (h / widths), np.full(len(z), 1 / len(z)), *_pairs(system, z * (widths / h), h, noise))
 
 
 def finite_differences(system, width, noise="common"):
     """Return the mean and variance of central differences, `noise` within each pair; ValueError with log scales."""
-    _check(system, width, noise)
-    return Perturbed(*_pairs(system, np.eye(system.K.size), width, noise))
+    h, widths = _check(system, width, noise)
+    mean, var = _pairs(system, np.diag(widths / h), h, noise)
+    return Perturbed(mean * (h / widths), var * (h / widths) ** 2)
 
 
-def evolution_strategies_limit(system, direction="normal"):
+def evolution_strategies_limit(system, direction="normal", width=1.0):
     """Return the variance of two points with common noise as the width goes to 0: (P,), log scales included.
 
-    `direction`: "normal", 2 E pw_i^2 + sum_j E pw_j^2 - g_i^2, or "sign" (SPSA), sum_j E pw_j^2 - g_i^2.
+    `direction`: "normal", 2 E pw_i^2 + sum_j (h_j / h_i)^2 E pw_j^2 - g_i^2, or "sign" (SPSA), without the first term.
+    `width` (P,): what h is in proportion to.
     """
     if direction not in ("normal", "sign"):
         raise ValueError(f'direction: expected "normal" or "sign", got {direction!r}')
     var, g = variance(system, Reparameterization()), gradient(system)
     own = 2 * (var + g**2) if direction == "normal" else 0.0
-    return own + var.sum() + (np.sum(g**2) - g**2)
+    h = np.broadcast_to(width, g.shape)
+    return own + ((var + g**2) @ h**2) / h**2 - g**2
 
 
 def return_moments(system, gains):
@@ -189,15 +194,21 @@ def _normal_rule(nodes):
 
 
 def _check(system, width, noise):
+    """Return the largest of the widths, and all of them (mn,)."""
     if system.learn_scale:
         raise ValueError(
             "system: log scales are learned; the return is no polynomial in them, and no finite rule is exact. "
             "Use learn_scale=False for perturbations of K alone"
         )
-    if not (np.isfinite(width) and width > 0):
-        raise ValueError(f"width: expected a positive number, got {width!r}")
+    size = system.K.size
+    if not (np.shape(width) in ((), (size,)) and np.isfinite(width).all() and np.min(width) > 0):
+        raise ValueError(
+            f"width: expected a positive number, or one for each of the {size} entries of K, got {width!r}"
+        )
     if noise not in ("common", "independent"):
         raise ValueError(f'noise: expected "common" or "independent", got {noise!r}')
+    widths = np.broadcast_to(np.asarray(width, dtype=float), size)
+    return float(widths.max()), widths
 
 
 def _trace(a, b):

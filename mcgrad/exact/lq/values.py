@@ -99,6 +99,17 @@ def gradient_to_go(system, parameters):
     return H, k
 
 
+def gradient_news(system):
+    """dH_t of the action: E[H_{t+1}(s_{t+1}) | s, u] - E[H_{t+1} | s] = u'linear s + u'quadratic u - level for K s + u.
+
+    linear = 2 B'H_{t+1} Acl (T, P, m, n), quadratic = B'H_{t+1} B (T, P, m, m), level = tr quadratic Sigma (T, P).
+    """
+    H = gradient_to_go(system, np.arange(system.parameters))[0][1:]
+    onto = system.B.T @ H
+    quadratic = onto @ system.B
+    return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
+
+
 def return_variance(system):
     """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
 

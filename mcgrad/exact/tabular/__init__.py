@@ -19,6 +19,7 @@ Every variance is that of ONE trajectory's estimate, per parameter. All function
     all_actions()                            AllActions()
     action_control_variate()                 ActionControlVariate()
     trajectory_control_variate()             TrajectoryControlVariate()
+    doubly_robust()                          DoublyRobust()
     score(), the return itself               Score(), Return()
     mixture, control variate                 optimal_mixture, score_control_variate, full_score_control_variate,
                                              combination_variance
@@ -26,6 +27,8 @@ Every variance is that of ONE trajectory's estimate, per parameter. All function
     any of them with expected rewards        the same on system.with_expected_rewards()
     with a wrong critic                      Critic(q), Advantage(q), AllActions(q), ActionControlVariate(q),
                                              GeneralizedAdvantage(decay, v): mean and variance are still exact
+
+`tree_bound`, `markov_bound` and `stationary_bound` are what no estimator made of trajectories alone goes below.
 
 The softmax bandit is the case of one state and horizon 1: `bandit`. Episodes that end by themselves need no horizon
 (None): sums over time are linear solves. For problems without end see `mcgrad.exact.tabular.average`.
@@ -56,11 +59,13 @@ from .baselines import (
     trace_optimal_time_baseline,
     value_baseline,
 )
+from .bounds import markov_bound, stationary_bound, tree_bound
 from .estimators import (
     ActionControlVariate,
     Advantage,
     AllActions,
     Critic,
+    DoublyRobust,
     GeneralizedAdvantage,
     Return,
     RewardToGo,
@@ -79,12 +84,14 @@ from .mixtures import (
     optimal_mixture,
     score_control_variate,
 )
+from .off_policy import per_decision_variance
 from .system import System, bandit, outcomes, softmax
 from .values import (
     action_value,
     advantage,
     gradient,
     gradient_by_recursion,
+    gradient_news,
     gradient_to_go,
     mean_return_to_go,
     objective,
@@ -99,6 +106,7 @@ __all__ = [
     "AllActions",
     "ControlVariate",
     "Critic",
+    "DoublyRobust",
     "GeneralizedAdvantage",
     "Mixture",
     "Return",
@@ -120,8 +128,10 @@ __all__ = [
     "full_score_control_variate",
     "gradient",
     "gradient_by_recursion",
+    "gradient_news",
     "gradient_to_go",
     "leave_one_out_variance",
+    "markov_bound",
     "mean",
     "mean_return_to_go",
     "mean_to_go_baseline",
@@ -133,6 +143,7 @@ __all__ = [
     "optimal_state_baseline",
     "optimal_time_baseline",
     "outcomes",
+    "per_decision_variance",
     "return_variance",
     "same_batch_mean",
     "same_batch_variance",
@@ -140,10 +151,12 @@ __all__ = [
     "softmax",
     "state_baseline",
     "state_distribution",
+    "stationary_bound",
     "time_baseline",
     "trace_optimal_constant",
     "trace_optimal_state_baseline",
     "trace_optimal_time_baseline",
+    "tree_bound",
     "value",
     "value_baseline",
     "variance",

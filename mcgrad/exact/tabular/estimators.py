@@ -1,6 +1,6 @@
 """The estimators of one trajectory's gradient, each a rule of one shape.
 
-    g = sum_t [ E_t d_t + z_t f_t(s_t, a_t) + sum_a pi(a | s_t) z(s_t, a) q_t(s_t, a) ]
+    g = sum_t [ E_t d_t + z_t f_t(s_t, a_t) + sum_a pi(a | s_t) z(s_t, a) q_t(s_t, a) + o_t(s_t, a_t) ]
 
 with the score z_t, its trace E_t = lam E_{t-1} + z_t, and d_t = r_t (discounted, and the terminal reward as d_T), or
 the temporal-difference error d_t = r_t + v_{t+1}(s_{t+1}) - k_t(s_t, a_t) of a critic. The score function adds the
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .values import critic, stages
+from .values import critic, gradient_news, stages
 
 
 class Rule(NamedTuple):
@@ -27,6 +27,7 @@ class Rule(NamedTuple):
     known: np.ndarray | float = 0.0  # k, (K, S, A or 1)
     weight: np.ndarray | float = 0.0  # f, (K, S, A or 1, 1 or P)
     expected: np.ndarray | None = None  # q, (K, S, A)
+    own: np.ndarray | None = None  # o, (K, S, A, P), of mean zero over the actions
     constant: np.ndarray | None = None  # b of (R - b) Z, (1 or P,); None: no rewards from before the score
     scores: np.ndarray | None = None  # (S, A, P): these alone are added up, whatever the discount
     whole_return: bool = False  # R alone
@@ -135,6 +136,15 @@ class TrajectoryControlVariate:
         """Return the estimator as a Rule: what is left of the return is r_k + V_{k+1} - Q_k, summed over k >= t."""
         V, Q = critic(system)
         return Rule(trace=1.0, ahead=V, known=Q, expected=Q)
+
+
+@dataclass(frozen=True, eq=False)
+class DoublyRobust:
+    """The trajectory control variate less sum_t dQ_t(s_t, a_t) - E_a[dQ_t | s_t], exact critic [Huang & Jiang 2020]."""
+
+    def rule(self, system):
+        """Return the estimator as a Rule; its variance is the bound `bounds.tree_bound`."""
+        return TrajectoryControlVariate().rule(system)._replace(own=-gradient_news(system))
 
 
 @dataclass(frozen=True, eq=False)

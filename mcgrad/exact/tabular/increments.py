@@ -9,7 +9,7 @@ For the rule of `estimators`, with U_t(s) = E[sum_{k>=t} lam^{k-t} d_k | s_t = s
 eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and h_t(s) = E[what the scores from t on make of g | s_t = s]:
 
     carry                                      factor
-    1 (gamma^t without a horizon)              z_t (eps_t + U_t + f_t) + E_a[z q] + h_{t+1}(s_{t+1}) - h_t(s_t)
+    1 (gamma^t without a horizon)              z_t (eps_t + U_t + f_t) + E_a[z q] + o_t + h_{t+1}(s_{t+1}) - h_t(s_t)
     past of the trace, lam E_{t-1}             eps_t
     E[R | F_t] - b, the score function only    z_t    (and no z_t U_t in the first line)
 
@@ -81,6 +81,8 @@ class Increments:
             mean = mean + z * self.to_go[t, :, None, None]
         if rule.expected is not None:
             mean = mean + self._expected(t)[:, None]
+        if rule.own is not None:
+            mean = mean + rule.own[t]
         following = decay(system) * self.h[t + 1]
         mean = mean + np.tensordot(system.flow, following, 1) - self.h[t][:, None]
         return [Factor(mean, slope, surprise, following), *past]

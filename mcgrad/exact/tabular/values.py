@@ -143,6 +143,12 @@ def gradient_to_go(system):
     return backward(system, own, 0.0, decay(system))
 
 
+def gradient_news(system):
+    """dQ_t(s, a) - E_a[dQ_t | s] with dQ_t(s, a) = E[dV_{t+1}(s_{t+1}) | s, a]: (stages, S, A, P)."""
+    dQ = decay(system) * np.stack([np.tensordot(system.flow, dV, 1) for dV in gradient_to_go(system)[1:]])
+    return dQ - np.einsum("sa,tsap->tsp", system.policy, dQ)[:, :, None]
+
+
 def gradient_by_recursion(system):
     """dJ/dtheta = sum_s start(s) dV_0(s)/dtheta, the witness of `gradient`: (P,)."""
     return system.start @ gradient_to_go(system)[0]

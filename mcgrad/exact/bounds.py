@@ -1,0 +1,98 @@
+"""Efficiency bounds: what no estimator made of trajectories alone can go below, and what the one that gets there needs."""
+
+from .. import validate
+from ..environments.bandit import Bandit
+from ..environments.tabular import Tabular
+from . import finite, lq, tabular
+from .problems import system
+from .several import NoClosedForm
+
+MODELS = ("markov", "tree", "stationary")
+
+
+def efficiency_bound(problem, theta, model="markov", matrix=False):
+    """Return the semiparametric efficiency (Cramer-Rao) bound of dJ/dtheta for one trajectory; divide it by N.
+
+    Data are N independent trajectories of the policy at theta, which is known; the law of the start and those of rewards and
+    next states are not. With z_t the score, Z_t = z_0 + .. + z_t, V, Q and dV, dQ the exact values and their derivatives,
+
+        omega_t = r_t + V_{t+1}(s_{t+1}) - Q_t(s_t, a_t),     n_t = dV_{t+1}(s_{t+1}) - dQ_t(s_t, a_t),
+
+        tree         Cov dV_0 + sum_t E (Z_t omega_t + n_t)(..)'
+        markov       Cov dV_0 + sum_t E (zeta_t omega_t + n_t)(..)',     zeta_t = E[Z_t | s_t, a_t]
+        stationary   Cov dV_0 + E sum_t h_t h_t',     h_t = sum_k w_k(s_t) phi_k(s_t, a_t, r_t, s_{t+1}), with phi_k the markov
+                     term of stage k and w_k(s) the share of the visits of s that are made at time k
+
+    and stationary <= markov <= tree as matrices. One estimator attains the tree bound with a single trajectory:
+    `estimators.doubly_robust()` with the exact critic. The other two are reached for N to infinity.
+
+    Who cannot go below. At any N, what is unbiased for every law of the environment: score functions with any fixed
+    baseline, action, trajectory and doubly robust control variates with any fixed critic, right or wrong, leave one out
+    (tree, always; the other two if it is unbiased for all environments of that kind). For N to infinity, regular
+    estimators that fit their critics to the same data.
+
+    Who is outside. Oracles, unbiased only where the critic that they were given is the true one: `advantage`, `q_function`,
+    `all_actions`, `value_gradient`, `generalized_advantage` with decay < 1. Pathwise gradients, which see derivatives of the
+    simulator; mirrored and common noise, perturbed parameters, branches, other behaviour policies. See `estimators.knows`.
+
+    Parameters
+    ----------
+    problem : Problem
+        Tabular (softmax policy), a bandit (all three coincide), or linear-quadratic with a linear-Gaussian policy.
+    theta : (P,) array
+    model : str
+        What an estimator may know of the environment: "tree", nothing; "markov", that states are Markov; "stationary", that
+        moreover the law of rewards (before their discount) and next states is the same at all times.
+    matrix : bool
+        Return all of the matrix; else its diagonal, to be compared with `exact.variance`.
+
+    Returns
+    -------
+    (P,) or (P, P) array
+        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), of tables O(T S^2 A P); P times that for matrices.
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems; for "stationary" with more than one state variable, unless all have one distribution; for
+        "markov" without a horizon.
+    ValueError
+        For another model; for a policy without noise, which has no score.
+
+    References
+    ----------
+    Kallus and Uehara (2020), Statistically efficient off-policy policy gradients; Huang and Jiang (2020), From importance
+    sampling to doubly robust policy gradient; van der Vaart (1998), Asymptotic statistics, chapter 25.
+    """
+    if model not in MODELS:
+        raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {validate.describe(model)}")
+    theory, s = _theory(problem, theta)
+    if model == "stationary" and theory is lq and s.states > 1 and not lq.bounds.in_equilibrium(s):
+        raise NoClosedForm(
+            "the stationary bound is a ratio of densities, with a closed form for one state variable or for a state that has "
+            f"the same distribution at all times, not for these {s.states}"
+        )
+    if model == "markov" and s.horizon is None:
+        raise NoClosedForm(
+            'the markov bound sums ratios over time: without a horizon "tree" and "stationary" are known'
+        )
+    return getattr(theory, f"{model}_bound")(s, bool(matrix))
+
+
+def gradient_news(problem, theta):
+    """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
+
+    Returns
+    -------
+    (T, S, A, P) array
+        Of a tabular problem or a bandit.
+    (T, P, m, n), (T, P, m, m) and (T, P) arrays
+        Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
+    """
+    theory, s = _theory(problem, theta)
+    return theory.gradient_news(s)
+
+
+def _theory(problem, theta):
+    tables = isinstance(problem.environment.closed_form, (Bandit, Tabular))
+    return (tabular, finite.system(problem, theta)) if tables else (lq, system(problem, theta))
