@@ -118,7 +118,7 @@ class ImportanceWeighted(Together):
 
 
 def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None):
-    """Return the score function at theta from trajectories of a behaviour policy.
+    """Return the score function at theta from trajectories of a behaviour policy; `mcgrad.best_behaviour` finds the best one.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from ..environments.bandit import Bandit
 from ..environments.tabular import Tabular
 from ..policies.softmax import TabularSoftmax
 from . import tabular
+from .floors import bound
 from .several import NoClosedForm
 
 
@@ -158,6 +159,16 @@ def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, (P,)."""
     s = system(problem, theta)
     return _covariance(s, *(_combination(problem, theta, s, x) for x in (first, second)))
+
+
+def efficiency_bound(problem, theta, model="markov", matrix=False):
+    """Return the efficiency bound of the gradient for one trajectory, (P,) or (P, P)."""
+    return bound(tabular, system(problem, theta), model, matrix)
+
+
+def gradient_news(problem, theta):
+    """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
+    return tabular.gradient_news(system(problem, theta))
 
 
 def coefficients(problem, theta, estimator):
