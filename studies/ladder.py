@@ -16,6 +16,10 @@ gradient, and cost two. On the third, folk wisdom fails four times over:
                                but the actions, which the pathwise gradient sees and which cancel over time
     the mean over all actions  varies more than the derivative at the action that was drawn
 
+What can be known from trajectories alone has a floor (see the study `floor`): the tree bound for all that is unbiased whatever
+the environment, the Markov bound for critics fitted to many trajectories. Below it are derivatives of the model, and exact
+critics in place of returns, which are oracles. Where nothing is random but the actions, it is 0.
+
 All that is optimal or fitted is so for each parameter; a variance of a problem is the sum over its parameters. Evolution
 strategies estimate the gradient of a smoothed objective: their mean is another one. Times are CPU nanoseconds of a sample
 measured alone on one thread, moments and fits included, the best of a few; they are noisy, nothing else is.
@@ -134,13 +138,14 @@ def rows(setting, seed, threads):
     except mg.exact.NoClosedForm:
         mean = [None] * len(found)
     about = {"system": setting["system"], "horizon": p.horizon, "improves_on": RUNGS[name].improves_on}
+    bounds = {f"{model}_bound": mg.exact.efficiency_bound(p, theta, model).tolist() for model in ("tree", "markov")}
     cost = {
         "rollouts": rollouts(estimator, p),
         "nanoseconds": nanoseconds(p, theta, estimator, setting["timed"] // p.horizon),
     }
-    for row, exact_mean in zip(found, mean, strict=True):
+    for k, (row, exact_mean) in enumerate(zip(found, mean, strict=True)):
         variance = row.get("variance") if row["exact_variance"] is None else row["exact_variance"]
-        row |= {"exact_mean": exact_mean} | cost
+        row |= {"exact_mean": exact_mean} | cost | {bound: values[k] for bound, values in bounds.items()}
         for what in ("rollouts", "nanoseconds"):
             known = variance is not None and cost[what] is not None
             row[f"variance_times_{what}"] = variance * cost[what] if known else None
@@ -214,6 +219,8 @@ STUDY = study.Study(
         "nanoseconds",
         "variance_times_rollouts",
         "variance_times_nanoseconds",
+        "tree_bound",
+        "markov_bound",
     ),
     settings=settings,
     rows=rows,

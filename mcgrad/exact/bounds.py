@@ -50,8 +50,8 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Raises
     ------
     NoClosedForm
-        For other problems; for "stationary" with more than one state variable, unless the state has one distribution at all times; for
-        "markov" without a horizon.
+        For other problems; for "stationary" with more than one state variable, unless the state has one distribution at all
+        times; for "markov" without a horizon.
     ValueError
         For another model; for a policy without noise, which has no score.
 
