@@ -138,18 +138,23 @@ def rows(setting, seed, threads):
     except mg.exact.NoClosedForm:
         mean = [None] * len(found)
     about = {"system": setting["system"], "horizon": p.horizon, "improves_on": RUNGS[name].improves_on}
-    bounds = {f"{model}_bound": mg.exact.efficiency_bound(p, theta, model).tolist() for model in ("tree", "markov")}
     cost = {
         "rollouts": rollouts(estimator, p),
         "nanoseconds": nanoseconds(p, theta, estimator, setting["timed"] // p.horizon),
     }
-    for k, (row, exact_mean) in enumerate(zip(found, mean, strict=True)):
+    for row, exact_mean in zip(found, mean, strict=True):
         variance = row.get("variance") if row["exact_variance"] is None else row["exact_variance"]
-        row |= {"exact_mean": exact_mean} | cost | {bound: values[k] for bound, values in bounds.items()}
+        row |= {"exact_mean": exact_mean} | cost
         for what in ("rollouts", "nanoseconds"):
             known = variance is not None and cost[what] is not None
             row[f"variance_times_{what}"] = variance * cost[what] if known else None
-    return [about | row for row in found]
+    return [about | row | floor for row, floor in zip(found, floors(p, theta), strict=True)]
+
+
+def floors(p, theta):
+    """Return the efficiency bounds of each parameter, as columns."""
+    bounds = [mg.exact.efficiency_bound(p, theta, model).tolist() for model in ("tree", "markov")]
+    return [{"tree_bound": tree, "markov_bound": markov} for tree, markov in zip(*bounds, strict=True)]
 
 
 def nanoseconds(p, theta, estimator, number, repeats=5):
