@@ -167,7 +167,7 @@ def check_behaviour(problem, behaviour):
 
 
 def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None, clip=None):
-    """Return the score function at theta from trajectories of a behaviour policy.
+    """Return the score function at theta from trajectories of a behaviour policy; `mcgrad.best_behaviour` finds the best one.
 
     Parameters
     ----------

@@ -118,6 +118,8 @@ def knows(estimator):
             return _of_critic(critic, "in place of branches")
         case ClippedRatio():
             return Knowledge(ANOTHER_QUANTITY, "biased by its clipped ratios")
+        case ImportanceWeighted(clip=float()):
+            return Knowledge(ANOTHER_QUANTITY, "biased by its clipped weights")
         case SelfNormalised():
             return Knowledge(ANOTHER_QUANTITY, "biased by its normalised weights")
         case ImportanceWeighted():

@@ -7,6 +7,7 @@ from ..environments.bandit import Bandit
 from ..environments.tabular import Tabular
 from ..policies.softmax import TabularSoftmax
 from . import tabular
+from .floors import bound
 from .several import NoClosedForm
 
 
@@ -137,7 +138,7 @@ def mean(problem, theta, estimator):
             return gradient(problem, theta)
         case estimators.Group(kind="mean", size=size):
             return tabular.same_batch_mean(system(problem, theta), size)
-        case estimators.ImportanceWeighted(weights="trajectory" | "per decision"):
+        case estimators.ImportanceWeighted(clip=None):
             return gradient(problem, theta)
     s = system(problem, theta)
     return sum(c * tabular.mean(s, x) for c, x in _combination(problem, theta, s, estimator))
@@ -151,7 +152,7 @@ def variance(problem, theta, estimator):
             return tabular.leave_one_out_variance(s, size)
         case estimators.Group(kind="mean", size=size):
             return tabular.same_batch_variance(s, size)
-        case estimators.ImportanceWeighted(weights="per decision", baseline=b):
+        case estimators.ImportanceWeighted(weights="per decision", baseline=b, clip=None):
             return tabular.per_decision_variance(s, _behaviour(problem, estimator), _baseline(problem, theta, s, b))
     return tabular.combination_variance(s, _combination(problem, theta, s, estimator))
 
@@ -160,6 +161,16 @@ def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, (P,)."""
     s = system(problem, theta)
     return _covariance(s, *(_combination(problem, theta, s, x) for x in (first, second)))
+
+
+def efficiency_bound(problem, theta, model="markov", matrix=False):
+    """Return the efficiency bound of the gradient for one trajectory, (P,) or (P, P)."""
+    return bound(tabular, system(problem, theta), model, matrix)
+
+
+def gradient_news(problem, theta):
+    """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
+    return tabular.gradient_news(system(problem, theta))
 
 
 def coefficients(problem, theta, estimator):
