@@ -78,7 +78,7 @@ class Environment:
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field in ("states", "actions") else 0
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
@@ -141,7 +141,7 @@ class Policy:
 
     def __post_init__(self):
         for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("uniforms", 0)):
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))
@@ -154,6 +154,7 @@ class Policy:
         if not names or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
+        validate.parameters(len(names))
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
@@ -230,7 +231,7 @@ class Problem:
 
 def _check_choices(thing):
     if thing.choices is not None:
-        object.__setattr__(thing, "choices", validate.integer("choices", thing.choices, 2))
+        object.__setattr__(thing, "choices", validate.size("choices", thing.choices, 2))
 
 
 def _params(params):
