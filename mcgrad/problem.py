@@ -89,7 +89,7 @@ class Environment:
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field == "states" else 0
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
@@ -160,7 +160,7 @@ class Policy:
 
     def __post_init__(self):
         for field, low in (("states", 1), ("actions", 0), ("noises", 0), ("uniforms", 0)):
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))
@@ -173,6 +173,7 @@ class Policy:
         if (not names and self.actions) or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
+        validate.parameters(len(names))
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
@@ -387,11 +388,11 @@ def _check_choices(thing):
             raise ValueError(
                 f"choices: expected an entry for each of {thing.actions} components of the action, got {len(choices)}"
             )
-        choices = tuple(k if k is None else validate.integer(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
+        choices = tuple(k if k is None else validate.size(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
         if len(choices) == 1 or not any(choices):
             choices = next(iter(choices), None)
     elif choices is not None:
-        choices = validate.integer("choices", choices, 2)
+        choices = validate.size("choices", choices, 2)
     object.__setattr__(thing, "choices", choices)
 
 

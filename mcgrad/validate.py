@@ -5,6 +5,10 @@ import unicodedata
 
 import numpy as np
 
+# Kernels are straight-line code with a line for each number: nothing larger than this is ever meant.
+LARGEST = 10_000  # states, actions, noises, choices, hidden units
+PARAMETERS = 1_000_000
+
 
 def array(name, value, shape=None):
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
@@ -72,6 +76,20 @@ def name(what, value):
             f"{what}: expected names that can be written as p.name (without _ in front, in Unicode's form NFKC), got {value!r}"
         )
     return value
+
+
+def size(name, value, low):
+    """Return how many numbers there are of something, at least `low`; see `LARGEST`."""
+    out = integer(name, value, low)
+    if out > LARGEST:
+        raise ValueError(f"{name}: expected at most {LARGEST}, got {out}: kernels have a line of code for each")
+    return out
+
+
+def parameters(count):
+    """Check how many components theta has, before a name is made for each."""
+    if count > PARAMETERS:
+        raise ValueError(f"parameters: expected at most {PARAMETERS} components of theta, got {count}")
 
 
 def function(name, value, optional=False):

@@ -60,6 +60,7 @@ HARMLESS = BOOLEAN | {
     "copysign",
     "given_slopes",
 }
+LARGEST = 300_000  # operations of one graph
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
 
@@ -348,6 +349,11 @@ class Graph:
         key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
         self.check(arguments)
         if key not in self._known:
+            if len(self.nodes) >= LARGEST:
+                raise TraceError(
+                    f"{user_line()}more than {LARGEST} operations: loops are unrolled while a function is traced, so that "
+                    "each round is code of its own. Shorten the loop, or make its rounds steps of the environment."
+                )
             self.nodes.append((operation, arguments))
             self._known[key] = Tracer(self, len(self.nodes) - 1)
         return self._known[key]

@@ -40,6 +40,7 @@ def linear_gaussian(n, m, std=None, *, cov=None, learn_std=False):
         For both or neither of `std` and `cov`, a negative std, an indefinite cov, or a std of 0 that should be learned.
     """
     n, m = validate.integer("n", n, 1), validate.integer("m", m, 1)
+    validate.parameters(n * m)
 
     def mean(theta, s):
         return linear(theta, s, m)

@@ -62,4 +62,4 @@ def network_weights(n, m, hidden, seed=0, scale=1.0):
 
 
 def _sizes(n, m, hidden):
-    return tuple(validate.integer(name, x, 1) for name, x in (("n", n), ("m", m), ("hidden", hidden)))
+    return tuple(validate.size(name, x, 1) for name, x in (("n", n), ("m", m), ("hidden", hidden)))
