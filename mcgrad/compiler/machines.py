@@ -100,7 +100,7 @@ def compiled(kernel, machine="simd", width=None):
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
 
 
-# The machine code of a kernel takes a quarter of a megabyte, and goes when it has not been used for so many others.
+# Loaded, a kernel takes a sixth of a megabyte; it goes when so many others have been used since.
 @functools.lru_cache(maxsize=256)
 def _compiled(kernel, machine, width):
     if machine == "numpy":
