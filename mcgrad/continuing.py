@@ -50,7 +50,7 @@ def continuing(problem, theta, bootstrap=True):
         For a problem that ends or is discounted, and where there is no stationary distribution.
     """
     environment = problem.environment
-    if problem.discount != 1.0:
+    if problem.discount_varies or problem.discount != 1.0:
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     if environment.done is not None or environment.terminal is not None:
         raise ValueError(f"problem: expected one without an end and a terminal reward, got {environment.name}")

@@ -76,6 +76,13 @@ def measure(
     ------
     ValueError
         For an argument out of its range, named; and where an estimator does not exist for the problem.
+
+    Warns
+    -----
+    PrecisionWarning
+        Where an estimator subtracts so much (a baseline, a critic, a control variate) that what is left is rounding.
+    UserWarning
+        Of gradients that are not finite, and of variances that overflow.
     """
     estimators = checked_estimators(estimators)
     count = validate.integer("count", count, 1)

@@ -1,5 +1,8 @@
 """Check what users pass in: every message names the argument, what was expected and what came."""
 
+import keyword
+import unicodedata
+
 import numpy as np
 
 
@@ -7,9 +10,9 @@ def array(name, value, shape=None):
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
     try:
         given = np.asarray(value)
-        # NumPy would take "1.5" for a number, and None for NaN.
-        odd = given.dtype.kind == "O" and any(x is None or isinstance(x, (str, bytes)) for x in given.flat)
-        if given.dtype.kind not in "biufO" or odd:
+        # NumPy would take "1.5" for a number, None for NaN, and a masked element for what lies under the mask.
+        large = given.dtype.kind == "O" and all(type(x) is int for x in given.flat)  # beyond 64 bits
+        if not (given.dtype.kind in "biuf" or large) or np.ma.isMaskedArray(value):
             raise TypeError
         # A copy: what a problem was built from may be changed later without changing the problem.
         out = np.array(given, dtype=np.float64)
@@ -60,6 +63,17 @@ def integer(name, value, low, high=None):
     return out
 
 
+def name(what, value):
+    """Return a name that becomes part of the text of kernels, and so has to be one: p.name, and never code."""
+    good = isinstance(value, str) and value.isidentifier() and not keyword.iskeyword(value)
+    # Python reads a name by its NFKC form: two names of one form would be one.
+    if not good or value.startswith("_") or unicodedata.normalize("NFKC", value) != value:
+        raise ValueError(
+            f"{what}: expected names that can be written as p.name (without _ in front, in Unicode's form NFKC), got {value!r}"
+        )
+    return value
+
+
 def function(name, value, optional=False):
     """Return a callable."""
     if not callable(value) and not (optional and value is None):
@@ -83,6 +97,20 @@ def text(name, value):
     if value is not None and not (isinstance(value, str) and value.strip()):
         raise ValueError(f"{name}: expected a sentence or None, got {describe(value)}")
     return value
+
+
+def interval(name, value, m):
+    """Return (low, high), arrays (m,) of finite numbers with low < high, from a pair of numbers or of such arrays."""
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair (low, high), got {describe(value)}")
+    low, high = (array(f"{name}[{k}]", x) for k, x in enumerate(value))
+    for k, x in enumerate((low, high)):
+        if x.ndim and x.shape != (m,):
+            raise ValueError(f"{name}[{k}]: expected a number or shape ({m},), got {x.shape}")
+    low, high = (np.broadcast_to(x, (m,)).copy() for x in (low, high))
+    if not (low < high).all():
+        raise ValueError(f"{name}: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high
 
 
 def symmetric(name, value, n):

@@ -66,6 +66,22 @@ FORBIDDEN = {
     "mcgrad/cost.py": ["mcgrad.compare", "mcgrad.check"],
     "mcgrad/pilots.py": ["mcgrad.compare", "mcgrad.check", "mcgrad.exact"],
     "mcgrad/compare/measuring.py": ["mcgrad.exact", "mcgrad.check", "mcgrad.compare"],
+    "mcgrad/intervals.py": [
+        "mcgrad.sums",
+        "mcgrad.moments",
+        "mcgrad.problem",
+        "mcgrad.compiler",
+        "mcgrad.kernel",
+        "numba",
+    ],
+    "mcgrad/precision.py": [
+        "mcgrad.problem",
+        "mcgrad.estimators",
+        "mcgrad.exact",
+        "mcgrad.kernel",
+        "mcgrad.moments",
+        "numba",
+    ],
     "mcgrad/moments.py": [
         "mcgrad.problem",
         "mcgrad.estimators",

@@ -54,6 +54,9 @@ NO_NUMBERS = [
     (None, "got NoneType None"),
     (1j, "got complex 1j"),
     (np.array([1j]), "got ndarray"),
+    (np.ma.masked_array([1.0, 2.0], mask=[True, False]), "got MaskedArray"),
+    (np.array([1.0, 2.0], dtype=object), "got ndarray"),
+    (np.array(["2020-01-01"], dtype="datetime64[D]"), "got ndarray"),
     ([[1.0, 2.0], [3.0]], "got list"),
     ({"a": 1}, "got dict"),
     ({1.0}, "got set"),
@@ -269,7 +272,7 @@ PROBLEMS = [
     ({"discount": 0}, "discount: expected a number <= 1.0 and > 0.0, got 0.0"),
     ({"discount": -0.5}, "discount: expected a number <= 1.0 and > 0.0, got -0.5"),
     ({"discount": 1.01}, "discount: expected a number <= 1.0 and > 0.0, got 1.01"),
-    ({"discount": [0.9]}, r"discount: expected shape \(\), got \(1,\)"),
+    ({"discount": [0.9]}, r"discount: expected a number or shape \(5,\), one for each step, got \(1,\)"),
     ({"environment": policy()}, "environment: expected an Environment, got Policy"),
     ({"environment": mg.Environment}, "environment: expected an Environment, got type"),
     ({"environment": None}, "environment: expected an Environment, got NoneType None"),
@@ -907,8 +910,26 @@ def test_control_variates_of_trajectories_that_are_not_finite():
             assert (found[name].count > 0) == expected
 
 
+ZERO_TIMES = {
+    "0 * inf": lambda x: 0.0 * (1e200 * x) ** 2,
+    "0 * nan": lambda x: 0.0 * math.log(-1.0 - x**2),
+    "inf - inf": lambda x: (1e200 * x) ** 2 - (1e200 * x) ** 2,
+    "0 / nan": lambda x: 0.0 / math.log(-1.0 - x**2),
+    "a matrix": lambda x: np.diag([0.0, 1.0])[0] @ np.array([(1e200 * x) ** 2, x]),
+}
+
+
+@pytest.mark.parametrize("name", ZERO_TIMES)
+def test_zero_times_what_is_not_finite_is_not_zero(name):
+    """Python's 0 * inf is NaN, and so is the reward: trajectories that ran off are counted, not hidden."""
+    of = scalar_problem(reward=lambda p, s, a, s_next, w: s[0] + ZERO_TIMES[name](s[0]))
+    with pytest.warns(UserWarning, match="not finite"):
+        found = mg.measure(of, [-0.4], {"SF": SF}, 50, machine="numpy")
+    assert found["SF"].nonfinite == 50
+
+
 def test_constants_of_users_that_are_not_finite():
-    of = scalar_problem(reward=lambda p, s, a, s_next, w: s[0] / 0.0 if isinstance(s[0], float) else math.nan)
+    of = scalar_problem(reward=lambda p, s, a, s_next, w: math.nan)
     _, _, lost = both(of, [-0.4], 50)
     assert lost["SF"] == 50
 

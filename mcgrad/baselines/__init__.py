@@ -89,7 +89,7 @@ def value():
 def of_state(function, **params):
     """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
     validate.function("function", function)
-    return OfState(function, {k: validate.array(k, v) for k, v in params.items()})
+    return OfState(function, {validate.name("params", k): validate.array(k, v) for k, v in params.items()})
 
 
 def fitted_value(pilot=4096, degree=2, seed=0):

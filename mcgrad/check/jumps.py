@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .findings import Finding, reason
+from ..differences import return_kernel, slopes
+from .findings import Finding, percent, reason
+from .gradients import directions
 
 GRID = 64  # intervals of the scan
 HALVINGS = 30
@@ -29,6 +31,12 @@ class Jump(NamedTuple):
     direction: np.ndarray
     at: float
     size: float
+
+
+def problem_jumps(problem, theta, seed=0):
+    """Return the jumps of a problem's return near theta that were found; empty where it has none that matters."""
+    returns, lines = return_kernel(problem, theta, seed), directions(theta, seed)
+    return return_jumps(returns, theta, lines, slopes(returns, theta, lines, SCANS[0][1]).widths)
 
 
 def return_jumps(returns, theta, lines, widths):
@@ -75,7 +83,7 @@ def jumps(problem, kernel, lines, found, agreement):
         text += f", though they are declared: {reason(declared)}" if declared else ""
         return Finding("jumps", "note" if declared else "ok", text, values)
     if biased:
-        text += f"; pathwise gradients are off by {100 * agreement['relative']:.3g}%"
+        text += f"; pathwise gradients are off by {percent(agreement['relative'])}"
     if declared:
         return Finding("jumps", "note", f"{text}; declared: {reason(declared)}", values)
     text += (

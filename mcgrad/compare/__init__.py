@@ -288,5 +288,6 @@ def _cosine(means, gradient):
 def _title(problem):
     T, gamma, P = problem.horizon, problem.discount, len(problem.parameters)
     steps, names = "step" if T == 1 else "steps", "parameter" if P == 1 else "parameters"
-    discount = "" if gamma == 1.0 else f", discount {gamma:g}"
+    varies = f", discount from {np.min(gamma):g} to {np.max(gamma):g}"
+    discount = varies if problem.discount_varies else "" if gamma == 1.0 else f", discount {gamma:g}"
     return f"{problem.environment.name} under {problem.policy.name}, {T} {steps}{discount}, {P} {names}"

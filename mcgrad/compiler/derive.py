@@ -7,9 +7,10 @@ last to the first, the other from the first to the last, so that its cost is a s
 
 import math
 
+from .errors import TraceError
 from .spellings import lookup
 from .table import Names
-from .trace import BOOLEAN, TraceError, Tracer, apply, operands, same
+from .trace import BOOLEAN, Tracer, apply, operands, same
 
 TWO_OVER_SQRT_PI, SQRT_TWO_PI = 2.0 / math.sqrt(math.pi), math.sqrt(2.0 * math.pi)
 
@@ -130,6 +131,9 @@ def times(partial, share):
         return partial.choose(share)
     if same(partial, 1.0):
         return share
+    # A factor that is 0 for all trajectories says that there is no such path, whatever the other factor is.
+    if _is_zero(partial) or _is_zero(share):
+        return 0.0
     if isinstance(share, Tracer):
         operation, arguments = share.graph.nodes[share.index]
         if operation == "where":
@@ -280,6 +284,7 @@ PARTIALS = {
     # The density over the probability, which may both be too small for a number
     "log_ndtr": lambda y, a: (2.0 / SQRT_TWO_PI / apply("erfcx", a * -math.sqrt(0.5)),),
     "lgamma": lambda y, a: (apply("digamma", a),),
+    "betaln": lambda y, a, b: tuple(apply("digamma", x) - apply("digamma", a + b) for x in (a, b)),
     "digamma": lambda y, a: (apply("trigamma", a),),
     "trigamma": lambda y, a: (apply("tetragamma", a),),
     "tetragamma": _no_derivative("tetragamma"),

@@ -7,8 +7,9 @@ arrays, on SIMD lanes and on plain numbers alike; see `machines`.
 
 import itertools
 
+from .errors import TraceError
 from .table import Names
-from .trace import COMPARISONS, SAME_VALUE, TraceError, Tracer, operands
+from .trace import COMPARISONS, SAME_VALUE, Tracer, operands
 
 LINE = 110  # longest line of generated text
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from .emit import live_nodes
 from .table import Names
-from .trace import OPERATIONS, Tracer
+from .trace import OPERATIONS, SAME_VALUE, Tracer
 
 
 def evaluate(graph, outputs, values):
@@ -32,6 +32,8 @@ def evaluate(graph, outputs, values):
                 named = isinstance(table[0], Names)
                 elements = [values[x] for x in table[0].names] if named else evaluate(graph, table, values)
                 known[index] = _read(np.stack(np.broadcast_arrays(*elements)), value(arguments[0]))
+            elif operation in SAME_VALUE:
+                known[index] = value(arguments[0])
             else:
                 known[index] = OPERATIONS[operation](*map(value, arguments))
     return [np.asarray(value(x), dtype=float) for x in outputs]

@@ -8,6 +8,7 @@ partial, a default argument or a list. The originals are left alone.
 
 import abc
 import builtins
+import datetime
 import functools
 import inspect
 import math
@@ -18,8 +19,9 @@ import types
 
 import numpy as np
 
-from .spellings import NAMES, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
-from .trace import TraceError, Tracer, user_line
+from .errors import TRACED, TraceError, user_line
+from .spellings import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
+from .trace import Tracer
 
 
 def holds_tracer(x):
@@ -74,18 +76,93 @@ class _Module:
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 
 
-class _Random:
-    """A stand-in for what draws random numbers: they would be drawn once, while tracing, and never again."""
+class _Outside:
+    """A stand-in for what is not the same at every call: it would be read once, while tracing, and never again."""
+
+    def __init__(self, what="random numbers"):
+        self._what = what
 
     def __call__(self, *arguments, **options):
         raise TraceError(
-            f"{user_line()}random numbers come from outside: a function is run once to be compiled, so what it draws "
-            "itself would be the same number on every trajectory. Use the standard normals that it is given (z, e, w); "
+            f"{user_line()}{self._what} come from outside: a function is run once to be compiled, so what it draws or "
+            "reads itself would be the same on every trajectory. Use the standard normals that it is given (z, e, w); "
             "draw what is constant before, outside of the function."
         )
 
     def __getattr__(self, name):
         self()
+
+
+class _Partly:
+    """A stand-in for something with some attributes that come from outside."""
+
+    def __init__(self, original, outside, what, known):
+        self._original, self._outside, self._what, self._known = original, outside, what, known
+
+    def __call__(self, *arguments, **options):
+        result = self._original(*arguments, **options)
+        return _outside(result, "", self._known) or result  # a frozen distribution
+
+    def __getattr__(self, name):
+        if name in self._outside:
+            return _Outside(self._what)
+        return _rebound(getattr(self._original, name), name, self._known, "")
+
+
+# What comes from outside, by module: whole modules, and parts of others
+_CLOCK, _SYSTEM, _DRAWS = "times of the clock", "random numbers of the system", ("rvs", "random", "resample", "dataset")
+_MODULES = {"time": _CLOCK, "secrets": _SYSTEM, "uuid": _SYSTEM, "_uuid": _SYSTEM, "random": "random numbers"}
+_PARTS = {"os": ("urandom", "getrandom", "times", "getpid"), "datetime": ("now", "today", "utcnow")}
+
+
+def _outside(value, name, known):
+    """Return the stand-in for a value that is, or has, what comes from outside; None for all others."""
+    if value is np.random or isinstance(getattr(value, "__self__", value), _GENERATORS):
+        return _Outside()
+    if isinstance(value, types.ModuleType):
+        if value.__name__ in _MODULES:
+            return _Outside(_MODULES[value.__name__])
+        if value.__name__ in _PARTS:
+            return _Partly(value, _PARTS[value.__name__], _SYSTEM, known)
+        return None
+    home = getattr(value, "__module__", None) if callable(value) else None
+    if isinstance(home, str):
+        if home in _MODULES or home.startswith("numpy.random"):
+            return _Outside(_MODULES.get(home, "random numbers"))
+        if home in ("posix", "nt", "os") and getattr(value, "__name__", "") in _PARTS["os"]:
+            return _Outside(_SYSTEM)
+        if value is datetime.date or value is datetime.datetime:
+            return _Partly(value, _PARTS["datetime"], _CLOCK, known)
+    owner = getattr(value, "__self__", value)
+    if (type(owner).__module__ or "").startswith("scipy.stats") and not isinstance(owner, types.ModuleType):
+        if owner is value:
+            return _Partly(value, _DRAWS, "random numbers", known)
+        return _Outside() if name in _DRAWS or value.__name__ in _DRAWS else None
+    return None
+
+
+class _TypeOfTracers(type):
+    def __instancecheck__(cls, value):
+        return isinstance(value, type)
+
+    def __subclasscheck__(cls, value):
+        return issubclass(value, type)
+
+    def __call__(cls, *arguments, **options):
+        if len(arguments) == 1 and type(arguments[0]) is Tracer:
+            raise TraceError(
+                f"{user_line()}type() of a number that is not known yet cannot be traced; isinstance(x, float) is True."
+            )
+        return type(*arguments, **options)
+
+
+class _Type(metaclass=_TypeOfTracers):
+    """A stand-in for `type`, which would tell a tracer from a float."""
+
+
+def _print(*values, **options):
+    """Print, with tracers as what they are: to look at a function while it is traced."""
+    print(*(repr(x) if isinstance(x, Tracer) else x for x in values), **options)
 
 
 def replacement(value, name):
@@ -100,6 +177,8 @@ def replacement(value, name):
         return value
     own_name = getattr(value, "__name__", name)
     label = name_of_ufunc(value) if ufunc else f"{_LABELS[_package(home)]}{own_name}"
+    if home in ("builtins", "math") and own_name in OF_PYTHON:
+        return _dispatch(OF_PYTHON[own_name], value, label)
     if own_name in WHOLE:
         return _dispatch(WHOLE[own_name], value, label)
     traced = of_ufunc(own_name) if ufunc else NAMES.get(own_name)
@@ -130,6 +209,9 @@ def _rebound(value, name, known, home):
     value = inspect.getattr_static(value, "py_func", value)  # what Numba has jitted
     if id(value) in known:
         return known[id(value)][1]
+    outside = _outside(value, name, known)
+    if outside is not None:
+        return outside
     if isinstance(value, types.FunctionType):
         return _function(value, known) if _is_of_a_user(value.__module__) else replacement(value, name)
     if isinstance(value, functools.partial):
@@ -139,8 +221,6 @@ def _rebound(value, name, known, home):
     if isinstance(value, types.MethodType) and _is_of_a_user(value.__func__.__module__):
         owner = _rebound(value.__self__, "", known, _package(type(value.__self__).__module__))
         return types.MethodType(_rebound(value.__func__, name, known, home), owner)
-    if value is np.random or value is random or isinstance(getattr(value, "__self__", value), _GENERATORS):
-        return _Random()
     if isinstance(value, types.ModuleType):
         traced = value is math or _package(value.__name__) in ("numpy", "scipy") or _is_of_a_user(value.__name__)
         return _Module(value, known) if traced else value
@@ -177,6 +257,7 @@ def _function(function, known):
     own = namespace.get("__builtins__", builtins)
     own = dict(own if isinstance(own, dict) else vars(own))
     own |= {x: replacement(getattr(builtins, x), x) for x in ("min", "max", "pow")}
+    own |= {"type": _Type, "print": _print, TRACED: True}
     own["__import__"] = lambda *arguments, **options: _rebound(
         builtins.__import__(*arguments, **options), "", known, home
     )

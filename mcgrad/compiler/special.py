@@ -12,6 +12,7 @@ Largest errors over all float64 arguments; e is the unit roundoff, 1.1e-16, and 
 | expit, logit, arctanh, arcsinh, arccosh, cbrt, hypot | 6 e, relative |
 | logaddexp(a, b) | 4 e max(1, abs(max(a, b))) |
 | lgamma | 10 e, relative, for x > 0; 10 e max(1, lgamma(abs(x))) for x < 0, where it has zeros |
+| betaln | 40 e max(1, abs(y)) for a, b > 0 |
 | digamma, trigamma, tetragamma | 20 e max(1, abs(y), log(abs(x)))  |
 | fmod, remainder, floor_divide | exact, as Python's |
 
@@ -309,6 +310,19 @@ def lgamma(x):
     return where(reflected, where(y < 2.0**52, reflection, INF), result)
 
 
+def betaln(a, b):
+    """Return log Gamma(a) + log Gamma(b) - log Gamma(a + b), where a > 0 and b > 0."""
+    high, low = maximum(a, b), minimum(a, b)
+    # For large a, Stirling's series of log Gamma(a) - log Gamma(a + b), in which the large terms have cancelled
+    large = high >= 8.0
+    x = where(large, high, 8.0)
+    y = x + low
+    u, v = 1.0 / x, 1.0 / y
+    series = u * polynomial(u * u, STIRLING) - v * polynomial(v * v, STIRLING)
+    difference = series + low * (1.0 - log(y)) - (minimum(x, 1e300) - 0.5) * log1p(low * u)
+    return lgamma(low) + where(large, difference, lgamma(high) - lgamma(high + low))
+
+
 def digamma(x):
     """Return the derivative of log Gamma(x)."""
     reflected = x <= -0.5
@@ -371,7 +385,7 @@ def tetragamma(x):
 BODIES = {
     f.__name__: f
     for f in (remainder, floor_divide, hypot, cbrt, arctanh, arcsinh, arccosh, expit, logit, logaddexp)
-    + (erf, erfc, erfcx, ndtr, log_ndtr, ndtri, erfinv, lgamma, digamma, trigamma, tetragamma)
+    + (erf, erfc, erfcx, ndtr, log_ndtr, ndtri, erfinv, lgamma, betaln, digamma, trigamma, tetragamma)
 }
 _HELPERS = (polynomial, sine_of_pi, scaled_erfc, exp_square, normal_quantile)
 

@@ -5,8 +5,9 @@ import math
 
 import numpy as np
 
+from .errors import TraceError, check_handlers, user_line
 from .table import Names, Table
-from .trace import FUNCTIONS, TraceError, Tracer, apply, is_number, same, user_line
+from .trace import FUNCTIONS, Tracer, apply, is_number, same
 
 
 def power(x, y):
@@ -17,6 +18,7 @@ def power(x, y):
         return apply("power", x, y)
     if not is_number(y):
         return NotImplemented
+    check_handlers()
     if abs(y) <= 64 and 2 * y == int(2 * y):
         whole = _whole_power(x, int(abs(y)))
         result = whole if abs(y) == int(abs(y)) else whole * apply("sqrt", x)
@@ -166,6 +168,20 @@ def _fold(operation):
     return function
 
 
+def _first(comparison):
+    """Return Python's own min or max, which compares one number after the other: NaN is neither less nor more."""
+
+    def function(*arguments):
+        items = arguments[0] if len(arguments) == 1 else arguments
+        items = list(items.flat if isinstance(items, np.ndarray) else items)
+        result = items[0]
+        for item in items[1:]:
+            result = apply("where", apply(comparison, item, result), item, result)
+        return result
+
+    return function
+
+
 def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
     low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
     x = x if low is None else apply("maximum", x, low)
@@ -231,7 +247,7 @@ def _sinc(x):
 
 
 # What a user may call on traced values, by the names that `math`, `numpy` and `scipy.special` give it.
-_BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp"}
+_BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp", "betaln"}
 NAMES = {name: _unary(name) for name in FUNCTIONS if name not in _BINARY}
 NAMES |= {name: _binary(name) for name in _BINARY}
 for name in ("log", "power", "hypot", "remainder", "floor_divide"):
@@ -271,8 +287,8 @@ NAMES |= {
     "fix": NAMES["trunc"],
     "round": _round,
     "around": _round,
-    "fmin": NAMES["minimum"],
-    "fmax": NAMES["maximum"],
+    "fmin": lambda x, y: apply("where", apply("|", apply("<", x, y), apply("!=", y, y)), x, y),
+    "fmax": lambda x, y: apply("where", apply("|", apply(">", x, y), apply("!=", y, y)), x, y),
     "clip": _clip,
     "where": lambda c, a, b: apply("where", c, a, b),
     "isnan": lambda x: apply("!=", x, x),
@@ -281,7 +297,6 @@ NAMES |= {
     "gammaln": NAMES["lgamma"],
     "psi": NAMES["digamma"],
     "polygamma": _polygamma,
-    "betaln": lambda a, b: apply("lgamma", a) + apply("lgamma", b) - apply("lgamma", a + b),
     "log_expit": lambda x: -apply("logaddexp", 0.0, -x),
     "softplus": lambda x: apply("logaddexp", 0.0, x),
     "xlogy": _xlogy,
@@ -340,34 +355,39 @@ def _select(condlist, choicelist, default=0.0):
     return result
 
 
-def _shifted_exponentials(x):
+def _shifted(x):
+    """Return the numbers of a sequence less their maximum, and the maximum."""
     x = _items(x)
-    shift = _fold("maximum")(x)
-    shift = apply("where", apply("<", apply("absolute", shift), math.inf), shift, 0.0)
-    return x, shift, [apply("exp", y - shift) for y in x]
+    largest = _fold("maximum")(x)
+    shift = apply("where", apply("<", apply("absolute", largest), math.inf), largest, 0.0)
+    return [y - shift for y in x], shift
 
 
 def _logsumexp(a):
-    _, shift, exponentials = _shifted_exponentials(a)
-    return apply("log", sum(exponentials)) + shift
+    shifted, shift = _shifted(a)
+    return apply("log", sum(apply("exp", y) for y in shifted)) + shift
 
 
 def _softmax(x):
-    _, _, exponentials = _shifted_exponentials(x)
+    x = _items(x)
+    largest = _fold("maximum")(x)
+    exponentials = [apply("exp", y - largest) for y in x]
     total = sum(exponentials)
     return np.array([y / total for y in exponentials], dtype=object)
 
 
 def _log_softmax(x):
-    items, shift, exponentials = _shifted_exponentials(x)
-    log_total = apply("log", sum(exponentials)) + shift
-    return np.array([y - log_total for y in items], dtype=object)
+    shifted, _ = _shifted(x)
+    log_total = apply("log", sum(apply("exp", y) for y in shifted))
+    return np.array([y - log_total for y in shifted], dtype=object)
 
 
 def _dist(p, q):
     return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
 
 
+# What Python does in another way than NumPy: one comparison after the other, and whole numbers without -0
+OF_PYTHON = {"min": _first("<"), "max": _first(">"), "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc}
 WHOLE = {
     "min": _fold("minimum"),
     "max": _fold("maximum"),

@@ -8,12 +8,12 @@ What cannot be traced is control flow that depends on a value (`if s[0] > 0:`), 
 trajectory. Such places raise a `TraceError` that names the user's line and says what to write instead.
 """
 
-import linecache
 import sys
 
 import numpy as np
 
 from . import special
+from .errors import TRACED, TraceError, check_handlers, user_line
 
 COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
@@ -46,38 +46,27 @@ OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, 
 # Operations whose value is that of their first argument: they are there for what `derive` makes of them.
 SAME_VALUE = {"alias", "given_slopes"}
 BOOLEAN = set(COMPARISONS) | set(LOGIC)
+# What raises no exception in Python, whatever the numbers are
+HARMLESS = BOOLEAN | {
+    "+",
+    "-",
+    "*",
+    "neg",
+    "where",
+    "minimum",
+    "maximum",
+    "absolute",
+    "alias",
+    "copysign",
+    "given_slopes",
+}
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
-
-
-class TraceError(ValueError):
-    """A function of the user's cannot be traced; the message names the line and says what to write instead."""
-
-
-def user_line():
-    """Return "in name, file:line: source" for the innermost frame outside of mcgrad and NumPy, or ""."""
-    frame = sys._getframe(1)
-    while frame is not None and not is_users(frame):
-        frame = frame.f_back
-    return place_of(frame, frame.f_lineno) if frame is not None else ""
-
-
-def is_users(frame):
-    """Tell whether a frame runs a user's code: not that of mcgrad or NumPy."""
-    package = frame.f_globals.get("__name__", "").split(".")[0]
-    return package not in ("mcgrad", "numpy") and frame.f_code.co_filename != "<string>"
-
-
-def place_of(frame, line):
-    """Return "in name, file:line: source" for a line of a frame."""
-    path = frame.f_code.co_filename
-    return f"in {frame.f_code.co_name}, {path}:{line}: {linecache.getline(path, line, frame.f_globals).strip()}\n"
 
 
 class Tracer:
     """A number that is not known yet: a node of a graph. Operators on it add nodes."""
 
     __slots__ = ("graph", "index")
-    __hash__ = None
 
     def __init__(self, graph, index):
         self.graph, self.index = graph, index
@@ -87,8 +76,60 @@ class Tracer:
         """True for the result of a comparison."""
         return self.graph.nodes[self.index][0] in BOOLEAN
 
+    # ---- what a float has ------------------------------------------------------------------------------------
+
+    @property
+    def __class__(self):
+        """What isinstance(x, float) goes by: it is True for the numbers that the function gets when it is not traced."""
+        return float
+
+    @property
+    def real(self):
+        """As of a float."""
+        return self
+
+    @property
+    def imag(self):
+        """As of a float."""
+        return 0.0
+
+    def conjugate(self):
+        """As of a float."""
+        return self
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __getattr__(self, name):
+        if hasattr(float, name):
+            raise TraceError(f"{user_line()}.{name} of a number that is not known yet cannot be traced.")
+        raise AttributeError(f"'float' object has no attribute {name!r}")
+
     def __repr__(self):
+        if TRACED in sys._getframe(1).f_builtins:
+            self._no_text()
         return f"<traced value {self.index}>"
+
+    def __str__(self):
+        self._no_text()
+
+    def __format__(self, form):
+        self._no_text()
+
+    def _no_text(self):
+        raise TraceError(
+            f"{user_line()}a number that is not known yet has no text: str, repr, format and f-strings cannot be traced "
+            "(print can be used to look at a function while it is traced)."
+        )
+
+    def __hash__(self):
+        raise TraceError(
+            f"{user_line()}a number that is not known yet cannot be looked up in a dict, a set or a cache. Write where, "
+            "or mcgrad.lookup for a table."
+        )
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
@@ -212,19 +253,16 @@ class Tracer:
     def __round__(self, digits=None):
         if digits is not None:
             self._not_a_number("rounded value in decimal (round(x) and np.round(x, digits) can be traced)")
-        return apply("rint", self)
+        return whole(apply("rint", self))
 
     def __trunc__(self):
-        return apply("trunc", self)
+        return whole(apply("trunc", self))
 
     def __floor__(self):
-        return apply("floor", self)
+        return whole(apply("floor", self))
 
     def __ceil__(self):
-        return -apply("floor", -self)
-
-    def __iter__(self):
-        raise TraceError(f"{user_line()}this value is a single number; it cannot be unpacked or iterated over.")
+        return whole(-apply("floor", -self))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
@@ -242,14 +280,26 @@ def _elementwise(operation, a, b):
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return _spellings().on_arrays(lambda x, y: apply(operation, x, y))(a, b)
     for x in (a, b):
-        if not isinstance(x, Tracer) and not is_number(x):
+        if isinstance(x, (complex, np.inexact)):
+            _check_kind(x)
+        elif not isinstance(x, Tracer) and not is_number(x):
             return NotImplemented
     return apply(operation, a, b)
 
 
+def _check_kind(x):
+    """Refuse numbers with which Python computes otherwise than in float64: complex, float32, long double."""
+    if isinstance(x, (complex, np.inexact)) and not isinstance(x, float):
+        name = type(x).__name__
+        raise TraceError(
+            f"{user_line()}expected a real number in double precision, got {name} ({x!r}): kernels compute in float64, "
+            f"Python with {name}. Write float(x) for a constant."
+        )
+
+
 def is_number(x):
-    """Tell whether x is a plain real number."""
-    return isinstance(x, (int, float, np.integer, np.floating, np.bool_))
+    """Tell whether x is a plain real number, as float64 has it."""
+    return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
 
 
 def _spellings():
@@ -284,16 +334,20 @@ class Graph:
             out.append(x)
         return tuple(out)
 
+    def check(self, arguments):
+        """Refuse tracers of another graph, which are values of another call."""
+        if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
+            raise TraceError(
+                f"{user_line()}a value of another call was used: functions may not keep what they were given. "
+                "Pass on what is needed later as a component of the state."
+            )
+
     def node(self, operation, *arguments):
         """Return the tracer of an operation, the same one for the same operation on the same arguments."""
         # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
         key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
+        self.check(arguments)
         if key not in self._known:
-            if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
-                raise TraceError(
-                    f"{user_line()}a value of another call was used: functions may not keep what they were given. "
-                    "Pass on what is needed later as a component of the state."
-                )
             self.nodes.append((operation, arguments))
             self._known[key] = Tracer(self, len(self.nodes) - 1)
         return self._known[key]
@@ -316,6 +370,11 @@ def same(a, b):
     return a == b
 
 
+def whole(x):
+    """Return a whole number as Python's integers are: there is no -0 among them."""
+    return x.graph.node("+", 0.0, x)
+
+
 def _number(x):
     """Turn a boolean node into the number 0 or 1, which is what Python's arithmetic does with it."""
     return apply("where", x, 1.0, 0.0) if isinstance(x, Tracer) and x.is_boolean else x
@@ -325,6 +384,7 @@ def apply(operation, *arguments):
     """Add an operation to the graph of its arguments, after the simplifications that are exact for finite numbers."""
     for x in arguments:
         if not isinstance(x, Tracer) and not is_number(x):
+            _check_kind(x)
             raise TraceError(f"{user_line()}expected a number, got {type(x).__name__} ({x!r}).")
     graph = next((x.graph for x in arguments if isinstance(x, Tracer)), None)
     if graph is None:
@@ -332,6 +392,7 @@ def apply(operation, *arguments):
         with np.errstate(all="ignore"):
             result = OPERATIONS[operation](*map(bool if operation in LOGIC else float, arguments))
         return bool(result) if operation in BOOLEAN else float(result)
+    graph.check(arguments)
     if operation in LOGIC:
         return _logic(graph, operation, arguments)
     if operation == "where":
@@ -343,6 +404,8 @@ def apply(operation, *arguments):
         a, b = (_number(x) if isinstance(x, Tracer) else float(x) for x in (a, b))
         return a if same(a, b) else graph.node("where", condition, a, b)
     arguments = tuple(_number(x) if isinstance(x, Tracer) else float(x) for x in arguments)
+    if operation not in HARMLESS:
+        check_handlers()
     simpler = _simplify(graph, operation, arguments)
     if simpler is not None:
         return simpler
@@ -388,15 +451,11 @@ def _simplify(graph, operation, arguments):
             return a
         if same(a, 0.0):
             return apply("neg", b)
-        if same(a, b):
-            return 0.0
         if negated[1] is not None:
             return apply("+", a, negated[1])
     if operation == "/" and same(b, 0.0):
         raise TraceError(f"{user_line()}division by the constant 0 has no finite result on any trajectory.")
     if operation in "*/":
-        if same(a, 0.0) or (operation == "*" and same(b, 0.0)):
-            return 0.0
         if same(b, 1.0):
             return a
         if operation == "*" and same(a, 1.0):

@@ -75,21 +75,27 @@ def linear_quadratic(A, B, Q, R, *, terminal_cost=None, process_noise=None, init
     inside |= {"root": below, "noise": below}
     used = {name: structure(x, inside.get(name)) for name, x in params.items()}
 
-    def matrix(p, name):
-        return np.where(used[name], getattr(p, name), 0.0)
+    def times(p, name, x):
+        """Return matrix @ x; what is known to be zero is left out, and not multiplied by zero."""
+        rows = zip(getattr(p, name), used[name], strict=True)
+        return np.array([sum(q * y for q, y, use in zip(row, x, uses, strict=True) if use) for row, uses in rows])
+
+    def form(p, name, x):
+        """Return x' matrix x."""
+        return sum(y * z for y, z, use in zip(x, times(p, name, x), used[name].any(axis=1), strict=True) if use)
 
     def init(p, z):
-        return p.mean + matrix(p, "root") @ z
+        return p.mean + times(p, "root", z)
 
     def step(p, s, a, w):
-        s_next = matrix(p, "A") @ s + matrix(p, "B") @ a
-        return s_next + matrix(p, "noise") @ w if noisy else s_next
+        s_next = times(p, "A", s) + times(p, "B", a)
+        return s_next + times(p, "noise", w) if noisy else s_next
 
     def reward(p, s, a, s_next, w):
-        return -(s @ (matrix(p, "Q") @ s) + a @ (matrix(p, "R") @ a))
+        return -(form(p, "Q", s) + form(p, "R", a))
 
     def terminal(p, s):
-        return -(s @ (matrix(p, "Qf") @ s))
+        return -form(p, "Qf", s)
 
     return Environment(
         states=n,

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..compiler.errors import TraceError, is_users, place_of, stated
 from ..compiler.rebind import rebind
 from ..compiler.spellings import traceable
-from ..compiler.trace import TraceError, Tracer, is_number, is_users, place_of
+from ..compiler.trace import Tracer, is_number
 from ..validate import describe
 
 # How a user's function is called, by the first word of what it is.
@@ -30,7 +31,14 @@ def call(what, function, arguments, count):
     count : int, None or "any"
         How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
     """
-    result = attempt(what, function, arguments, _SIGNATURES.get(what.split()[0]))
+    signature = _SIGNATURES.get(what.split()[0])
+    result, again = attempt(what, lambda *a: _twice(rebind(function), a), arguments, signature, rebound=True)
+    if not _alike(result, again):
+        raise TraceError(
+            f"{what}{_definition(function)}: called twice with the same arguments, it returned something else. A function "
+            "is run once to be compiled: what it counts, keeps, draws or reads from outside would be the same on every "
+            "trajectory. Pass on what changes as a component of the state, and draw from the noise that it is given."
+        )
     what += _definition(function)
     if isinstance(result, np.ndarray) and result.ndim == 0:
         result = result[()]
@@ -38,6 +46,7 @@ def call(what, function, arguments, count):
         if not _is_scalar(result):
             hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
             raise TraceError(f"{what}: expected one number, got {_describe(result)}{hint}")
+        _check_graph(arguments, [result])
         return result
     if isinstance(result, np.ndarray) and result.ndim == 1:
         result = tuple(result)
@@ -50,19 +59,34 @@ def call(what, function, arguments, count):
     for i, x in enumerate(result):
         if not _is_scalar(x):
             raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
+    _check_graph(arguments, result)
     return result
 
 
-def attempt(what, function, arguments, signature=None):
+def _check_graph(arguments, results):
+    """Refuse results that were computed from the arguments of another call."""
+    for x in arguments:
+        if isinstance(x, tuple) and x and isinstance(x[0], Tracer):
+            x[0].graph.check(results)
+
+
+def _twice(function, arguments):
+    return function(*arguments), function(*arguments)
+
+
+def attempt(what, function, arguments, signature=None, rebound=False):
     """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
 
     Parameters
     ----------
     signature : str, optional
         How the function should be written, for one that does not take these arguments.
+    rebound : bool
+        Whether `rebind` has been called for it.
     """
     try:
-        return rebind(function)(*arguments)
+        with stated():
+            return (function if rebound else rebind(function))(*arguments)
     except ValueError as error:
         # Our own messages, or those of a check of the user's own, or of NumPy: the first say it all.
         if isinstance(error, TraceError) or not _where(error):
@@ -76,6 +100,18 @@ def attempt(what, function, arguments, signature=None):
     else:
         hint = f"what it is given are traced values, not floats; what can be traced: {traceable()}"
     raise TraceError(f"{place}{what}: {type(failed).__name__} while tracing it: {failed}; {hint}") from failed
+
+
+def _alike(a, b):
+    """Tell whether two results are the same tracers and numbers."""
+    a, b = (x.tolist() if isinstance(x, np.ndarray) else x for x in (a, b))
+    if isinstance(a, (tuple, list)):
+        return isinstance(b, (tuple, list)) and len(a) == len(b) and all(map(_alike, a, b))
+    if is_number(a) and is_number(b):
+        return a == b or (a != a and b != b)
+    if isinstance(a, Tracer) and isinstance(b, Tracer):
+        return a.graph is b.graph and a.index == b.index
+    return type(a) is type(b)
 
 
 def _where(error):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mcgrad.compiler.emit import function_text
+from mcgrad.compiler.errors import stated
 from mcgrad.compiler.machines import _numpy_names
 from mcgrad.compiler.rebind import rebind
 from mcgrad.compiler.spellings import power, where
@@ -13,7 +14,8 @@ def traced(function, inputs):
     """Return (graph, inputs, outputs) of function(s), s a tuple of so many tracers; the outputs as a flat list."""
     graph = Graph()
     s = tuple(graph.input(f"s{i}") for i in range(inputs))
-    return graph, s, flat(rebind(function)(s))
+    with stated():
+        return graph, s, flat(rebind(function)(s))
 
 
 def flat(result):

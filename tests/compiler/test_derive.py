@@ -72,6 +72,7 @@ MEANINGS = {
     "log_ndtr": (lambda a: mpmath.log(mpmath.ncdf(a)), "real"),
     "ndtri": (lambda a: mpmath.sqrt(2) * mpmath.erfinv(2 * a - 1), "probability"),
     "lgamma": (lambda a: mpmath.loggamma(a).real, "positive"),
+    "betaln": (lambda a, b: mpmath.log(mpmath.beta(a, b)), "positive", "positive"),
     "digamma": (mpmath.digamma, "positive"),
     "trigamma": (lambda a: mpmath.psi(1, a), "positive"),
     "floor": (mpmath.floor, "real"),

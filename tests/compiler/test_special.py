@@ -161,6 +161,17 @@ def test_the_error_check_has_power(monkeypatch):
         monkeypatch.undo()
 
 
+def test_betaln(on_lanes):
+    rng = np.random.default_rng(6)
+    a, b = np.r_[sizes(rng, -10, 4, 90), sizes(rng, 3, 50)], np.r_[sizes(rng, -10, 60, 90), sizes(rng, -3, 50)]
+    for found in (on_lanes(a, b)["betaln"], on_numpy(a, b)["betaln"]):
+        for i in range(len(a)):
+            with mpmath.workdps(60):
+                x, y = mpmath.mpf(a[i]), mpmath.mpf(b[i])
+                expected = mpmath.loggamma(x) + mpmath.loggamma(y) - mpmath.loggamma(x + y)
+            assert abs(found[i] - expected) < 40 * ROUNDOFF * max(1, abs(expected)), (a[i], b[i])
+
+
 def test_logaddexp_and_hypot(on_lanes):
     rng = np.random.default_rng(5)
     a, b = rng.normal(0, 3, 60), rng.normal(0, 3, 60)

@@ -1,11 +1,21 @@
 """Tracing: every spelling of a function gives a text that computes what the function computes."""
 
+import contextlib
+import copy
+import datetime
 import functools
 import math
 import math as mathematics
+import numbers
+import os
 import random
+import secrets
+import time
+import uuid
+from collections.abc import Iterable
 from math import cos as cosine
 from math import sin
+from time import perf_counter
 
 import graphs
 import numba
@@ -14,7 +24,9 @@ import numpy as np
 import numpy as whatever
 import pytest
 import scipy.special
+import scipy.stats
 from numpy import exp as exponential
+from numpy.random import default_rng
 
 import mcgrad as mg
 from mcgrad.compiler.rebind import rebind
@@ -151,6 +163,23 @@ def special_imported_inside(s):
     return gammaln(positive(s[0])) + special.log_ndtr(s[1])
 
 
+def what_a_float_is(s):
+    x = s[0]
+    kind = isinstance(x, float) + 2 * isinstance(x, (int, np.ndarray)) + 4 * isinstance(x, numbers.Real)
+    kind += 8 * np.isscalar(x) + 16 * isinstance(x, Iterable) + 32 * hasattr(x, "shape") + 64 * (x.__class__ is float)
+    match x:
+        case float():
+            kind += 128
+    return kind * x + isinstance(kind, type) + isinstance(int, type)
+
+
+def catches_other_exceptions(s):
+    try:
+        return s["a"]
+    except (TypeError, KeyError):
+        return s[0] / s[1]
+
+
 SPELLINGS = {
     # names of modules and functions
     "math": lambda s: math.sin(s[0]) + mathematics.cos(s[1]),
@@ -190,7 +219,15 @@ SPELLINGS = {
     "array comes first": lambda s: A[0] - s[0] + A[1] * s[1] - A[2] / (2.0 + np.cos(s[2])),
     "array power": lambda s: np.array([1.0, 2.0, 3.0]) ** s[0] + np.array(s) ** 2 + np.array(s) ** [1, 2, 3],
     "float64 first": lambda s: np.float64(2.0) * s[0] - np.float64(1.5) / (s[1] * s[1] + 1) + np.float64(2.0) ** s[2],
-    "float32": lambda s: np.float32(0.1) * (np.float64(1.0) * s[0]),
+    "float32 in arrays": lambda s: np.array([0.1, 0.2, 0.3], dtype=np.float32) @ np.array(s),
+    "what a float is": what_a_float_is,
+    "copies": lambda s: copy.copy(s[0]) + sum(copy.deepcopy(s)) + s[1].real + s[1].imag + s[2].conjugate(),
+    "an exception that is caught": catches_other_exceptions,
+    "fmin of NaN": lambda s: (
+        np.fmin(math.nan * s[0], s[1]),
+        np.fmax(s[1], math.nan * s[0]),
+        min(1.0, math.nan * s[0]),
+    ),
     "np.sum": lambda s: np.sum(s) + np.sum(np.array(s) ** 2) + np.mean(s) + np.prod(s) + math.prod(s),
     "np.sum over an axis": lambda s: np.sum(np.outer(s, s), axis=0),
     "np.array": lambda s: np.array([[s[0], 1.0], [2.0, s[1]]]) @ np.array([s[2], 3.0]),
@@ -372,13 +409,13 @@ def operations(function, inputs=3):
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
-        (lambda s: s[0] * 0.0 + s[1] * 1.0 + 0.0, []),
+        (lambda s: s[1] * 1.0 + 0.0, []),
+        (lambda s: (s[0] * 0.0, 0.0 / s[0], s[0] - s[0]), ["*", "/", "-"]),
         (lambda s: 2.0 * 3.0 + math.sin(1.0), []),
         (lambda s: (s[0] + s[1]) * (s[1] + s[0]), ["+", "*"]),
         (lambda s: -(1.0 * -s[0]), ["neg"]),
         (lambda s: s[0] ** 4, ["*", "*"]),
         (lambda s: np.where(s[0] > 0, s[1], s[1]), [">"]),
-        (lambda s: np.diag([1.0, 2.0, 3.0]) @ s, ["*", "*"]),
         (lambda s: np.where(True, s[0], s[1] * s[2]), ["*"]),
         (lambda s: (s[0] > 0) & True, [">", "where"]),
         (lambda s: np.where(~~(s[0] > 0) & (s[0] > 0) | (s[0] > 0), 1.0, 2.0), [">", "~", "where"]),
@@ -414,6 +451,12 @@ def test_a_tracer_of_another_function_is_refused():
     with pytest.raises(TraceError, match=r"(?s)test_trace.py.*a value of another call.*component of the state"):
         graphs.traced(lambda s: s[0] + memory[0], 1)
 
+    def known(s):
+        return math.sin(s[0]) + math.sin(memory[0])  # what is kept has the number of a value of this call
+
+    with pytest.raises(TraceError, match="a value of another call"):
+        graphs.traced(known, 1)
+
 
 # ---- what cannot be traced -------------------------------------------------------------------------------------
 
@@ -443,12 +486,50 @@ def asserts(s):
 
 
 GENERATOR = np.random.default_rng(0)
+NORMAL = scipy.stats.norm(1.0, 2.0)
 
 
 def draws_with_random(s):
     from random import gauss
 
     return s[0] + gauss(0, 1)
+
+
+def swallows(s):
+    try:
+        return s[1] if s[0] > 0 else s[2]
+    except Exception:
+        return 0.0
+
+
+def catches_division_by_zero(s):
+    try:
+        return 1.0 / s[0]
+    except (TypeError, ZeroDivisionError):
+        return 0.0
+
+
+def catches_everything(s):
+    try:
+        return math.exp(s[0])
+    except:  # noqa: E722
+        return 0.0
+
+
+def suppresses(s):
+    with contextlib.suppress(OverflowError):
+        return s[0] ** 200
+    return 0.0
+
+
+def draws_of_the_system(s):
+    from os import urandom
+
+    return s[0] + urandom(1)[0]
+
+
+def distribution(s):
+    return s[0] * scipy.stats.norm.cdf(0.3) + scipy.stats.norm(0.0, 1.0).rvs()
 
 
 INSTEAD_OF_IF = r"Write where\(condition, a, b\) instead of `if`"
@@ -481,16 +562,39 @@ REFUSED = {
     "np.array of floats": (lambda s: np.array(s, dtype=float), NO_NUMBER),
     "filling a float array": (fills_an_array, r"build a tuple or a list instead of filling an array"),
     "reduce": (lambda s: np.sum(s[0]), r"np.add.reduce of a single number cannot be traced"),
-    "iteration": (lambda s: list(s[0]), "a single number; it cannot be unpacked"),
-    "unpacking": (lambda s: (lambda x, y: x)(*s[0]), "a single number; it cannot be unpacked"),
     "& of numbers": (lambda s: s[0] & s[1], r"combine conditions such as \(a > 0\) & \(b < 1\)"),
     "~ of a number": (lambda s: ~s[0], r"combine conditions such as \(a > 0\) & \(b < 1\)"),
-    "complex": (lambda s: np.complex128(1j) * s[0], "expected a number, got complex128"),
+    "complex128": (lambda s: np.complex128(1j) * s[0], "expected a real number in double precision, got complex128"),
+    "complex": (lambda s: 1j * s[0], "expected a real number in double precision, got complex"),
+    "float32": (lambda s: np.float32(0.1) * s[0], "expected a real number in double precision, got float32"),
+    "a dict": (lambda s: {s[0]: 1}, "cannot be looked up in a dict"),
+    "a cache": (lambda s: functools.lru_cache(lambda x: x)(s[0]), "cannot be looked up in a dict"),
+    "f-string": (lambda s: float(f"{s[0]:.3f}"), "has no text"),
+    "str": (lambda s: len(str(s[0])) * s[0], "has no text"),
+    "repr": (lambda s: len(repr(s)) * s[0], "has no text"),
+    "!r": (lambda s: len(f"{s[0]!r}") * s[0], "has no text"),
+    "type": (lambda s: s[0] if type(s[0]) is float else s[1], r"isinstance\(x, float\) is True"),
+    "a method of float": (lambda s: s[0].is_integer(), ".is_integer of a number that is not known yet"),
+    "swallowed": (swallows, INSTEAD_OF_IF),
+    "swallowed by hasattr": (lambda s: s[0] if hasattr(s[0], "hex") else s[1], ".hex of a number"),
+    "ZeroDivisionError": (catches_division_by_zero, "caught by `except ZeroDivisionError` in catches_division_by_zero"),
+    "except:": (catches_everything, "caught by `except` in catches_everything"),
+    "suppress": (suppresses, "caught by `except OverflowError` in suppresses"),
     "None": (lambda s: np.minimum(s[0], None), "expected a number, got NoneType"),
     "string": (lambda s: np.where(s[0] > 0, "a", "b"), "expected a number, got str"),
     "np.random": (lambda s: s[0] + np.random.normal(), "standard normals that it is given"),  # noqa: NPY002
     "generator": (lambda s: s[0] + GENERATOR.normal(), "standard normals that it is given"),
     "random": (lambda s: s[0] + random.random(), "standard normals that it is given"),
+    "default_rng": (lambda s: s[0] + default_rng(0).normal(), "random numbers come from outside"),
+    "os.urandom": (lambda s: s[0] + os.urandom(1)[0], "random numbers of the system come from outside"),
+    "from os import": (draws_of_the_system, "random numbers of the system come from outside"),
+    "secrets": (lambda s: s[0] + secrets.randbelow(9), "random numbers of the system come from outside"),
+    "uuid": (lambda s: s[0] + uuid.uuid4().int, "random numbers of the system come from outside"),
+    "time": (lambda s: s[0] + time.time(), "times of the clock come from outside"),
+    "a function of time": (lambda s: s[0] + perf_counter(), "times of the clock come from outside"),
+    "datetime": (lambda s: s[0] + datetime.datetime.now().timestamp(), "come from outside"),
+    "rvs": (distribution, "random numbers come from outside"),
+    "a frozen distribution": (lambda s: s[0] + NORMAL.rvs(), "random numbers come from outside"),
     "from random import": (draws_with_random, "standard normals that it is given"),
 }
 
@@ -506,11 +610,10 @@ def test_what_cannot_be_traced_says_what_to_write_instead(name):
     ("function", "error"),
     [
         (lambda s: s[5], IndexError),
-        (lambda s: {s[0]: 1}, TypeError),
-        (lambda s: f"{s[0]:.3f}", TypeError),
-        (lambda s: 1j * s[0], TypeError),
+        (lambda s: list(s[0]), TypeError),
+        (lambda s: (lambda x, y: x)(*s[0]), TypeError),
         (lambda s: s[0] + None, TypeError),
-        (lambda s: s[0].real, AttributeError),
+        (lambda s: s[0].shape, AttributeError),
         (lambda s: np.linalg.inv(np.array([[s[0], 1.0], [1.0, s[1]]])), TypeError),
         (lambda s: s[0] + 10**400, OverflowError),
     ],
