@@ -13,9 +13,10 @@ from support import SEED
 import mcgrad as mg
 from mcgrad.compare import compare
 from mcgrad.compare.evidence import DIFFERENCES
-from mcgrad.compare.measuring import unskewed
+from mcgrad.compare.measuring import from_another, from_exact, measure, unskewed
 from mcgrad.compare.rests import is_smoothed, is_unbiased, rests_on
 from mcgrad.compare.verdict import limit
+from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
 FEW = ("reward to go, mean to go", "pathwise")
@@ -37,6 +38,22 @@ def test_a_mean_that_hangs_on_rare_trajectories_fails_no_more_often_than_promise
     # It has power: half of what is expected, or twice as much, is seen once there are 60 of them.
     assert (unskewed(np.array([(30 - 60) / math.sqrt(30)]), np.array([1 / math.sqrt(30)])) > most).all()
     assert (unskewed(np.array([(120 - 60) / math.sqrt(120)]), np.array([1 / math.sqrt(120)])) > most).all()
+
+
+def test_a_z_is_that_of_a_normal_number_on_common_noise():
+    """Of 200 measurements of two unbiased estimators; a difference of a tenth of the gradient is seen in most of them."""
+    case = CASES["cosine cost"]()
+    found = {"measure": e.measure_valued(), "mirrored": e.antithetic(e.reward_to_go(), "actions")}
+    program = gradient_program(case.problem, case.problem.theta(case.theta), found)
+    zs, off = [], []
+    for seed in range(200):
+        x = measure(program, case.problem, found, 0, 3200, 64, 1000 * SEED + seed, "numpy")
+        zs.append(from_another(x["measure"], "measure", x["mirrored"], "mirrored").z)
+        off.append(from_exact(x["measure"], "measure", 1.1 * case.gradient).worst)
+    for level, chance in ((1.0, 0.3173), (1.96, 0.05), (2.576, 0.01)):
+        for above in (np.array(zs) > level).mean(axis=0):
+            assert abs(above - chance) < 5 * math.sqrt(chance * (1 - chance) / 200)
+    assert np.max(zs) < 5 and np.mean(np.array(off) > limit(4)) > 0.5
 
 
 def test_what_is_not_skewed_is_left_alone():
