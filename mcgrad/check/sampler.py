@@ -20,8 +20,8 @@ import numpy as np
 
 from ..differences import PILOT, PILOT_COUNT, slopes
 
-POINTS = 65_536  # states and noises
-MORE = 4, 8  # times as many where these see too little
+POINTS = 32_768  # states and noises
+MORE = 4, 16  # times as many where these see too little
 SEEN = 0.08  # an error of this part of the score should be seen
 JOINT = 2  # functions of all random components at once
 
@@ -74,8 +74,8 @@ def sampler_test(f, eta, seed, limit):
     z, visible = (np.array(x) for x in zip(*(test.component(k, F) for k in K), strict=True))
     best, least = visible.argmin(axis=1), visible.min(axis=1)
     for times in MORE:
-        more = [k for k in K if least[k] > SEEN and z[k].max() <= limit(z.size)]
-        if more:
+        more = [k for k in K if least[k] > SEEN]
+        if more and z.max() <= limit(z.size):
             test = _Test(f, eta, seed, times * POINTS, limit)
             for k in more:
                 z[k, best[k]], least[k] = (x[0] for x in test.component(k, best[k : k + 1]))
