@@ -32,7 +32,9 @@ class GymnasiumEnvironment(gymnasium.Env):
         self.environment, self.horizon = environment, horizon
         self._p = types.SimpleNamespace(**{k: v[()] for k, v in environment.params.items()})
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (environment.states,), np.float64)
-        if environment.choices:
+        if isinstance(environment.choices, tuple):
+            self.action_space = _several(environment.choices)
+        elif environment.choices:
             self.action_space = gymnasium.spaces.Discrete(environment.choices)
         else:
             low, high = (np.full(environment.actions, x) for x in (-np.inf, np.inf))
@@ -59,6 +61,8 @@ class GymnasiumEnvironment(gymnasium.Env):
         if self._state is None:
             raise ValueError("step: expected a call of reset() first")
         environment, p, s = self.environment, self._p, self._state
+        if isinstance(action, tuple):
+            action = np.concatenate([np.ravel(x) for x in action])
         a = _numbers(np.reshape(action, environment.actions))
         w = self._noise(environment.noises, environment.uniforms)
         s_next = _numbers(environment.step(p, s, a, w))
@@ -107,6 +111,14 @@ def as_gymnasium(environment, horizon=None, action_bounds=None):
         action_bounds = validate.interval("action_bounds", action_bounds, environment.actions)
     horizon = None if horizon is None else validate.integer("horizon", horizon, 1)
     return GymnasiumEnvironment(environment, horizon, action_bounds)
+
+
+def _several(choices):
+    """Return the space of an action of several components, some of them discrete."""
+    if None not in choices:
+        return gymnasium.spaces.MultiDiscrete(choices)
+    one = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    return gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(k) if k else one for k in choices])
 
 
 def _numbers(values):

@@ -291,6 +291,28 @@ def test_choices_have_one_form():
     )
 
 
+@pytest.mark.parametrize("choices", [(2, 3), (2, None)])
+def test_gymnasium_has_a_space_for_several_components(choices):
+    pytest.importorskip("gymnasium")
+    from mcgrad.gym import as_gymnasium
+
+    environment = mg.Environment(
+        states=1,
+        actions=2,
+        choices=choices,
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: (s[0] + a[0] + 10.0 * a[1],),
+        reward=lambda p, s, a, s_next, w: s_next[0],
+    )
+    env = as_gymnasium(environment, horizon=3)
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    action = env.action_space.sample()
+    first, second = (float(np.ravel(x)[0]) for x in action)
+    assert first in (0.0, 1.0) and env.action_space.contains(action)
+    assert env.step(action)[1] == pytest.approx(first + 10.0 * second)
+
+
 # ---- wrong input -----------------------------------------------------------------------------------------------
 
 

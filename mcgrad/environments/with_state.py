@@ -95,6 +95,8 @@ def _extended(environment, start, step, what, *, states, actions=0, noises=0):
 
     reward.__signature__ = inspect.signature(inner.reward)  # it sees as much of the policy
     choices = inner.choices if isinstance(inner.choices, tuple) else (inner.choices,) * m
+    if actions and getattr(inner, "action_bounds", None) is not None:
+        inner = dataclasses.replace(inner, action_bounds=None)  # what is handed on has no limits
     return dataclasses.replace(
         inner,
         states=n + states,
