@@ -10,7 +10,7 @@ differentiated and compiled; `p` holds the named parameters, which may change wi
 
 import dataclasses
 import keyword
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ class Environment:
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field in ("states", "actions") else 0
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
@@ -151,7 +151,7 @@ class Policy:
 
     def __post_init__(self):
         for field, low in (("states", 1), ("actions", 1), ("noises", 0), ("uniforms", 0)):
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))
@@ -160,7 +160,10 @@ class Policy:
         for field in ("no_score", "no_pathwise"):
             validate.text(field, getattr(self, field))
         names = self.parameters
-        names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
+        try:
+            names = () if isinstance(names, str) else tuple(map(str, names))
+        except TypeError:  # no sequence
+            names = ()
         if not names or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
@@ -261,7 +264,7 @@ def _discount(discount, horizon):
 
 def _check_choices(thing):
     if thing.choices is not None:
-        object.__setattr__(thing, "choices", validate.integer("choices", thing.choices, 2))
+        object.__setattr__(thing, "choices", validate.size("choices", thing.choices, 2))
 
 
 def _params(params):

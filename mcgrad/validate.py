@@ -13,7 +13,9 @@ def array(name, value, shape=None):
             raise TypeError
         # A copy: what a problem was built from may be changed later without changing the problem.
         out = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # what is no array may raise anything
         raise ValueError(f"{name}: expected real numbers, got {describe(value)}") from None
     if shape is not None:
         fits = out.ndim == len(shape) and all(k is None or k == j for j, k in zip(out.shape, shape, strict=True))
@@ -48,6 +50,45 @@ def integer(name, value, low, high=None):
         wanted = f">= {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name}: expected a whole number {wanted}, got {out}")
     return out
+
+
+def size(name, value, low=1):
+    """Return an int from `low` to 10 000: how many states, actions, noises or units there are."""
+    out = integer(name, value, low)
+    if out > 10_000:
+        raise ValueError(f"{name}: expected a whole number <= 10000, got {describe(out)}")
+    return out
+
+
+def parameters(count):
+    """Refuse policies of more than a million parameters."""
+    if count > 10**6:
+        raise ValueError(f"theta: expected at most 1000000 parameters, got a policy with {count}")
+
+
+def one_of(name, value, words):
+    """Return one of some words."""
+    if not isinstance(value, str) or value not in words:
+        *first, last = map(repr, words)
+        raise ValueError(f"{name}: expected {', '.join(first)} or {last}, got {describe(value)}")
+    return value
+
+
+def flag(name, value):
+    """Return a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
+def sequence(name, value, what):
+    """Return a tuple of what can be iterated over, words excepted."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return tuple(value)
+    except TypeError:
+        raise ValueError(f"{name}: expected a sequence of {what}, got {describe(value)}") from None
 
 
 def function(name, value, optional=False):

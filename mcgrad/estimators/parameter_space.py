@@ -100,7 +100,7 @@ def spsa(width, noise="common"):
 
 def finite_differences(width, parameters, noise="common"):
     """Return central differences for each of a number of parameters: 2 P rollouts for one sample."""
-    P = validate.integer("parameters", parameters, 1)
+    P = validate.size("parameters", parameters)
     variations = tuple(x for p in range(P) for x in _options(width, noise, p, 2)["variations"])
     options = _options(width, noise, 0, 2) | {"variations": variations}
     return FiniteDifferences((Return(),) * (2 * P), **options)
@@ -112,8 +112,7 @@ def _pair(points):
 
 def _options(width, noise, direction, points):
     width = validate.number("width", width, above=0.0)
-    if noise not in ("common", "independent"):
-        raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
+    validate.one_of("noise", noise, ("common", "independent"))
     other = 0 if noise == "common" else 1
     plus = Variation(shift=1, direction=direction, width=width)
     minus = Variation(shift=-1, direction=direction, width=width, stream=other)
