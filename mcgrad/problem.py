@@ -169,7 +169,10 @@ class Policy:
         for field in ("no_score", "no_pathwise"):
             validate.text(field, getattr(self, field))
         names = self.parameters
-        names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
+        try:
+            names = () if isinstance(names, str) else tuple(map(str, names))
+        except TypeError:  # no sequence
+            names = ()
         if (not names and self.actions) or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")

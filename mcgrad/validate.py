@@ -20,7 +20,9 @@ def array(name, value, shape=None):
             raise TypeError
         # A copy: what a problem was built from may be changed later without changing the problem.
         out = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # what is no array may raise anything
         raise ValueError(f"{name}: expected real numbers, got {describe(value)}") from None
     if shape is not None:
         fits = out.ndim == len(shape) and all(k is None or k == j for j, k in zip(out.shape, shape, strict=True))
@@ -78,7 +80,7 @@ def name(what, value):
     return value
 
 
-def size(name, value, low):
+def size(name, value, low=1):
     """Return how many numbers there are of something, at least `low`; see `LARGEST`."""
     out = integer(name, value, low)
     if out > LARGEST:
@@ -90,6 +92,31 @@ def parameters(count):
     """Check how many components theta has, before a name is made for each."""
     if count > PARAMETERS:
         raise ValueError(f"parameters: expected at most {PARAMETERS} components of theta, got {count}")
+
+
+def one_of(name, value, words):
+    """Return one of some words."""
+    if not isinstance(value, str) or value not in words:
+        *first, last = map(repr, words)
+        raise ValueError(f"{name}: expected {', '.join(first)} or {last}, got {describe(value)}")
+    return value
+
+
+def flag(name, value):
+    """Return a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
+def sequence(name, value, what):
+    """Return a tuple of what can be iterated over, words excepted."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return tuple(value)
+    except TypeError:
+        raise ValueError(f"{name}: expected a sequence of {what}, got {describe(value)}") from None
 
 
 def function(name, value, optional=False):

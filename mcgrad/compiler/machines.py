@@ -87,16 +87,22 @@ class KernelText:
 
     def width(self, machine="simd"):
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
+        check(machine)
         if machine == "simd":
             # Two registers of 8 hide latency; larger kernels would only spill them.
             return 16 if self.workspace <= 16 else 8
         return {"scalar": 1, "numpy": 0}[machine]
 
 
+def check(machine):
+    """Raise a ValueError for what is none of the three machines."""
+    if not isinstance(machine, str) or machine not in MACHINES:
+        raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
+
+
 def compiled(kernel, machine="simd", width=None):
     """Return the callable `kernel` of a KernelText on one of the three machines."""
-    if machine not in MACHINES:
-        raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
+    check(machine)
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
 
 

@@ -192,8 +192,7 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     """
     from ..problem import Policy
 
-    if weights not in KINDS:
-        raise ValueError(f"weights: expected one of {', '.join(map(repr, KINDS))}, got {validate.describe(weights)}")
+    validate.one_of("weights", weights, KINDS)
     if (weights == "self-normalised") != (group is not None):
         wanted = "a number from 2 to 64 with" if group is None else "None without"
         raise ValueError(f"group: expected {wanted} self-normalised weights, got {group!r} with {weights!r}")

@@ -84,6 +84,8 @@ def _persistent(s, estimator):
 
 def _off_policy(problem, s, estimator, combination):
     """Return the system of the behaviour policy, and the baseline as forms of (1, s) or None."""
+    if not isinstance(estimator, (estimators.ImportanceWeighted, estimators.SelfNormalised)):
+        raise ValueError(f"estimator: expected importance weights, got {type(estimator).__name__}")
     policy, theta = estimator.behaviour.policy or problem.policy, np.array(estimator.behaviour.theta)
     if not isinstance(policy.closed_form, LinearGaussian):
         raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not linear-Gaussian")
