@@ -96,7 +96,7 @@ def measure(
         machine,
         _checked_points(points, count, start),
     )
-    theta = checked(problem, theta)
+    theta, full_covariance = checked(problem, theta), validate.flag("full_covariance", full_covariance)
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):

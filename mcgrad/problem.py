@@ -333,7 +333,7 @@ class Problem:
 def _design(names, environment):
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ValueError(f"design: expected a sequence of names of params, got {validate.describe(names)}")
-    names = tuple(names)
+    names = tuple(x if isinstance(x, str) else validate.describe(x) for x in names)
     known = ", ".join(environment.params) or "none"
     for name in names:
         if name not in environment.params:

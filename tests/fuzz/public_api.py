@@ -225,12 +225,34 @@ def targets():
     policy |= {"eta": lambda p, t, s: (t[0] * s[0],), "sample": lambda p, eta, e: (eta[0] + e[0],), "log_prob": None}
     policy |= {"score": None, "no_score": None, "no_pathwise": None, "start": (), "name": "mine"}
     scale = {"std": 0.5, "cov": None, "learn_std": False}
+    head, interval = {"std": 0.5, "log_std": None, "actions": 1}, {"low": -1.0, "high": 1.0}
+    HEADS, MAPS = P.heads, P.maps
     asked = {"problem": PROBLEM, "theta": THETA}
     answered = asked | {"estimator": SF}
     found = {
         "Environment": (mg.Environment, environment),
         "Policy": (mg.Policy, policy),
         "Problem": (mg.Problem, {"environment": LQ, "policy": GAUSSIAN, "horizon": 2, "discount": 0.9}),
+        "design": (mg.Problem, {"environment": LQ, "policy": GAUSSIAN, "horizon": 2, "design": ("A",)}),
+        "best_behaviour": (mg.best_behaviour, asked | {"estimator": G.importance_weighted(THETA), "vary": "std"}),
+        "efficiency_bound": (mg.exact.efficiency_bound, asked | {"model": "tree", "matrix": False}),
+        "joint": (P.joint, {"states": 1, "name": None, "head": HEADS.gaussian(MAPS.linear(), std=0.5)}),
+        "heads.gaussian": (HEADS.gaussian, {"mean": MAPS.linear()} | head),
+        "heads.squashed_gaussian": (HEADS.squashed_gaussian, {"mean": MAPS.linear()} | head | interval),
+        "heads.truncated_normal": (HEADS.truncated_normal, {"mean": MAPS.linear()} | head | interval),
+        "heads.mixture": (HEADS.mixture, {"components": 2, "logits": MAPS.constant([0.0, 0.0]),
+                                          "means": MAPS.constant([0.0, 1.0]), "std": 0.5, "log_std": None}),
+        "heads.discrete": (HEADS.discrete, {"choices": 2, "logits": MAPS.constant([0.0, 0.0])}),
+        "heads.beta": (HEADS.beta, {"alpha": MAPS.constant(2.0), "beta": MAPS.constant(2.0)} | interval),
+        "heads.deterministic": (HEADS.deterministic, {"value": MAPS.linear(), "actions": 1}),
+        "maps.constant": (MAPS.constant, {"start": 0.0}),
+        "maps.fixed": (MAPS.fixed, {"value": 0.0}),
+        "maps.linear": (MAPS.linear, {"of": None, "bias": False, "outputs": 1}),
+        "maps.layer": (MAPS.layer, {"units": 2, "of": None, "seed": 0}),
+        "maps.over_time": (MAPS.over_time, {"horizon": 2, "of": MAPS.linear(), "clock": -1}),
+        "with_clock": (E.with_clock, {"environment": LQ}),
+        "with_memory": (E.with_memory, {"environment": LQ, "size": 1}),
+        "with_observation": (E.with_observation, {"environment": LQ, "observe": lambda p, s, v: s, "size": 1, "noises": 0}),
         "Policy.theta": (GAUSSIAN.theta, {"gain": eye}),
         "directional": (mg.directional, {"problem": PROBLEM, "v": [1.0]}),
         "continuing": (mg.continuing, asked | {"bootstrap": True}),
@@ -290,8 +312,11 @@ def targets():
         "alpha_order": {"first_order": PW, "zeroth_order": SF, "gamma": 0.1, "confidence": 0.9, "pilot": 64, "alpha": None},
         "antithetic": {"estimator": SF, "flip": "all"},
         "clipped_ratio": {"behaviour_theta": THETA, "clip": 0.2, "baseline": None, "behaviour": None},
+        "computation_graph": {"path": (0,), "baseline": None, "times": [0]},
         "control_variate": {"estimator": SF, "controls": [PW], "coefficients": None, "pilot": None, "full": False},
         "difference": {"x": SF, "y": PW},
+        "doubly_robust": {"critic": None},
+        "knows": {"estimator": SF},
         "evolution_strategies": width | {"points": 2},
         "finite_differences": width | {"parameters": 1},
         "generalized_advantage": {"decay": 0.9, "critic": None},
