@@ -11,7 +11,7 @@ from support import w1
 
 import mcgrad as mg
 from mcgrad.check import check
-from mcgrad.check.jumps import find_jumps, problem_jumps, return_jumps
+from mcgrad.check.jumps import find_jumps, return_jumps
 from mcgrad.check.policy import score
 from mcgrad.differences import PILOT, slopes
 
@@ -394,8 +394,6 @@ def test_parameters_of_different_scales_and_a_return_that_is_flat_almost_everywh
     report = check(mg.Problem(environment, call.policy, 1), [100.0, 0.2], COUNT, seed)
     assert "jumps" in report.wrong and report["score"].status == "ok" and report["jumps"].values["bias"] > 0.9
     assert all(abs(abs(x.size) - 1.0) < 1e-9 for x in report["jumps"].values["jumps"])
-    assert problem_jumps(mg.Problem(environment, call.policy, 1), np.array([100.0, 0.2]), seed)
-    assert not problem_jumps(call, np.array([100.0, 0.2]), seed)
 
 
 def test_what_could_not_have_been_seen_is_not_ok(seed):

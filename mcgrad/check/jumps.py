@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..differences import return_kernel, slopes
 from .findings import Finding, percent, reason
-from .gradients import directions
 
 GRID = 64  # intervals of the scan
 HALVINGS = 30
@@ -31,12 +29,6 @@ class Jump(NamedTuple):
     direction: np.ndarray
     at: float
     size: float
-
-
-def problem_jumps(problem, theta, seed=0):
-    """Return the jumps of a problem's return near theta that were found; empty where it has none that matters."""
-    returns, lines = return_kernel(problem, theta, seed), directions(theta, seed)
-    return return_jumps(returns, theta, lines, slopes(returns, theta, lines, SCANS[0][1]).widths)
 
 
 def return_jumps(returns, theta, lines, widths):
