@@ -13,7 +13,7 @@ score knows, and every estimator adds it.
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -331,8 +331,7 @@ class Problem:
 
 
 def _design(names, environment):
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise ValueError(f"design: expected a sequence of names of params, got {validate.describe(names)}")
+    names = validate.sequence("design", names, "names of params")
     names = tuple(x if isinstance(x, str) else validate.describe(x) for x in names)
     known = ", ".join(environment.params) or "none"
     for name in names:

@@ -393,11 +393,14 @@ def test_what_cannot_be_followed_is_refused():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: E.computation_graph("some"), 'path: expected components of the action or "all", got str'),
-        (lambda: E.computation_graph(1), "path: expected components"),
+        (
+            lambda: E.computation_graph("some"),
+            "path: expected a sequence of components of the action .or .all.., got str",
+        ),
+        (lambda: E.computation_graph(1), "path: expected a sequence of components"),
         (lambda: E.computation_graph((-1,)), "path: expected a whole number >= 0, got -1"),
         (lambda: E.computation_graph((0.5,)), "path: expected a whole number"),
-        (lambda: E.computation_graph("all", times=3), "times: expected a sequence"),
+        (lambda: E.computation_graph("all", times=3), "times: expected a sequence of times"),
         (
             lambda: E.computation_graph((0,), mg.baselines.optimal_quadratic()),
             "baseline: expected one that is not optimal",

@@ -108,9 +108,8 @@ def computation_graph(path=(), baseline=None, *, times=None):
     """
     if isinstance(path, str) and path == "all":
         components = None
-    elif isinstance(path, str) or not isinstance(path, (tuple, list, set, frozenset, range, np.ndarray)):
-        raise ValueError(f'path: expected components of the action or "all", got {validate.describe(path)}')
     else:
+        path = validate.sequence("path", path, 'components of the action (or "all")')
         components = tuple(sorted({validate.integer("path", i, 0) for i in path}))
     b = as_baseline(baseline)
     if components == ():
@@ -118,8 +117,7 @@ def computation_graph(path=(), baseline=None, *, times=None):
     if components is None and times is None:
         return reparameterization()
     if times is not None:
-        if isinstance(times, str) or not isinstance(times, (tuple, list, set, frozenset, range, np.ndarray)):
-            raise ValueError(f"times: expected a sequence of times, got {validate.describe(times)}")
+        times = validate.sequence("times", times, "times")
         times = tuple(sorted({validate.integer("times", t, -(2**31)) for t in times}))
     if isinstance(b, Tuned) or (isinstance(b, Baseline) and b.per_parameter):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")

@@ -1,5 +1,6 @@
 """Components of an action that are functions of the state: a memory that is handed on, a log std that a reward wants to see."""
 
+from ... import validate
 from .head import Head, parameter
 
 
@@ -14,4 +15,5 @@ def deterministic(value, *, actions=0):
     actions : int, optional
         How many components; 0: as many as the map returns.
     """
+    actions = validate.size("actions", actions, 0)
     return Head("deterministic", (parameter("value", value, actions or None),), actions, lambda values, e: values[0])
