@@ -14,6 +14,9 @@ ROW = 0.172  # inches
 LEFT = 2.08  # inches for the names
 
 
+FLOORS = {"tree_bound": ("-", "tree", "left", 2), "markov_bound": ((0, (5, 1.5)), "Markov", "right", -2)}
+
+
 class Group(NamedTuple):
     """Estimators that need the same: a heading, and {name: label under that heading}."""
 
@@ -98,6 +101,7 @@ def draw(results):
     failed = failures(table)
     for axis, system in zip(axes, systems, strict=True):
         panel(axis, table.loc[system], heights, {name: x for (where, name), x in failed.items() if where == system})
+        floors(axis, table.loc[system], bottom - 0.2)
         axis.set(xscale="log", xmargin=0.07, ylim=(bottom - 0.2, -0.6), xlabel="variance (reparameterization: 1)")
         axis.tick_params(axis="y", length=0, labelleft=False)
     for y, text in headings.items():
@@ -124,7 +128,8 @@ def summary(rows):
     """
     groups = rows.groupby(["system", "estimator"], sort=False)
     table = groups[["horizon", "improves_on", "rollouts", "nanoseconds"]].first()
-    sums = groups[["exact_variance", "variance", "variance_stderr", "variance_times_rollouts"]].sum(min_count=1)
+    columns = ["exact_variance", "variance", "variance_stderr", "variance_times_rollouts", *FLOORS]
+    sums = groups[columns].sum(min_count=1)
     unit = sums["exact_variance"].xs(UNIT, level="estimator").reindex(table.index, level="system")
     return table.assign(unit=unit).join(sums.div(unit, axis=0))
 
@@ -151,6 +156,15 @@ def panel(axis, here, heights, failed):
             axis.plot(cost[name], y, linestyle="none", zorder=4, **style.point(name) | hollow)
         axis.plot(row["exact_variance"], y, **tick())
         axis.errorbar(row["variance"], y, xerr=row["variance_stderr"], **style.bars(name), **style.point(name))
+
+
+def floors(axis, here, bottom):
+    """Draw the bounds of what trajectories alone can tell, where they are not 0."""
+    for bound, (dash, label, align, shift) in FLOORS.items():
+        at = here[bound].iloc[0]
+        if at > 0:
+            axis.axvline(at, color=style.INK, linewidth=0.9, linestyle=dash, zorder=0.6)
+            axis.annotate(label, (at, bottom), (shift, 2), "data", "offset points", ha=align, va="bottom", size=7.5)
 
 
 def failure(axis, promised, paid, y):
@@ -189,6 +203,8 @@ def describe(table, results):
         return cost[system, name] / cost[system, other]
 
     value, found = "reward to go, value baseline", failures(table)
+    bounds = {system: [table.loc[system, bound].iloc[0] for bound in FLOORS] for system in letter}
+    floors_of = ", ".join(f"{' and '.join(map(n, x))}~({letter[s]})" for s, x in bounds.items() if max(x) > 0)
     broken = {name: [] for _, name in found}
     for (system, name), other in found.items():
         broken[name].append(f"{n(over(system, name, other))}~({letter[system]})")
@@ -199,7 +215,11 @@ def describe(table, results):
         "Variance of one sample, summed over the parameters; that of reparameterization is "
         f"{each(lambda s: table.loc[s, 'unit'].iloc[0])}. Ticks are exact; points are measured on "
         f"{n(results.rows['count'].max())} samples each{style.remark(results.about)}, bars (smaller than the points) bound "
-        "the standard error. A value function takes the score function down by factors of "
+        "the standard error. Vertical lines: what trajectories alone can tell has at least the variance of the tree bound, if "
+        "unbiased whatever the environment, and of the Markov bound, with critics fitted to many of them: "
+        f"{floors_of} for each rollout, 0 where only actions are random. Below are derivatives of the model, mirrored noise, "
+        "perturbed parameters, and oracles: exact critics in place of returns. A value function takes the score function down "
+        "by factors of "
         f"{each(lambda s: over(s, 'score function', value))}; the derivative of the model takes that down by "
         f"{each(lambda s: over(s, value, UNIT))}. Mirrored actions and no baseline at all cost, in two rollouts, "
         f"{each(lambda s: over(s, BUDGET, value))} times as much as the value function in one. Black: folk wisdom fails, "

@@ -16,6 +16,7 @@ from .fisher import fisher
 from .kernel.scan import DiscontinuityWarning
 from .measure import measure, sample
 from .moments import Moments
+from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 
@@ -27,6 +28,7 @@ __all__ = [
     "Environment",
     "Moments",
     "Policy",
+    "PrecisionWarning",
     "Problem",
     "TraceError",
     "baselines",

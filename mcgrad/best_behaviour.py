@@ -22,6 +22,7 @@ import numpy as np
 
 from . import exact, validate
 from .estimators.importance_weighted import ImportanceWeighted, importance_weighted
+from .kernel.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
 
@@ -88,9 +89,8 @@ def best_behaviour(problem, theta, estimator, *, vary="std"):
             "estimator: expected importance_weighted(...) with weights of trajectories or per decision, got "
             f"{validate.describe(estimator)}"
         )
-    if vary not in ("std", "all"):
-        raise ValueError(f'vary: expected "std" or "all", got {validate.describe(vary)}')
-    theta = problem.theta(theta)
+    validate.one_of("vary", vary, ("std", "all"))
+    theta = checked(problem, theta)
     kind = problem.policy.closed_form
     if isinstance(kind, LinearGaussian):
         return _gaussian(problem, theta, estimator, vary)

@@ -1,12 +1,17 @@
 """The command line: `mcgrad new my_problem.py`, `mcgrad check my_problem.py`, `mcgrad compare my_problem.py`."""
 
 import argparse
+import contextlib
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
 import sys
+import threading
 import time
 import traceback
+
+PATIENCE = 3.0  # seconds that a user's file may run before something is said
 
 WANTED = """it should define
     problem = mg.Problem(environment, policy, horizon)
@@ -26,9 +31,16 @@ def main(arguments=None):
     except Mistake as mistake:
         print(f"mcgrad: {mistake}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nmcgrad: interrupted", file=sys.stderr)
+    except SystemExit as stop:  # of the user's: the parser is done
+        what = "SystemExit: the program is ended here; put what should not run when the file is read under"
+        print(f"mcgrad: {_place(stop, asked.file)}{what} `if __name__ == '__main__':`", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"\nmcgrad: interrupted {_place(stop, asked.file)}".rstrip(": \n"), file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever reads has gone; what is left in the buffer is nobody's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser():
@@ -74,7 +86,7 @@ def _new(asked):
 
 def _compare(asked):
     from .compare import compare
-    from .study import as_csv, write
+    from .compare.files import write_files
 
     began = time.perf_counter()
     user = load(asked.file)
@@ -84,31 +96,28 @@ def _compare(asked):
         print(f"mcgrad: {time.perf_counter() - began:4.1f} s  {text}", file=sys.stderr, flush=True)
 
     try:
+        asked.out.mkdir(parents=True, exist_ok=True)  # rather now than after all has been measured
+    except OSError as error:
+        raise Mistake(f"cannot write to {asked.out}: {error.strerror}") from None
+    try:
         found = compare(problem, theta, own, only=asked.only, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
+    say("compared")
+    stem, failure = f"{asked.file.stem}_compare", None
+    try:
+        written, foreign = write_files(found, asked.out, stem, figure=not asked.no_figure)
+    except OSError as error:
+        failure = Mistake(f"cannot write to {asked.out}: {error.strerror}")
+    else:
+        if foreign is not None:
+            say(f"{foreign} is not as mcgrad compare has left it, and is not touched")
+        say(f"wrote {', '.join(map(str, written))}")
     print(found, flush=True)
     if asked.parameters:
         print("\n".join(["", *found.by_parameter()]), flush=True)
-    say("compared")
-    try:
-        asked.out.mkdir(parents=True, exist_ok=True)
-        stem = asked.out / f"{asked.file.stem}_compare"
-        written = []
-        for name, rows in (
-            (stem, found.records()),
-            (stem.with_name(f"{stem.name}_parameters"), found.parameter_records()),
-        ):
-            written.append(name.with_name(f"{name.name}.csv"))
-            columns = tuple(dict.fromkeys(key for row in rows for key in row))
-            write(written[-1], as_csv(columns, rows))
-        if not asked.no_figure:
-            from .compare.figure import draw, save
-
-            written += save(draw(found), stem, found.title)
-    except OSError as error:
-        raise Mistake(f"cannot write to {asked.out}: {error.strerror}") from None
-    say(f"wrote {', '.join(map(str, written))}")
+    if failure:
+        raise failure
     return 0
 
 
@@ -155,7 +164,8 @@ def load(path):
     sys.modules[name] = module
     sys.path.insert(0, str(path.resolve().parent))
     try:
-        spec.loader.exec_module(module)
+        with _watched(path):
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except Exception as error:
@@ -163,6 +173,26 @@ def load(path):
     finally:
         sys.path.remove(str(path.resolve().parent))
     return module
+
+
+@contextlib.contextmanager
+def _watched(path):
+    """Say where a file is that takes long to run."""
+    runner = threading.get_ident()
+
+    def tell():
+        frames = traceback.extract_stack(sys._current_frames()[runner])
+        here = [x for x in frames if x.filename == str(path)]
+        where = f"{path}:{here[-1].lineno}: {here[-1].line}" if here else str(path)
+        print(f"mcgrad: still running {where} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(PATIENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _place(error, path):

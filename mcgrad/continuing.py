@@ -20,9 +20,11 @@ theorem 1; Marbach and Tsitsiklis (2001), Simulation-based optimization of Marko
 
 import dataclasses
 
+from . import validate
 from .environments.linear_quadratic import linear_quadratic
 from .environments.tabular import continued
 from .exact import differential_value, stationary
+from .kernel.program import checked
 
 
 def continuing(problem, theta, bootstrap=True):
@@ -49,8 +51,9 @@ def continuing(problem, theta, bootstrap=True):
     ValueError
         For a problem that ends or is discounted, and where there is no stationary distribution.
     """
+    theta, bootstrap = checked(problem, theta), validate.flag("bootstrap", bootstrap)
     environment = problem.environment
-    if problem.discount != 1.0:
+    if problem.discount_varies or problem.discount != 1.0:
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     if environment.done is not None or environment.terminal is not None:
         raise ValueError(f"problem: expected one without an end and a terminal reward, got {environment.name}")

@@ -8,17 +8,17 @@ import numpy as np
 
 from . import validate
 from .ahead import compile_ahead
-from .compare.candidates import fitted
 from .compiler import machines
 from .estimators.estimator import rollouts
 from .kernel.program import checked, gradient_program
 from .measure import checked_estimators
+from .pilots import fitted
 from .run import default_chunk, run_kernel
 
 REPEATS = 9
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Cost:
     """CPU time of one sample (all its rollouts) on one thread, without compilation, moments and fits.
 
@@ -49,6 +49,8 @@ class Cost:
         for name, ns in self.nanoseconds.items():
             lines.append(f"{name:<{wide}}  {ns:9.4g} +- {self.spread[name]:<8.2g}{self.rollouts[name]:>4}")
         return "\n".join([*lines, f"{'together':<{wide}}  {self.together:9.4g} +- {self.together_spread:.2g}"])
+
+    __repr__ = __str__  # a table is what one wants to see at a prompt
 
 
 def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):

@@ -23,6 +23,7 @@ financial engineering, section 7.1 (the variance of differences of returns that 
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ class Slopes(NamedTuple):
         return z * self.stderr + self.bias
 
 
-def return_kernel(problem, theta, seed):
+def return_kernel(problem, theta, seed, machine="simd"):
     """Return the function returns(theta, first, count) -> (count,) of trajectories, from one kernel for every theta."""
     theta = checked(problem, theta)
     zeros = (0.0,) * (len(theta) - 1)
@@ -89,7 +90,7 @@ def return_kernel(problem, theta, seed):
         out = np.empty(count)
         for k in range(0, count, chunk):
             number = min(chunk, count - k)
-            out[k : k + number] = run_kernel(here, seed, first + k, number)[0]
+            out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
     returns.kernel = program.kernel  # to be compiled ahead
@@ -137,11 +138,15 @@ def slopes(returns, theta, directions, count, first=0, threads=None):
 
     found = []
     pilot_count = int(np.clip(PILOT_TOTAL // (50 * len(directions)), 256, PILOT_COUNT))
-    with np.errstate(all="ignore"), concurrent.futures.ThreadPoolExecutor(thread_count(threads)) as pool:
+    threads = thread_count(threads)
+    with np.errstate(all="ignore"), contextlib.ExitStack() as stack:
+        each = map
+        if threads > 1:
+            each = stack.enter_context(concurrent.futures.ThreadPoolExecutor(threads)).map
 
         def differences(direction, widths, first, count):
             steps = [sign * h * direction for h in widths for sign in (1.0, -1.0)]
-            values = np.array(list(pool.map(lambda step: quiet(theta + step, first, count), steps)))
+            values = np.array(list(each(lambda step: quiet(theta + step, first, count), steps)))
             return (values[::2] - values[1::2]) / (2.0 * widths[:, None]), np.abs(values[::2])
 
         usual = np.isfinite(quiet(theta, PILOT, pilot_count)).mean()

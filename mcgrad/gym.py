@@ -2,6 +2,11 @@
 
     env = mcgrad.gym.as_gymnasium(mcgrad.environments.pendulum(), horizon=200)
 
+Most agents want limits of a continuous action. Where an environment declares none (a linear-quadratic one has none by nature),
+give some to the adapter: Stable-Baselines3 refuses an action without.
+
+    env = mcgrad.gym.as_gymnasium(mcgrad.environments.linear_quadratic(A, B, Q, R), horizon=50, action_bounds=(-3.0, 3.0))
+
 The functions of an environment are plain Python: here they are called on plain numbers, with no compiler between.
 """
 
@@ -23,7 +28,7 @@ class GymnasiumEnvironment(gymnasium.Env):
 
     metadata = {"render_modes": []}
 
-    def __init__(self, environment, horizon):
+    def __init__(self, environment, horizon, action_bounds=None):
         self.environment, self.horizon = environment, horizon
         self._p = types.SimpleNamespace(**{k: v[()] for k, v in environment.params.items()})
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (environment.states,), np.float64)
@@ -32,7 +37,11 @@ class GymnasiumEnvironment(gymnasium.Env):
         elif environment.choices:
             self.action_space = gymnasium.spaces.Discrete(environment.choices)
         else:
-            self.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (environment.actions,), np.float64)
+            low, high = (np.full(environment.actions, x) for x in (-np.inf, np.inf))
+            if action_bounds is not None:
+                low, high = action_bounds
+            # float32, which is what agents act in.
+            self.action_space = gymnasium.spaces.Box(*(x.astype(np.float32) for x in (low, high)), dtype=np.float32)
         self._state = None
 
     def reset(self, *, seed=None, options=None):
@@ -72,7 +81,7 @@ class GymnasiumEnvironment(gymnasium.Env):
         return (*self.np_random.standard_normal(normals).tolist(), *self.np_random.random(uniforms).tolist())
 
 
-def as_gymnasium(environment, horizon=None):
+def as_gymnasium(environment, horizon=None, action_bounds=None):
     """Return an environment with Gymnasium's interface.
 
     Parameters
@@ -81,16 +90,27 @@ def as_gymnasium(environment, horizon=None):
     horizon : int, optional
         Steps after which an episode is truncated, and `terminal` paid; never by default. Rewards are not discounted.
 
+    action_bounds : pair, optional
+        (low, high), numbers or (m,) arrays: the Box of a continuous action. By default the environment's own, or none. Agents
+        keep to them; a step outside is taken as it is.
+
     Raises
     ------
     ValueError
-        If it is not an Environment.
+        If an argument is not as described; for `action_bounds` of an environment with choices.
     ImportError
         Without Gymnasium.
     """
     if not isinstance(environment, Environment):
         raise ValueError(f"environment: expected an Environment, got {validate.describe(environment)}")
-    return GymnasiumEnvironment(environment, None if horizon is None else validate.integer("horizon", horizon, 1))
+    if action_bounds is None:
+        action_bounds = environment.action_bounds
+    elif environment.choices is not None:
+        raise ValueError(f"action_bounds: expected None for an action of {environment.choices} choices")
+    else:
+        action_bounds = validate.interval("action_bounds", action_bounds, environment.actions)
+    horizon = None if horizon is None else validate.integer("horizon", horizon, 1)
+    return GymnasiumEnvironment(environment, horizon, action_bounds)
 
 
 def _several(choices):

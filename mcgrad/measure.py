@@ -76,6 +76,13 @@ def measure(
     ------
     ValueError
         For an argument out of its range, named; and where an estimator does not exist for the problem.
+
+    Warns
+    -----
+    PrecisionWarning
+        Where an estimator subtracts so much (a baseline, a critic, a control variate) that what is left is rounding.
+    UserWarning
+        Of gradients that are not finite, and of variances that overflow.
     """
     estimators = checked_estimators(estimators)
     count = validate.integer("count", count, 1)
@@ -89,7 +96,7 @@ def measure(
         machine,
         _checked_points(points, count, start),
     )
-    theta = checked(problem, theta)
+    theta, full_covariance = checked(problem, theta), validate.flag("full_covariance", full_covariance)
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
     if not (progress is None or isinstance(progress, bool) or callable(progress)):

@@ -58,6 +58,9 @@ class Environment:
         Pathwise gradients warn about it once.
     closed_form : object, optional
         What `mcgrad.exact` knows the environment by: the matrices of a linear-quadratic one, for instance.
+    action_bounds : pair, optional
+        (low, high), numbers or (m,) arrays: where continuous actions have a limit. It is for agents that need one (see
+        `mcgrad.gym`); `step` and `reward` get any action, and have to clip where clipping is meant.
 
     Raises
     ------
@@ -81,17 +84,23 @@ class Environment:
     name: str = "environment"
     discontinuous: str | None = None
     closed_form: Any = None
+    action_bounds: Any = None
 
     def __post_init__(self):
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field == "states" else 0
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("init", "step", "reward"):
             validate.function(field, getattr(self, field))
         for field in ("terminal", "done"):
             validate.function(field, getattr(self, field), optional=True)
         validate.text("discontinuous", self.discontinuous)
+        if self.action_bounds is not None:
+            if self.choices is not None:
+                raise ValueError("action_bounds: expected None for an action that is one of several choices")
+            bounds = validate.interval("action_bounds", self.action_bounds, self.actions)
+            object.__setattr__(self, "action_bounds", bounds)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "reward_sees", _reward_sees(self.reward))
         if self.reward_sees:  # it is not the reward that a theory knows
@@ -151,7 +160,7 @@ class Policy:
 
     def __post_init__(self):
         for field, low in (("states", 1), ("actions", 0), ("noises", 0), ("uniforms", 0)):
-            object.__setattr__(self, field, validate.integer(field, getattr(self, field), low))
+            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         _check_choices(self)
         for field in ("eta", "sample"):
             validate.function(field, getattr(self, field))
@@ -160,10 +169,14 @@ class Policy:
         for field in ("no_score", "no_pathwise"):
             validate.text(field, getattr(self, field))
         names = self.parameters
-        names = () if isinstance(names, str) or not isinstance(names, Iterable) else tuple(map(str, names))
+        try:
+            names = () if isinstance(names, str) else tuple(map(str, names))
+        except TypeError:  # no sequence
+            names = ()
         if (not names and self.actions) or len(set(names)) < len(names):
             got = validate.describe(self.parameters)
             raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
+        validate.parameters(len(names))
         object.__setattr__(self, "parameters", names)
         object.__setattr__(self, "params", _params(self.params))
         object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
@@ -192,8 +205,9 @@ class Problem:
         None where all of theta is design parameters: the environment then has no actions.
     horizon : int
         T >= 1, the number of actions.
-    discount : float
-        gamma in (0, 1].
+    discount : float or (T,) array
+        gamma in (0, 1]; or gamma_t in [0, 1] from each step to the next, which makes prod_{k<t} gamma_k of gamma^t. The
+        theories of `mcgrad.exact` know the first kind alone.
     design : sequence of str
         Names among the environment's `params` whose values are components of theta, after those of the policy, in this
         order; an array counts with all its elements. A mass, a friction, a strike, a spot price: the derivative in them
@@ -266,7 +280,12 @@ class Problem:
         if twice:
             raise ValueError(f"design: expected other names than those of the policy's parameters, got {sorted(twice)}")
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
-        object.__setattr__(self, "discount", validate.number("discount", self.discount, above=0.0, high=1.0))
+        object.__setattr__(self, "discount", _discount(self.discount, self.horizon))
+
+    @property
+    def discount_varies(self):
+        """Whether the discount differs from step to step."""
+        return isinstance(self.discount, np.ndarray)
 
     @property
     def parameters(self):
@@ -305,14 +324,16 @@ class Problem:
         return validate.array("theta", theta, (len(self.parameters),))
 
     def weights(self):
-        """Return gamma^t for t = 0, ..., T, shape (T + 1,)."""
+        """Return gamma^t, or the product of the gamma_k, k < t, for t = 0, ..., T, shape (T + 1,)."""
+        if self.discount_varies:
+            return np.cumprod([1.0, *self.discount])
         return self.discount ** np.arange(self.horizon + 1)
 
 
 def _design(names, environment):
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ValueError(f"design: expected a sequence of names of params, got {validate.describe(names)}")
-    names = tuple(names)
+    names = tuple(x if isinstance(x, str) else validate.describe(x) for x in names)
     known = ", ".join(environment.params) or "none"
     for name in names:
         if name not in environment.params:
@@ -349,6 +370,19 @@ def _reward_sees(reward):
     return tuple(x.name for x in found)
 
 
+def _discount(discount, horizon):
+    """Return gamma, or gamma_t (T,) where it varies."""
+    discount = validate.array("discount", discount)
+    if discount.ndim == 0 or (discount.shape == (horizon,) and discount.min() == discount.max() > 0.0):
+        return validate.number("discount", float(discount.flat[0]), above=0.0, high=1.0)
+    if discount.shape != (horizon,):
+        raise ValueError(f"discount: expected a number or shape ({horizon},), one for each step, got {discount.shape}")
+    if discount.min() < 0.0 or discount.max() > 1.0:
+        raise ValueError(f"discount: expected numbers from 0 to 1, got {discount.min():g} to {discount.max():g}")
+    discount.flags.writeable = False
+    return discount
+
+
 def _check_choices(thing):
     """Check `choices`: an int for an action that is one whole number, None for one that is continuous, else a tuple."""
     choices = thing.choices
@@ -357,11 +391,11 @@ def _check_choices(thing):
             raise ValueError(
                 f"choices: expected an entry for each of {thing.actions} components of the action, got {len(choices)}"
             )
-        choices = tuple(k if k is None else validate.integer(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
+        choices = tuple(k if k is None else validate.size(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
         if len(choices) == 1 or not any(choices):
             choices = next(iter(choices), None)
     elif choices is not None:
-        choices = validate.integer("choices", choices, 2)
+        choices = validate.size("choices", choices, 2)
     object.__setattr__(thing, "choices", choices)
 
 

@@ -55,36 +55,30 @@ class Sums:
     few: np.ndarray
     nonfinite: np.ndarray
 
-    def map(self, function):
-        """Return the sums with a function applied to each array."""
-        return Sums(*(function(getattr(self, f.name)) for f in dataclasses.fields(self)))
-
 
 def merge(a, b):
     """Return the sums of two disjoint sets of trajectories."""
-    out = a.map(np.copy)
-    E, P = a.own.shape[1:]
-    merge_powers = passes.compiled().merge
+    _, E, P = a.own.shape
+    own, joint = a.own.copy(), a.joint.copy()
+    compiled = passes.compiled()
     shift = np.empty(E * P)
-    merge_powers(out.own.reshape(6, -1), b.own.reshape(6, -1), shift)
-    merge_powers(out.joint.reshape(3, -1), b.joint.reshape(3, -1), shift)
-    na, nb = a.joint[0, 0, 0], b.joint[0, 0, 0]
+    compiled.merge(own.reshape(6, -1), b.own.reshape(6, -1), shift)
+    compiled.merge(joint.reshape(3, -1), b.joint.reshape(3, -1), shift)
+    na, nb = float(a.joint[0, 0, 0]), float(b.joint[0, 0, 0])
     scale = na * nb / max(na + nb, 1.0)
     with np.errstate(invalid="ignore", over="ignore"):
-        if a.cross.shape == (E * P, E * P):
-            between = np.outer(shift, shift)
+        cross, squares = a.cross + b.cross, a.squares + b.squares
+        if cross.shape == (E * P, E * P):
+            cross += scale * np.outer(shift, shift)
         else:
-            first, second = pairs(E)
-            shift = shift.reshape(E, P)
-            between = shift[first] * shift[second]
-        cross = a.cross + b.cross + scale * between
-        squares, degrees, few = a.squares + b.squares, a.degrees + b.degrees, a.few
-        if b.few.size:
-            few = np.concatenate([few, b.few], axis=1)
-        if few.shape[1] >= FEW:
-            enough = of_chunk(few, E)
-            squares, degrees, few = squares + enough.squares, degrees + enough.degrees, enough.few
-    return Sums(out.own, out.joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite)
+            compiled.between(cross.reshape(-1), shift, *_rows(E, P, False), np.array([scale]))
+    degrees, few = a.degrees + b.degrees, a.few
+    if b.few.size:
+        few = np.concatenate([few, b.few], axis=1)
+    if few.shape[1] >= FEW:
+        enough = of_chunk(few, E)
+        squares, degrees, few = squares + enough.squares, degrees + enough.degrees, enough.few
+    return Sums(own, joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite)
 
 
 def tree(many):
@@ -139,8 +133,8 @@ def of_chunk(gradients, E, full=False, few=FEW):
     P = Q // E
     gradients = np.ascontiguousarray(gradients)  # the last chunk has room for whole blocks of trajectories
     own, squared = np.empty((6, Q)), np.empty((E, N))
-    central = passes.compiled().central
-    central(gradients, P, own[1:], squared)
+    compiled = passes.compiled()
+    compiled.central(gradients, P, own[1:], squared)
     own[0] = N
     nonfinite = np.zeros(E, dtype=np.int64)
     common, joint = gradients, own
@@ -151,21 +145,23 @@ def of_chunk(gradients, E, full=False, few=FEW):
             rows = slice(e * P, (e + 1) * P)
             own[0, rows] = N - nonfinite[e]
             part = np.empty((5, P))
-            central(np.ascontiguousarray(gradients[rows, finite[e]]), P, part, np.empty((1, finite[e].sum())))
+            compiled.central(np.ascontiguousarray(gradients[rows, finite[e]]), P, part, np.empty((1, finite[e].sum())))
             own[1:, rows] = part
         common, joint = np.ascontiguousarray(gradients[:, finite.all(axis=0)]), np.empty((6, Q))
-        squared = np.empty((E, common.shape[1]))
-        central(common, P, joint[1:], squared)
-        joint[0] = common.shape[1]
+        N = common.shape[1]
+        squared = np.empty((E, N))
+        compiled.central(common, P, joint[1:], squared)
+        joint[0] = N
     cross, fourth = _products(common, joint[1], E, full)
-    squares = np.zeros((E * (E + 1) // 2, P + 1))
-    enough = common.shape[1] >= few
-    if enough:
-        passes.compiled().squares(joint, fourth, squared, squares)
-    joint = joint.reshape(6, E, P)
-    degrees = np.array([common.shape[1] - 1.0 if enough else 0.0])
-    kept = np.array(common[:, : 0 if enough else None])
-    return Sums(own.reshape(6, E, P), joint[:3].copy(), cross, squares, degrees, kept, nonfinite)
+    squares, degrees, kept = np.zeros((E * (E + 1) // 2, P + 1)), np.zeros(1), common[:, :0]
+    if N >= few:
+        compiled.squares(joint, fourth, squared, squares)
+        degrees[0] = N - 1
+    else:
+        kept = common
+    return Sums(
+        own.reshape(6, E, P), joint[:3].reshape(3, E, P).copy(), cross, squares, degrees, kept.copy(), nonfinite
+    )
 
 
 def _products(x, mean, E, full):

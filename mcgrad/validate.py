@@ -5,6 +5,10 @@ import unicodedata
 
 import numpy as np
 
+# Kernels are straight-line code with a line for each number: nothing larger than this is ever meant.
+LARGEST = 10_000  # states, actions, noises, choices, hidden units
+PARAMETERS = 1_000_000
+
 
 def array(name, value, shape=None):
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
@@ -16,7 +20,9 @@ def array(name, value, shape=None):
             raise TypeError
         # A copy: what a problem was built from may be changed later without changing the problem.
         out = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # what is no array may raise anything
         raise ValueError(f"{name}: expected real numbers, got {describe(value)}") from None
     if shape is not None:
         fits = out.ndim == len(shape) and all(k is None or k == j for j, k in zip(out.shape, shape, strict=True))
@@ -74,6 +80,45 @@ def name(what, value):
     return value
 
 
+def size(name, value, low=1):
+    """Return how many numbers there are of something, at least `low`; see `LARGEST`."""
+    out = integer(name, value, low)
+    if out > LARGEST:
+        raise ValueError(f"{name}: expected at most {LARGEST}, got {out}: kernels have a line of code for each")
+    return out
+
+
+def parameters(count):
+    """Check how many components theta has, before a name is made for each."""
+    if count > PARAMETERS:
+        raise ValueError(f"parameters: expected at most {PARAMETERS} components of theta, got {count}")
+
+
+def one_of(name, value, words):
+    """Return one of some words."""
+    if not isinstance(value, str) or value not in words:
+        *first, last = map(repr, words)
+        raise ValueError(f"{name}: expected {', '.join(first)} or {last}, got {describe(value)}")
+    return value
+
+
+def flag(name, value):
+    """Return a bool."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name}: expected True or False, got {describe(value)}")
+    return bool(value)
+
+
+def sequence(name, value, what):
+    """Return a tuple of what can be iterated over, words excepted."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return tuple(value)
+    except TypeError:
+        raise ValueError(f"{name}: expected a sequence of {what}, got {describe(value)}") from None
+
+
 def function(name, value, optional=False):
     """Return a callable."""
     if not callable(value) and not (optional and value is None):
@@ -97,6 +142,20 @@ def text(name, value):
     if value is not None and not (isinstance(value, str) and value.strip()):
         raise ValueError(f"{name}: expected a sentence or None, got {describe(value)}")
     return value
+
+
+def interval(name, value, m):
+    """Return (low, high), arrays (m,) of finite numbers with low < high, from a pair of numbers or of such arrays."""
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+        raise ValueError(f"{name}: expected a pair (low, high), got {describe(value)}")
+    low, high = (array(f"{name}[{k}]", x) for k, x in enumerate(value))
+    for k, x in enumerate((low, high)):
+        if x.ndim and x.shape != (m,):
+            raise ValueError(f"{name}[{k}]: expected a number or shape ({m},), got {x.shape}")
+    low, high = (np.broadcast_to(x, (m,)).copy() for x in (low, high))
+    if not (low < high).all():
+        raise ValueError(f"{name}: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high
 
 
 def symmetric(name, value, n):

@@ -16,6 +16,10 @@ gradient, and cost two. On the third, folk wisdom fails four times over:
                                but the actions, which the pathwise gradient sees and which cancel over time
     the mean over all actions  varies more than the derivative at the action that was drawn
 
+What can be known from trajectories alone has a floor (see the study `floor`): the tree bound for all that is unbiased whatever
+the environment, the Markov bound for critics fitted to many trajectories. Below it are derivatives of the model, and exact
+critics in place of returns, which are oracles. Where nothing is random but the actions, it is 0.
+
 All that is optimal or fitted is so for each parameter; a variance of a problem is the sum over its parameters. Evolution
 strategies estimate the gradient of a smoothed objective: their mean is another one. Times are CPU nanoseconds of a sample
 measured alone on one thread, moments and fits included, the best of a few; they are noisy, nothing else is.
@@ -140,7 +144,13 @@ def rows(setting, seed, threads):
         for what in ("rollouts", "nanoseconds"):
             known = variance is not None and cost[what] is not None
             row[f"variance_times_{what}"] = variance * cost[what] if known else None
-    return [about | row for row in found]
+    return [about | row | floor for row, floor in zip(found, floors(p, theta), strict=True)]
+
+
+def floors(p, theta):
+    """Return the efficiency bounds of each parameter, as columns."""
+    bounds = [mg.exact.efficiency_bound(p, theta, model).tolist() for model in ("tree", "markov")]
+    return [{"tree_bound": tree, "markov_bound": markov} for tree, markov in zip(*bounds, strict=True)]
 
 
 def nanoseconds(p, theta, estimator, number, repeats=5):
@@ -210,6 +220,8 @@ STUDY = study.Study(
         "nanoseconds",
         "variance_times_rollouts",
         "variance_times_nanoseconds",
+        "tree_bound",
+        "markov_bound",
     ),
     settings=settings,
     rows=rows,

@@ -35,8 +35,8 @@ import mcgrad as mg
 from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
-from mcgrad.compare.candidates import Known
 from mcgrad.exact import chaotic_map
+from mcgrad.pilots import Known
 from studies.problems import CASES, chaos, ramp, ripples
 
 SCORE, MEAN, PATH, MIXED = (

@@ -225,7 +225,7 @@ def _child(setting, seed, cache):
     done = subprocess.run(
         [sys.executable, "-m", "studies.throughput", json.dumps(setting), str(seed)],
         cwd=pathlib.Path(__file__).parents[1],
-        env=os.environ | one | {"MCGRAD_CACHE_DIR": cache, "NUMBA_CACHE_DIR": cache},
+        env=os.environ | one | {"MCGRAD_CACHE_DIR": cache},
         capture_output=True,
         text=True,
     )

@@ -1,5 +1,7 @@
 """The ladder of baselines: each rung exactly and by measurement, fits on pilot trajectories, and what is refused."""
 
+import types
+
 import numpy as np
 import pytest
 from environments_of_tests import pendulum
@@ -7,7 +9,7 @@ from support import CASES, reference_problem, standard_errors, w1
 
 import mcgrad as mg
 from mcgrad import baselines
-from mcgrad.baselines.fitted import evaluate_form, fit_form, least_squares_form
+from mcgrad.baselines.forms import evaluate_form, fit_form, least_squares_form
 
 sf, rtg = mg.estimators.score_function, mg.estimators.reward_to_go
 
@@ -118,10 +120,78 @@ def test_the_degree_is_the_one_that_predicts(seed):
     """Dry friction: few paths move far, and a quadratic through them doubles the variance. It is not chosen where it does."""
     environment = mg.environments.coulomb_friction(20.0)
     problem = mg.Problem(environment, mg.policies.gaussian(1, std=0.1, states=2), 60)
-    chosen = {str(d): rtg(baselines.fitted_value(degree=d)) for d in (0, 1, 2)}
-    found = mg.measure(problem, [0.8], chosen, 50_000, seed)
-    assert found["1"].variance < 0.6 * found["0"].variance
-    assert found["2"].variance < 1.05 * found["1"].variance
+    for pilot_seed in range(3):
+        chosen = {str(d): rtg(baselines.fitted_value(degree=d, seed=pilot_seed)) for d in (0, 1, 2)}
+        found = mg.measure(problem, [0.8], chosen, 50_000, seed)
+        assert found["1"].variance < 0.6 * found["0"].variance
+        assert found["2"].variance < 1.05 * found["1"].variance
+
+
+def moved(count, movers, seed):
+    """Return states and returns of paths of which a few have moved, each as far as it happened to."""
+    rng = np.random.default_rng(seed)
+    s = np.full((count, 1), 0.3)
+    s[:movers, 0] += rng.uniform(0.0, 1e-3, movers)
+    return s, 2.0 - 1e3 * (s[:, 0] - 0.3) + 0.01 * rng.normal(size=count)
+
+
+@pytest.mark.parametrize("movers", [1, 2, 3])
+def test_rounding_decides_nothing(movers):
+    """Where one path has moved, a line and a parabola through it are equally good: the last bits must not choose."""
+    for seed in range(10):
+        s, values = moved(4096, movers, seed)
+        forms = [
+            fit_form(s * (1 + 1e-15 * up), values * (1 + 1e-15 * rng.normal(size=4096)), 2)
+            for up, rng in ((k, np.random.default_rng(k)) for k in range(4))
+        ]
+        x = np.linspace(0.3, 0.302, 9)
+        curves = np.array([[evaluate_form(f, (y,), 2) for y in x] for f in forms])
+        assert np.ptp(curves, axis=0).max() < 1e-3
+
+
+def test_a_higher_degree_needs_evidence():
+    """Noise alone is fitted by a number, a line by a line, a parabola (an even one, too) by a parabola."""
+    s = np.random.default_rng(0).normal(size=(2048, 2))
+    noise = np.random.default_rng(1).normal(size=(40, 2048))
+    taken = {0: [], 1: [], 2: []}
+    for k, signal in enumerate((0.0 * s[:, 0], 0.3 * s[:, 0], 0.2 * s[:, 0] ** 2)):
+        for y in noise:
+            form = fit_form(s, signal + y, 2)
+            taken[k].append(2 if form[1:, 1:].any() else int(form[0, 1:].any()))
+    # An extra degree in vain is taken when its loss is smaller by chance by more than its standard error: seldom.
+    assert np.mean(taken[0]) < 0.3
+    assert min(taken[1]) >= 1 and np.mean(taken[1]) < 1.3
+    assert min(taken[2]) == 2
+
+
+def test_what_is_not_finite_does_not_count():
+    s, values = moved(500, 250, 0)
+    expected = fit_form(s[2:], values[2:], 2)
+    values[0], s[1] = np.inf, np.nan
+    assert np.array_equal(fit_form(s, values, 2), expected)
+    assert not fit_form(s[:2], values[:2], 2).any()
+    huge = fit_form(s[2:], 1e200 * values[2:], 2)
+    np.testing.assert_allclose(huge, 1e200 * expected, rtol=1e-9)
+
+
+def test_a_fit_is_bounded_where_it_saw_nothing():
+    """Beyond a box of three times the size of the pilot's a fitted value stays what it is at the wall."""
+    problem, theta = w1(horizon=3)
+    fitted = baselines.fitted_value(pilot=64)
+    data = fitted.data(problem, theta)
+    states = mg.rollouts.trajectories(problem, theta, 64, 0, mg.run.END - 64, "numpy").states
+    for t in range(3):
+        low, high = states[:, t].min(axis=0), states[:, t].max(axis=0)
+        np.testing.assert_allclose(data["low"].values[t], 2 * low - high, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(data["high"].values[t], 2 * high - low, rtol=1e-12, atol=1e-12)
+    at = types.SimpleNamespace(**{name: x.values[2] for name, x in data.items()})
+    for s, inside in (((1e9, -1e9, 0.1, 0.2), (at.high[0], at.low[1], 0.1, 0.2)), ((0.1, 0.2, 0.3, 0.4),) * 2):
+        found = fitted.value(at, types.SimpleNamespace(problem=problem, s=s))
+        assert found == pytest.approx(evaluate_form(at.form, inside, 2), rel=1e-12)
+    # Where the pilot does not reach what may happen, the variance is not that of a polynomial baseline.
+    assert np.isfinite(mg.exact.variance(problem, theta, rtg(fitted))).all()
+    with pytest.raises(mg.exact.NoClosedForm, match="pilot: too few trajectories"):
+        mg.exact.variance(problem, theta, rtg(baselines.fitted_value(pilot=16)))
 
 
 @pytest.mark.parametrize("name", ["S03", "S07"])

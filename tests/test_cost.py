@@ -25,7 +25,7 @@ def test_more_rollouts_cost_more_and_shared_ones_once():
     assert 1.5 < found["eight"] / found["SF"] < 40
     assert max(found.nanoseconds.values()) < 1.5 * found.together
     assert found.together < sum(found.nanoseconds.values())
-    assert [line.split()[0] for line in str(found).splitlines()[1:]] == [*chosen, "together"]
+    assert [line.split()[0] for line in repr(found).splitlines()[1:]] == [*chosen, "together"]
 
 
 def test_ten_estimators_at_once_cost_less_than_twice_the_two_of_the_study():

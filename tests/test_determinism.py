@@ -3,6 +3,12 @@
 import concurrent.futures
 import dataclasses
 import multiprocessing
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -14,6 +20,14 @@ from mcgrad.kernel.program import gradient_program
 from mcgrad.run import run_kernel
 
 BOTH = {"SF": mg.estimators.reward_to_go(), "PW": mg.estimators.reparameterization()}
+
+
+def run(code, **environment):
+    """Run Python code in a process of its own."""
+    here = pathlib.Path(__file__).parent
+    variables = {**os.environ, "PYTHONPATH": f"{here.parent}:{here}", **environment}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=300)
 
 
 def gradients(machine, width=None, count=500, first=0, problem=None):
@@ -89,6 +103,29 @@ def test_processes_do_not_change_a_bit():
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         same(measured(executor=pool, chunk=256), measured(threads=1, chunk=256))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="processors are named as x86 has them")
+def test_other_processors_do_not_change_a_bit():
+    """Of samples and of sums: not the width of registers, not the kernels of OpenBLAS, not what NumPy has for the processor.
+
+    Code for the oldest processor with fused multiply-add, and for one with AVX-512 where this one runs it.
+    """
+    code = """
+        import numpy as np
+        from test_determinism import measured
+        for full in (False, True):
+            print(*(bytes(np.ascontiguousarray(x)).hex() for x in vars(measured(chunk=256, full_covariance=full)).values()))
+    """
+    here = [measured(chunk=256, full_covariance=full) for full in (False, True)]
+    expected = [" ".join(bytes(np.ascontiguousarray(x)).hex() for x in vars(sums).values()) for sums in here]
+    info = pathlib.Path("/proc/cpuinfo")
+    wide = info.exists() and "avx512vl" in info.read_text()
+    other = {"OPENBLAS_CORETYPE": "Haswell", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX2 AVX512F"}
+    for name in ["haswell"] + ["skylake-avx512"] * wide:
+        result = run(code, NUMBA_CPU_NAME=name, **other)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.splitlines() == expected, name
 
 
 def test_a_measurement_can_be_continued():

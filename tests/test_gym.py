@@ -1,5 +1,7 @@
 """The Gymnasium adapter, and fidelity: our pendulum and cart-pole follow Gymnasium's step for step."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -64,20 +66,83 @@ def test_starts_are_gymnasiums():
         assert (np.abs(a.mean(axis=0) - b.mean(axis=0)) < 5 * scale * np.sqrt(2 / 3 / 4000)).all()
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        mg.environments.cart_pole(),
-        mg.environments.pendulum(),
-        mg.environments.random_walk(),
-        mg.environments.bandit([0.0, 1.0], 0.5),
-        mg.environments.linear_quadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2), process_noise=np.eye(2)),
-    ],
-    ids=lambda e: e.name,
-)
-@pytest.mark.filterwarnings("ignore::UserWarning")  # it advises bounded and scaled spaces
-def test_the_interface_is_gymnasiums(environment):
-    check_env(as_gymnasium(environment, horizon=20), skip_render_check=True)
+E = mg.environments
+LQ = E.linear_quadratic(np.eye(2), np.eye(2), np.eye(2), np.eye(2), process_noise=np.eye(2))
+TABLE = E.tabular(np.full((2, 3, 2), 0.5), np.zeros((2, 3)), start=[1.0, 0.0])
+
+# Every environment, and limits of the action for those that declare none.
+ALL = {
+    "ball with wall": (E.ball_with_wall(), (0.0, 1.5)),
+    "bandit": (E.bandit([0.0, 1.0], 0.5), None),
+    "Bernoulli toy": (E.bernoulli_toy(), None),
+    "cart-pole": (E.cart_pole(), None),
+    "chaotic map": (E.chaotic_map(), (-1.0, 1.0)),
+    "constant cost": (E.constant_cost(2), (-3.0, 3.0)),
+    "cosine cost": (E.cosine_cost(1.0), (-3.0, 3.0)),
+    "Coulomb friction": (E.coulomb_friction(20.0), (-2.0, 2.0)),
+    "cubic scalar": (E.cubic_scalar(), (-3.0, 3.0)),
+    "double pendulum": (E.double_pendulum(), (-5.0, 5.0)),
+    "double well": (E.double_well(), (-3.0, 3.0)),
+    "exponential cost": (E.exponential_cost(1.0), (-3.0, 3.0)),
+    "influence balancing": (E.influence_balancing(), (-1.0, 1.0)),
+    "linear-quadratic": (LQ, ([-3.0, -2.0], 3.0)),
+    "linear ramp": (E.linear_ramp(0.1), (-2.0, 2.0)),
+    "pendulum": (E.pendulum(), None),
+    "plain pendulum": (E.plain_pendulum(), (-5.0, 5.0)),
+    "quadratic cost": (E.quadratic_cost(1.0), (-3.0, 3.0)),
+    "quadratic scalar": (E.quadratic_scalar(), (-3.0, 3.0)),
+    "random walk": (E.random_walk(), None),
+    "short corridor": (E.short_corridor(), None),
+    "sinusoid": (E.sinusoid_on_parabola(5.0), (-2.0, 2.0)),
+    "step reward": (E.step_reward(), (-2.0, 2.0)),
+    "sum cost": (E.sum_cost(2), (-3.0, 3.0)),
+    "tabular": (TABLE, None),
+}
+
+
+def test_all_environments_are_here():
+    makers = {name for name in E.__all__ if name != "corridor_features"}
+    assert len(ALL) == len(makers)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # it advises bounded observations, and actions scaled to [-1, 1]
+def test_the_interface_is_gymnasiums(name):
+    environment, bounds = ALL[name]
+    check_env(as_gymnasium(environment, 20, bounds), skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_stable_baselines_takes_it(name):
+    check = pytest.importorskip("stable_baselines3.common.env_checker").check_env
+    environment, bounds = ALL[name]
+    check(as_gymnasium(environment, 20, bounds), skip_render_check=True)
+
+
+def test_bounds_of_actions():
+    declared = as_gymnasium(E.pendulum(max_torque=1.5)).action_space
+    assert (declared.low, declared.high) == (-1.5, 1.5)
+    given = as_gymnasium(E.pendulum(), action_bounds=(-1.0, [1.0])).action_space
+    assert (given.low, given.high) == (-1.0, 1.0)
+    none = as_gymnasium(LQ).action_space
+    assert none.shape == (2,) and np.isinf([none.low, none.high]).all()
+    two = as_gymnasium(LQ, action_bounds=([-3.0, -2.0], 3.0)).action_space
+    assert two.low.tolist() == [-3.0, -2.0] and two.high.tolist() == [3.0, 3.0]
+    for bounds, message in (
+        (3.0, r"expected a pair \(low, high\), got float 3.0"),
+        ((1.0, -1.0), r"expected low < high, got \[1.0, 1.0\] and \[-1.0, -1.0\]"),
+        ((-1.0, [1.0] * 3), r"\[1\]: expected a number or shape \(2,\), got \(3,\)"),
+        ((-np.inf, 1.0), "expected finite numbers"),
+    ):
+        with pytest.raises(ValueError, match=f"^action_bounds.*{message}"):
+            as_gymnasium(LQ, action_bounds=bounds)
+        with pytest.raises(ValueError, match=f"^action_bounds.*{message}"):
+            dataclasses.replace(LQ, action_bounds=bounds)
+    with pytest.raises(ValueError, match="action_bounds: expected None for an action of 2 choices"):
+        as_gymnasium(E.cart_pole(), action_bounds=(0.0, 1.0))
+    with pytest.raises(ValueError, match="action_bounds: expected None"):
+        dataclasses.replace(E.cart_pole(), action_bounds=(0.0, 1.0))
 
 
 def test_a_rollout_of_the_kernel_is_one_of_the_adapter():

@@ -127,6 +127,7 @@ def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
             how.squares(powers, square[:P].reshape(1, P).copy(), squared, squares)
         merged, shift = powers.copy(), np.empty(E * P)
         how.merge(merged, 2.0 * powers, shift)
+        how.between(total, np.arange(6.0), first, second, np.array([0.1]))
         results.append((powers, squared, total, square, squares if N > 2 else shift, merged))
     for python, machine in zip(*results, strict=True):
         np.testing.assert_array_equal(machine, python)

@@ -182,7 +182,7 @@ def test_what_is_refused():
         ("width: expected a number > 0", (0.0, 1), {}),
         ("unroll: expected a whole number from 1", (0.1, 0), {}),
         ("points: expected a whole number from 1 to 2, got 3", (0.1, 1, 3), {}),
-        ("noise: expected 'common' or 'independent', got 'same'", (0.1, 1, 2, "same"), {}),
+        ("noise: expected 'common' or 'independent', got str 'same'", (0.1, 1, 2, "same"), {}),
         ("truncated: expected True or False, got int 1", (0.1, 1), {"truncated": 1}),
     ):
         with pytest.raises(ValueError, match=message):

@@ -226,6 +226,8 @@ def test_the_ladder_in_the_repository_is_of_this_study_and_says_what_its_figure_
             assert found["exact_variance"] == pytest.approx(row["exact_variance"], rel=1e-9)
             assert found["exact_mean"] == pytest.approx(row["exact_mean"], rel=1e-9)
             assert found["variance_times_rollouts"] == found["rollouts"] * found["exact_variance"]
+            for bound in ("tree_bound", "markov_bound"):
+                assert found[bound] == pytest.approx(row[bound], rel=1e-9, abs=1e-12)
     failed = ladder_figure.failures(ladder_figure.summary(results.rows))
     mirrored, only = "reparameterization, mirrored actions", "only actions cost"
     assert [name for system, name in failed if system != only] == [mirrored, mirrored]

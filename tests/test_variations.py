@@ -171,7 +171,7 @@ def test_control_variates_of_pairs():
 
 def test_what_cannot_be_varied_is_refused():
     problem, theta = scalar()
-    with pytest.raises(ValueError, match="flip: expected 'all' or 'actions', got 'none'"):
+    with pytest.raises(ValueError, match="flip: expected 'all' or 'actions', got str 'none'"):
         e.antithetic(pw(), "none")
     with pytest.raises(ValueError, match="width: expected a number > 0"):
         e.spsa(0.0)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from .baseline import Baseline, NoBaseline, over_time
-from .fitted import evaluate_form
+from .forms import evaluate_form
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

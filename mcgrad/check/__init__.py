@@ -16,11 +16,11 @@ import warnings
 from .. import estimators as e
 from .. import exact, validate
 from ..ahead import compile_ahead
-from ..compare.candidates import known_value
 from ..compiler.trace import TraceError
 from ..differences import slopes
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
+from ..pilots import known_value
 from .findings import Finding, Report, reason
 from .gradients import Kernel, directions, finite, means, needed, pathwise
 from .jumps import jumps

@@ -66,3 +66,10 @@ def limit(comparisons):
 def reason(text):
     """Return the first part of a message, on one line: why something is not there."""
     return " ".join(str(text).split()).split("; ")[0]
+
+
+def percent(x):
+    """Return a fraction as text: 3.2%, 250%, "any part" where it is not finite."""
+    if not x < float("inf"):
+        return "any part"
+    return f"{100 * x:.2g}%" if x < 1 else f"{100 * x:,.0f}%"

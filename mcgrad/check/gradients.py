@@ -8,7 +8,7 @@ from .. import estimators as e
 from ..differences import return_kernel
 from ..kernel.program import gradient_program
 from ..run import run_kernel
-from .findings import UNSEEN, Finding, limit
+from .findings import UNSEEN, Finding, limit, percent
 
 CLOSE = 512  # trajectories that are looked at one by one
 DIRECTIONS = 8  # in parameter space: the axes if there are no more than that, else random ones
@@ -134,17 +134,13 @@ def means(problem, lines, found, samples):
         values[first, second] = x
         text = f"{first} and {second}: {x['z']:.1f} standard errors apart"
         if x["z"] > most:
-            wrong.append(f"{text}, by {100 * x['relative']:.3g}% of the gradient")
+            wrong.append(f"{text}, by {percent(x['relative'])} of the gradient")
         elif x["visible"] <= UNSEEN:
-            said.append(f"{text} ({100 * x['visible']:.3g}% of the gradient would have been seen)")
+            said.append(f"{text} ({percent(x['visible'])} of the gradient would have been seen)")
             seen += [first, second]
         else:
-            smaller = (
-                f"less than {100 * x['visible']:.2g}% of the gradient" if np.isfinite(x["visible"]) else "anything"
-            )
-            said.append(
-                f"{first} and {second}: not tested, because {smaller} hides in the noise of {len(known[first])}"
-            )
+            hidden = f"{percent(x['visible'])} of the gradient hides in the noise of {len(known[first])}"
+            said.append(f"{first} and {second}: not tested, because {hidden}")
     status = "wrong" if wrong else "ok" if set(seen) == set(known) else "note" if seen else "none"
     if wrong and problem.environment.discontinuous and all("pathwise" in text for text in wrong):
         status, wrong = "note", [f"{text}, as declared" for text in wrong]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .findings import Finding, reason
+from .findings import Finding, percent, reason
 
 GRID = 64  # intervals of the scan
 HALVINGS = 30
@@ -75,7 +75,7 @@ def jumps(problem, kernel, lines, found, agreement):
         text += f", though they are declared: {reason(declared)}" if declared else ""
         return Finding("jumps", "note" if declared else "ok", text, values)
     if biased:
-        text += f"; pathwise gradients are off by {100 * agreement['relative']:.3g}%"
+        text += f"; pathwise gradients are off by {percent(agreement['relative'])}"
     if declared:
         return Finding("jumps", "note", f"{text}; declared: {reason(declared)}", values)
     text += (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..rollouts import rollout
-from .findings import UNSEEN, Finding, limit
+from .findings import UNSEEN, Finding, limit, percent
 from .functions import PolicyFunctions
 from .sampler import POINTS, fresh_points, sampler_test, usual_noise
 
@@ -82,12 +82,11 @@ def score(problem, theta, count, seed):
     elif x.visible <= UNSEEN:
         said.append(
             f"it is that of what `sample` draws within {x.sampler_z:.1f} standard errors (an error of "
-            f"{100 * x.visible:.2g}% would have been seen)"
+            f"{percent(x.visible)} would have been seen)"
         )
     else:
         status = "note"
-        smaller = f"one below {100 * x.visible:.2g}%" if np.isfinite(x.visible) else "any"
-        why = f"{smaller} of component {x.least_seen} of the score hides in the noise"
+        why = f"an error of {percent(x.visible)} of component {x.least_seen} of the score hides in the noise"
         said.append(f"not tested against what `sample` draws, because {why}")
     return Finding("score", "wrong" if wrong else status, "\n".join(wrong + said), x._asdict())
 

@@ -5,38 +5,55 @@
     cosine              E cos(mean of a batch of B samples, gradient), over batches of the same measurement
     bias z              max_p |mean_p - reference_p| / stderr of the difference, on common noise where there is some
 
-The gradient is the exact one if it is known, else the mean of the score function's relative whose mean is known best: of all
-estimators these rely on the least. An estimator fails the test for bias if its z is above what chance would give one
-estimator in 1000 comparisons, parameters and estimators counted (Bonferroni).
+What the reference is, and what is said where estimators disagree, is decided in `mcgrad.compare.verdict`. What is
+recommended is unbiased by theory, has passed the test for bias, and does not rest on derivatives of a return that jumps.
 """
 
-import concurrent.futures
 import math
-import statistics
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 
 from .. import exact, validate
 from ..ahead import Crew
+from ..check import check
+from ..check.gradients import directions
+from ..check.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..cost import timed
+from ..differences import return_kernel, slopes
 from ..estimators.estimator import rollouts
+from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score_function import score
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
 from ..measure import checked_estimators
-from ..moments import Moments
-from ..run import default_chunk, run_kernel, thread_count
-from ..sums import Accumulator, of_chunk
-from .candidates import Candidate, candidates, fitted
+from ..pilots import fitted
+from .candidates import DERIVATIVES, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
+from .evidence import Claim, Evidence, Jumps
+from .measuring import measure
+from .rests import is_smoothed, is_unbiased, rests_on
+from .verdict import judge
 
-CHANCE = 1e-3  # of a false alarm in a comparison
+DIFFERENCES = 2**19  # rollouts that central differences take, about
+AXES = 64  # parameters up to which they are a gradient where nothing else can be the reference
+CHECKED = 20_000  # trajectories of the check of what disagrees
 
 
-def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=64, seed=0, seconds=0.03, say=None):
+def compare(
+    problem,
+    theta,
+    estimators=None,
+    *,
+    only=None,
+    count=100_000,
+    batch=64,
+    seed=0,
+    seconds=0.03,
+    say=None,
+    machine="simd",
+):
     """Return a Comparison of all estimators that exist for a problem, and of one's own.
 
     Parameters
@@ -56,6 +73,8 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
         How long each is timed, alone on one thread.
     say : callable, optional
         say(text) is told what is being done.
+    machine : str
+        "simd", "scalar" or "numpy", as for `measure`; NumPy compiles nothing, and its times are not those of a kernel.
 
     Returns
     -------
@@ -71,33 +90,54 @@ def compare(problem, theta, estimators=None, *, only=None, count=100_000, batch=
     batch = validate.integer("batch", batch, 1)
     count = validate.integer("count", count, max(4 * batch, 64))
     seed = validate.integer("seed", seed, 0, 2**64 - 1)
-    with warnings.catch_warnings(), Crew() as crew:
+    truth, objective = _exactly(problem, theta)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)  # it is among the notes
-        say("looking for the estimators that exist here")
-        found, families, missing = _available(problem, theta, estimators, only, crew)
-        programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}
-        many = {name: k for name, e in found.items() if (k := rollouts(e, problem)) > ROLLOUTS}
-        many = many if len(many) < len(found) else {}
-        shared = gradient_program(problem, theta, {name: e for name, e in found.items() if name not in many})
-        say(f"compiling the kernels of {len(found)} estimators that are not compiled yet")
-        crew.submit([shared.kernel, *(p.kernel for p in programs.values())])
-        crew.wait()
-    say(f"measuring {count} samples of each")
-    measured = _measure(shared, problem, found, 0, count, batch, seed)
-    for name, k in many.items():  # on noise of their own
-        number = max(count * ROLLOUTS // k, 4 * batch, 64)
-        measured |= _measure(programs[name], problem, found, count, number, batch, seed)
-    say("timing each alone")
-    times = timed([*programs.values(), shared], seconds, seed)
+        with Crew(machine=machine) as crew:
+            say("looking for the estimators that exist here")
+            found, claims, missing = _available(problem, theta, estimators, only, crew)
+            programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}
+            many = {name: k for name, e in found.items() if (k := rollouts(e, problem)) > ROLLOUTS}
+            many = many if len(many) < len(found) else {}
+            shared = gradient_program(problem, theta, {name: e for name, e in found.items() if name not in many})
+            say(f"compiling the kernels of {len(found)} estimators that are not compiled yet")
+            returns = return_kernel(problem, theta, seed, machine)
+            alone = [returns.kernel] if truth is None else []
+            crew.submit([shared.kernel, *(p.kernel for p in programs.values()), *alone])
+            crew.wait()
+        say(f"measuring {count} samples of each")
+        measured = measure(shared, problem, found, 0, count, batch, seed, machine)
+        for name, k in many.items():  # on noise of their own
+            number = max(count * ROLLOUTS // k, 4 * batch, 64)
+            measured |= measure(programs[name], problem, found, count, number, batch, seed, machine)
+        common = frozenset(found) - frozenset(many)
+        evidence = Evidence(measured, claims, Jumps(), truth, None, None, common, batch)
+        say("looking at returns alone")
+        evidence = _with_returns(problem, theta, evidence, returns, count, seed)
+        say("timing each alone")
+        times = timed([*programs.values(), shared], seconds, seed, machine)
+        verdict = judge(evidence)
+        report = None
+        if verdict.disagreement:
+            say("estimators disagree: checking the problem")
+            report = check(problem, theta, min(count, CHECKED), seed)
     costs = dict(zip(found, times, strict=False))
-    return _summary(problem, theta, found, families, missing, measured, costs, times[-1], batch, seed)
+    return _summary(problem, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
+
+
+def _exactly(problem, theta):
+    """Return the gradient and J if they are known, else (None, None)."""
+    try:
+        return exact.gradient(problem, theta), exact.objective(problem, theta)
+    except ValueError:
+        return None, None
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------
 
 
 def _available(problem, theta, own, only, crew):
-    """Return {name: estimator} with fitted numbers, {name: family}, and {name: why there is none}."""
+    """Return {name: estimator} with fitted numbers, {name: Claim}, and {name: why there is none}."""
     rollout_program(problem, theta)  # an error in the user's functions is one of the problem, not of an estimator
     try:
         gradient_program(problem, theta, {"": score()})
@@ -106,16 +146,22 @@ def _available(problem, theta, own, only, crew):
     except ValueError:
         pass  # there is none: every estimator that needs one will say so
     own = checked_estimators(own) if own else {}
-    tried = candidates(problem, theta) | {name: Candidate(lambda e=e: e, "own") for name, e in own.items()}
+    tried = candidates(problem, theta) | {name: Candidate(lambda e=e: e, "own", False) for name, e in own.items()}
     unknown = set(only or ()) - set(tried)
     if unknown:
         raise ValueError(f"only: expected names among {', '.join(tried)}, got {', '.join(sorted(unknown))}")
     tried = {name: x for name, x in tried.items() if only is None or name in only}
-    found, missing = {}, {}
+    found, claims, missing = {}, {}, {}
+    followed = _followed(problem, theta)
     for name in sorted(tried, key=lambda name: tried[name].pilot):  # the compiler can begin while others are fitted
         try:
             made = fitted(problem, theta, {name: tried[name].make()})
             crew.submit([gradient_program(problem, theta, made).kernel])
+            family = tried[name].family
+            rests = RESTS_ON[family] if family in RESTS_ON else rests_on(problem, theta, made[name])
+            rests = rests | followed if SCORE in rests or MEASURE in rests else rests
+            unbiased = tried[name].unbiased or (family == "own" and is_unbiased(made[name]))
+            claims[name] = Claim(family, rests, unbiased, is_smoothed(made[name]))
             found |= made
         except ValueError as error:
             if name in own and isinstance(error, TraceError):
@@ -123,86 +169,86 @@ def _available(problem, theta, own, only, crew):
             missing[name] = str(error)
     if not found:
         raise ValueError(f"problem: no estimator exists for it: {next(iter(missing.values()))}")
-    found, missing = ({name: x[name] for name in tried if name in x} for x in (found, missing))
-    return found, {name: tried[name].family for name in found}, missing
+    return *({name: x[name] for name in tried if name in x} for x in (found, claims)), missing
 
 
-# ---- measuring -------------------------------------------------------------------------------------------------
+def _followed(problem, theta):
+    """Return what score functions rest on besides the score: derivatives, where there are functions of theta to follow."""
+    try:
+        return rests_on(problem, theta, reward_to_go()) & {DERIVATIVES}
+    except ValueError:
+        return frozenset()
 
 
-class _Samples(NamedTuple):
-    """Moments of some estimators, the standard error of their total variances (E,), means of batches (E, P, batches)."""
-
-    moments: Moments
-    variance_stderr: np.ndarray
-    batches: np.ndarray
-
-    def of(self, name):
-        """Return (total variance, its standard error, batch means) of an estimator."""
-        k = self.moments.names.index(name)
-        return float(self.moments[name].variance.sum()), float(self.variance_stderr[k]), self.batches[k]
+# ---- what returns alone say ------------------------------------------------------------------------------------
 
 
-def _measure(program, problem, found, first, count, batch, seed):
-    """Return {name: _Samples}; the same numbers for any number of threads."""
-    names, P = program.names, len(problem.parameters)
-    E = len(names)
-    size = max(default_chunk(program.kernel.outputs) // batch, 1) * batch
+def _with_returns(problem, theta, evidence, returns, count, seed):
+    """Return the evidence with what returns alone say: Jumps, and central differences where the gradient is not known.
 
-    def piece(k):
-        out = run_kernel(program, seed, k, min(size, first + count - k))
-        sums = of_chunk(out, E)
-        samples = out.reshape(E, P, -1)
-        with np.errstate(all="ignore"):
-            distances = ((samples - samples.mean(axis=2, keepdims=True)) ** 2).sum(axis=1)
-            distances = np.where(np.isfinite(distances), distances, 0.0)
-            whole = samples[:, :, : samples.shape[2] // batch * batch]
-            return sums, distances.sum(axis=1), (distances**2).sum(axis=1), whole.reshape(E, P, -1, batch).mean(axis=3)
+    Differences are along the axes or, of many parameters, along some directions; jumps are searched for where somebody follows
+    derivatives. Problems with a closed form are the library's own, and declare what jumps.
+    """
+    environment, batch = problem.environment, evidence.batch
+    known = environment.closed_form is not None and problem.policy.closed_form is not None
+    search = any(DERIVATIVES in claim.rests for claim in evidence.claims.values())
+    search = search and not known and not environment.discontinuous
+    evidence = evidence._replace(jumps=Jumps(environment.discontinuous))
+    if evidence.exact is not None and not search:
+        return evidence
 
-    merged, powers, batches = Accumulator(), np.zeros((2, E)), []
-    with concurrent.futures.ThreadPoolExecutor(thread_count(None)) as pool:
-        for sums, first_power, second_power, means in pool.map(piece, range(first, first + count, size)):
-            merged.add(sums)
-            powers += first_power, second_power
-            batches.append(means)
-    moments = Moments(names, problem.parameters, merged.result(), tuple(rollouts(found[x], problem) for x in names))
-    number = np.array([max(moments[name].count, 2) for name in names])
-    mean, square = powers / number
-    error = np.sqrt(np.maximum(square - mean**2, 0.0) / number)
-    return dict.fromkeys(names, _Samples(moments, error, np.concatenate(batches, axis=2)))
+    def differences(lines, most):
+        number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
+        return slopes(returns, theta, lines, number)
+
+    lines = directions(theta, seed)
+    found = differences(lines, DIFFERENCES)
+    if search and (near := return_jumps(returns, theta, lines, found.widths)):
+        x = max(near, key=lambda jump: abs(jump.size))
+        evidence = evidence._replace(
+            jumps=Jumps(None, f"that of trajectory {x.trajectory} by {x.size:.3g}, for example")
+        )
+    if evidence.exact is not None:
+        return evidence
+    if not evidence.sound() and len(theta) <= AXES:  # nothing else can be the reference
+        lines = np.eye(len(theta))
+        found = differences(lines, 8 * DIFFERENCES)
+    return evidence._replace(slopes=found, directions=lines)
 
 
 # ---- what it means ---------------------------------------------------------------------------------------------
 
 
-def _summary(problem, theta, found, families, missing, measured, costs, together, batch, seed):
-    reference, gradient, objective = _reference(problem, theta, families, measured)
-    P = len(problem.parameters)
-    threshold = statistics.NormalDist().inv_cdf(1.0 - CHANCE / (2 * P * len(found)))
-    size = float(np.linalg.norm(gradient))
+def _summary(problem, found, missing, evidence, verdict, report, objective, costs, together, seed):
+    size = float(np.linalg.norm(verdict.gradient))
     rows = []
     for name, e in found.items():
-        x = measured[name].moments[name]
-        variance, variance_stderr, means = measured[name].of(name)
-        cosine, cosine_stderr = _cosine(means, gradient)
-        z, error = _bias(name, reference, gradient, measured)
+        x, claim, apart = evidence.found(name), evidence.claims[name], verdict.apart[name]
+        low, high = x.total_variance_interval()
+        cosine, cosine_stderr = _cosine(evidence.measured[name].batches_of(name), verdict.gradient)
         row = Row(
             estimator=name,
-            family=families[name],
+            family=claim.family,
+            unbiased=claim.unbiased,
+            smoothed=claim.smoothed,
+            jumps=evidence.broken(name),
             rollouts=rollouts(e, problem),
             count=x.count,
             nonfinite=x.nonfinite,
             mean=x.mean,
             stderr=x.stderr,
-            variance=variance,
-            variance_stderr=variance_stderr,
-            signal_to_noise=size / math.sqrt(variance) if variance > 0 else math.inf,
+            variance=x.total_variance,
+            variance_stderr=x.total_variance_stderr,
+            variance_low=low,
+            variance_high=high,
+            rests_on_few=_rests_on_few(x),
+            signal_to_noise=size / math.sqrt(x.total_variance) if x.total_variance > 0 else math.inf,
             cosine=cosine,
             cosine_stderr=cosine_stderr,
             nanoseconds=costs[name][0],
             nanoseconds_spread=costs[name][1],
-            bias_z=z,
-            visible_bias=None if z is None else threshold * error / size if size else math.inf,
+            bias_z=None if apart is None else apart.worst,
+            visible_bias=None if apart is None else apart.visible(verdict.threshold, size),
         )
         rows.append(row)
     rows.sort(key=lambda row: row.price if math.isfinite(row.price) else math.inf)
@@ -211,49 +257,22 @@ def _summary(problem, theta, found, families, missing, measured, costs, together
         parameters=problem.parameters,
         rows=tuple(rows),
         missing=missing,
-        reference=reference,
-        gradient=gradient,
+        verdict=verdict,
+        jumps=evidence.jumps,
+        report=report,
         objective=objective,
-        moments={name: measured[name].moments for name in found},
-        batch=batch,
+        moments={name: evidence.measured[name].moments for name in found},
+        batch=evidence.batch,
         seed=seed,
-        threshold=threshold,
         together=together,
-        notes=_notes(problem, rows, threshold),
+        no_score=problem.policy.no_score,
+        slopes=evidence.slopes,
     )
 
 
-def _reference(problem, theta, families, measured):
-    """Return the name of what the gradient is taken from, the gradient, and J if it is known exactly."""
-    try:
-        return "exact", exact.gradient(problem, theta), exact.objective(problem, theta)
-    except ValueError:
-        pass
-    for family in ("score", "pathwise", "own", "other"):
-        names = [name for name in measured if families[name] == family and measured[name].moments[name].count > 1]
-        names = [name for name in names if not measured[name].moments[name].nonfinite] or names
-        if names:
-            best = min(names, key=lambda name: np.linalg.norm(measured[name].moments[name].stderr))
-            return best, measured[best].moments[best].mean, None
-    raise ValueError("problem: no estimator was finite on more than one trajectory")
-
-
-def _bias(name, reference, gradient, measured):
-    """Return (z, standard error of the difference from the reference), z None for the reference itself."""
-    if name == reference:
-        return None, 0.0
-    x = measured[name].moments[name]
-    square = x.stderr**2
-    if reference != "exact":
-        y = measured[reference].moments[reference]
-        square = square + y.stderr**2
-        if measured[name].moments is measured[reference].moments:
-            square = square - 2.0 * measured[name].moments.covariance(name, reference) / max(x.count, 1)
-    error, difference = np.sqrt(np.maximum(square, 0.0)), np.abs(x.mean - gradient)
-    rounding = 1e-9 * np.abs(gradient)  # two that do not vary agree to rounding
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(difference <= rounding, 0.0, difference / error)
-    return float(z.max()), float(np.linalg.norm(error))
+def _rests_on_few(x):
+    """Tell whether a variance that matters in the total rests on few trajectories."""
+    return bool(np.any(x.rests_on_few & (x.variance > 0.1 * x.total_variance)))
 
 
 def _cosine(means, gradient):
@@ -269,17 +288,6 @@ def _cosine(means, gradient):
 def _title(problem):
     T, gamma, P = problem.horizon, problem.discount, len(problem.parameters)
     steps, names = "step" if T == 1 else "steps", "parameter" if P == 1 else "parameters"
-    discount = "" if gamma == 1.0 else f", discount {gamma:g}"
+    varies = f", discount from {np.min(gamma):g} to {np.max(gamma):g}"
+    discount = varies if problem.discount_varies else "" if gamma == 1.0 else f", discount {gamma:g}"
     return f"{problem.environment.name} under {problem.policy.name}, {T} {steps}{discount}, {P} {names}"
-
-
-def _notes(problem, rows, threshold):
-    notes = []
-    if problem.environment.discontinuous:
-        notes.append(f"pathwise gradients are biased here: {problem.environment.discontinuous}")
-    elif any(row.family == "pathwise" and row.bias_z is not None and row.bias_z > threshold for row in rows):
-        notes.append(
-            "pathwise and score function disagree: rewards or dynamics jump, or the score is not that of the policy; "
-            "mcgrad.check tells which"
-        )
-    return tuple(notes)

@@ -1,14 +1,21 @@
-"""What a comparison of estimators found: a table, a sentence that it supports, rows for a file."""
+"""What a comparison of estimators found: a table, rows for a file, and a recommendation."""
 
 import dataclasses
-from typing import NamedTuple
+import html
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..check.findings import reason
+from .evidence import DIFFERENCES, EXACT, Jumps
+from .prices import price_interval, price_ratio
+from .recommendation import recommendation
+from .text import aligned, figure, within
+from .verdict import Verdict
 
-PLAIN = "reward to go"  # what everybody begins with
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
+OWN = 0.05  # of the gradient: a bias that must have been visible before an estimator without a theory is recommended
+SHOWN = 3  # rows of the short form
 
 
 class Row(NamedTuple):
@@ -16,6 +23,9 @@ class Row(NamedTuple):
 
     estimator: str
     family: str
+    unbiased: bool  # by theory, if what it rests on is right
+    smoothed: bool  # of an objective smoothed over a width
+    jumps: bool  # it rests on derivatives of a return that jumps
     rollouts: int
     count: int
     nonfinite: int
@@ -23,6 +33,9 @@ class Row(NamedTuple):
     stderr: np.ndarray
     variance: float
     variance_stderr: float
+    variance_low: float  # the 95 percent confidence interval
+    variance_high: float
+    rests_on_few: bool  # trajectories, so that the variance is likely too small
     signal_to_noise: float
     cosine: float
     cosine_stderr: float
@@ -36,20 +49,8 @@ class Row(NamedTuple):
         """Variance times nanoseconds: what a mean of given accuracy costs."""
         return self.variance * self.nanoseconds
 
-    @property
-    def price_stderr(self):
-        """Its standard error, from that of the variance and the spread of the times."""
-        return self.price * self.relative_error
 
-    @property
-    def relative_error(self):
-        """The relative standard error of the price."""
-        if not (self.variance > 0 and self.nanoseconds > 0):
-            return 0.0
-        return float(np.hypot(self.variance_stderr / self.variance, self.nanoseconds_spread / self.nanoseconds))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """What `mcgrad.compare` found.
 
@@ -62,77 +63,125 @@ class Comparison:
         The least variance times time first.
     missing : dict
         Name -> why there is no such estimator here.
-    reference : str
-        What the gradient is: "exact", or the name of an estimator.
-    gradient : (P,) array
+    verdict : Verdict
+        What the gradient is taken from, who agrees with it and who does not.
+    jumps : Jumps
+        Whether the return jumps, declared or found.
+    report : Report or None
+        What `mcgrad.check` found, where estimators disagree.
     objective : float or None
         The exact J, if it is known.
     moments : dict
         Name -> Moments that hold it.
     batch, seed : int
-    threshold : float
-        The z above which an estimator fails the test for bias.
     together : (float, float)
         Nanoseconds of a sample of all estimators with few rollouts from one kernel, and their spread.
-    notes : tuple of str
+    no_score : str or None
+        Why the policy has no score.
+    slopes : Slopes or None
+        Central differences of returns, where the gradient is not known exactly.
     """
 
     title: str
     parameters: tuple
     rows: tuple
     missing: dict
-    reference: str
-    gradient: np.ndarray
+    verdict: Verdict
+    jumps: Jumps
+    report: Any
     objective: float | None
     moments: dict
     batch: int
     seed: int
-    threshold: float
     together: tuple
-    notes: tuple
+    no_score: str | None = None
+    slopes: Any = None
+
+    def ratio(self, row, other):
+        """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
+        return price_ratio(row, other, self.moments)
 
     def __getitem__(self, name):
         return next(row for row in self.rows if row.estimator == name)
 
+    @property
+    def reference(self):
+        """What the gradient is: "exact", "central differences", or the name of an estimator."""
+        return self.verdict.reference
+
+    @property
+    def gradient(self):
+        """The gradient, (P,)."""
+        return self.verdict.gradient
+
+    @property
+    def threshold(self):
+        """The z above which an estimator fails the test for bias."""
+        return self.verdict.threshold
+
     def passes(self, row):
-        """Tell whether an estimator passes the test for bias and was finite on every trajectory."""
-        return (row.bias_z is None or row.bias_z <= self.threshold) and row.nonfinite == 0 and row.variance >= 0
+        """Tell whether an estimator passes the test for bias, was finite on every trajectory, and does not miss jumps."""
+        agrees = row.bias_z is None or row.bias_z <= self.threshold
+        return bool(agrees and row.nonfinite == 0 and row.variance >= 0 and not row.jumps)
+
+    def contends(self, row):
+        """Tell whether an estimator can be recommended.
+
+        It passes, and theory says that it is unbiased; of one's own estimators of which no theory says so, a bias of five
+        percent of the gradient must have been visible.
+        """
+        if not (self.verdict.trusted and self.passes(row)):
+            return False
+        tested = row.visible_bias is not None and row.visible_bias <= OWN
+        return row.unbiased or (row.family == "own" and not row.smoothed and tested)
 
     def contenders(self):
-        """Return those that pass, the cheapest first."""
-        return [row for row in self.rows if self.passes(row)]
+        """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""
+        if self._is_disputed():
+            return []
+        return [row for row in self.rows if self.contends(row)]
+
+    def _is_disputed(self):
+        return self.verdict.disagreement is not None and self.reference != EXACT
 
     def recommendation(self):
-        """Return one sentence, or two: which estimator, by which factor, and how sure that is."""
-        passing = self.contenders()
-        if not passing:
-            return "No estimator was finite on all trajectories and passed the test for bias: see mcgrad.check."
-        best, *others = passing
-        if best.variance == 0:
-            return f"Use {best.estimator}: it does not vary at all here, one sample is the gradient."
-        text = f"Use {best.estimator}: of those that pass the test for bias it has the least variance x time"
-        plain = next((row for row in self.rows if row.estimator == PLAIN), None)
-        if plain is not None and plain is not best:
-            factor = plain.price / best.price
-            error = factor * np.hypot(plain.relative_error, best.relative_error)
-            text += f", {factor:.3g} times less than plain {PLAIN} (+- {100 * error / factor:.2g}%)"
-        close = [row.estimator for row in others if not apart(row, best)]
-        if close:
-            text += f"; {_listed(close)} {'is' if len(close) == 1 else 'are'} within its error bars"
-        text += "."
-        if best.bias_z is not None and best.visible_bias > 0.1:
-            text += f" (Only a bias above {best.visible_bias:.2g} of the gradient would have been seen.)"
-        return text
+        """Return which estimator, by which factor, and how sure that is; or why none."""
+        return recommendation(self)
 
     def __str__(self):
         return "\n".join([*self.heading(), "", *self.table(), "", *self.footnotes(), "", self.recommendation()])
+
+    def __repr__(self):
+        lines = [self.title, *(f"  {line}" for line in aligned(self._short())), self.recommendation()]
+        if len(self.rows) > SHOWN:
+            lines.append(f"(print(...) shows all {len(self.rows)} estimators; .rows has them for programs)")
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        def line(cells, tag):
+            first, *rest = (html.escape(str(x)) for x in cells)
+            others = "".join(f'<{tag} style="text-align: right">{x}</{tag}>' for x in rest)
+            return f'<tr><{tag} style="text-align: left">{first}</{tag}>{others}</tr>'
+
+        head, *rows = self.cells()
+        table = [line(head, "th"), *(line(row, "td") for row in rows)]
+        said = [f"<p>{html.escape(x).replace(chr(10), '<br>')}</p>" for x in (self.title, self.recommendation())]
+        return f"{said[0]}<table>{''.join(table)}</table>{said[1]}"
+
+    def _short(self):
+        cells = {row[0]: row for row in self.cells()}
+        shown = (self.contenders() or list(self.rows))[:SHOWN]
+        columns = [0] + [self.cells()[0].index(x) for x in ("total variance", "variance x ns", "x best")]
+        return [tuple(cells[name][k] for k in columns) for name in ("", *(row.estimator for row in shown))]
 
     def heading(self):
         """Return the lines above the table."""
         counts = {row.count + row.nonfinite for row in self.rows}
         few = f", {min(counts)} of those with many rollouts" if len(counts) > 1 else ""
         known = f"; J = {self.objective:.6g}, exactly" if self.objective is not None else ""
-        where = "exact" if self.reference == "exact" else f"that of {self.reference}"
+        where = {EXACT: "exact", DIFFERENCES: "by central differences"}.get(self.reference, f"that of {self.reference}")
+        where += "" if self.verdict.trusted else ", which nothing vouches for"
+        where += ", in dispute" if self._is_disputed() else ""
         return [
             f"{self.title}{known}",
             f"{max(counts)} samples of each{few}; seed {self.seed}; gradient: {where}, "
@@ -141,28 +190,48 @@ class Comparison:
 
     def table(self):
         """Return the table, line by line."""
+        return aligned(self.cells())
+
+    def cells(self):
+        """Return the cells of the table, the head first."""
         single = len(self.parameters) == 1
         head = ("", "mean" if single else "|mean|", "total variance", "signal/noise", f"cosine, B={self.batch}")
         head += ("rollouts", "ns/sample", "variance x ns", "x best", "bias z")
-        best = next((row.price for row in self.contenders()), None)
+        best = next(iter(self.contenders()), None)
         lines = [head]
         for row in self.rows:
-            mean = _figure(row.mean[0], row.stderr[0]) if single else f"{np.linalg.norm(row.mean):.4g}"
-            cells = (row.estimator, mean, _figure(row.variance, row.variance_stderr), f"{row.signal_to_noise:.3g}")
-            cells += (f"{row.cosine:.3f}", str(row.rollouts), _figure(row.nanoseconds, row.nanoseconds_spread))
-            cells += (_figure(row.price, row.price_stderr), f"{row.price / best:.3g}" if best else "-")
-            z = "reference" if row.bias_z is None else f"{row.bias_z:.1f}" + ("" if self.passes(row) else " FAILS")
-            lines.append((*cells, z))
-        return aligned(lines)
+            mean = figure(row.mean[0], row.stderr[0]) if single else f"{np.linalg.norm(row.mean):.4g}"
+            variance = within(row.variance, row.variance_low, row.variance_high) + (" few" if row.rests_on_few else "")
+            cells = (row.estimator, mean, variance, f"{row.signal_to_noise:.3g}")
+            cells += (f"{row.cosine:.3f}", str(row.rollouts), figure(row.nanoseconds, row.nanoseconds_spread))
+            cells += (f"{row.price:.4g}", self._times(row, best), self._mark(row))
+            lines.append(cells)
+        return lines
+
+    def _times(self, row, best):
+        """Return how much dearer a row is than the best."""
+        if best is None or row is best:
+            return "-" if best is None else "1"
+        return within(*self.ratio(row, best))
+
+    def _mark(self, row):
+        """Return the z of a row, and what is to be thought of it."""
+        z = "reference" if row.bias_z is None else f"{row.bias_z:.1f}"
+        word = "APART" if self._is_disputed() else "FAILS"
+        fails = row.bias_z is not None and row.bias_z > self.threshold
+        mark = "JUMPS" if row.jumps else word if fails else "smoothed" if row.smoothed else ""
+        mark = mark or ("" if self.passes(row) else word)
+        return f"{z} {mark}".rstrip()
 
     def by_parameter(self):
         """Return a table with a line for each estimator and parameter."""
-        lines = [("", "parameter", "gradient", "mean", "variance")]
+        lines = [("", "parameter", "gradient", "mean", "variance (95%)")]
+        intervals = {row.estimator: self.moments[row.estimator][row.estimator].variance_interval() for row in self.rows}
         for row in self.rows:
             found = self.moments[row.estimator][row.estimator]
             for p, name in enumerate(self.parameters):
-                mean = _figure(found.mean[p], found.stderr[p])
-                variance = _figure(found.variance[p], found.variance_stderr[p])
+                mean = figure(found.mean[p], found.stderr[p])
+                variance = within(found.variance[p], *(x[p] for x in intervals[row.estimator]))
                 lines.append((row.estimator if p == 0 else "", name, f"{self.gradient[p]:.4g}", mean, variance))
         return aligned(lines, left=2)
 
@@ -171,22 +240,31 @@ class Comparison:
         together, spread = self.together
         few = [row for row in self.rows if row.rollouts <= ROLLOUTS]
         lines = [
-            "total variance: of one sample, summed over parameters; +- is one standard error (of times, half the "
-            "distance of the quartiles).",
+            "total variance: of one sample, summed over parameters; in brackets, here and of ratios, 95% intervals. +- is one "
+            "standard error (of times, half the distance of the quartiles).",
             f"cosine: between the mean of {self.batch} samples and the gradient, averaged over batches of this "
             "measurement.",
-            f"bias z: largest |mean - gradient| over parameters in standard errors; above {self.threshold:.1f} "
-            "an estimator fails.",
+            f"bias z: largest |mean - gradient| over parameters in standard errors; above {self.threshold:.1f} an "
+            "estimator fails, by chance in one of 1000 comparisons.",
         ]
+        if any(row.rests_on_few for row in self.rows):
+            lines.append(
+                "few: the variance rests on few trajectories (less than 100 times the kurtosis) and is likely too small; take "
+                "more samples."
+            )
+        if any(row.smoothed for row in self.rows):
+            lines.append("smoothed: biased by its width; it estimates the gradient of the objective smoothed over it.")
+        if self.jumps:
+            why = self.jumps.declared or f"the return jumps as theta moves, {self.jumps.found}"
+            lines.append(f"JUMPS: derivatives do not see jumps, what rests on them is biased here: {why}.")
         if len(few) > 1:
             lines.append(
-                f"The {len(few)} with at most {ROLLOUTS} rollouts, from one kernel: {_figure(together, spread)} ns for "
+                f"The {len(few)} with at most {ROLLOUTS} rollouts, from one kernel: {figure(together, spread)} ns for "
                 f"a sample of each; alone {sum(row.nanoseconds for row in few):.4g} ns."
             )
         lines += [
             f"{row.estimator}: {row.nonfinite} of its samples were not finite." for row in self.rows if row.nonfinite
         ]
-        lines += list(self.notes)
         reasons = {}
         for name, why in self.missing.items():
             reasons.setdefault(reason(why), []).append(name)
@@ -200,39 +278,16 @@ class Comparison:
             known |= {"mean_norm": float(np.linalg.norm(known.pop("mean"))), "batch": self.batch, "seed": self.seed}
             del known["stderr"]
             known |= {"variance_x_rollouts": row.variance * row.rollouts, "variance_x_nanoseconds": row.price}
-            known |= {"variance_x_nanoseconds_stderr": row.price_stderr, "reference": self.reference}
-            rows.append(known | {"bias_threshold": self.threshold, "passes": self.passes(row)})
+            low, high = price_interval(row)
+            known |= {
+                "variance_x_nanoseconds_low": low,
+                "variance_x_nanoseconds_high": high,
+                "reference": self.reference,
+            }
+            known |= {"bias_threshold": self.threshold, "passes": self.passes(row)}
+            rows.append(known | {"contends": row in self.contenders()})
         return rows + [{"estimator": name, "missing": " ".join(why.split())} for name, why in self.missing.items()]
 
     def parameter_records(self):
         """Return one dict for each estimator and parameter, for a CSV file: the rows of `Moments.table`."""
         return [x for row in self.rows for x in self.moments[row.estimator].rows(row.estimator, row.nanoseconds)]
-
-
-def apart(a, b):
-    """Tell whether two prices differ by more than two standard errors of their ratio."""
-    if a.price <= 0 or b.price <= 0:
-        return a.price != b.price
-    return abs(np.log(a.price / b.price)) > 2.0 * np.hypot(a.relative_error, b.relative_error)
-
-
-def aligned(lines, left=1):
-    """Return lines of cells as text in columns, the first `left` of them flush left."""
-    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    return [
-        "  ".join(
-            x.ljust(w) if k < left else x.rjust(w) for k, (x, w) in enumerate(zip(line, wide, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-
-
-def _figure(x, error):
-    """Return a number with its relative error: 633.9 +- 0.95%."""
-    if not np.isfinite([x, error]).all() or error <= 0 or x == 0:
-        return f"{x:.4g}"
-    return f"{x:.4g} +- {100 * error / abs(x):.2g}%"
-
-
-def _listed(names):
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

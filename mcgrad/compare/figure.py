@@ -1,25 +1,44 @@
 """The figure of a comparison: what a given accuracy costs with each estimator, as a dot plot."""
 
-import os
+import io
 import textwrap
+from typing import NamedTuple
 
-COLOURS = {"score": "#e69f00", "pathwise": "#10305c", "own": "#9b4f96", "other": "#757575"}
-MARKERS = {"score": "s", "pathwise": "v", "own": "D", "other": "o"}
-FAMILIES = {"score": "score function", "pathwise": "pathwise", "own": "your own", "other": "perturbed parameters"}
-INK, QUIET = "#222222", "#757575"
-ROW = 0.25  # inches
+from .prices import price_interval
+
+
+class Look(NamedTuple):
+    """How a family is drawn, and what it is called."""
+
+    colour: str
+    marker: str
+    label: str
+
+
+LOOKS = {
+    "score": Look("#e69f00", "s", "score function"),
+    "measure": Look("#009e73", "^", "measure-valued"),
+    "pathwise": Look("#10305c", "v", "pathwise"),
+    "mixed": Look("#4a98d4", "P", "score and pathwise"),
+    "own": Look("#9b4f96", "D", "your own"),
+    "returns": Look("#757575", "o", "returns alone"),
+}
+INK, QUIET = "#222222", "#666666"
+WIDTH, ROW, LINE = 8.0, 0.32, 0.21  # inches: of the figure, of a row, of a line of text
+SIZE, SMALL = 11.5, 9.5  # points
 DPI = 200
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib
-    "font.size": 9,
-    "axes.linewidth": 0.7,
+    "font.size": SIZE,
+    "axes.linewidth": 0.8,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
-    "xtick.labelsize": 8,
+    "xtick.labelsize": SIZE,
+    "ytick.labelsize": SIZE,
     "pdf.fonttype": 42,
     "text.usetex": False,
     "mathtext.fontset": "dejavusans",
@@ -30,85 +49,110 @@ def draw(comparison):
     """Return a matplotlib figure: variance x time of each estimator that varies, the least at the top."""
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     rows = [row for row in comparison.rows if 0 < row.price < float("inf")]
-    best = next((row.price for row in comparison.contenders()), None)
+    title, said = _wrapped(message(comparison), 66), _wrapped(caption(comparison), 112)
+    handles, columns = _legend(comparison, rows), 3
+    keys = -(-len(handles) // columns)
+    top = 0.18 + LINE * (1.15 * len(title) + 1.15 * keys) + 0.2
+    bottom = 0.75 + 0.8 * LINE * len(said) + 0.12
+    height = top + ROW * max(len(rows), 1) + bottom
     with matplotlib.rc_context(STYLE):
-        height = 1.9 + ROW * max(len(rows), 1)
-        figure = Figure(figsize=(7.2, height))
+        figure = Figure(figsize=(WIDTH, height))
         axis = figure.subplots()
-        figure.subplots_adjust(left=0.36, right=0.97, top=1 - 0.82 / height, bottom=1.05 / height)
-        for y, row in enumerate(rows):
-            axis.axhline(y, color="#e6e6e6", linewidth=0.6, zorder=0)
-            look = {"marker": MARKERS[row.family], "markersize": 5.5, "markeredgecolor": COLOURS[row.family]}
-            look["markerfacecolor"] = COLOURS[row.family] if comparison.passes(row) else "white"
-            bars = {"elinewidth": 1, "capsize": 2, "color": COLOURS[row.family], "zorder": 3, "linestyle": "none"}
-            error = min(row.price_stderr, 0.9 * row.price)
-            axis.errorbar(row.price, y, xerr=error, **bars, **look)
-            if best and row.price != best:
-                text = f"\N{MULTIPLICATION SIGN}\N{HAIR SPACE}{number(row.price / best)}"
-                place = {"xytext": (7, 0), "textcoords": "offset points", "va": "center", "size": 7.5, "color": QUIET}
-                place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-                axis.annotate(text, (row.price, y), **place)
-        axis.set(xscale="log", ylim=(max(len(rows), 1) - 0.4, -0.6), xmargin=0.09)
+        figure.subplots_adjust(left=0.43, right=0.88, top=1 - top / height, bottom=bottom / height)
+        _points(axis, comparison, rows)
         axis.set_xlabel("total variance of a sample $\\times$ its nanoseconds")
-        axis.set_yticks(range(len(rows)), [row.estimator for row in rows])
+        labels = [
+            row.estimator if len(row.estimator) < 38 else f"{row.estimator[:36]}\N{HORIZONTAL ELLIPSIS}" for row in rows
+        ]
+        axis.set_yticks(range(len(rows)), labels)
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
-        used = [family for family in FAMILIES if any(row.family == family for row in rows)]
-        point = {"linestyle": "none", "markersize": 5.5}
-        handles = [Line2D([], [], marker=MARKERS[x], color=COLOURS[x], label=FAMILIES[x], **point) for x in used]
-        if not all(map(comparison.passes, rows)):
-            hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": "fails the test for bias"}
-            handles.append(Line2D([], [], marker="o", **hollow, **point))
-        place = {"loc": "upper left", "bbox_to_anchor": (0.012, 1 - 0.36 / height), "ncols": len(handles)}
-        figure.legend(handles=handles, frameon=False, fontsize=8.5, handletextpad=0.2, columnspacing=1.4, **place)
-        figure.text(0.02, 1 - 0.12 / height, message(comparison), va="top", weight="bold", size=10)
-        lines = "\n".join(textwrap.wrap(caption(comparison), 122))
-        figure.text(0.02, 0.12 / height, lines, va="bottom", size=7.5, color="#444444", linespacing=1.4)
+        place = {"loc": "upper left", "ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
+        place["bbox_to_anchor"] = (0.02, 1 - (0.22 + 1.15 * LINE * len(title)) / height)
+        figure.legend(handles=handles, fontsize=SIZE - 1, handletextpad=0.3, columnspacing=1.6, **place)
+        figure.text(0.02, 1 - 0.14 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 1)
+        figure.text(0.02, 0.12 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
     return figure
+
+
+def _points(axis, comparison, rows):
+    """Draw a point with its bars in each row, and at the right by how much it is dearer than the best."""
+    best = next((row.price for row in comparison.contenders()), None)
+    for y, row in enumerate(rows):
+        axis.axhline(y, color="#e6e6e6", linewidth=0.7, zorder=0)
+        colour, marker, _ = LOOKS[row.family]
+        look = {"marker": marker, "markersize": 7, "markeredgecolor": colour}
+        look["markerfacecolor"] = colour if comparison.contends(row) else "white"
+        bars = {"elinewidth": 1.2, "capsize": 2.5, "color": colour, "zorder": 3, "linestyle": "none"}
+        low, high = price_interval(row)
+        error = [[row.price - low], [high - row.price]] if 0 < low <= high < float("inf") else None
+        axis.errorbar(row.price, y, xerr=error, **bars, **look)
+        if best:
+            text = "best" if row.price == best else f"\N{MULTIPLICATION SIGN}\N{HAIR SPACE}{number(row.price / best)}"
+            place = {"va": "center", "ha": "left", "size": SIZE - 1, "color": QUIET, "clip_on": False}
+            axis.text(1.02, y, text, transform=axis.get_yaxis_transform(), **place)
+    axis.set(xscale="log", ylim=(max(len(rows), 1) - 0.4, -0.6), xmargin=0.06)
+    axis.margins(x=0.06)
+
+
+def _legend(comparison, rows):
+    """Return a handle for each family that is drawn, and one for what cannot be recommended."""
+    from matplotlib.lines import Line2D
+
+    point = {"linestyle": "none", "markersize": 7}
+    used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
+    handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
+    if not all(map(comparison.contends, rows)):
+        hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": "hollow: biased, or not tested"}
+        handles.append(Line2D([], [], marker="o", **hollow, **point))
+    return handles
 
 
 def number(x):
     """Return a ratio in two digits."""
-    if not 0.1 <= x < 1e4:
+    if not 0.01 <= x < 1e4:
         mantissa, _, exponent = f"{x:.1e}".partition("e")
         return rf"${mantissa}\times10^{{{int(exponent)}}}$"
-    return f"{float(f'{x:.2g}'):g}"
+    return f"{x:.1f}" if 0.995 <= x < 9.95 else f"{float(f'{x:.2g}'):g}"
 
 
 def message(comparison):
-    """Return what the figure says, in one line."""
+    """Return what the figure says, in one sentence."""
     passing = comparison.contenders()
-    if not passing:
-        return "No estimator passes the test for bias"
-    return f"Least variance \N{MULTIPLICATION SIGN} time here: {passing[0].estimator}"
+    if passing:
+        return f"Least variance \N{MULTIPLICATION SIGN} time here: {passing[0].estimator}"
+    if comparison.verdict.disagreement:
+        return "Estimators that should agree on the gradient do not: none is recommended"
+    return "No estimator here is known to be unbiased"
 
 
 def caption(comparison):
     """Return what is drawn."""
     count = max(row.count for row in comparison.rows)
     return (
-        f"{comparison.title}. Bars: one standard error of the variance, and half the distance of the quartiles of the time. "
-        f"{count} samples of each, timed alone on one thread. Numbers: times the least that passes the test for bias."
+        f"{comparison.title}. Bars: 95% intervals of variance and time. "
+        f"{count} samples of each, timed alone on one thread."
+        + (" Numbers: times the least that is recommended." if comparison.contenders() else "")
     )
 
 
-def save(figure, path, title):
-    """Write PATH.pdf and PATH.png, without dates, so that drawing again gives the same bytes; return the paths."""
+def _wrapped(text, width):
+    return textwrap.wrap(text, width)
+
+
+def rendered(figure, title):
+    """Return {"pdf": bytes, "png": bytes}, without dates, so that drawing again gives the same bytes."""
     import matplotlib
 
-    paths = []
+    files = {}
     for kind, metadata in (
         ("pdf", {"Title": title, "CreationDate": None}),
         ("png", {"Title": title, "Software": None}),
     ):
-        target = path.with_name(f"{path.name}.{kind}")
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
-        os.replace(temporary, target)
-        paths.append(target)
-    return paths
+        with matplotlib.rc_context(STYLE), io.BytesIO() as stream:
+            figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
+            files[kind] = stream.getvalue()
+    return files

@@ -9,5 +9,7 @@ machines    the same text on NumPy arrays, SIMD lanes, numbers
 simd        the SIMD type, and values whose operators write LLVM instructions
 elementary  sin, exp, log, ... of SIMD lanes
 noise       Philox and Box-Muller
-cache       compiled kernels on disk, found by their contents
+native      machine code as bytes: made by Numba, linked and called without it
+store       bytes on disk, believed only if they are whole and nobody else can have written them
+cache       compiled kernels on disk, found by what they depend on
 """

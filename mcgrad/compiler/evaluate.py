@@ -28,8 +28,9 @@ def evaluate(graph, outputs, values):
                 known[index] = np.asarray(values[arguments[0]], dtype=float)
             elif operation == "lookup":
                 table = arguments[1:]
-                names = table[0].names if isinstance(table[0], Names) else [graph.nodes[x.index][1][0] for x in table]
-                elements = [np.asarray(values[x], dtype=float) for x in names]
+                # Elements are no operands: a table is read where it lies.
+                named = isinstance(table[0], Names)
+                elements = [values[x] for x in table[0].names] if named else evaluate(graph, table, values)
                 known[index] = _read(np.stack(np.broadcast_arrays(*elements)), value(arguments[0]))
             elif operation in SAME_VALUE:
                 known[index] = value(arguments[0])

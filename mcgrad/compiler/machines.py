@@ -25,6 +25,7 @@ names that it does not define; a machine is a meaning of these names:
 
 import dataclasses
 import functools
+import re
 
 import numpy as np
 
@@ -35,6 +36,8 @@ from .trace import FUNCTIONS
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 MACHINES = ("simd", "scalar", "numpy")
+OPERATION = re.compile(r" [-+*/&|<>=!]=? |\w\(")
+LARGEST = 100_000  # operations of a kernel that is compiled
 
 # theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
 ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
@@ -67,6 +70,16 @@ class KernelText:
     label: str
     totals: int = 0
 
+    @property
+    def operations(self):
+        """How many operations the text has, about."""
+        return len(OPERATION.findall(self.text))
+
+    @property
+    def seconds(self):
+        """How long it takes to compile the text, within a factor of two or three."""
+        return 0.7 + 6e-5 * len(self.text)
+
     def memory(self, horizon, width):
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
         row = max(self.workspace, 1)
@@ -74,20 +87,26 @@ class KernelText:
 
     def width(self, machine="simd"):
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
+        check(machine)
         if machine == "simd":
             # Two registers of 8 hide latency; larger kernels would only spill them.
             return 16 if self.workspace <= 16 else 8
         return {"scalar": 1, "numpy": 0}[machine]
 
 
+def check(machine):
+    """Raise a ValueError for what is none of the three machines."""
+    if not isinstance(machine, str) or machine not in MACHINES:
+        raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
+
+
 def compiled(kernel, machine="simd", width=None):
     """Return the callable `kernel` of a KernelText on one of the three machines."""
-    if machine not in MACHINES:
-        raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
+    check(machine)
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
 
 
-# The machine code of a kernel takes a quarter of a megabyte, and goes when it has not been used for so many others.
+# Loaded, a kernel takes a sixth of a megabyte; it goes when so many others have been used since.
 @functools.lru_cache(maxsize=256)
 def _compiled(kernel, machine, width):
     if machine == "numpy":
@@ -96,8 +115,15 @@ def _compiled(kernel, machine, width):
         for name, _, _ in kernel.functions:
             namespace[name] = _numpy_results(namespace[name])
         return namespace["kernel"]
+    if kernel.operations > LARGEST:
+        raise ValueError(
+            f"{kernel.label}: expected at most {LARGEST} operations, got {kernel.operations}, which would take about "
+            f"{kernel.seconds:.0f} s to compile. Fewer states, actions, hidden units or estimators at once make a kernel "
+            "smaller, and tables that are read by `lookup`; machine='numpy' runs it without compiling."
+        )
+    label = kernel.label if kernel.seconds < 10.0 else f"{kernel.label} (about {kernel.seconds:.0f} s)"
     build = functools.partial(_build, kernel, machine, width)
-    return cache.load(kernel.text, _tag(machine, width), ARGUMENTS, build, kernel.label)
+    return cache.load(kernel.text, _tag(machine, width), ARGUMENTS, build, label)
 
 
 def is_compiled(kernel, machine="simd"):

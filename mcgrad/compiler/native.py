@@ -61,6 +61,7 @@ def compile_function(function, options, arguments):
         """Code that is never loaded: an engine of Numba's would keep it for good."""
 
         def _finalize_final_module(self):
+            self._finalize_dynamic_globals()
             self._finalized = True
 
     target = registry.cpu_target
@@ -77,6 +78,8 @@ def compile_function(function, options, arguments):
         made = compiler.compile_extra(target.typing_context, context, function, signature, None, flags, {}, library)
         library.add_ir_module(_entry(context, made.fndesc, signature, arguments))
         library.finalize()
+        if library.has_dynamic_globals:
+            raise AssertionError(f"{function.__name__} refers to addresses of this process")
         module = library._final_module
         outside = sorted(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
         return context.codegen()._tm.emit_object(module), outside

@@ -1,10 +1,10 @@
 """Passes over a chunk of samples, in an order of additions that is part of the algorithm.
 
-Element i of a row goes to lane i mod 8 (of the first pass: i mod 16); the sums of the lanes are added in a tree, then what
-is left of a row that is no multiple of 8 (16), element by element. Products are rounded before they are added. So the bits
-of all sums are the same on every processor, whatever its registers hold and whether or not it fuses products into sums.
-The loops below, run by Python with NumPy's arrays as lanes, say what the machine code does to the last bit, and the tests
-compare the two.
+Element i of a row goes to lane i mod 8 (of a mean, or of products of whole rows: i mod 16); the sums of the lanes are added
+in a tree, then what is left of a row that is no multiple of 8 (16), element by element. Products are rounded before they
+are added. So the bits of all sums are the same on every processor, whatever its registers hold and whether or not it fuses
+products into sums. The loops below, run by Python with NumPy's arrays as lanes, say what the machine code does to the last
+bit, and the tests compare the two.
 """
 
 import functools
@@ -40,8 +40,9 @@ def _products(first, second, b, mean, other, total, squares):
     return total + product, squares + product * product
 
 
-def _multiply(first, second, b, total):
-    return (total + first[LANES * b : LANES * (b + 1)] * second[LANES * b : LANES * (b + 1)],)
+def _multiply(first, second, b, even, odd):
+    this, following = slice(LANES * b, LANES * (b + 1)), slice(LANES * (b + 1), LANES * (b + 2))
+    return even + first[this] * second[this], odd + first[following] * second[following]
 
 
 def _tree(x):
@@ -144,11 +145,12 @@ def squares(powers, fourth, squared, out):
                 out[k, p] = factor * (both - of_a * of_b / N)
             if P > 1:
                 row, other = squared[a], squared[b]
-                (lanes,) = _zeros()
-                for i in range(N // 8):
-                    (lanes,) = _multiply(row, other, i, lanes)
-                both = _tree(lanes)
-                for i in range(8 * (N // 8), N):
+                (even,) = _zeros()
+                (odd,) = _zeros()
+                for i in range(0, N // 8 - 1, 2):
+                    even, odd = _multiply(row, other, i, even, odd)
+                both = _tree(even) + _tree(odd)
+                for i in range(16 * (N // 16), N):
                     both += row[i] * other[i]
                 out[k, P] = factor * (both - first * second / N)
             else:
@@ -191,6 +193,12 @@ def merge(sums, other, shift):
         sums[0, q] = na + nb
 
 
+def between(cross, shift, first, second, scale):
+    """Add to sums of products of deviations what the means of two sets differ by, `shift`, makes of them."""
+    for k in range(len(cross)):
+        cross[k] += scale[0] * shift[first[k]] * shift[second[k]]
+
+
 # ---- what they mean to the machine -----------------------------------------------------------------------------
 
 
@@ -223,8 +231,9 @@ def _names():
         product = times(deviations(first, b, mean), deviations(second, b, other))
         return plus(total, product), plus(squares, times(product, product))
 
-    def multiply(first, second, b, total):
-        return (plus(total, times(first.load(0, LANES, block=b), second.load(0, LANES, block=b))),)
+    def multiply(first, second, b, even, odd):
+        now, then = (times(first.load(0, LANES, block=k), second.load(0, LANES, block=k)) for k in (b, b + 1))
+        return plus(even, now), plus(odd, then)
 
     @intrinsic
     def tree(typing, x):
@@ -250,17 +259,18 @@ def _names():
         "_add": lanes_function(add, 4, 2, LANES),
         "_powers": lanes_function(powers, 8, 4, LANES),
         "_products": lanes_function(multiplied, 7, 2, LANES),
-        "_multiply": lanes_function(multiply, 4, 1, LANES),
+        "_multiply": lanes_function(multiply, 5, 2, LANES),
     }
 
 
 class Passes(NamedTuple):
-    """The four loops, compiled."""
+    """The loops, compiled."""
 
     central: Callable
     products: Callable
     squares: Callable
     merge: Callable
+    between: Callable
 
 
 # What the loops take, see `native.ARRAYS`.
@@ -269,6 +279,7 @@ _ARGUMENTS = {
     "products": ("in2", "in1", "places", "places", "out1", "out1"),
     "squares": ("in2", "in2", "in2", "out2"),
     "merge": ("out2", "in2", "out1"),
+    "between": ("out1", "in1", "places", "places", "in1"),
 }
 
 
@@ -277,7 +288,7 @@ def compiled():
     """Return the loops as machine code."""
     from . import cache
 
-    text = "\n\n".join(inspect.getsource(f) for f in (central, products, squares, merge))
+    text = "\n\n".join(inspect.getsource(f) for f in (central, products, squares, merge, between))
 
     def build(name):
         namespace = _names() | {"__name__": __name__}

@@ -177,7 +177,7 @@ def replacement(value, name):
         return value
     own_name = getattr(value, "__name__", name)
     label = name_of_ufunc(value) if ufunc else f"{_LABELS[_package(home)]}{own_name}"
-    if home == "builtins" and own_name in OF_PYTHON:
+    if home in ("builtins", "math") and own_name in OF_PYTHON:
         return _dispatch(OF_PYTHON[own_name], value, label)
     if own_name in WHOLE:
         return _dispatch(WHOLE[own_name], value, label)

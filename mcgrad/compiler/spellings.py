@@ -355,35 +355,39 @@ def _select(condlist, choicelist, default=0.0):
     return result
 
 
-def _shifted_exponentials(x):
+def _shifted(x):
+    """Return the numbers of a sequence less their maximum, and the maximum."""
     x = _items(x)
-    shift = _fold("maximum")(x)
-    shift = apply("where", apply("<", apply("absolute", shift), math.inf), shift, 0.0)
-    return x, shift, [apply("exp", y - shift) for y in x]
+    largest = _fold("maximum")(x)
+    shift = apply("where", apply("<", apply("absolute", largest), math.inf), largest, 0.0)
+    return [y - shift for y in x], shift
 
 
 def _logsumexp(a):
-    _, shift, exponentials = _shifted_exponentials(a)
-    return apply("log", sum(exponentials)) + shift
+    shifted, shift = _shifted(a)
+    return apply("log", sum(apply("exp", y) for y in shifted)) + shift
 
 
 def _softmax(x):
-    _, _, exponentials = _shifted_exponentials(x)
+    x = _items(x)
+    largest = _fold("maximum")(x)
+    exponentials = [apply("exp", y - largest) for y in x]
     total = sum(exponentials)
     return np.array([y / total for y in exponentials], dtype=object)
 
 
 def _log_softmax(x):
-    items, shift, exponentials = _shifted_exponentials(x)
-    log_total = apply("log", sum(exponentials)) + shift
-    return np.array([y - log_total for y in items], dtype=object)
+    shifted, _ = _shifted(x)
+    log_total = apply("log", sum(apply("exp", y) for y in shifted))
+    return np.array([y - log_total for y in shifted], dtype=object)
 
 
 def _dist(p, q):
     return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
 
 
-OF_PYTHON = {"min": _first("<"), "max": _first(">")}
+# What Python does in another way than NumPy: one comparison after the other, and whole numbers without -0
+OF_PYTHON = {"min": _first("<"), "max": _first(">"), "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc}
 WHOLE = {
     "min": _fold("minimum"),
     "max": _fold("maximum"),

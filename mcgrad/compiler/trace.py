@@ -60,6 +60,7 @@ HARMLESS = BOOLEAN | {
     "copysign",
     "given_slopes",
 }
+LARGEST = 300_000  # operations of one graph
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
 
@@ -253,16 +254,16 @@ class Tracer:
     def __round__(self, digits=None):
         if digits is not None:
             self._not_a_number("rounded value in decimal (round(x) and np.round(x, digits) can be traced)")
-        return apply("rint", self)
+        return whole(apply("rint", self))
 
     def __trunc__(self):
-        return apply("trunc", self)
+        return whole(apply("trunc", self))
 
     def __floor__(self):
-        return apply("floor", self)
+        return whole(apply("floor", self))
 
     def __ceil__(self):
-        return -apply("floor", -self)
+        return whole(-apply("floor", -self))
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
@@ -334,16 +335,25 @@ class Graph:
             out.append(x)
         return tuple(out)
 
-    def node(self, operation, *arguments):
-        """Return the tracer of an operation, the same one for the same operation on the same arguments."""
-        # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
-        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
+    def check(self, arguments):
+        """Refuse tracers of another graph, which are values of another call."""
         if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
             raise TraceError(
                 f"{user_line()}a value of another call was used: functions may not keep what they were given. "
                 "Pass on what is needed later as a component of the state."
             )
+
+    def node(self, operation, *arguments):
+        """Return the tracer of an operation, the same one for the same operation on the same arguments."""
+        # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
+        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
+        self.check(arguments)
         if key not in self._known:
+            if len(self.nodes) >= LARGEST:
+                raise TraceError(
+                    f"{user_line()}more than {LARGEST} operations: loops are unrolled while a function is traced, so that "
+                    "each round is code of its own. Shorten the loop, or make its rounds steps of the environment."
+                )
             self.nodes.append((operation, arguments))
             self._known[key] = Tracer(self, len(self.nodes) - 1)
         return self._known[key]
@@ -366,6 +376,11 @@ def same(a, b):
     return a == b
 
 
+def whole(x):
+    """Return a whole number as Python's integers are: there is no -0 among them."""
+    return x.graph.node("+", 0.0, x)
+
+
 def _number(x):
     """Turn a boolean node into the number 0 or 1, which is what Python's arithmetic does with it."""
     return apply("where", x, 1.0, 0.0) if isinstance(x, Tracer) and x.is_boolean else x
@@ -383,6 +398,7 @@ def apply(operation, *arguments):
         with np.errstate(all="ignore"):
             result = OPERATIONS[operation](*map(bool if operation in LOGIC else float, arguments))
         return bool(result) if operation in BOOLEAN else float(result)
+    graph.check(arguments)
     if operation in LOGIC:
         return _logic(graph, operation, arguments)
     if operation == "where":

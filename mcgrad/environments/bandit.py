@@ -57,5 +57,5 @@ def bernoulli_toy(target=0.45):
     With `linear_softmax([[[0.0], [1.0]]])` the one parameter is the logit of b = 1. E (b - t)^2 has the derivative
     p (1 - p) (1 - 2 t), next to nothing at t = 0.499. Tucker et al. (2017); Grathwohl et al. (2018).
     """
-    target = validate.number("target", target)
+    target = validate.number("target", target, -1e150, 1e150)
     return bandit([target**2, (1.0 - target) ** 2])

@@ -21,7 +21,7 @@ def short_corridor():
 
 def corridor_features(states=4):
     """Return features (S, 2, 2) that are the same for all states: one logit for left, one for right."""
-    return np.broadcast_to(np.eye(2), (states, 2, 2)).copy()
+    return np.broadcast_to(np.eye(2), (validate.size("states", states), 2, 2)).copy()
 
 
 def random_walk(states=7, slip=0.1):
@@ -37,7 +37,7 @@ def random_walk(states=7, slip=0.1):
     slip : float
         Between 0 and 1.
     """
-    S, slip = validate.integer("states", states, 3), validate.number("slip", slip, 0.0, 1.0)
+    S, slip = validate.size("states", states, 3), validate.number("slip", slip, 0.0, 1.0)
     transition, reward = np.zeros((S, 2, S)), np.zeros((S, 2, S))
     for s in range(S):
         left, right = max(s - 1, 0), min(s + 1, S - 1)

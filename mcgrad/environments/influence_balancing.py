@@ -30,7 +30,7 @@ def influence_balancing(n=23, positive=10):
     Tallec and Ollivier (2017), Unbiased online recurrent optimization; Vicol, Metz and Sohl-Dickstein (2021), Unbiased
     gradient estimation in unrolled computation graphs with persistent evolution strategies.
     """
-    n = validate.integer("n", n, 1)
+    n = validate.size("n", n)
     positive = validate.integer("positive", positive, 0, n)
 
     def step(p, s, a, w):

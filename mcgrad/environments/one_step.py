@@ -52,13 +52,13 @@ def cosine_cost(k):
 
 def sum_cost(D):
     """Return the environment of D actions with reward f(x) = x_1 + ... + x_D."""
-    D = validate.integer("D", D, 1)
+    D = validate.size("D", D)
     return of_actions(OneStepCost("linear", 1.0), D, lambda x, k: k * x)
 
 
 def constant_cost(D, c=100.0):
     """Return the environment of D actions with reward c whatever they are: all that an estimator says is noise."""
-    D = validate.integer("D", D, 1)
+    D = validate.size("D", D)
     return of_actions(OneStepCost("constant", validate.number("c", c) / D), D, lambda x, k: k)
 
 

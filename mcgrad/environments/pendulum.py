@@ -76,4 +76,5 @@ def pendulum(
         step=step,
         reward=reward,
         name="pendulum",
+        action_bounds=(-params["max_torque"], params["max_torque"]),
     )

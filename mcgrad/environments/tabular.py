@@ -65,7 +65,7 @@ def tabular(transition, reward, start, *, reward_probability=None, ends=(), term
     transition = validate.probabilities("transition", validate.array("transition", transition, (S, A, S)))
     start = validate.probabilities("start", validate.array("start", start, (S,)))
     over = np.zeros(S, bool)
-    for s in ends:
+    for s in validate.sequence("ends", ends, "states"):
         over[validate.integer("ends", s, 0, S - 1)] = True
     terminal = np.zeros(S) if terminal is None else validate.array("terminal", terminal, (S,))
     rewards = validate.array("reward", reward)

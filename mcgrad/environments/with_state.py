@@ -29,7 +29,7 @@ def with_memory(environment, size):
         memory = maps.layer(size)
         joint(n + size, heads.gaussian(maps.linear(memory), std=0.3), heads.deterministic(memory))
     """
-    size = validate.integer("size", size, 1)
+    size = validate.size("size", size)
     return _extended(
         environment,
         lambda p, s, z: (0.0,) * size,
@@ -55,7 +55,7 @@ def with_observation(environment, observe, size, noises=0):
         How many standard normals `observe` gets as v, fresh at each time.
     """
     validate.function("observe", observe)
-    size, noises = validate.integer("size", size, 1), validate.integer("noises", noises, 0)
+    size, noises = validate.size("size", size), validate.size("noises", noises, 0)
 
     def start(p, s, v):
         return observe(p, s, v)

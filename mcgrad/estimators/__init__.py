@@ -5,6 +5,7 @@ from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
 from .alpha_order import AlphaOrder, alpha_order
 from .antithetic import Antithetic, antithetic
+from .clipped_ratio import ClippedRatio, clipped_ratio
 from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
 from .direct_derivative import DirectDerivative, direct_derivative
@@ -12,7 +13,7 @@ from .doubly_robust import DoublyRobust, doubly_robust
 from .estimator import Estimator, PerStep, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
-from .importance_weighted import ImportanceWeighted, importance_weighted
+from .importance_weighted import ImportanceWeighted, SelfNormalised, importance_weighted
 from .inverse_variance import InverseVariance, inverse_variance
 from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
 from .knowledge import Knowledge, knows
@@ -35,6 +36,7 @@ __all__ = [
     "AllActions",
     "AlphaOrder",
     "Antithetic",
+    "ClippedRatio",
     "ComputationGraph",
     "ControlVariate",
     "Difference",
@@ -59,6 +61,7 @@ __all__ = [
     "Score",
     "ScoreFunction",
     "ScoreHessianVectorProduct",
+    "SelfNormalised",
     "ShortHorizon",
     "TrajectoryControlVariate",
     "ValueGradient",
@@ -68,6 +71,7 @@ __all__ = [
     "all_actions",
     "alpha_order",
     "antithetic",
+    "clipped_ratio",
     "computation_graph",
     "control_variate",
     "custom",

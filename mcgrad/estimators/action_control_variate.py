@@ -14,6 +14,7 @@ action-dependent baselines; Tucker et al. (2018), The mirage of action-dependent
 
 import dataclasses
 
+from .. import validate
 from ..critics import Critic, as_critic
 from .estimator import Estimator
 
@@ -51,4 +52,4 @@ def action_control_variate(critic=None, first_order=False):
     first_order : bool
         Subtract the Taylor expansion of Q_t about the mean action instead (Q-Prop).
     """
-    return ActionControlVariate(as_critic(critic), bool(first_order))
+    return ActionControlVariate(as_critic(critic), validate.flag("first_order", first_order))

@@ -116,7 +116,7 @@ def alpha_order(first_order, zeroth_order, gamma, *, confidence=0.95, bound=0.0,
     )
     return AlphaOrder(
         parts,
-        math.inf if gamma == math.inf else validate.number("gamma", gamma, 0.0),
+        math.inf if isinstance(gamma, float) and gamma == math.inf else validate.number("gamma", gamma, 0.0),
         validate.number("confidence", confidence, above=0.0, high=1.0 - 1e-12),
         validate.number("bound", bound, 0.0),
         validate.integer("pilot", pilot, 16),

@@ -14,6 +14,7 @@ Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
 
 import dataclasses
 
+from .. import validate
 from .estimator import PLAIN, Together, Variation, checked
 
 
@@ -38,6 +39,5 @@ def antithetic(estimator, flip="all"):
     """
     checked("estimator", estimator)
     flipped = {"all": Variation(initial=-1, action=-1, process=-1), "actions": Variation(action=-1)}
-    if flip not in flipped:
-        raise ValueError(f"flip: expected 'all' or 'actions', got {flip!r}")
+    validate.one_of("flip", flip, tuple(flipped))
     return Antithetic((estimator, estimator), variations=(PLAIN, flipped[flip]), flip=flip)

@@ -113,6 +113,7 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     full : bool
         Let every parameter use the controls of all parameters; coefficients are then (k, P, P).
     """
+    full = validate.flag("full", full)
     controls = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)
     if not controls:
         raise ValueError("controls: expected at least one estimator of zero, got none")
@@ -122,7 +123,7 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     if coefficients is not None:
         coefficients = validate.array("coefficients", coefficients, (len(controls), None) + ((None,) if full else ()))
     pilot = checked_pilot(pilot)
-    return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=bool(full))
+    return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=full)
 
 
 def difference(x, y):

@@ -5,7 +5,7 @@ the mean and the standard deviation of the R_i:
 
     leave one out     1/G sum_i (R_i - mean of the other returns) Z_i = 1/(G - 1) sum_i (R_i - Rbar) Z_i     unbiased
     same-batch mean   1/G sum_i (R_i - Rbar) Z_i                           (1 - 1/G) times the gradient, exactly
-    standardised      1/G sum_i (R_i - Rbar) / S Z_i                       biased: another scale, and not that alone
+    standardised      1/G sum_i (R_i - Rbar) / S Z_i                       biased: another scale, and not that alone; 0 if S = 0
 
 each plus the mean of the D_i (divided by S, where the returns are). A group is one sample and takes G rollouts. Its
 trajectories share the baseline, so that its variance can only be taken over groups.
@@ -21,7 +21,10 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Estimator, Together, Variation
+from ..compiler.spellings import where
+from .estimator import MOST_MEMBERS, Estimator, Members
+
+EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is left is rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,44 +45,75 @@ class ReturnAndScore(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Group(Together):
-    """See the module; `kind` is "leave one out", "mean" or "standardised"."""
+class Group(Members):
+    """See the module; `kind` is "leave one out", "mean" or "standardised"; `ddof` and `epsilon` are of the last."""
 
     kind: str
+    ddof: int = 0
+    epsilon: float = 0.0
 
-    def combine(self, c, gradients, direction):
-        G = len(gradients)
-        mean = sum(x[0] for x in gradients) * (1.0 / G)
-        deviations = [x[0] - mean for x in gradients]
-        scale = 1.0 / (G - 1) if self.kind == "leave one out" else 1.0 / G
-        of_direct = 1.0 / G
-        if self.kind == "standardised":
-            spread = np.sqrt(sum(d * d for d in deviations) * (1.0 / G))
-            scale, of_direct = scale / spread, of_direct / spread
-        P = (len(gradients[0]) - 1) // 2
-        pairs = list(zip(deviations, gradients, strict=True))
-        return tuple(
-            scale * sum(d * x[1 + p] for d, x in pairs) + of_direct * sum(x[1 + P + p] for _, x in pairs)
-            for p in range(P)
-        )
+    def data(self, problem, theta):
+        return super().data(problem, theta) | {"epsilon": self.epsilon}
+
+    # The running means of R and Z, sum (R - Rbar)^2 and sum (R - Rbar) (Z - Zbar), which is sum (R - Rbar) Z (Welford 1962):
+    # equal returns deviate from their mean by exactly nothing. And the sum of the derivatives along paths.
+
+    def begin(self, parameters):
+        return 0.0, 0.0, 0.0, (0.0,) * parameters, (0.0,) * parameters, (0.0,) * parameters
+
+    def add(self, c, carry, outcome):
+        (R, *rest), (count, mean, squares, scores, products, direct) = outcome, carry
+        Z, D = rest[: len(scores)], rest[len(scores) :]
+        count = count + 1.0
+        share = 1.0 / count
+        deviation = R - mean
+        mean = mean + deviation * share
+        squares = squares + deviation * (R - mean)
+        scores = tuple(m + (z - m) * share for m, z in zip(scores, Z, strict=True))
+        products = tuple(x + deviation * (z - m) for x, z, m in zip(products, Z, scores, strict=True))
+        return count, mean, squares, scores, products, tuple(x + d for x, d in zip(direct, D, strict=True))
+
+    def result(self, c, carry):
+        _, mean, squares, _, products, direct = carry
+        if self.kind != "standardised":
+            scale = 1.0 / (self.size - 1 if self.kind == "leave one out" else self.size)
+            return tuple(scale * x + d * (1.0 / self.size) for x, d in zip(products, direct, strict=True))
+        std = np.sqrt(squares * (1.0 / (self.size - self.ddof)))
+        # Written so that what is not finite stays so, and is counted.
+        equal = std <= EQUAL * np.abs(mean)
+        totals = [x + d for x, d in zip(products, direct, strict=True)]
+        return tuple(where(equal, 0.0, x / (self.size * (std + c.epsilon))) for x in totals)
 
 
 def leave_one_out(size):
-    """Return the score function less the mean return of the other trajectories in groups of 2 to 16."""
+    """Return the score function less the mean return of the other trajectories in groups of 2 to 64."""
     return _group(size, "leave one out")
 
 
 def same_batch_mean(size):
-    """Return the score function less the mean return of its own group: biased by the factor 1 - 1/size."""
+    """Return the score function less the mean return of its own group of 2 to 64: biased by the factor 1 - 1/size."""
     return _group(size, "mean")
 
 
-def standardised(size):
-    """Return the score function with returns standardised within the group (GRPO): biased."""
-    return _group(size, "standardised")
+def standardised(size, ddof=0, epsilon=0.0):
+    """Return the score function with returns standardised within the group (GRPO): biased.
+
+        1/G sum_i (R_i - Rbar) / (S + epsilon) Z_i,    S^2 = sum_i (R_i - Rbar)^2 / (G - ddof)
+
+    A group whose returns are all equal, but for rounding (S <= 1e-13 |Rbar|), counts with gradient 0, whatever epsilon is.
+
+    Parameters
+    ----------
+    size : int
+        G, 2 to 64.
+    ddof : int
+        0, or 1 for the S of a sample, as PyTorch's `std` has it, and with it most implementations.
+    epsilon : float
+        Added to S, in units of the return; implementations use 1e-8 to 1e-4.
+    """
+    ddof = validate.integer("ddof", ddof, 0, 1)
+    return _group(size, "standardised", ddof, validate.number("epsilon", epsilon, low=0.0))
 
 
-def _group(size, kind):
-    size = validate.integer("size", size, 2, 16)
-    streams = tuple(Variation(stream=k) for k in range(size))
-    return Group((ReturnAndScore(),) * size, variations=streams, kind=kind)
+def _group(size, kind, ddof=0, epsilon=0.0):
+    return Group(ReturnAndScore(), validate.integer("size", size, 2, MOST_MEMBERS), kind, ddof, epsilon)

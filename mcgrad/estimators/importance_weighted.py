@@ -11,6 +11,9 @@ The first two are unbiased: the derivatives of the estimates w_{0:T-1} R and sum
 O(1/G). Where the behaviour is the policy itself all weights are 1: the score function with reward to go, per decision, and
 the plain one, or its mean over the group.
 
+Clipped weights (`clip` = c) are min(w_{0:T-1}, c), and min(w_t, c) for each decision: bounded, for a bias towards the gradient
+of a policy between the two (Ionides 2008; for each decision, as V-trace and Retrace do, Espeholt et al. 2018).
+
 Weights are products along the trajectory. Their variance grows exponentially with the horizon, and may be infinite: under
 Gaussian policies of one std where exp(|(K - K_b) s|^2 / std^2) has no mean, and where the behaviour's std is below that of the
 target divided by sqrt(2).
@@ -23,7 +26,8 @@ References
 ----------
 Precup, Sutton and Singh (2000), Eligibility traces for off-policy policy evaluation (per decision); Jie and Abbeel (2010), On
 a connection between importance sampling and the likelihood ratio policy gradient; Shelton (2001), Policy improvement for
-POMDPs using normalized importance sampling.
+POMDPs using normalized importance sampling; Ionides (2008), Truncated importance sampling; Espeholt et al. (2018), IMPALA:
+scalable distributed deep-RL with importance weighted actor-learner architectures (V-trace).
 """
 
 import dataclasses
@@ -34,8 +38,9 @@ from .. import validate
 from ..baselines import Baseline, as_baseline
 from ..baselines.optimal import Tuned
 from ..compiler.spellings import where
-from .estimator import Behaviour, Estimator, Together, Variation
+from .estimator import MOST_MEMBERS, Behaviour, Estimator, Members, Together, Variation
 
+LOWEST = -1e300  # a log weight below all others
 KINDS = ("trajectory", "per decision", "self-normalised")
 
 
@@ -72,16 +77,17 @@ class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
 
     baseline: Baseline
+    clip: float | None = None
 
     def data(self, problem, theta):
-        return self.baseline.data(problem, theta)
+        return self.baseline.data(problem, theta) | _data_of(self.clip)
 
     def last(self, c, end):
         return end.reward, (0.0,) * len(end.problem.parameters)
 
     def step(self, c, x, later):
         S, V = later
-        w = np.exp(x.log_weight)
+        w = np.exp(_clipped(c, x.log_weight, self.clip))
         S = w * (x.reward + S)
         advantage = S - w * self.baseline.value(c, x)
         now = x.theta_vjp(tuple(advantage * z for z in x.score))
@@ -93,36 +99,75 @@ class PerDecision(Estimator):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImportanceWeighted(Together):
-    """See the module; `weights` is one of KINDS, and there is a part for each trajectory of a group."""
+    """See the module; `weights` is "trajectory" or "per decision"."""
 
     weights: str
     behaviour: Behaviour
     baseline: Baseline
+    clip: float | None = None
 
     def data(self, problem, theta):
-        own, other = problem.policy, self.behaviour.policy or problem.policy
-        for field in ("states", "actions", "noises", "uniforms", "choices"):
-            wanted, got = getattr(own, field), getattr(other, field)
-            if wanted != got:
-                raise ValueError(f"behaviour: expected a policy with {field} = {wanted}, as the problem's, got {got}")
-        validate.array("behaviour_theta", self.behaviour.theta, (len(other.parameters),))
-        return super().data(problem, theta)
+        check_behaviour(problem, self.behaviour)
+        return super().data(problem, theta) | _data_of(self.clip)
 
     def combine(self, c, gradients, direction):
+        (gradient,) = gradients
         if self.weights == "per decision":
-            return gradients[0]
-        logs = [x[0] for x in gradients]
-        highest = logs[0] if len(logs) > 1 else 0.0
-        for x in logs[1:]:
-            highest = where(x > highest, x, highest)
-        w = [np.exp(x - highest) for x in logs]
-        scale = 1.0 / sum(w) if len(logs) > 1 else 1.0
-        P = len(gradients[0]) - 1
-        return tuple(scale * sum(k * x[1 + p] for k, x in zip(w, gradients, strict=True)) for p in range(P))
+            return gradient
+        log_weight, *gradient = gradient
+        w = np.exp(_clipped(c, log_weight, self.clip))
+        return tuple(w * x for x in gradient)
 
 
-def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None):
-    """Return the score function at theta from trajectories of a behaviour policy.
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelfNormalised(Members):
+    """See the module."""
+
+    behaviour: Behaviour
+    baseline: Baseline
+
+    def data(self, problem, theta):
+        check_behaviour(problem, self.behaviour)
+        return super().data(problem, theta)
+
+    # The largest log w so far; sum_i w_i and sum_i w_i g_i, both divided by the largest w.
+
+    def begin(self, parameters):
+        return LOWEST, 0.0, (0.0,) * parameters
+
+    def add(self, c, carry, outcome):
+        (log_weight, *gradient), (old, total, weighted) = outcome, carry
+        highest = where(log_weight > old, log_weight, old)
+        fade, weight = np.exp(old - highest), np.exp(log_weight - highest)
+        weighted = tuple(fade * x + weight * g for x, g in zip(weighted, gradient, strict=True))
+        return highest, fade * total + weight, weighted
+
+    def result(self, c, carry):
+        _, total, weighted = carry
+        scale = 1.0 / total
+        return tuple(scale * x for x in weighted)
+
+
+def _data_of(clip):
+    return {} if clip is None else {"log_clip": np.log(clip)}
+
+
+def _clipped(c, log_weight, clip):
+    return log_weight if clip is None else where(log_weight > c.log_clip, c.log_clip, log_weight)
+
+
+def check_behaviour(problem, behaviour):
+    """Raise a ValueError unless a behaviour's policy is of the shape of the problem's own."""
+    own, other = problem.policy, behaviour.policy or problem.policy
+    for field in ("states", "actions", "noises", "uniforms", "choices"):
+        wanted, got = getattr(own, field), getattr(other, field)
+        if wanted != got:
+            raise ValueError(f"behaviour: expected a policy with {field} = {wanted}, as the problem's, got {got}")
+    validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
+
+
+def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None, clip=None):
+    """Return the score function at theta from trajectories of a behaviour policy; `mcgrad.best_behaviour` finds the best one.
 
     Parameters
     ----------
@@ -135,7 +180,10 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     behaviour : Policy, optional
         Another policy for the behaviour, with as many states, actions and noises; the problem's own by default.
     group : int, optional
-        2 to 16 trajectories: with self-normalised weights, and with these alone.
+        2 to 64 trajectories: with self-normalised weights, and with these alone.
+    clip : float, optional
+        The largest weight of a trajectory, or of a decision, > 0; not with self-normalised weights. Biased; weights are never
+        clipped by default.
 
     Raises
     ------
@@ -144,18 +192,23 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     """
     from ..problem import Policy
 
-    if weights not in KINDS:
-        raise ValueError(f"weights: expected one of {', '.join(map(repr, KINDS))}, got {validate.describe(weights)}")
+    validate.one_of("weights", weights, KINDS)
     if (weights == "self-normalised") != (group is not None):
-        wanted = "a number from 2 to 16 with" if group is None else "None without"
+        wanted = "a number from 2 to 64 with" if group is None else "None without"
         raise ValueError(f"group: expected {wanted} self-normalised weights, got {group!r} with {weights!r}")
-    size = 1 if group is None else validate.integer("group", group, 2, 16)
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)
     if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Tuned):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
     acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
-    part = PerDecision(b) if weights == "per decision" else WeightAndGradient(b)
-    variations = tuple(Variation(stream=k, behaviour=acting) for k in range(size))
-    return ImportanceWeighted((part,) * size, variations=variations, weights=weights, behaviour=acting, baseline=b)
+    if clip is not None:
+        clip = validate.number("clip", clip, above=0.0)
+        if group is not None:
+            raise ValueError(f"clip: expected None with self-normalised weights, got {clip!r}")
+    part = PerDecision(b, clip) if weights == "per decision" else WeightAndGradient(b)
+    acts = Variation(behaviour=acting)
+    if group is not None:
+        size = validate.integer("group", group, 2, MOST_MEMBERS)
+        return SelfNormalised(part, size, variation=acts, behaviour=acting, baseline=b)
+    return ImportanceWeighted((part,), variations=(acts,), weights=weights, behaviour=acting, baseline=b, clip=clip)

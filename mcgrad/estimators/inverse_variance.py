@@ -91,4 +91,4 @@ def inverse_variance(first, *others, weights=None, pilot=None, shared=False):
     parts = tuple(checked_part("inverse_variance", x, InverseVariance.what) for x in (first, *others))
     if weights is not None:
         weights = validate.array("weights", weights, (len(parts), None))
-    return InverseVariance(parts, weights=weights, pilot=checked_pilot(pilot), shared=bool(shared))
+    return InverseVariance(parts, weights=weights, pilot=checked_pilot(pilot), shared=validate.flag("shared", shared))

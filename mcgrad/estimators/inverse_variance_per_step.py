@@ -131,4 +131,6 @@ def inverse_variance_per_step(baseline=None, *, weights=None, pilot=4096, shared
         if weights.ndim not in (1, 2):
             raise ValueError(f"weights: expected shape (T,) or (T, P), got {weights.shape}")
         weights = np.stack([weights, 1.0 - weights])
-    return InverseVariancePerStep(baseline, weights, validate.integer("pilot", pilot, 16), bool(shared))
+    return InverseVariancePerStep(
+        baseline, weights, validate.integer("pilot", pilot, 16), validate.flag("shared", shared)
+    )

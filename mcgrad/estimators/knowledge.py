@@ -25,6 +25,7 @@ from .advantage import Advantage
 from .all_actions import AllActions
 from .alpha_order import AlphaOrder
 from .antithetic import Antithetic
+from .clipped_ratio import ClippedRatio
 from .computation_graph import ComputationGraph
 from .control_variate import ControlVariate, Difference
 from .direct_derivative import DirectDerivative
@@ -32,7 +33,7 @@ from .doubly_robust import DoublyRobust
 from .estimator import Estimator
 from .generalized_advantage import GeneralizedAdvantage
 from .groups import Group
-from .importance_weighted import ImportanceWeighted
+from .importance_weighted import ImportanceWeighted, SelfNormalised
 from .inverse_variance import InverseVariance
 from .inverse_variance_per_step import InverseVariancePerStep
 from .measure_valued import MeasureValued
@@ -115,7 +116,11 @@ def knows(estimator):
             return Knowledge(OTHER_DATA, "rollouts that branch off at visited states")
         case MeasureValued(critic=critic):
             return _of_critic(critic, "in place of branches")
-        case ImportanceWeighted(weights="self-normalised"):
+        case ClippedRatio():
+            return Knowledge(ANOTHER_QUANTITY, "biased by its clipped ratios")
+        case ImportanceWeighted(clip=float()):
+            return Knowledge(ANOTHER_QUANTITY, "biased by its clipped weights")
+        case SelfNormalised():
             return Knowledge(ANOTHER_QUANTITY, "biased by its normalised weights")
         case ImportanceWeighted():
             return Knowledge(OTHER_DATA, "trajectories of another policy")

@@ -120,8 +120,7 @@ def measure_valued(branches="common", times="all", *, critic=None):
         For other words, and for a critic together with branches; by `measure`, for policies of another kind.
     """
     for name, value, words in (("branches", branches, ("common", "independent")), ("times", times, ("all", "one"))):
-        if value not in words:
-            raise ValueError(f"{name}: expected {words[0]!r} or {words[1]!r}, got {validate.describe(value)}")
+        validate.one_of(name, value, words)
     if critic is not None and (branches, times) != ("common", "all"):
         raise ValueError(
             "critic: expected None with independent branches or one time; a critic branches everywhere at once"

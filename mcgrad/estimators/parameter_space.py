@@ -108,7 +108,7 @@ def spsa(width, noise="common"):
 
 def finite_differences(width, parameters, noise="common"):
     """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
-    P = validate.integer("parameters", parameters, 1)
+    P = validate.size("parameters", parameters)
     width = validate.widths("width", width)
     each = width if isinstance(width, tuple) else (width,) * P
     if len(each) != P:
@@ -124,8 +124,7 @@ def _pair(points):
 
 def _options(width, noise, direction, points):
     width = validate.widths("width", width)
-    if noise not in ("common", "independent"):
-        raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
+    validate.one_of("noise", noise, ("common", "independent"))
     other = 0 if noise == "common" else 1
     plus = Variation(shift=1, direction=direction, width=width)
     minus = Variation(shift=-1, direction=direction, width=width, stream=other)

@@ -97,10 +97,8 @@ def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, 
     width = validate.widths("width", width)
     unroll = validate.integer("unroll", unroll, 1, 2**31)
     points = validate.integer("points", points, 1, 2)
-    if noise not in ("common", "independent"):
-        raise ValueError(f"noise: expected 'common' or 'independent', got {noise!r}")
-    if not isinstance(truncated, bool):
-        raise ValueError(f"truncated: expected True or False, got {validate.describe(truncated)}")
+    validate.one_of("noise", noise, ("common", "independent"))
+    truncated = validate.flag("truncated", truncated)
     other = 0 if noise == "common" else 1
     plus = Variation(shift=1, width=width, unroll=unroll)
     minus = Variation(shift=-1, width=width, unroll=unroll, stream=other)

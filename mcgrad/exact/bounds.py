@@ -1,15 +1,11 @@
 """Efficiency bounds: what no estimator made of trajectories alone can go below, and what the one that gets there needs."""
 
-from .. import validate
-from ..environments.bandit import Bandit
-from ..environments.tabular import Tabular
-from . import finite, lq, tabular
-from .problems import system
-from .several import NoClosedForm
-
-MODELS = ("markov", "tree", "stationary")
+from . import lq
+from .floors import bound
+from .problems import by_kind, system
 
 
+@by_kind
 def efficiency_bound(problem, theta, model="markov", matrix=False):
     """Return the semiparametric efficiency (Cramer-Rao) bound of dJ/dtheta for one trajectory; divide it by N.
 
@@ -54,8 +50,8 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Raises
     ------
     NoClosedForm
-        For other problems; for "stationary" with more than one state variable, unless all have one distribution; for
-        "markov" without a horizon.
+        For other problems; for "stationary" with more than one state variable, unless the state has one distribution at all
+        times; for "markov" without a horizon.
     ValueError
         For another model; for a policy without noise, which has no score.
 
@@ -64,21 +60,10 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Kallus and Uehara (2020), Statistically efficient off-policy policy gradients; Huang and Jiang (2020), From importance
     sampling to doubly robust policy gradient; van der Vaart (1998), Asymptotic statistics, chapter 25.
     """
-    if model not in MODELS:
-        raise ValueError(f"model: expected one of {', '.join(map(repr, MODELS))}, got {validate.describe(model)}")
-    theory, s = _theory(problem, theta)
-    if model == "stationary" and theory is lq and s.states > 1 and not lq.bounds.in_equilibrium(s):
-        raise NoClosedForm(
-            "the stationary bound is a ratio of densities, with a closed form for one state variable or for a state that has "
-            f"the same distribution at all times, not for these {s.states}"
-        )
-    if model == "markov" and s.horizon is None:
-        raise NoClosedForm(
-            'the markov bound sums ratios over time: without a horizon "tree" and "stationary" are known'
-        )
-    return getattr(theory, f"{model}_bound")(s, bool(matrix))
+    return bound(lq, system(problem, theta), model, matrix)
 
 
+@by_kind
 def gradient_news(problem, theta):
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
@@ -89,10 +74,4 @@ def gradient_news(problem, theta):
     (T, P, m, n), (T, P, m, m) and (T, P) arrays
         Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
     """
-    theory, s = _theory(problem, theta)
-    return theory.gradient_news(s)
-
-
-def _theory(problem, theta):
-    tables = isinstance(problem.environment.closed_form, (Bandit, Tabular))
-    return (tabular, finite.system(problem, theta)) if tables else (lq, system(problem, theta))
+    return lq.gradient_news(system(problem, theta))

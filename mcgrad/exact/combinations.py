@@ -92,7 +92,7 @@ def _forms(problem, theta, s, baseline):
         case critics.Exact(scale=scale, shift=shift, amplitude=0.0):
             return scale * lq.value_baseline(s) + lq.constant_baseline(s, shift)
         case baselines.FittedValue():
-            return _fitted_forms(problem, theta, baseline)
+            return _fitted_forms(problem, theta, s, baseline)
         case _:
             raise NoClosedForm(f"no closed form is known with the baseline {type(baseline).__name__}")
 
@@ -103,9 +103,18 @@ def _constant(problem, theta, baseline):
     return float(data.get("b", 0.0))
 
 
-def _fitted_forms(problem, theta, baseline):
+def _fitted_forms(problem, theta, s, baseline):
     """Return what was fitted on the pilot trajectories as forms: the variance is that with this very baseline."""
-    upper = baseline.data(problem, theta)["form"].values[: problem.horizon, None]
+    data = baseline.data(problem, theta)
+    low, high = data["low"].values, data["high"].values
+    mean, cov = s.mean, s.cov
+    for t in range(s.horizon if baseline.degree else 0):
+        # Outside its box a fit is no polynomial: the states have to be inside, but for one time in a billion.
+        six = 6.0 * np.sqrt(np.maximum(np.diag(cov), 0.0))
+        if np.any((six > 1e-9 * np.abs(mean)) & ((mean - six < low[t]) | (mean + six > high[t]))):
+            raise NoClosedForm("pilot: too few trajectories for a closed form; they do not reach all of the states")
+        mean, cov = s.closed @ mean, s.closed @ cov @ s.closed.T + s.noise @ s.noise.T
+    upper = data["form"].values[: problem.horizon, None]
     return (upper + upper.swapaxes(-1, -2)) / 2
 
 

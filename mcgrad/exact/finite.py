@@ -7,6 +7,7 @@ from ..environments.bandit import Bandit
 from ..environments.tabular import Tabular
 from ..policies.softmax import TabularSoftmax
 from . import tabular
+from .floors import bound
 from .several import NoClosedForm
 
 
@@ -27,6 +28,8 @@ def system(problem, theta):
     S = 1 if isinstance(environment, Bandit) else len(environment.start)
     if len(policy.features) != S:
         raise NoClosedForm(f"theta: expected a policy for {S} states, got one for {len(policy.features)}")
+    if problem.discount_varies:
+        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
     arrays = _of_bandit(environment) if isinstance(environment, Bandit) else _of_table(environment)
     return tabular.System(
         **arrays,
@@ -133,9 +136,9 @@ def mean(problem, theta, estimator):
     match estimator:
         case estimators.Group(kind="leave one out"):
             return gradient(problem, theta)
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_mean(system(problem, theta), len(parts))
-        case estimators.ImportanceWeighted(weights="trajectory" | "per decision"):
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_mean(system(problem, theta), size)
+        case estimators.ImportanceWeighted(clip=None):
             return gradient(problem, theta)
     s = system(problem, theta)
     return sum(c * tabular.mean(s, x) for c, x in _combination(problem, theta, s, estimator))
@@ -145,11 +148,11 @@ def variance(problem, theta, estimator):
     """Return the variance of one sample of an estimator, (P,)."""
     s = system(problem, theta)
     match estimator:
-        case estimators.Group(kind="leave one out", parts=parts):
-            return tabular.leave_one_out_variance(s, len(parts))
-        case estimators.Group(kind="mean", parts=parts):
-            return tabular.same_batch_variance(s, len(parts))
-        case estimators.ImportanceWeighted(weights="per decision", baseline=b):
+        case estimators.Group(kind="leave one out", size=size):
+            return tabular.leave_one_out_variance(s, size)
+        case estimators.Group(kind="mean", size=size):
+            return tabular.same_batch_variance(s, size)
+        case estimators.ImportanceWeighted(weights="per decision", baseline=b, clip=None):
             return tabular.per_decision_variance(s, _behaviour(problem, estimator), _baseline(problem, theta, s, b))
     return tabular.combination_variance(s, _combination(problem, theta, s, estimator))
 
@@ -158,6 +161,16 @@ def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, (P,)."""
     s = system(problem, theta)
     return _covariance(s, *(_combination(problem, theta, s, x) for x in (first, second)))
+
+
+def efficiency_bound(problem, theta, model="markov", matrix=False):
+    """Return the efficiency bound of the gradient for one trajectory, (P,) or (P, P)."""
+    return bound(tabular, system(problem, theta), model, matrix)
+
+
+def gradient_news(problem, theta):
+    """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
+    return tabular.gradient_news(system(problem, theta))
 
 
 def coefficients(problem, theta, estimator):

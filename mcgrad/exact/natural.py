@@ -1,5 +1,6 @@
 """Fisher matrices and natural gradients; covariances between all parameters of linear-quadratic problems."""
 
+from .arguments import checked_arguments
 from .combinations import combination
 from .lq.natural import natural_gradient as lq_natural_gradient
 from .lq.natural import trajectory_fisher
@@ -22,6 +23,7 @@ def natural_gradient(problem, theta):
     return lq_natural_gradient(system(problem, theta))
 
 
+@checked_arguments
 def covariance_matrix(problem, theta, first, second=None):
     """Return Cov(X_p, Y_q) of two estimators on the same trajectory for all p and q, (P, P); Y = X by default.
 

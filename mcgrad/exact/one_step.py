@@ -43,8 +43,8 @@ def mean(problem, theta, estimator):
             return mean(problem, theta, x)
         case estimators.Group(kind="leave one out") | estimators.MeasureValued():
             return t.mean[SCORE_FUNCTION].copy()
-        case estimators.Group(kind="mean", parts=parts):
-            return (1 - 1 / len(parts)) * t.mean[SCORE_FUNCTION]
+        case estimators.Group(kind="mean", size=size):
+            return (1 - 1 / size) * t.mean[SCORE_FUNCTION]
     return (_combination(problem, theta, t, estimator) * t.mean).sum(axis=0)
 
 
@@ -55,10 +55,10 @@ def variance(problem, theta, estimator):
         case estimators.Antithetic(parts=(x, _)):
             c = _combination(problem, theta, t, x)
             result = (_quadratic(c, t.cov, c) + _quadratic(c, t.mirrored, c)) / 2
-        case estimators.Group(kind="leave one out", parts=parts):
-            result = _leave_one_out(t, len(parts))
-        case estimators.Group(kind="mean", parts=parts):
-            result = (1 - 1 / len(parts)) ** 2 * _leave_one_out(t, len(parts))
+        case estimators.Group(kind="leave one out", size=size):
+            result = _leave_one_out(t, size)
+        case estimators.Group(kind="mean", size=size):
+            result = (1 - 1 / size) ** 2 * _leave_one_out(t, size)
         case estimators.MeasureValued(critic=None):
             result = t.measure_valued(coupled=True)
         case _:

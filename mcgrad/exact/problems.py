@@ -15,6 +15,7 @@ from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from ..policies.linear_gaussian import LinearGaussian
 from . import chaotic_map, finite, lq, one_step, several, varied
+from .arguments import checked_arguments
 from .combinations import (
     block_starts,
     blocks_variance,
@@ -37,6 +38,7 @@ THEORIES |= {Tabular: finite, Bandit: finite}
 def by_kind(function):
     """Let the theory that knows the environment answer; an answer that overflowed is none."""
 
+    @checked_arguments
     @functools.wraps(function)
     def ask(problem, theta, *arguments, **options):
         theory = THEORIES.get(type(problem.environment.closed_form))
@@ -63,6 +65,7 @@ def _is_finite(answer):
     return all(np.isfinite(x).all() for x in parts if isinstance(x, (float, np.ndarray)))
 
 
+@checked_arguments
 def system(problem, theta):
     """Return the `lq.System` of a linear-quadratic problem with a linear-Gaussian policy.
 
@@ -77,6 +80,8 @@ def system(problem, theta):
         raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not linear-quadratic")
     if not isinstance(policy, LinearGaussian):
         raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not linear-Gaussian")
+    if problem.discount_varies:
+        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
     n, m = problem.environment.states, problem.environment.actions
     scales = np.exp(theta[m * n :]) if policy.learn_std else np.ones(m)
     return lq.System(

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import baselines, validate
 from ..estimators import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
+from .arguments import checked_arguments
 from .at_nodes import AtNodes, Trajectories
 from .several import NoClosedForm
 
@@ -69,6 +70,7 @@ class Quadrature:
         return self.names.index(name)
 
 
+@checked_arguments
 def quadrature(problem, theta, estimators, nodes=12, tolerance=1e-4):
     """Return the exact moments of gradient estimators, for a smooth problem with few noises and a short horizon.
 

@@ -27,10 +27,10 @@ def variance(s, estimator, combination):
     match estimator:
         case estimators.Antithetic(parts=(x, _), flip=flip):
             return _antithetic(s, combination(x), "all" if flip == "all" else "exploration")
-        case estimators.Group(kind="leave one out", parts=parts):
-            return _leave_one_out(s, len(parts))
-        case estimators.Group(kind="mean", parts=parts):
-            return (1 - 1 / len(parts)) ** 2 * _leave_one_out(s, len(parts))
+        case estimators.Group(kind="leave one out", size=size):
+            return _leave_one_out(s, size)
+        case estimators.Group(kind="mean", size=size):
+            return (1 - 1 / size) ** 2 * _leave_one_out(s, size)
         case estimators.EvolutionStrategies() | estimators.FiniteDifferences():
             return _perturbed(s, estimator).variance
         case estimators.InverseVariancePerStep(baseline=baseline):
@@ -52,8 +52,8 @@ def mean(s, estimator, mean_of):
             return mean_of(x)
         case estimators.Group(kind="leave one out"):
             return lq.gradient(s)
-        case estimators.Group(kind="mean", parts=parts):
-            return (1 - 1 / len(parts)) * lq.gradient(s)
+        case estimators.Group(kind="mean", size=size):
+            return (1 - 1 / size) * lq.gradient(s)
         case estimators.EvolutionStrategies() | estimators.FiniteDifferences():
             return _perturbed(s, estimator).mean
     return None

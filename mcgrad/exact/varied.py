@@ -22,9 +22,9 @@ def mean(problem, s, estimator):
             return _critic_scale(critic) * lq.gradient(s)
         case estimators.PersistentEvolutionStrategies():
             return _persistent(s, estimator).mean
-        case estimators.ImportanceWeighted(weights="trajectory" | "per decision"):
+        case estimators.ImportanceWeighted(clip=None):
             return lq.gradient(s)
-        case estimators.ImportanceWeighted():
+        case estimators.SelfNormalised():
             raise NoClosedForm(
                 "self-normalised weights have closed forms for large groups alone: self_normalised_limits"
             )
@@ -46,10 +46,10 @@ def variance(problem, s, estimator, combination):
             return _critic_scale(critic) ** 2 * lq.measure_valued_variance(s, branches, "one" if once else "all")
         case estimators.PersistentEvolutionStrategies():
             return _persistent(s, estimator).variance
-        case estimators.ImportanceWeighted(weights="trajectory" | "per decision" as weights):
+        case estimators.ImportanceWeighted(weights=weights, clip=None):
             other, forms = _off_policy(problem, s, estimator, combination)
             return lq.importance_weighted_variance(s, other, weights, forms)
-        case estimators.ImportanceWeighted():
+        case estimators.SelfNormalised():
             raise NoClosedForm(
                 "self-normalised weights have closed forms for large groups alone: self_normalised_limits"
             )
@@ -84,6 +84,8 @@ def _persistent(s, estimator):
 
 def _off_policy(problem, s, estimator, combination):
     """Return the system of the behaviour policy, and the baseline as forms of (1, s) or None."""
+    if not isinstance(estimator, (estimators.ImportanceWeighted, estimators.SelfNormalised)):
+        raise ValueError(f"estimator: expected importance weights, got {type(estimator).__name__}")
     policy, theta = estimator.behaviour.policy or problem.policy, np.array(estimator.behaviour.theta)
     if not isinstance(policy.closed_form, LinearGaussian):
         raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not linear-Gaussian")

@@ -46,6 +46,7 @@ def call(what, function, arguments, count):
         if not _is_scalar(result):
             hint = "; write x[0] instead of x" if isinstance(result, (tuple, list, np.ndarray)) else ""
             raise TraceError(f"{what}: expected one number, got {_describe(result)}{hint}")
+        _check_graph(arguments, [result])
         return result
     if isinstance(result, np.ndarray) and result.ndim == 1:
         result = tuple(result)
@@ -58,7 +59,15 @@ def call(what, function, arguments, count):
     for i, x in enumerate(result):
         if not _is_scalar(x):
             raise TraceError(f"{what}: expected numbers, got {_describe(x)} as number {i} of its result")
+    _check_graph(arguments, result)
     return result
+
+
+def _check_graph(arguments, results):
+    """Refuse results that were computed from the arguments of another call."""
+    for x in arguments:
+        if isinstance(x, tuple) and x and isinstance(x[0], Tracer):
+            x[0].graph.check(results)
 
 
 def _twice(function, arguments):

@@ -9,6 +9,9 @@ import dataclasses
 from ..compiler.noise import INITIAL, PARAMETERS
 
 NORMAL, UNIFORM = "normal", "uniform"
+MEMBER = "member"  # the number of a member of a group in a loop over them: its stream
+STREAMS = 16  # trajectory numbers leave room for so many; members from there on draw the noise of far-away times
+FAR = 2**29  # steps
 
 
 def kinds(normals, uniforms):
@@ -42,10 +45,10 @@ class Random:
     rows = 0
 
     def start(self, stream=0):
-        return f"noise_start(seed, {_number(stream)}, {INITIAL})"
+        return f"noise_start(seed, {_number(stream)}, {INITIAL}{_far('-', stream)})"
 
     def step(self, stream=0, time="t"):
-        return f"noise_step(seed, {_number(stream)}, {time})"
+        return f"noise_step(seed, {_number(stream)}, {time}{_far('+', stream)})"
 
     def direction(self):
         return f"noise_theta(seed, i, {PARAMETERS})"
@@ -97,8 +100,8 @@ class Given(Random):
     def step(self, stream=0, time="t"):
         if self.start_only:
             return super().step(stream, time)
-        first = self._first(stream) + len(self.of_start)
-        return f"point_step(points[{first} + {time} * {len(self.of_step)} :], b)"
+        first = self._first(stream)
+        return f"point_step(points[{first} + {len(self.of_start)} + {time} * {len(self.of_step)} :], b)"
 
     def direction(self):
         if self.start_only:
@@ -114,7 +117,8 @@ class Given(Random):
 
     def _first(self, stream):
         directions = self.parameters if self.directions and not self.start_only else 0
-        return self.streams.index(stream) * ((self.rows - directions) // len(self.streams))
+        each = (self.rows - directions) // len(self.streams)
+        return f"{MEMBER} * {each}" if stream == MEMBER else self.streams.index(stream) * each
 
 
 def flip_text(name, signs):
@@ -127,7 +131,13 @@ def flip_text(name, signs):
 
 
 def _number(stream):
+    if stream == MEMBER:
+        return f"stream(i, {MEMBER} % {STREAMS})"
     return f"stream(i, {stream})" if stream else "i"
+
+
+def _far(sign, stream):
+    return f" {sign} {MEMBER} // {STREAMS} * {FAR}" if stream == MEMBER else ""
 
 
 def _random_text(name, of):

@@ -23,7 +23,7 @@ RESERVED = re.compile(
             r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
             r"point_start|point_step|point_theta|points|steps|unroll",
             r"where|normal_pair|uniform_pair|position|stream|take|give|put|point|lookup|any_positive|running|inf|nan|range",
-            r"total(_v\d+)?_\d+_\d+|(collect|carried)(_v\d+)?|totals|tail|scatter",
+            r"member|clear(_v\d+)?|(begin|add|group)(_v\d+)?_\d+(_\d+)?|total(_v\d+)?_\d+_\d+|(collect|carried)(_v\d+)?|totals|tail|scatter",
             *map(re.escape, [*FUNCTIONS, *keyword.kwlist]),
         ]
     )
@@ -36,7 +36,7 @@ class Inputs:
     def __init__(self, problem, data):
         environment, policy = problem.environment, problem.policy
         self.problem = problem
-        self.discounted = problem.discount != 1.0
+        self.discounted = problem.discount_varies or problem.discount != 1.0
         self.taken = set()
         self.p, self.p_index = np.zeros(0), {}
         self.c, self.c_index = np.zeros(0), {}
@@ -232,6 +232,12 @@ class Inputs:
         design = theta[len(self.problem.policy.parameters) :]
         z = self.many(graph, self.z0_names if names is None else names)
         return Start(graph, self.problem, self.environment(graph, theta), design, z)
+
+    def start_arguments(self, scans):
+        """Return the arguments of a function that looks back at the starts of rollouts: only design parameters move them."""
+        if not self.problem.design:
+            return {}
+        return self.arguments("theta", "p") | {f"z_start{x.suffix}": self.start_names(x.suffix) for x in scans}
 
     def start_names(self, suffix):
         """Return names for the noise of a start where it is wanted at the end; `suffix` tells one rollout from another."""

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ..compiler.noise import PARAMETERS
-from .draws import flip_text
+from .draws import MEMBER, flip_text
 
 
 def kernel_text(what, lines):
@@ -74,7 +74,8 @@ def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
 def _noise(problem, draws, variation, suffix, texts, functions):
     """Return the calls that draw the noise of the start and of a step, mirrored where the variation says so."""
     policy = problem.policy
-    start, step = draws.start(variation.stream), draws.step(variation.stream)
+    stream = MEMBER if variation.members else variation.stream
+    start, step = draws.start(stream), draws.step(stream)
     flips = []
     if variation.initial < 0:
         start = f"flip_start{suffix}({start})"

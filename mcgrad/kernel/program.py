@@ -18,13 +18,14 @@ from ..compiler.emit import function_text
 from ..compiler.machines import KernelText
 from ..compiler.spellings import where
 from ..compiler.trace import Graph, TraceError
-from ..estimators.estimator import PLAIN, Estimator, Together, scans
+from ..estimators.estimator import PLAIN, Estimator, Members, Together, leaves, scans
 from ..problem import Problem
 from ..validate import describe
 from .calls import number
 from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
+from .members import MembersLoop
 from .reverse_scan import ReverseScan
 from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
@@ -74,19 +75,22 @@ def gradient_program(problem, theta, estimators, given=None):
     inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
     rollouts = _rollouts(problem, inputs, estimators)
     graph = Graph()
-    gradients = _combined(problem, inputs, estimators, rollouts, graph)
+    loops = _loops(inputs, estimators, rollouts)
+    gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
     for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
         check_support(inputs, theta, split)
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
-        streams = tuple(sorted({variation.stream for variation in rollouts}))
+        sizes = [loop.size for loop in loops.values()]
+        streams = tuple(sorted({variation.stream for variation in rollouts} | set(range(max(sizes, default=0)))))
         draws = Given(*of_problem(problem), problem.horizon, streams, directions, given == "start")
     texts, functions = common_texts(problem, inputs, draws, perturbations)
     workspace, totals, lines = 0, 0, []
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
-        scan.write(graph, gradients, totals)
+        loop = loops.get(variation)
+        scan.write(*((loop.graph, loop.outputs) if loop else (graph, gradients)), totals)
         totals += len(scan.scattered.places)
         simulation = Simulation(inputs, scan.step, scan.kept, scan.known, scan.suffix)
         texts += [*simulation.texts, *scan.texts]
@@ -94,16 +98,21 @@ def gradient_program(problem, theta, estimators, given=None):
         workspace = max(workspace, simulation.workspace)
         if scan.branching and variation != PLAIN:
             raise ValueError("measure-valued derivatives of antithetic or perturbed rollouts are not supported")
-        lines += scan_lines(problem, inputs, draws, variation, k, scan, texts, functions)
-    carries = {f"carry{scan.suffix}": scan.names for scan, _ in rollouts.values()}
-    arguments = inputs.arguments("c") | carries
-    if problem.design:
-        arguments |= inputs.arguments("theta", "p")
-        arguments |= {f"z_start{scan.suffix}": inputs.start_names(scan.suffix) for scan, _ in rollouts.values()}
+        own = scan_lines(problem, inputs, draws, variation, k, scan, texts, functions)
+        if loop:
+            own, *new = loop.write(own)
+            texts += new[0]
+            functions += new[1]
+        lines += own
+    single = [scan for variation, (scan, _) in rollouts.items() if variation not in loops]
+    arguments = inputs.arguments("c") | {f"carry{scan.suffix}": scan.names for scan in single}
+    arguments |= inputs.start_arguments(single)
+    for loop in loops.values():
+        arguments |= loop.arguments
     if directions:
         arguments["z_theta"] = inputs.direction_names
         lines.insert(0, f"z_theta = {draws.direction()}")
-    arguments |= sums_in_memory(scan for scan, _ in rollouts.values())
+    arguments |= sums_in_memory(single)
     if totals:
         lines[:0] = ["totals = tail(work, horizon)", "totals[:] = 0.0"]
     texts.append(function_text("finish", arguments, graph, gradients))
@@ -129,7 +138,9 @@ def _rollouts(problem, inputs, estimators):
         for scan, variation in scans(e):
             grouped.setdefault(variation, []).append((scan, number_of_scan))
             number_of_scan += 1
-    trees = [t for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True) for t in _scan_trees(e, tree)]
+    found = [leaf for e in estimators.values() for leaf, _ in leaves(e)]
+    trees = [t for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True) for t in _leaf_trees(e, tree)]
+    trees = [tree["part"] if isinstance(leaf, Members) else tree for leaf, tree in zip(found, trees, strict=True)]
     result = {}
     for k, (variation, members) in enumerate(grouped.items()):
         pairs = [(scan, trees[n]) for scan, n in members]
@@ -138,18 +149,31 @@ def _rollouts(problem, inputs, estimators):
     return result
 
 
-def _scan_trees(estimator, tree):
-    """Return the data of each scan of an estimator, in the order of `scans`."""
+def _loops(inputs, estimators, rollouts):
+    """Return {variation: MembersLoop} for the rollouts that are those of groups."""
+    found = [leaf for e in estimators.values() for leaf, _ in leaves(e)]
+    trees = [t for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True) for t in _leaf_trees(e, tree)]
+    return {
+        variation: MembersLoop(inputs, scan, [(found[n], trees[n]) for n in numbers])
+        for variation, (scan, numbers) in rollouts.items()
+        if variation.members
+    }
+
+
+def _leaf_trees(estimator, tree):
+    """Return the data of each leaf of an estimator, in the order of `leaves`."""
     if not isinstance(estimator, Together):
         return [tree]
-    return [t for i, part in enumerate(estimator.parts) for t in _scan_trees(part, tree[f"part{i}"])]
+    return [t for i, part in enumerate(estimator.parts) for t in _leaf_trees(part, tree[f"part{i}"])]
 
 
-def _combined(problem, inputs, estimators, rollouts, graph):
+def _combined(problem, inputs, estimators, rollouts, loops, graph):
     """Return the P components of each estimator, one after the other, traced in the graph of `finish`."""
     finished = {}
-    for scan, members in rollouts.values():
-        finished |= dict(zip(members, scan.finish(graph), strict=True))
+    for variation, (scan, members) in rollouts.items():
+        loop = loops.get(variation)
+        found = [loop.carry(graph, k) for k in range(len(members))] if loop else scan.finish(graph)
+        finished |= dict(zip(members, found, strict=True))
     results = iter([finished[n] for n in sorted(finished)])
 
     def direction(kind):
@@ -157,6 +181,8 @@ def _combined(problem, inputs, estimators, rollouts, graph):
         return inputs.perturbation(kind, normal)
 
     def value(e, tree):
+        if isinstance(e, Members):
+            return e.result(inputs.data(graph, tree, per_step=False), next(results))
         if not isinstance(e, Together):
             return next(results)
         parts = [value(part, tree[f"part{i}"]) for i, part in enumerate(e.parts)]

@@ -86,9 +86,9 @@ class ReverseScan:
             return e
         graph = Graph()
         x, data = self.inputs.step(graph, behaviour=self.behaviour), self.inputs.data(graph, tree)
-        start, _ = _flatten(attempt(_what("last", e), e.last, (data, self.inputs.end(graph))))
+        start, _ = flatten(attempt(_what("last", e), e.last, (data, self.inputs.end(graph))))
         names = (graph.input(f"carry{self.suffix}_{k}") for k in itertools.count())
-        result = attempt(_what("step", e), e.step, (data, x, _fill(start, lambda: next(names))))
+        result = attempt(_what("step", e), e.step, (data, x, fill(start, lambda: next(names))))
         if not isinstance(result, tuple) or len(result) != 2:
             return e  # an error, which is raised when it is traced in earnest
         if e.follows(x.used):
@@ -101,8 +101,7 @@ class ReverseScan:
         graph = Graph()
         end = self.inputs.end(graph)
         flat = [
-            _flatten(attempt(_what("last", e), e.last, (self.inputs.data(graph, tree), end)))
-            for e, tree in self._each()
+            flatten(attempt(_what("last", e), e.last, (self.inputs.data(graph, tree), end))) for e, tree in self._each()
         ]
         self.structures = [structure for structure, _ in flat]
         return graph, [x for _, leaves in flat for x in leaves]
@@ -116,14 +115,14 @@ class ReverseScan:
         self.scattered = Scattered(len(self.inputs.theta_names), self.suffix)
         for (e, tree), structure in zip(self._each(), self.structures, strict=True):
             name = _name_of(e)
-            carry = _fill(structure, take)
+            carry = fill(structure, take)
             result = attempt(_what("step", e), e.step, (self.inputs.data(graph, tree), x, carry))
             if not isinstance(result, tuple) or len(result) != 2:
                 raise TraceError(f"step of {name}: expected (carry, etabar), got {describe(result)}")
-            new_structure, leaves = _flatten(result[0])
+            new_structure, leaves = flatten(result[0])
             if new_structure != structure:
                 raise TraceError(f"step of {name}: it returned a carry of another shape than it took")
-            old = _flatten(carry)[1]
+            old = flatten(carry)[1]
             values += [where(x.alive, new, kept) for new, kept in zip(leaves, old, strict=True)]
             sums, added = _flatten_sums(_over_cotangents(result[1], lambda bar, name=name: self._pull(x, bar, name)))
             self.sums.append(sums)
@@ -144,14 +143,14 @@ class ReverseScan:
     def finish(self, graph):
         """Return what each estimator makes of the carry at the beginning of the trajectory, traced in a graph."""
         take = self._take(graph)
-        carries = [_fill(structure, take) for structure in self.structures]
+        carries = [fill(structure, take) for structure in self.structures]
         take = self.scattered.taken(graph, take)
         results = []
         for (e, tree), carry, sums in zip(self._each(), carries, self.sums, strict=True):
             what = _what("finish", e)
             c = self.inputs.data(graph, tree, per_step=False)
             start = (self.inputs.start(graph, self.inputs.start_names(self.suffix)),) if isinstance(e, Followed) else ()
-            result = attempt(what, e.finish, (c, _fill(sums, take), carry, *start))
+            result = attempt(what, e.finish, (c, fill(sums, take), carry, *start))
             if not isinstance(result, (tuple, list)):
                 raise TraceError(f"{what}: expected a tuple of numbers, got {describe(result)}")
             results.append(tuple(number(x, what) for x in result))
@@ -268,10 +267,10 @@ def _number_classes(keys):
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
-def _flatten(tree):
+def flatten(tree):
     """Return the structure of a nested tuple of numbers, and its leaves."""
     if isinstance(tree, (tuple, list, np.ndarray)):
-        parts = [_flatten(x) for x in tree]
+        parts = [flatten(x) for x in tree]
         return tuple(structure for structure, _ in parts), [x for _, leaves in parts for x in leaves]
     if tree is None:
         return (), []
@@ -280,11 +279,11 @@ def _flatten(tree):
     return None, [number(tree)]
 
 
-def _fill(structure, take):
+def fill(structure, take):
     """Return a nested tuple of a given structure with leaves from `take`; lists of sums stay lists."""
     if structure is None:
         return take()
-    return type(structure)(_fill(x, take) for x in structure)
+    return type(structure)(fill(x, take) for x in structure)
 
 
 def _over_cotangents(etabar, pull):

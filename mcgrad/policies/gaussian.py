@@ -42,7 +42,7 @@ def gaussian(m, std=None, *, states=1):
     ----------
     Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo gradient estimation in machine learning. JMLR 21, 132.
     """
-    m, states = validate.integer("m", m, 1), validate.integer("states", states, 1)
+    m, states = validate.size("m", m), validate.size("states", states)
     learned = std is None
     names = tuple(f"mean[{i}]" for i in range(m))
     if learned:

@@ -47,7 +47,7 @@ def gaussian_policy(n, m, mean, names, std, cov, learn_std, *, name, closed_form
     ValueError
         For both or neither of `std` and `cov`, a negative std, an indefinite cov, or a std of 0 that should be learned.
     """
-    diagonal = cov is None
+    diagonal, learn_std = cov is None, validate.flag("learn_std", learn_std)
     std, root = _scale(m, std, cov)
     scales = np.abs(np.diag(root))
     singular = scales.min() <= 1e-14 * max(scales.max(), 1e-300)

@@ -31,7 +31,7 @@ def joint(states, *heads, name=None, **named_heads):
     ValueError
         For no head at all, something that is not a head, or maps that do not fit.
     """
-    n = validate.integer("states", states, 1)
+    n = validate.size("states", states)
     for key, head in [*(("heads", head) for head in heads), *named_heads.items()]:
         if not isinstance(head, Head):
             raise ValueError(f"{key}: expected one of mcgrad.policies.heads, got {validate.describe(head)}")

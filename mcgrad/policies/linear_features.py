@@ -25,7 +25,7 @@ def linear_features(features, n, m, std=None, *, cov=None, learn_std=False):
         As for `linear_gaussian`; TraceError, which is one, where `features` cannot be traced or returns no tuple.
     """
     validate.function("features", features)
-    n, m = validate.integer("n", n, 1), validate.integer("m", m, 1)
+    n, m = validate.size("n", n), validate.size("m", m)
     graph = Graph()
     k = len(call("features", features, (tuple(graph.input(f"s{j}") for j in range(n)),), "any"))
     if k == 0:

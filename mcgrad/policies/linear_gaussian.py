@@ -39,7 +39,8 @@ def linear_gaussian(n, m, std=None, *, cov=None, learn_std=False):
     ValueError
         For both or neither of `std` and `cov`, a negative std, an indefinite cov, or a std of 0 that should be learned.
     """
-    n, m = validate.integer("n", n, 1), validate.integer("m", m, 1)
+    n, m = validate.size("n", n), validate.size("m", m)
+    validate.parameters(n * m)
 
     def mean(theta, s):
         return linear(theta, s, m)

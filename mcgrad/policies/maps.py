@@ -226,7 +226,7 @@ def _inner(name, of, optional=True):
 
 
 def _index(name, value):
-    return -validate.integer(name, -value, 1) if value is not None and value < 0 else validate.integer(name, value, 0)
+    return validate.integer(name, value, -validate.LARGEST, validate.LARGEST)
 
 
 def _agree(kind, has, wanted):

@@ -25,6 +25,7 @@ def softmax(states, choices):
         S = 1.
     """
     S, A = validate.integer("states", states, 1, 10**6), validate.integer("choices", choices, 2, 1000)
+    validate.parameters(S * A)
 
     def eta(p, theta, s):
         table = np.array(theta, dtype=object).reshape(S, A)
@@ -73,9 +74,15 @@ def softmax_of_state(features, states, choices):
     states, choices : int
         n and A. theta is the (A, len(phi)) matrix Theta, ravelled; only differences between its rows matter.
     """
-    n, A = validate.integer("states", states, 1), validate.integer("choices", choices, 2, 1000)
+    n, A = validate.size("states", states), validate.integer("choices", choices, 2, 1000)
     validate.function("features", features)
-    d = len(features(tuple(np.zeros(n))))
+    try:
+        d = len(features(tuple(np.zeros(n))))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"features: expected a function of a tuple of {n} numbers, got one that raises {what}"
+        ) from error
 
     def eta(p, theta, s):
         phi = features(s)

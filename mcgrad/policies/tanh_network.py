@@ -62,4 +62,6 @@ def network_weights(n, m, hidden, seed=0, scale=1.0):
 
 
 def _sizes(n, m, hidden):
-    return tuple(validate.integer(name, x, 1) for name, x in (("n", n), ("m", m), ("hidden", hidden)))
+    n, m, h = (validate.size(name, x) for name, x in (("n", n), ("m", m), ("hidden", hidden)))
+    validate.parameters(h * (n + 1) + m * (h + 1))
+    return n, m, h

@@ -138,6 +138,18 @@ def test_code_that_needs_what_is_not_there_is_not_linked(codes):
     assert native.link(code, [*outside, "mcgrad_has_no_such_function"]) is None
 
 
+def test_code_that_refers_to_addresses_of_its_process_is_not_made():
+    """Numba takes a large array by its address: in the next process something else would be there."""
+    large = np.ones(10**6)
+
+    def refers(x, out):
+        for i in range(x.size):
+            out[i] = x[i] + large[i]
+
+    with pytest.raises(AssertionError, match="addresses of this process"):
+        native.compile_function(refers, OPTIONS, ARGUMENTS)
+
+
 def test_code_is_unloaded_with_its_function(codes):
     """A thousand more kernels, one after the other, take no more memory; those that are kept do."""
 

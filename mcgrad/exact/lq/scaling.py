@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ... import validate
 from .baselines import (
     optimal_constant,
     optimal_time_baseline,
@@ -88,8 +89,7 @@ def scaling(system, X, parameters="gain"):
     predicted has power None and says why. Cost: that of a few recursions, of the optimal baselines where X has
     a constant or time-dependent one, and of the variance where X has no noise without exploration.
     """
-    if parameters not in ("gain", "scale"):
-        raise ValueError(f'parameters: expected "gain" or "scale", got {parameters!r}')
+    validate.one_of("parameters", parameters, ("gain", "scale"))
     scale, baseline = parameters == "scale", _recognised(system, X)
     return Scaling(_std(system, X, scale, baseline), _horizon(system, X, scale, baseline))
 

@@ -1,4 +1,4 @@
-"""Names are never code: whatever users call their numbers, nothing of it is run."""
+"""Names are never code, whatever users call their numbers; sizes have limits, and messages that say them."""
 
 import os
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
+from mcgrad.compiler import machines, trace
 from mcgrad.estimators.estimator import Estimator
+from mcgrad.kernel.calls import call
 
 INJECTIONS = [
     "x]; import os; os.environ['PLANTED'] = '1'; y = c[0",
@@ -87,6 +89,54 @@ def test_a_name_that_is_no_name_is_refused_at_every_door(name, monkeypatch):
 
 def test_good_names_come_through_whatever_the_kernel_calls_its_own():
     names = ["where", "exp", "lookup", "theta0", "s0", "z", "to_go", "range", "tuple", "erf", "inf", "größe", "match"]
-    found = mg.sample(problem(dict.fromkeys(names, 2.0)), [0.1], {"SF": mg.estimators.score_function()}, 8)
-    expected = mg.sample(problem(), [0.1], {"SF": mg.estimators.score_function()}, 8)
+    found = mg.sample(
+        problem(dict.fromkeys(names, 2.0)), [0.1], {"SF": mg.estimators.score_function()}, 8, machine="numpy"
+    )
+    expected = mg.sample(problem(), [0.1], {"SF": mg.estimators.score_function()}, 8, machine="numpy")
     np.testing.assert_array_equal(found["SF"], expected["SF"])
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------------
+
+TOO_LARGE = {
+    "states": (lambda: mg.Environment(states=10**5, actions=1), "states: expected at most 10000, got 100000"),
+    "noises": (lambda: mg.Environment(states=1, actions=1, noises=10**9), "noises: expected at most 10000"),
+    "parameters": (lambda: mg.policies.linear_gaussian(5000, 5000, std=1.0), "parameters: expected at most 1000000"),
+    "table": (
+        lambda: mg.policies.softmax(10**6, 1000),
+        "parameters: expected at most 1000000 components of theta, got",
+    ),
+    "hidden": (lambda: mg.policies.tanh_network(1, 1, hidden=10**7, std=1.0), "hidden: expected at most 10000"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_sizes_have_limits(name):
+    build, message = TOO_LARGE[name]
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_a_loop_that_is_too_long_is_stopped(monkeypatch):
+    monkeypatch.setattr(trace, "LARGEST", 1000)
+
+    def sums(s):
+        x = s[0]
+        while True:
+            x = x * x + 1.0
+
+    with pytest.raises(mg.TraceError, match=r"(?s)sizes.py:[0-9]+: .*more than 1000 operations: loops are unrolled"):
+        call("step of a loop", sums, ((trace.Graph().input("s0"),),), 1)
+
+
+def test_a_kernel_that_is_too_large_is_not_compiled(monkeypatch):
+    monkeypatch.setattr(machines, "LARGEST", 20)
+    with pytest.raises(ValueError, match=r"expected at most 20 operations, got [0-9]+, which would take about 1 s"):
+        mg.sample(
+            problem(), [0.37], {"SF": mg.estimators.score_function(), "PW": mg.estimators.reparameterization()}, 8
+        )
+
+
+def test_the_estimated_size_of_a_kernel_is_about_right():
+    text = "def f(a, b):\n    c = a + b * exp(a) - -b\n    return (where(a < b, c, 1e-05), c,)\n"
+    assert machines.KernelText(text, (), 1, 1, "a kernel").operations in range(6, 9)

@@ -1,0 +1,107 @@
+"""What was claimed of estimators, what was measured of them, and what is known besides: all that a verdict rests on."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .candidates import DERIVATIVES
+from .measuring import from_another, from_exact, from_slopes
+
+EXACT, DIFFERENCES = "exact", "central differences"
+
+
+class Claim(NamedTuple):
+    """What is said of an estimator before it is measured.
+
+    Attributes
+    ----------
+    family : str
+    rests : frozenset
+        What it rests on besides returns.
+    unbiased : bool
+        Whether theory says that it is, if that is right; False where nothing is known.
+    smoothed : bool
+        Whether it estimates the gradient of an objective smoothed over a width.
+    """
+
+    family: str
+    rests: frozenset
+    unbiased: bool
+    smoothed: bool = False
+
+
+class Jumps(NamedTuple):
+    """Whether the return jumps as theta moves.
+
+    Attributes
+    ----------
+    declared : str or None
+        What the environment says of itself.
+    found : str or None
+        What a search has seen.
+    """
+
+    declared: str | None = None
+    found: str | None = None
+
+    def __bool__(self):
+        return bool(self.declared or self.found)
+
+
+class Evidence(NamedTuple):
+    """All that was measured.
+
+    Attributes
+    ----------
+    measured : dict
+        Name -> Samples.
+    claims : dict
+        Name -> Claim.
+    jumps : Jumps
+    exact : (P,) array or None
+    slopes : Slopes or None
+        Central differences along `directions` (D, P), on the first trajectories of those in `common`.
+    directions : (D, P) array or None
+    common : frozenset of str
+        Estimators that were measured on the trajectories of the differences.
+    batch : int
+    """
+
+    measured: dict
+    claims: dict
+    jumps: Jumps
+    exact: np.ndarray | None
+    slopes: object
+    directions: np.ndarray | None
+    common: frozenset
+    batch: int
+
+    def found(self, name):
+        """Return the Estimate of an estimator."""
+        return self.measured[name].moments[name]
+
+    def broken(self, name):
+        """Tell whether an estimator rests on derivatives of a return that jumps."""
+        return bool(self.jumps) and DERIVATIVES in self.claims[name].rests
+
+    def sound(self):
+        """Return the names of those that theory calls unbiased here, known best first."""
+        names = [
+            name
+            for name, claim in self.claims.items()
+            if claim.unbiased and not self.broken(name) and self._is_finite(name)
+        ]
+        return sorted(names, key=lambda name: np.linalg.norm(self.found(name).stderr))
+
+    def apart(self, name, other):
+        """Return how far an estimator is Apart from another one, from DIFFERENCES or from what is EXACT."""
+        if other == EXACT:
+            return from_exact(self.measured[name], name, self.exact)
+        if other == DIFFERENCES:
+            common = name in self.common
+            return from_slopes(self.measured[name], name, self.slopes, self.directions, self.batch, common)
+        return from_another(self.measured[name], name, self.measured[other], other)
+
+    def _is_finite(self, name):
+        x = self.found(name)
+        return x.nonfinite == 0 and x.count > 1 and bool(np.isfinite(x.mean).all() and np.isfinite(x.stderr).all())

@@ -1,0 +1,60 @@
+"""What does somebody else's estimator rest on? It is traced on the same problem, with functions that tell when they are asked.
+
+The score: the policy's `score` or `log_prob` is called. Derivatives of dynamics and rewards: it would be warned if the
+environment said that it jumps. Perturbed parameters: it says so itself, and its mean is that of an objective smoothed over
+their width.
+"""
+
+import dataclasses
+import warnings
+
+from ..compiler.rebind import rebind
+from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
+from ..estimators.estimator import scans
+from ..kernel.program import gradient_program
+from ..kernel.scan import DiscontinuityWarning
+from .candidates import DERIVATIVES, MEASURE, SCORE
+
+UNBIASED = (
+    ScoreFunction,
+    RewardToGo,
+    Reparameterization,
+    ComputationGraph,
+)  # whatever the baseline, if it does not look at the action
+
+
+def rests_on(problem, theta, estimator):
+    """Return what an estimator rests on besides returns: a set of SCORE, DERIVATIVES and MEASURE."""
+    found = set()
+
+    def telling(function):
+        def asked(*arguments):
+            found.add(SCORE)
+            return rebind(function)(*arguments)
+
+        return asked if function else None
+
+    policy = problem.policy
+    policy = dataclasses.replace(policy, score=telling(policy.score), log_prob=telling(policy.log_prob))
+    environment = dataclasses.replace(problem.environment, discontinuous="does it look at derivatives?")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        altered = dataclasses.replace(problem, environment=environment, policy=policy)
+        gradient_program(altered, theta, {"": estimator})
+    if any(issubclass(x.category, DiscontinuityWarning) for x in said):
+        found.add(DERIVATIVES)
+    if any(isinstance(scan, MeasureValued) for scan, _ in scans(estimator)):
+        found.add(MEASURE)
+    return frozenset(found)
+
+
+def is_smoothed(estimator):
+    """Tell whether an estimator looks at perturbed parameters, and so at another objective."""
+    return any(variation.shift for _, variation in scans(estimator))
+
+
+def is_unbiased(estimator):
+    """Tell whether theory says that an estimator is unbiased if what it rests on is right; False where it is not known."""
+    if type(estimator) is Antithetic:
+        return all(map(is_unbiased, estimator.parts))
+    return type(estimator) in UNBIASED or (type(estimator) is MeasureValued and estimator.critic is None)

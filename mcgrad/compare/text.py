@@ -1,0 +1,39 @@
+"""Numbers with their errors, and lists, as text."""
+
+import numpy as np
+
+
+def aligned(lines, left=1):
+    """Return lines of cells as text in columns, the first `left` of them flush left."""
+    wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    return [
+        "  ".join(
+            x.ljust(w) if k < left else x.rjust(w) for k, (x, w) in enumerate(zip(line, wide, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
+def figure(x, error):
+    """Return a number with its relative error: 633.9 +- 0.95%."""
+    if not np.isfinite([x, error]).all() or error <= 0 or x == 0:
+        return f"{x:.4g}"
+    return f"{x:.4g} +- {100 * error / abs(x):.2g}%"
+
+
+def within(x, low, high):
+    """Return a number with its interval: 633.9 (632 to 636)."""
+    if not np.isfinite([x, low, high]).all() or not low < high or high - low < 1e-9 * abs(x):
+        return short(x, 4)
+    digits = int(np.clip(np.ceil(1.5 - np.log10((high - low) / abs(x))), 2, 5)) if x else 2
+    return f"{short(x, 4)} ({short(low, digits)} to {short(high, digits)})"
+
+
+def short(x, digits=2):
+    """Return a number in few digits, without an exponent where it can be read without: 110 for 1.1e+02."""
+    return f"{float(f'{x:.{digits}g}'):.6g}"
+
+
+def listed(names):
+    """Return names as a phrase: a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
