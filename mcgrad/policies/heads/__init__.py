@@ -8,7 +8,7 @@
 | `beta` | Beta numbers on an interval, alpha and beta >= 1 | closed form | implicit |
 | `mixture` | one number from a mixture of normals | closed form | implicit, weights included |
 | `discrete` | one of k whole numbers | onehot - pi | none |
-| `switch` | a discrete choice, then a number from the head chosen | sum of both | none for the choice: `computation_graph(path=...)` |
+| `switch` | a choice, then numbers from the head chosen | both together | of the numbers, by `computation_graph(path=...)` |
 | `deterministic` | nothing: a function of the state (memory, a log std to be seen) | none | of the function |
 """
 
