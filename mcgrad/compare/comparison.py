@@ -212,7 +212,8 @@ class Comparison:
         """Return how much dearer a row is than the best."""
         if best is None or row is best:
             return "-" if best is None else "1"
-        return within(*self.ratio(row, best))
+        ratio = self.ratio(row, best)
+        return "-" if np.isnan(ratio.ratio) else within(*ratio)  # of nothing over nothing
 
     def _mark(self, row):
         """Return the z of a row, and what is to be thought of it."""

@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 def price_ratio(row, other, moments):
     """Return the Ratio of the prices of two rows; `moments` is {name: Moments}."""
-    variances = _variance_ratio(row, other, moments)
+    variances = Ratio(*map(np.float64, _variance_ratio(row, other, moments)))  # a variance may be 0
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.float64(row.nanoseconds) / other.nanoseconds
         of_times = 2.0 * math.hypot(*(_relative(x.nanoseconds_spread, x.nanoseconds) for x in (row, other)))

@@ -49,8 +49,8 @@ def lookup(table, *indices):
     Parameters
     ----------
     table : array or nested tuple
-        Parameters such as `p.reward`, `theta`, data of an estimator, or computed numbers. Parameters are read from memory
-        (a gather); computed ones are chosen among.
+        Parameters such as `p.reward`, `theta`, data of an estimator, or other numbers: components of the state, of eta.
+        Parameters are read from memory (a gather); others are chosen among.
     indices : numbers
         One for each dimension of the table, counted from 0. Tables can be indexed by constants beforehand: `table[:, 2]`.
     """
@@ -79,7 +79,7 @@ def lookup(table, *indices):
     if isinstance(table, Table):
         return graph.node("lookup", flat, Names(table.names.ravel()))
     elements = list(table.flat)
-    if all(isinstance(x, Tracer) and graph.nodes[x.index][0] == "input" for x in elements):
+    if all(map(graph.is_element, elements)):
         return graph.node("lookup", flat, *elements)
     result = float("nan")
     for k, x in enumerate(elements):

@@ -45,13 +45,13 @@ class Table(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, index):
         found = self.names[index]
-        return Table(self.graph, found) if isinstance(found, np.ndarray) else self.graph.input(found)
+        return Table(self.graph, found) if isinstance(found, np.ndarray) else self.graph.element(found)
 
     def __getattr__(self, name):
         return getattr(self.__array__(), name)
 
     def __array__(self, dtype=None, copy=None):
-        return np.frompyfunc(self.graph.input, 1, 1)(self.names)
+        return np.frompyfunc(self.graph.element, 1, 1)(self.names)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         return getattr(ufunc, method)(*(np.asarray(x) if isinstance(x, Table) else x for x in inputs), **options)

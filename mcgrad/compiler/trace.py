@@ -316,10 +316,21 @@ class Graph:
     def __init__(self):
         self.nodes = []
         self._known = {}
+        self._elements = set()
 
     def input(self, name):
         """Return the tracer of the input called `name`, one node per name."""
         return self.node("input", name)
+
+    def element(self, name):
+        """Return the tracer of an input that is an element of an array in memory, where `lookup` can read it by its place."""
+        x = self.input(name)
+        self._elements.add(x.index)
+        return x
+
+    def is_element(self, x):
+        """Tell whether x is an element of an array in memory."""
+        return isinstance(x, Tracer) and x.index in self._elements
 
     def alias(self, values):
         """Return tracers equal to `values` under new identities, so that a reverse sweep can stop at them.

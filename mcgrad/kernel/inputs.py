@@ -48,6 +48,7 @@ class Inputs:
             k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()
         }
         self.theta_names = [f"theta{i}" for i in range(len(problem.parameters))]
+        self.theta_index = {x: i for i, x in enumerate(self.theta_names)}
         self.s_names = [f"s{i}" for i in range(environment.states)]
         self.z0_names = [f"z{i}" for i in range(environment.initial_noises + environment.initial_uniforms)]
         self.e_names = [f"e{i}" for i in range(policy.noises + policy.uniforms)]
@@ -125,7 +126,7 @@ class Inputs:
     def arguments(self, *names):
         """Return the contents of the arguments of a function for `emit.function_text`."""
         contents = {
-            "theta": {x: i for i, x in enumerate(self.theta_names)},
+            "theta": self.theta_index,
             "p": self.p_index,
             "c": self.c_index,
             "row": self.row_index,
@@ -147,7 +148,7 @@ class Inputs:
 
     @staticmethod
     def _array(graph, names):
-        return Table(graph, names) if names.size > 64 else np.frompyfunc(graph.input, 1, 1)(names)
+        return Table(graph, names) if names.size > 64 else np.frompyfunc(graph.element, 1, 1)(names)
 
     def data(self, graph, tree, per_step=True):
         """Return the data of an estimator."""
@@ -186,7 +187,11 @@ class Inputs:
 
     def many(self, graph, names):
         """Return a tuple of inputs."""
-        return tuple(graph.input(x) for x in names)
+        return tuple(graph.element(x) if self._is_held(x) else graph.input(x) for x in names)
+
+    def _is_held(self, name):
+        """Tell whether an input lies in an array, theta, p or c, and not in a tuple of lanes."""
+        return name in self.p_index or name in self.c_index or name in self.theta_index
 
     def _weight(self, graph, discounted):
         return graph.input(self.weight[()]) if self.discounted and discounted else 1.0

@@ -9,9 +9,11 @@ from ..compiler.spellings import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
 from ..estimators.estimator import Estimator
 from ..estimators.followed import Followed, count
+from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
+from .flat import warn_of_flat
 from .scattered import Scattered
 from .split import functions_of_eta
 
@@ -92,6 +94,7 @@ class ReverseScan:
         if not isinstance(result, tuple) or len(result) != 2:
             return e  # an error, which is raised when it is traced in earnest
         if e.follows(x.used):
+            warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
             return Followed(e, count(result[1]))
         if x.used and self.moves:
             _refuse(e, x)

@@ -72,6 +72,22 @@ def test_a_table_of_computed_numbers(machine):
     assert np.array_equal(got, table[which, np.arange(64)], equal_nan=True)
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_components_of_the_state_of_noise_and_of_actions_in_any_order(machine):
+    """They are numbers in registers, not elements of an array in memory."""
+
+    def reward(p, s, a, s_next, w):
+        place = np.floor(3.0 * w[1])
+        return mg.lookup((w[1], w[0], p.table[2]), place) + 10.0 * mg.lookup((a[0], s[0], w[0]), place)
+
+    got, w = looked_up(reward, {"table": TABLE.ravel()}, machine)
+    action = looked_up(lambda p, s, a, s_next, w: a[0], {}, machine)[0]
+    place = np.floor(3.0 * w[:, 1]).astype(int)
+    first = np.stack([w[:, 1], w[:, 0], np.full(64, TABLE.ravel()[2])])[place, np.arange(64)]
+    second = np.stack([action, np.zeros(64), w[:, 0]])[place, np.arange(64)]
+    assert np.allclose(got, first + 10.0 * second, rtol=1e-15)
+
+
 def test_on_plain_numbers_and_arrays():
     assert mg.lookup(TABLE, 1, 2) == TABLE[1, 2]
     assert np.isnan(mg.lookup(TABLE, 1, 4))

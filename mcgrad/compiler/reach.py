@@ -1,0 +1,48 @@
+"""Which inputs a number depends on, and which of them its derivatives see: sets of bits, in one sweep over a graph."""
+
+from .derive import FLAT
+from .trace import Tracer
+
+RANDOM = 1  # the bit of whatever varies between trajectories
+
+
+def reach(graph, seeds):
+    """Return (depends, moves): for each node, the bits that it depends on, and those in which its derivative is not zero.
+
+    A comparison that nothing random has a part in is a constant near theta, and depends on nothing. What is given its
+    slopes depends on what they are slopes in.
+
+    Parameters
+    ----------
+    graph : Graph
+    seeds : dict
+        Node index -> bits; what a seed was computed from does not count.
+    """
+    depends, moves = [], []
+    for index, (operation, arguments) in enumerate(graph.nodes):
+        if index in seeds:
+            depends.append(seeds[index])
+            moves.append(seeds[index])
+            continue
+        if operation == "given_slopes":
+            arguments = arguments[1 : 1 + len(arguments) // 2]
+        seen = _union(depends, arguments)
+        if operation in FLAT:
+            depends.append(seen if seen & RANDOM else 0)
+            moves.append(0)
+            continue
+        if operation in ("where", "lookup"):  # the first argument says which
+            arguments = arguments[1:]
+        elif operation == "copysign":
+            arguments = arguments[:1]
+        depends.append(seen)
+        moves.append(_union(moves, arguments))
+    return depends, moves
+
+
+def _union(bits, arguments):
+    result = 0
+    for x in arguments:
+        if isinstance(x, Tracer):
+            result |= bits[x.index]
+    return result

@@ -1,0 +1,101 @@
+"""Components of theta that move the return through comparisons alone: their derivatives are zero on every trajectory.
+
+A threshold in a `where`, the mean of a count, the bound at which an episode ends: each return is a step function of them,
+and no derivative along the path sees what the expectation does. Such a zero is an answer only where what is compared takes
+separate values.
+"""
+
+import itertools
+import warnings
+import weakref
+
+from ..compiler.reach import RANDOM, reach
+from ..compiler.trace import Graph, Tracer
+from .scan import DiscontinuityWarning
+from .split import functions_of_eta
+
+_known = weakref.WeakKeyDictionary()  # problem -> {scored: names}
+
+
+def warn_of_flat(inputs, scored):
+    """Warn of components of theta that derivatives are blind to; jumps that are declared have a warning of their own."""
+    problem = inputs.problem
+    known = _known.setdefault(problem, {})
+    if problem.environment.discontinuous or (problem.policy.no_pathwise and not scored):
+        return  # it is said, or refused, by others
+    if scored not in known:
+        known[scored] = flat_parameters(inputs, scored)
+    if names := known[scored]:
+        listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        warnings.warn(
+            f"no derivative sees {listed}: the returns of {problem.environment.name} depend on that through comparisons alone "
+            "(`where`, floor, counts, `done`), and the gradient there is 0 on every trajectory, which is biased unless what is "
+            "compared takes separate values. mcgrad.estimators.evolution_strategies and finite_differences see it",
+            DiscontinuityWarning,
+            stacklevel=2,
+        )
+
+
+def flat_parameters(inputs, scored):
+    """Return the names of these components of theta, for an estimator that scores the actions or one that follows them.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    scored : bool
+        Whether random actions have a density, whose derivative sees all that it depends on.
+    """
+    problem = inputs.problem
+    if not any(map(len, (inputs.e_names, inputs.w_names, inputs.z0_names))):
+        return ()  # nothing is random
+    graph = Graph()
+    x, fresh = inputs.step(graph), (1 << k for k in itertools.count(1))
+    states, actions, etas = ([next(fresh) for _ in part] for part in (x.s, x.a, x.eta))
+    theta = [next(fresh) for _ in problem.parameters]
+    design = theta[len(x._theta) :]
+    # Each part of a step in terms of the others: bit -> (what it depends on, what it moves with).
+    seeds = _seeds(x.e + x.w, itertools.repeat(0), RANDOM) | _seeds(x._theta + x._design, theta)
+    seeds |= _seeds(x.s, states, RANDOM) | _seeds(x.a, actions, RANDOM) | _seeds(x.eta, etas, RANDOM)
+    found = reach(graph, seeds)
+    made = dict(zip(states + actions + etas, _of(found, x.s_next + x.sampled + x._eta), strict=True))
+    (whole,) = _of(found, [x.reward])
+    fixed = functions_of_eta(x) if scored else range(len(actions))
+    densities = {bit for i, bit in enumerate(actions) if i not in fixed}
+
+    graph = Graph()
+    end = inputs.end(graph)
+    (last,) = _of(reach(graph, _seeds(end.s, states, RANDOM) | _seeds(end._design, design)), [end.reward])
+    whole = tuple(x | y for x, y in zip(whole, last, strict=True))
+
+    graph = Graph()
+    start, z = inputs.start(graph), inputs.many(graph, inputs.z0_names)
+    first = _of(reach(graph, _seeds(z, itertools.repeat(0), RANDOM) | _seeds(start._design, design)), start.s)
+    for bit, (depends, moves) in zip(states, first, strict=True):
+        made[bit] = made[bit][0] | depends, made[bit][1] | moves
+
+    depends, moves = _closed(whole, made, densities)
+    return tuple(x for x, bit in zip(problem.parameters, theta, strict=True) if depends & bit and not moves & bit)
+
+
+def _closed(whole, made, densities):
+    """Return (depends, moves) of the return, from those of one reward and of what this is made of."""
+    before = None
+    while whole != before:
+        before = depends, moves = whole
+        for bit, (own_depends, own_moves) in made.items():
+            if depends & bit:
+                depends |= own_depends
+                if bit in densities:  # the return is data, and the density is smooth
+                    moves |= own_depends
+            if moves & bit and bit not in densities:
+                moves |= own_moves
+        whole = depends, moves
+    return whole
+
+
+def _seeds(numbers, bits, also=0):
+    return {x.index: bit | also for x, bit in zip(numbers, bits, strict=False) if isinstance(x, Tracer)}
+
+
+def _of(found, numbers):
+    return [tuple(bits[x.index] if isinstance(x, Tracer) else 0 for bits in found) for x in numbers]
