@@ -8,8 +8,13 @@ import numpy as np
 
 from .. import baselines as b
 from .. import estimators as e
+from ..compiler.trace import Graph
+from ..kernel.inputs import Inputs
 from ..kernel.program import gradient_program
+from ..kernel.split import functions_of_eta
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
+
+MOST_COMPONENTS = 8  # of an action that are tried one by one
 
 SCORE, DERIVATIVES, MEASURE = "score", "derivatives", "measure"
 
@@ -63,6 +68,9 @@ def candidates(problem, theta):
         gradient_program(problem, theta, {"": e.reparameterization()})
         return e.mixture(e.reward_to_go(value()), e.reparameterization())
 
+    def in_part():
+        return e.computation_graph(followable(problem, theta), value())
+
     def fits(make, family):
         return Candidate(make, family, pilot=True)
 
@@ -81,10 +89,33 @@ def candidates(problem, theta):
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: e.antithetic(e.reparameterization(), "actions"), "pathwise"),
         "pathwise mixed with reward to go": fits(mixed, "mixed"),
+        "pathwise in part, reward to go else": fits(in_part, "mixed"),
         "measure-valued": Candidate(e.measure_valued, "measure"),
         # Of the objective smoothed over a width, which is not the gradient that was asked for.
         f"evolution strategies, h = {width:g}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
     }
+
+
+def followable(problem, theta):
+    """Return the random components of the action that can be followed while others are scored, as a hybrid action has them.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or no others: then some other estimator does it.
+    """
+    x = Inputs(problem, []).step(Graph())
+    random = [i for i in range(len(x.a)) if i not in functions_of_eta(x)]
+    found = []
+    for i in random if 1 < len(random) <= MOST_COMPONENTS else ():
+        try:
+            gradient_program(problem, theta, {"": e.computation_graph((i,))})
+            found.append(i)
+        except ValueError:
+            continue
+    if not found or len(found) == len(random):
+        raise ValueError("no components of the action can be followed while others have to be scored")
+    return found
 
 
 def scale(theta):
