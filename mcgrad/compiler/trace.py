@@ -9,7 +9,7 @@ What cannot be traced is control flow that depends on a value (`if s[0] > 0:`), 
 trajectory. Such places raise a `TraceError` that names the user's line and says what to write instead.
 
 What a kernel computes is what Python computes with the same floats, or the function is refused. What cannot be seen from
-here, and is not: `x is y`, identities (`id`), the type of a number inside libraries and C extensions, files and networks.
+here, and is not: `x is y`, the type of a number inside libraries and C extensions, files and networks.
 Comparisons are Python's (True + True is 2, where NumPy's own is True) but for ~, which is the logical not; whole numbers are
 floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, and such trajectories are counted.
 """
