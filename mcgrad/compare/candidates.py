@@ -16,7 +16,7 @@ from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
 MOST_COMPONENTS = 8  # of an action that are tried one by one
 
-SCORE, DERIVATIVES, MEASURE = "score", "derivatives", "measure"
+SCORE, DERIVATIVES, IN_PART, MEASURE = "score", "derivatives", "derivatives in part", "measure"
 
 # Family -> what its members rest on, besides the returns themselves.
 RESTS_ON = {
@@ -24,6 +24,7 @@ RESTS_ON = {
     "measure": frozenset({MEASURE}),  # the decomposition of the derivative of the density
     "pathwise": frozenset({DERIVATIVES}),  # of dynamics, rewards and draws: what they do not see is jumps
     "mixed": frozenset({SCORE, DERIVATIVES}),
+    "in part": frozenset({SCORE, IN_PART}),  # of what is followed alone: the rest may jump, and is scored
     "returns": frozenset(),
 }
 
@@ -89,7 +90,7 @@ def candidates(problem, theta):
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: e.antithetic(e.reparameterization(), "actions"), "pathwise"),
         "pathwise mixed with reward to go": fits(mixed, "mixed"),
-        "pathwise in part, reward to go else": fits(in_part, "mixed"),
+        "pathwise in part, reward to go else": fits(in_part, "in part"),
         "measure-valued": Candidate(e.measure_valued, "measure"),
         # Of the objective smoothed over a width, which is not the gradient that was asked for.
         f"evolution strategies, h = {width:g}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
