@@ -16,6 +16,7 @@ from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
 MOST_COMPONENTS = 8  # of an action that are tried one by one
 
+APART = 30.0  # parameters whose sizes differ by more have widths of their own
 SCORE, DERIVATIVES, IN_PART, MEASURE = "score", "derivatives", "derivatives in part", "measure"
 
 # Family -> what its members rest on, besides the returns themselves.
@@ -54,7 +55,7 @@ class Candidate(NamedTuple):
 def candidates(problem, theta):
     """Return {name: Candidate}; the plain estimator of each family comes before what is derived from it."""
     theta = problem.theta(theta)
-    width = smoothing(theta)
+    width, words = smoothing(theta)
 
     @functools.cache
     def to_go():
@@ -93,7 +94,7 @@ def candidates(problem, theta):
         "pathwise in part, reward to go else": fits(in_part, "in part"),
         "measure-valued": Candidate(e.measure_valued, "measure"),
         # Of the objective smoothed over a width, which is not the gradient that was asked for.
-        f"evolution strategies, h = {width:g}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
+        f"evolution strategies, h = {words}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
     }
 
 
@@ -119,12 +120,15 @@ def followable(problem, theta):
     return found
 
 
-def scale(theta):
-    """Return the size of theta's components, 1 for zeros."""
-    size = float(np.sqrt(np.mean(np.square(theta))))
-    return size if size > 0 else 1.0
-
-
 def smoothing(theta):
-    """Return a width for evolution strategies: a twentieth of theta's size, to one digit."""
-    return float(f"{0.05 * scale(theta):.1g}")
+    """Return a width for evolution strategies, and in words: a twentieth of theta's size, to one digit.
+
+    One for all parameters, where these are of one size; where they are not, that of each.
+    """
+    sizes = np.abs(theta[theta != 0.0])
+    if len(sizes) and sizes.max() > APART * sizes.min():
+        each = np.where(theta != 0.0, np.abs(theta), np.median(sizes))
+        return tuple(0.05 * each), "0.05 |theta|"
+    size = float(np.sqrt(np.mean(np.square(theta)))) or 1.0
+    width = float(f"{0.05 * size:.1g}")
+    return width, f"{width:g}"
