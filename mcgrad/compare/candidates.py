@@ -8,10 +8,8 @@ import numpy as np
 
 from .. import baselines as b
 from .. import estimators as e
-from ..compiler.trace import Graph
 from ..kernel.inputs import Inputs
 from ..kernel.program import gradient_program
-from ..kernel.split import functions_of_eta
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
 MOST_COMPONENTS = 8  # of an action that are tried one by one
@@ -106,8 +104,8 @@ def followable(problem, theta):
     ValueError
         If there are none, or no others: then some other estimator does it.
     """
-    x = Inputs(problem, []).step(Graph())
-    random = [i for i in range(len(x.a)) if i not in functions_of_eta(x)]
+    fixed = Inputs(problem, []).functions_of_eta
+    random = [i for i in range(problem.environment.actions) if i not in fixed]
     found = []
     for i in random if 1 < len(random) <= MOST_COMPONENTS else ():
         try:

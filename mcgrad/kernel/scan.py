@@ -1,5 +1,6 @@
 """What an estimator sees of a trajectory while it is traced: the end, and one step at a time, newest first."""
 
+import functools
 import warnings
 import weakref
 from typing import NamedTuple
@@ -147,6 +148,11 @@ class Step:
         self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
         self.reward = where(self.alive, reward, 0.0)
 
+    @functools.cached_property
+    def fixed(self):
+        """The components of the action that are functions of eta alone."""
+        return functions_of_eta(self.sampled, self.e)
+
     @property
     def score(self):
         """The score, d log p(a | eta) / d eta: the cotangent that makes a score function.
@@ -164,7 +170,7 @@ class Step:
     @property
     def log_weight(self):
         """What the action adds to the log of an importance weight: log p(a | eta) - log p(a | eta of the behaviour)."""
-        if functions_of_eta(self) or self._design:
+        if self.fixed or self._design:
             raise ValueError(
                 "no importance weights here: what is a function of theta alone (a component of the action, a design "
                 "parameter) has other values under the behaviour policy, and no density to weigh them with"
@@ -231,7 +237,7 @@ class Step:
         """
         self.used.add("path")
         n, m, k = len(self.s), len(self.a), len(self.eta)
-        fixed = functions_of_eta(self)
+        fixed = self.fixed
         if path is None:
             if self.problem.policy.no_pathwise:
                 raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")
