@@ -23,7 +23,7 @@ import dataclasses
 from .. import validate
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
-from ..compiler.trace import Tracer, operands
+from ..compiler.trace import Tracer
 from ..kernel.split import functions_of_eta
 from .estimator import Estimator
 
@@ -133,10 +133,9 @@ def _is_affine(graph, outputs, normals, uniforms):
         operation, arguments = graph.nodes[index]
         if index in moving:
             continue
-        noisy = [isinstance(y, Tracer) and moving[y.index] for y in operands((operation, arguments))]
+        noisy = [isinstance(y, Tracer) and moving.get(y.index, False) for y in arguments]
         moving[index] = any(noisy)
-        divides = operation == "/" and isinstance(arguments[1], Tracer) and moving[arguments[1].index]
-        alone = sum(noisy) == 1 and not divides
+        alone = sum(noisy) == 1 and not (operation == "/" and noisy[1])
         linear = operation in ("+", "-", "neg", "alias") or (operation in ("*", "/") and alone)
         if index in never or (any(noisy) and not linear):
             return False
