@@ -21,8 +21,8 @@ J_t = E[R | F_t] - J, and [y] = y - E[y | s_t]. Then m_t is
     delta, scored                         [z_t r_t] + E[r_t | s_t] z_t      (order 1: its tangent at K s)
     delta, followed                       [d_t'grad_a r_t]
 
-and every X_0 is H_0(s_0) (for the score and delta, whose means are zero: 0). A `Term` is a weight times an atom or a product of two atoms;
-`variances` does the rest.
+and every X_0 is H_0(s_0) (for the score and delta, whose means are zero: 0). A `Term` is a weight times an atom or a product
+of two atoms; `variances` does the rest.
 """
 
 from dataclasses import dataclass
