@@ -118,7 +118,7 @@ def test_exact_variances_are_those_of_quadrature(kind):
         ),
         "quadratic": (lambda x: (x - 0.9) ** 2, lambda x: 2 * (x - 0.9), lambda x: 2.0 + 0 * x),
     }[kind]
-    environment = mg.environments.one_step.of_actions(cost, 2, None if kind is None else lambda x, k: c(x))
+    environment = mg.environments.one_step.of_actions(cost, 2, lambda x, k: c(x))
     problem, theta = mg.Problem(environment, mg.policies.gaussian(2), 1), np.array([0.6, -0.3, 0.5, 0.8])
     x, weights = np.polynomial.hermite_e.hermegauss(60)
     e = np.array(np.meshgrid(x, x)).reshape(2, -1)
@@ -182,6 +182,25 @@ def test_measured_is_exact(seed):
         assert standard_errors(found["PW"], mean, 1.07 * mg.exact.variance(problem, theta, FREED["PW"])) > 5
         assert standard_errors(found["PW"], mean, mg.exact.variance(problem, theta, FREED["PW, tangent"])) > 5
         assert (mg.exact.variance(problem, theta, best) <= mg.exact.variance(problem, theta, TO_GO)).all()
+
+
+def test_a_reward_of_state_and_action_is_an_estimate_of_zero_in_every_environment():
+    """It has no covariance with the doubly robust estimator, like all that is zero whatever the environment does."""
+    problem, theta = linear_quadratic(3, np.eye(2))
+    robust = E.doubly_robust()
+    assert (mg.exact.covariance(problem, theta, EVERY["curved"], TO_GO) > 1.0).all()  # what it is for
+    for name, h in EVERY.items():
+        both = mg.exact.covariance(problem, theta, h, robust)
+        size = np.sqrt(mg.exact.variance(problem, theta, h) * mg.exact.variance(problem, theta, robust))
+        assert (np.abs(both) <= 1e-12 * size).all(), name
+
+
+def test_the_price_of_a_std_that_sees_more_than_the_expansion():
+    """The numbers that its docstring gives."""
+    plain, freed = E.score_function(mg.baselines.mean_return()), FREED["SF"]
+    problem = mg.Problem(mg.environments.cosine_cost(1.0), mg.policies.gaussian(1), 1)
+    ratios = [np.divide(*(mg.exact.variance(problem, [0.6, std], x)[0] for x in (freed, plain))) for std in (0.1, 2.0)]
+    np.testing.assert_allclose(ratios, [1 / 7500, 60], rtol=0.1)
 
 
 def test_nothing_is_left_of_a_quadratic_reward_of_one_step(seed):
