@@ -314,6 +314,7 @@ def targets():
         "clipped_ratio": {"behaviour_theta": THETA, "clip": 0.2, "baseline": None, "behaviour": None},
         "computation_graph": {"path": (0,), "baseline": None, "times": [0]},
         "control_variate": {"estimator": SF, "controls": [PW], "coefficients": None, "pilot": None, "full": False},
+        "delta": {"order": 2, "pathwise": True, "centred": False},
         "difference": {"x": SF, "y": PW},
         "doubly_robust": {"critic": None},
         "knows": {"estimator": SF},
