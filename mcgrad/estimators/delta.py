@@ -24,7 +24,6 @@ from .. import validate
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
 from ..compiler.trace import Tracer
-from ..kernel.split import functions_of_eta
 from .estimator import Estimator
 
 
@@ -110,7 +109,7 @@ def _gaussian(x):
     mean, root : lists
         mu and the rows of L of the random components, as functions of eta.
     """
-    policy, fixed = x.problem.policy, functions_of_eta(x)
+    policy, fixed = x.problem.policy, x.fixed
     if x._acting[2] is not x.eta:
         raise ValueError("no delta method here: the actions are those of another policy, at other parameters")
     parts = [i for i, a in enumerate(x.sampled) if i not in fixed and isinstance(a, Tracer)]

@@ -145,12 +145,11 @@ class Step:
         self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
         self.reward = where(self.alive, reward, 0.0)
 
-<<<<<<< HEAD
     @functools.cached_property
     def fixed(self):
         """The components of the action that are functions of eta alone."""
         return functions_of_eta(self.sampled, self.e)
-=======
+
     def outcome(self, a):
         """Return the next state and the discounted reward of an action here, an episode that is over or not, at the same w."""
         environment, policy, p = self.problem.environment, self.problem.policy, self._environment_p
@@ -160,7 +159,6 @@ class Step:
         seen = {"eta": lambda: self.eta, "log_prob": lambda: self._log_prob(policy, self._p, self.eta, a)}
         arguments = (p, self.s, a, s_next, self.w, *(seen[x]() for x in environment.reward_sees))
         return s_next, self._weight * number(call(f"reward of {what}", environment.reward, arguments, None))
->>>>>>> delta
 
     @property
     def score(self):

@@ -351,7 +351,8 @@ def targets():
         name: (getattr(mg.points, name), {"size": 8}) for name in ("sobol", "latin_hypercube", "stratified_start")
     }
     only_theta = ("objective gradient value critic mean_return_to_go naive_optimal_over_time optimum system hessian fisher "
-                  "natural_gradient average_reward average_gradient differential_value stationary").split()  # fmt: skip
+                  "natural_gradient gradient_news average_reward average_gradient differential_value "
+                  "stationary").split()  # fmt: skip
     of_estimator = (
         "mean variance optimal_over_time trace_optimal_constant trace_optimal_over_time optimal_quadratic".split()
     )
