@@ -103,6 +103,9 @@ def as_gymnasium(environment, horizon=None, action_bounds=None):
     """
     if not isinstance(environment, Environment):
         raise ValueError(f"environment: expected an Environment, got {validate.describe(environment)}")
+    if environment.reward_sees or not environment.actions:
+        what = "rewards that see the policy, which an agent does not show" if environment.reward_sees else "no actions"
+        raise ValueError(f"environment: expected one for an agent, got one with {what}")
     if action_bounds is None:
         action_bounds = environment.action_bounds
     elif environment.choices is not None:

@@ -125,6 +125,7 @@ class Policy:
         eta(p, theta, s) -> the numbers that parametrise the distribution of the action.
     sample : callable
         sample(p, eta, e) -> the m numbers of the action, differentiable in eta at fixed e where pathwise gradients exist.
+        A draw by iterations may be given its derivative: `mcgrad.with_derivative`.
     log_prob : callable, optional
         log_prob(p, eta, a) -> log density of a; its gradient in eta is the score.
     score : callable, optional

@@ -146,7 +146,7 @@ def text(name, value):
 
 def interval(name, value, m):
     """Return (low, high), arrays (m,) of finite numbers with low < high, from a pair of numbers or of such arrays."""
-    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+    if not isinstance(value, (tuple, list, np.ndarray)) or getattr(value, "shape", (2,)) == () or len(value) != 2:
         raise ValueError(f"{name}: expected a pair (low, high), got {describe(value)}")
     low, high = (array(f"{name}[{k}]", x) for k, x in enumerate(value))
     for k, x in enumerate((low, high)):

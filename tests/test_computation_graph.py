@@ -1,7 +1,6 @@
 """One rule for what theta does through densities and along paths; witnesses are closed forms, enumeration and quadrature."""
 
 import math
-import types
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from support import SEED
 
 import mcgrad as mg
 from mcgrad import estimators as E
+from mcgrad.gym import as_gymnasium
 from mcgrad.kernel.program import gradient_program
 
 
@@ -473,4 +473,7 @@ def test_gym_and_directions_refuse_what_they_do_not_know():
     problem = mg.Problem(one_step(reward=lambda p, s, a, s_next, w, eta: eta[0]), mg.policies.gaussian(1, 1.0), 1)
     with pytest.raises(ValueError, match="rewards that see the policy"):
         mg.directional(problem, [1.0])
-    assert isinstance(problem.environment.params, dict | types.MappingProxyType)
+    with pytest.raises(ValueError, match="rewards that see the policy"):
+        as_gymnasium(problem.environment)
+    with pytest.raises(ValueError, match="no actions"):
+        as_gymnasium(black_scholes(lambda x, strike: x).environment)

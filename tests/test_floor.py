@@ -166,6 +166,7 @@ def test_every_estimator_says_what_it_knows():
         "score_hessian_vector_product": E.score_hessian_vector_product([1.0]),
         "short_horizon": E.short_horizon(2),
         "standardised": E.standardised(2),
+        "clipped_ratio": E.clipped_ratio([0.0]),
         "truncated_reparameterization": E.truncated_reparameterization(2),
     }
     widths = {name: getattr(E, name)(0.1) for name in ("evolution_strategies", "spsa")}
@@ -203,7 +204,7 @@ def test_the_lines_under_a_table():
 
 def test_where_no_bound_is_known_the_reason_is_said():
     problem, theta = scalar()
-    with pytest.raises(ValueError, match="model: expected one of 'markov', 'tree', 'stationary', got str 'Markov'"):
+    with pytest.raises(ValueError, match="model: expected 'markov', 'tree' or 'stationary', got str 'Markov'"):
         mg.exact.efficiency_bound(problem, theta, "Markov")
     two = mg.Problem(mg.environments.linear_quadratic(np.eye(2), [[0.0], [1.0]], np.eye(2), [[1.0]]),
                      mg.policies.linear_gaussian(2, 1, std=1.0), 3)  # fmt: skip

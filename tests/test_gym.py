@@ -131,6 +131,7 @@ def test_bounds_of_actions():
     assert two.low.tolist() == [-3.0, -2.0] and two.high.tolist() == [3.0, 3.0]
     for bounds, message in (
         (3.0, r"expected a pair \(low, high\), got float 3.0"),
+        (np.array(3.0), r"expected a pair \(low, high\), got ndarray"),
         ((1.0, -1.0), r"expected low < high, got \[1.0, 1.0\] and \[-1.0, -1.0\]"),
         ((-1.0, [1.0] * 3), r"\[1\]: expected a number or shape \(2,\), got \(3,\)"),
         ((-np.inf, 1.0), "expected finite numbers"),

@@ -201,6 +201,45 @@ def test_an_own_estimator_of_a_jump_is_excluded_and_one_without_a_theory_needs_a
     assert "No theory says that it is unbiased" in alone.recommendation()
 
 
+def test_hybrid_actions_may_be_followed_in_part_though_the_choice_jumps():
+    """The choice is scored, the number followed: what jumps is not on its way, and the test for bias has to say so."""
+
+    def weight(x):
+        return 1.0 / (1.0 + np.exp(-x))
+
+    hybrid = mg.Policy(
+        states=1,
+        actions=2,
+        noises=1,
+        uniforms=1,
+        parameters=("logit", "mean"),
+        eta=lambda p, theta, s: tuple(theta),
+        sample=lambda p, eta, e: (mg.where(e[1] < weight(eta[0]), 1.0, 0.0), eta[1] + 0.5 * e[0]),
+        log_prob=lambda p, eta, a: (
+            mg.where(a[0] > 0.5, np.log(weight(eta[0])), np.log(1.0 - weight(eta[0]))) - 2.0 * (a[1] - eta[1]) ** 2
+        ),
+    )
+    world = mg.Environment(
+        states=1,
+        actions=2,
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: s,
+        reward=lambda p, s, a, s_next, w: -((a[1] - a[0]) ** 2),
+    )
+    name = "pathwise in part, reward to go else"
+    found = compare(
+        mg.Problem(world, hybrid, 1), [0.3, 0.2], only=["reward to go, mirrored actions", "pathwise", name], **FAST
+    )
+    part = found[name]
+    assert found["pathwise"].jumps and not part.jumps and found.passes(part) and not part.unbiased
+    q = 1.0 / (1.0 + math.exp(-0.3))
+    truth = np.array([q * (1.0 - q) * (0.04 - 0.64), 1.6 * q - 0.4 * (1.0 - q)])
+    assert (np.abs(part.mean - truth) < 5 * part.stderr).all()
+    assert not found.contends(part._replace(visible_bias=0.1)) and found.contends(part._replace(visible_bias=0.03))
+    alone = dataclasses.replace(found, rows=(part._replace(visible_bias=0.03),))
+    assert "no jump lies on the way of what it follows" in alone.recommendation()
+
+
 # ---- at a prompt -----------------------------------------------------------------------------------------------
 
 

@@ -229,7 +229,7 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
         row = Row(
             estimator=name,
             family=claim.family,
-            unbiased=claim.unbiased,
+            unbiased=evidence.unbiased(name) or (claim.unbiased and evidence.broken(name)),
             smoothed=claim.smoothed,
             jumps=evidence.broken(name),
             rollouts=rollouts(e, problem),

@@ -8,10 +8,14 @@ import numpy as np
 
 from .. import baselines as b
 from .. import estimators as e
+from ..kernel.inputs import Inputs
 from ..kernel.program import gradient_program
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
-SCORE, DERIVATIVES, MEASURE = "score", "derivatives", "measure"
+MOST_COMPONENTS = 8  # of an action that are tried one by one
+
+APART = 30.0  # parameters whose sizes differ by more have widths of their own
+SCORE, DERIVATIVES, IN_PART, MEASURE = "score", "derivatives", "derivatives in part", "measure"
 
 # Family -> what its members rest on, besides the returns themselves.
 RESTS_ON = {
@@ -19,6 +23,7 @@ RESTS_ON = {
     "measure": frozenset({MEASURE}),  # the decomposition of the derivative of the density
     "pathwise": frozenset({DERIVATIVES}),  # of dynamics, rewards and draws: what they do not see is jumps
     "mixed": frozenset({SCORE, DERIVATIVES}),
+    "in part": frozenset({SCORE, IN_PART}),  # of what is followed alone: the rest may jump, and is scored
     "returns": frozenset(),
 }
 
@@ -48,7 +53,7 @@ class Candidate(NamedTuple):
 def candidates(problem, theta):
     """Return {name: Candidate}; the plain estimator of each family comes before what is derived from it."""
     theta = problem.theta(theta)
-    width = smoothing(theta)
+    width, words = smoothing(theta)
 
     @functools.cache
     def to_go():
@@ -62,6 +67,9 @@ def candidates(problem, theta):
         # The pathwise part first: where there is none, nothing is fitted.
         gradient_program(problem, theta, {"": e.reparameterization()})
         return e.mixture(e.reward_to_go(value()), e.reparameterization())
+
+    def in_part():
+        return e.computation_graph(followable(problem, theta), value())
 
     def fits(make, family):
         return Candidate(make, family, pilot=True)
@@ -81,18 +89,44 @@ def candidates(problem, theta):
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: e.antithetic(e.reparameterization(), "actions"), "pathwise"),
         "pathwise mixed with reward to go": fits(mixed, "mixed"),
+        "pathwise in part, reward to go else": fits(in_part, "in part"),
         "measure-valued": Candidate(e.measure_valued, "measure"),
         # Of the objective smoothed over a width, which is not the gradient that was asked for.
-        f"evolution strategies, h = {width:g}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
+        f"evolution strategies, h = {words}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
     }
 
 
-def scale(theta):
-    """Return the size of theta's components, 1 for zeros."""
-    size = float(np.sqrt(np.mean(np.square(theta))))
-    return size if size > 0 else 1.0
+def followable(problem, theta):
+    """Return the random components of the action that can be followed while others are scored, as a hybrid action has them.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or no others: then some other estimator does it.
+    """
+    fixed = Inputs(problem, []).functions_of_eta
+    random = [i for i in range(problem.environment.actions) if i not in fixed]
+    found = []
+    for i in random if 1 < len(random) <= MOST_COMPONENTS else ():
+        try:
+            gradient_program(problem, theta, {"": e.computation_graph((i,))})
+            found.append(i)
+        except ValueError:
+            continue
+    if not found or len(found) == len(random):
+        raise ValueError("no components of the action can be followed while others have to be scored")
+    return found
 
 
 def smoothing(theta):
-    """Return a width for evolution strategies: a twentieth of theta's size, to one digit."""
-    return float(f"{0.05 * scale(theta):.1g}")
+    """Return a width for evolution strategies, and in words: a twentieth of theta's size, to one digit.
+
+    One for all parameters, where these are of one size; where they are not, that of each.
+    """
+    sizes = np.abs(theta[theta != 0.0])
+    if len(sizes) and sizes.max() > APART * sizes.min():
+        each = np.where(theta != 0.0, np.abs(theta), np.median(sizes))
+        return tuple(0.05 * each), "0.05 |theta|"
+    size = float(np.sqrt(np.mean(np.square(theta)))) or 1.0
+    width = float(f"{0.05 * size:.1g}")
+    return width, f"{width:g}"

@@ -133,7 +133,7 @@ class Comparison:
         if not (self.verdict.trusted and self.passes(row)):
             return False
         tested = row.visible_bias is not None and row.visible_bias <= OWN
-        return row.unbiased or (row.family == "own" and not row.smoothed and tested)
+        return row.unbiased or (row.family in ("own", "in part") and not row.smoothed and tested)
 
     def contenders(self):
         """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .candidates import DERIVATIVES, MEASURE, SCORE
+from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 from .evidence import DIFFERENCES, EXACT
 from .text import listed
 
@@ -83,7 +83,7 @@ def _blame(rests):
         )
     if MEASURE in rests:
         said.append("the actions are not Gaussian with the std that the policy declares")
-    if DERIVATIVES in rests:
+    if DERIVATIVES in rests or IN_PART in rests:
         said.append(
             "derivatives of step, reward or sample miss something: a jump that no search has met (`where`, `floor`, `sign`, "
             "`//`), say so with Environment(discontinuous=...)"

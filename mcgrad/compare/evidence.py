@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .candidates import DERIVATIVES
+from .candidates import DERIVATIVES, IN_PART
 from .measuring import from_another, from_exact, from_slopes
 
 EXACT, DIFFERENCES = "exact", "central differences"
@@ -82,15 +82,20 @@ class Evidence(NamedTuple):
 
     def broken(self, name):
         """Tell whether an estimator rests on derivatives of a return that jumps."""
-        return bool(self.jumps) and DERIVATIVES in self.claims[name].rests
+        rests = self.claims[name].rests
+        return bool(self.jumps) and (DERIVATIVES in rests or (IN_PART in rests and bool(self.jumps.declared)))
+
+    def unbiased(self, name):
+        """Tell whether theory says that an estimator is unbiased here.
+
+        Where a jump was found it is not known whether it lies on the way of what is followed in part.
+        """
+        claim = self.claims[name]
+        return claim.unbiased and not self.broken(name) and not (IN_PART in claim.rests and bool(self.jumps))
 
     def sound(self):
         """Return the names of those that theory calls unbiased here, known best first."""
-        names = [
-            name
-            for name, claim in self.claims.items()
-            if claim.unbiased and not self.broken(name) and self._is_finite(name)
-        ]
+        names = [name for name in self.claims if self.unbiased(name) and self._is_finite(name)]
         return sorted(names, key=lambda name: np.linalg.norm(self.found(name).stderr))
 
     def apart(self, name, other):

@@ -20,6 +20,7 @@ LOOKS = {
     "measure": Look("#009e73", "^", "measure-valued"),
     "pathwise": Look("#10305c", "v", "pathwise"),
     "mixed": Look("#4a98d4", "P", "score and pathwise"),
+    "in part": Look("#c0392b", "X", "pathwise in part"),
     "own": Look("#9b4f96", "D", "your own"),
     "returns": Look("#757575", "o", "returns alone"),
 }

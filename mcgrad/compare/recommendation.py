@@ -39,7 +39,9 @@ def _use(comparison, passing):
         if best.rests_on_few:
             text += "; but its variance rests on few trajectories and is likely larger"
         text += "."
-    if not best.unbiased:
+    if best.family == "in part" and not best.unbiased:
+        text += " (The return jumps; that no jump lies on the way of what it follows is what the test for bias says.)"
+    elif not best.unbiased:
         text += " (No theory says that it is unbiased: the test for bias does.)"
     if best.bias_z is not None and 0.1 < best.visible_bias < np.inf:
         text += f" (Only a bias above {best.visible_bias:.2g} of the gradient would have been seen.)"

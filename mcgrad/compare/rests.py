@@ -13,7 +13,7 @@ from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparamete
 from ..estimators.estimator import scans
 from ..kernel.program import gradient_program
 from ..kernel.scan import DiscontinuityWarning
-from .candidates import DERIVATIVES, MEASURE, SCORE
+from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (
     ScoreFunction,
@@ -43,9 +43,15 @@ def rests_on(problem, theta, estimator):
         gradient_program(altered, theta, {"": estimator})
     if any(issubclass(x.category, DiscontinuityWarning) for x in said):
         found.add(DERIVATIVES)
+    if DERIVATIVES in found and any(_in_part(scan) for scan, _ in scans(estimator)):
+        found = found - {DERIVATIVES} | {IN_PART}
     if any(isinstance(scan, MeasureValued) for scan, _ in scans(estimator)):
         found.add(MEASURE)
     return frozenset(found)
+
+
+def _in_part(scan):
+    return isinstance(scan, ComputationGraph) and (scan.components is not None or scan.times is not None)
 
 
 def is_smoothed(estimator):

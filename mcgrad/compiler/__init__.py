@@ -1,13 +1,16 @@
 """Plain Python to machine code: trace, derive, emit, compile. Nothing in here knows of reinforcement learning.
 
+errors      what cannot be traced, said once and for all
 trace       a function of the user's, run once on tracer scalars -> a graph
-spellings   the functions that can be traced, by the names of `math` and `numpy`
+spellings   the functions that can be traced, by the names of `math`, `numpy` and `scipy.special`
 rebind      `math` and `np` that accept tracers
 derive      vector-Jacobian products by one reverse sweep
 emit        a graph -> the text of a Python function
 machines    the same text on NumPy arrays, SIMD lanes, numbers
 simd        the SIMD type, and values whose operators write LLVM instructions
 elementary  sin, exp, log, ... of SIMD lanes
+special     gamma, error, normal and other functions, written once for all machines
+division    the exact remainder of SIMD lanes
 noise       Philox and Box-Muller
 native      machine code as bytes: made by Numba, linked and called without it
 store       bytes on disk, believed only if they are whole and nobody else can have written them

@@ -257,7 +257,7 @@ def _function(function, known):
     own = namespace.get("__builtins__", builtins)
     own = dict(own if isinstance(own, dict) else vars(own))
     own |= {x: replacement(getattr(builtins, x), x) for x in ("min", "max", "pow")}
-    own |= {"type": _Type, "print": _print, TRACED: True}
+    own |= {"type": _Type, "print": _print, "id": _refusing(id, "id()"), TRACED: True}
     own["__import__"] = lambda *arguments, **options: _rebound(
         builtins.__import__(*arguments, **options), "", known, home
     )

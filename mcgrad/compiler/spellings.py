@@ -92,7 +92,8 @@ def with_derivative(value, inputs, slopes):
 
     For what is computed in one way and differentiated in another: the root x of f(x, y) = 0, found by iterations, has slope
     -(df/dy) / (df/dx) in y. The slopes are computed only where a derivative is asked for; what they depend on is held fixed
-    in a first derivative, and followed where the derivative itself is differentiated.
+    in a first derivative, and followed where the derivative itself is differentiated. In a policy's `sample` the noise is one
+    of the inputs, too: an action that does not move with its noise has no density.
 
     Parameters
     ----------

@@ -2,10 +2,16 @@
 
 The user's function is ordinary Python on tuples of numbers: arithmetic, `sum`, comprehensions, `A @ s`, `math.*` and
 `np.*`. It is called once with `Tracer` arguments, each of which records every operation as a node of a `Graph`.
-Constants are folded, additions of zero and multiplications by zero or one vanish, and equal expressions share a node.
+Constants are folded, additions of zero and multiplications by one vanish, and equal expressions share a node. 0 x stays:
+it is NaN where x is not finite.
 
 What cannot be traced is control flow that depends on a value (`if s[0] > 0:`), because one graph has to serve every
 trajectory. Such places raise a `TraceError` that names the user's line and says what to write instead.
+
+What a kernel computes is what Python computes with the same floats, or the function is refused. What cannot be seen from
+here, and is not: `x is y`, the type of a number inside libraries and C extensions, files and networks.
+Comparisons are Python's (True + True is 2, where NumPy's own is True) but for ~, which is the logical not; whole numbers are
+floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, and such trajectories are counted.
 """
 
 import sys

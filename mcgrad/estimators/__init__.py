@@ -8,6 +8,7 @@ from .antithetic import Antithetic, antithetic
 from .clipped_ratio import ClippedRatio, clipped_ratio
 from .computation_graph import ComputationGraph, computation_graph
 from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
+from .delta import Delta, delta
 from .direct_derivative import DirectDerivative, direct_derivative
 from .doubly_robust import DoublyRobust, doubly_robust
 from .estimator import Estimator, PerStep, custom
@@ -39,6 +40,7 @@ __all__ = [
     "ClippedRatio",
     "ComputationGraph",
     "ControlVariate",
+    "Delta",
     "Difference",
     "DirectDerivative",
     "DoublyRobust",
@@ -75,6 +77,7 @@ __all__ = [
     "computation_graph",
     "control_variate",
     "custom",
+    "delta",
     "difference",
     "direct_derivative",
     "doubly_robust",

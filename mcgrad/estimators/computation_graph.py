@@ -46,6 +46,7 @@ class ComputationGraph(Estimator):
         When they are followed; None: always.
     """
 
+    cotangents = 1
     baseline: Baseline
     components: tuple | None
     times: tuple | None
@@ -81,9 +82,6 @@ class ComputationGraph(Estimator):
 
     def path(self, c, x):
         return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
-
-    def follows(self, used):
-        return True
 
 
 def computation_graph(path=(), baseline=None, *, times=None):

@@ -105,7 +105,7 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     ----------
     estimator : Estimator
     controls : Estimator or sequence of them
-        Estimates of zero: `score()`, `difference(x, y)`.
+        Estimates of zero: `score()`, `delta()`, `difference(x, y)`.
     coefficients : (k, P) array, optional
         Fixed coefficients; fitted by cross-fitting over two halves of the trajectories if not given.
     pilot : int, optional

@@ -21,14 +21,13 @@ from .estimator import Estimator
 class DirectDerivative(Estimator):
     """See the module."""
 
+    cotangents = 0
+
     def step(self, c, x, carry):
         return carry, []
 
     def finish(self, c, sums, carry):
         return ()
-
-    def follows(self, used):
-        return True
 
     def with_direct(self, gradient, direct):
         return direct

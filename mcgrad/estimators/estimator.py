@@ -37,6 +37,10 @@ class Estimator:
     for derivatives has to see to them all.
     """
 
+    # How many cotangents `step` returns, of an estimator that has derivatives along paths on every problem; None: it asks for
+    # what it wants, and `follows` decides.
+    cotangents = None
+
     def extra_rollouts(self, problem):
         """Return how many rollouts a sample takes besides the one that is scanned."""
         return 0

@@ -28,6 +28,7 @@ from .antithetic import Antithetic
 from .clipped_ratio import ClippedRatio
 from .computation_graph import ComputationGraph
 from .control_variate import ControlVariate, Difference
+from .delta import Delta
 from .direct_derivative import DirectDerivative
 from .doubly_robust import DoublyRobust
 from .estimator import Estimator
@@ -89,7 +90,7 @@ def knows(estimator):
             return Knowledge(TRAJECTORIES, "rewards and scores")
         case ActionControlVariate() | TrajectoryControlVariate() | DoublyRobust():
             return Knowledge(TRAJECTORIES, "rewards and scores; its critic may be wrong")
-        case Score() | WeightedScore():
+        case Score() | WeightedScore() | Delta():
             return Knowledge(ANOTHER_QUANTITY, "an estimate of zero")
         case DirectDerivative():
             return Knowledge(ANOTHER_QUANTITY, "what is left of the gradient at fixed actions")
@@ -134,6 +135,8 @@ def knows(estimator):
             return Knowledge(OTHER_DATA, "rollouts at perturbed parameters, on common noise")
         case Difference(parts=(x, WeightedScore())):
             return knows(x)
+        case Difference(parts=(x, Delta() as y)):
+            return _joined([knows(x), *_of_zero(y)])
         case Difference():
             return Knowledge(ANOTHER_QUANTITY, "an estimate of zero")
         case ControlVariate(parts=(target, *controls)):
@@ -157,6 +160,8 @@ def _of_zero(control):
     match control:
         case Score() | WeightedScore():
             return []
+        case Delta():
+            return [Knowledge(SIMULATOR, "derivatives of the reward")]
         case Difference(parts=parts):
             return [knows(part) for part in parts]
     return [knows(control)]

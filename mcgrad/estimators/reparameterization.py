@@ -24,6 +24,8 @@ from .estimator import Estimator
 class Pathwise(Estimator):
     """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
+    cotangents = 0
+
     def last(self, c, end):
         return end.reward
 
@@ -35,9 +37,6 @@ class Pathwise(Estimator):
 
     def path(self, c, x):
         return None
-
-    def follows(self, used):
-        return True
 
     def with_direct(self, gradient, direct):
         # A derivative may be finite where the return is not (behind a minimum, say): no gradient of nothing.

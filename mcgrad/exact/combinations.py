@@ -21,6 +21,8 @@ def combination(problem, theta, s, estimator):
             return [(one, lq.Reparameterization())]
         case estimators.Score():
             return [(one, lq.Score())]
+        case estimators.Delta(order=order, pathwise=pathwise, centred=centred):
+            return [(one, lq.Delta(order, pathwise, centred))]
         case estimators.RewardToGo(baseline=b):
             return [(one, lq.RewardToGo(_forms(problem, theta, s, b)))]
         case estimators.ScoreFunction(baseline=baselines.NoBaseline()):

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from .exponentials import constant, cosine, gaussian, power
-from .one_step_table import PATHWISE, SCORE, SCORE_FUNCTION, Table, law
+from .one_step_table import DELTA, PATHWISE, SCORE, SCORE_FUNCTION, Table, law
 
 
 def cost(kind, k):
@@ -35,46 +35,65 @@ def cost(kind, k):
     raise ValueError(f"kind: expected the name of a cost, got {kind!r}")
 
 
-def table(problem, theta):
+def table(problem, theta, expanded=False):
     """Return the `Table` of a one-step cost f = sum_d c(x_d), dimension by dimension."""
     mean, std, kinds = law(problem, theta)
-    c = cost(*problem.environment.closed_form)
-    known = functools.cache(lambda mean, std: _Dimension(c, mean, std))
+    c, orders = cost(*problem.environment.closed_form), (1, 2) if expanded else ()
+    known = functools.cache(lambda mean, std: _Dimension(c, mean, std, orders))
     dimensions = [known(*pair) for pair in zip(mean.tolist(), std.tolist(), strict=True)]
-    J = sum(x.objective for x in dimensions)
-    spread = sum(x.variance for x in dimensions)
-    mirror = sum(x.mirrored for x in dimensions)
+    levels, spread, mirror = (sum(getattr(x, y) for x in dimensions) for y in ("levels", "spread", "mirror"))
 
-    # Given x_d, the others add a number of mean J - E c(x_d) to f.
-    moments = functools.cache(lambda x, kind: _moments(x, kind, J - x.objective))
-    P = len(kinds)
-    means, cov, mirrored = np.zeros((3, P)), np.zeros((3, 3, P)), np.zeros((3, 3, P))
+    # Given x_d, the others add numbers of mean `levels` - E (c, expansions)(x_d) to f and its expansions.
+    moments = functools.cache(lambda x, kind: _moments(x, kind, levels - x.levels))
+    P, rows = len(kinds), 3 + 2 * len(orders)
+    means, cov, mirrored = np.zeros((rows, P)), np.zeros((rows, rows, P)), np.zeros((rows, rows, P))
+    scored = np.array([SCORE_FUNCTION, *(DELTA[order, False] for order in orders)])
     for p, (kind, d) in enumerate(kinds):
         x = dimensions[d]
         means[:, p], cov[:, :, p], mirrored[:, :, p] = moments(x, kind)
         s = x.score[kind]
-        cov[SCORE_FUNCTION, SCORE_FUNCTION, p] += (spread - x.variance) * (s * s).mean()
-        mirrored[SCORE_FUNCTION, SCORE_FUNCTION, p] += (mirror - x.mirrored) * (s * s.at(0.0, -1.0)).mean()
+        cov[scored[:, None], scored, p] += (spread - x.spread) * (s * s).mean()
+        mirrored[scored[:, None], scored, p] += (mirror - x.mirror) * (s * s.at(0.0, -1.0)).mean()
 
     def measure_valued(coupled):
-        return np.array([dimensions[d].measure_valued(kind, coupled, spread) for kind, d in kinds])
+        return np.array([dimensions[d].measure_valued(kind, coupled, spread[0, 0]) for kind, d in kinds])
 
-    return Table(J, spread, means, cov, mirrored, measure_valued)
+    expansions = dict(zip(orders, levels[1:], strict=True))
+    return Table(float(levels[0]), float(spread[0, 0]), means, cov, mirrored, measure_valued, expansions)
 
 
 class _Dimension:
     """c(mean + std z) as a function of z, and what depends on it alone."""
 
-    def __init__(self, c, mean, std):
+    def __init__(self, c, mean, std, orders):
         self.std = std
         self.f = c.at(mean, std)
         slope = c.derivative().at(mean, std)
-        self.objective = self.f.mean()
-        self.centred = self.f - constant(self.objective)
-        self.variance = (self.centred * self.centred).mean()
-        self.mirrored = (self.centred * self.centred.at(0.0, -1.0)).mean()
+        self.expansions = {order: self._expansion(order) for order in orders}
+        values = [self.f, *self.expansions.values()]
+        self.levels = np.array([x.mean() for x in values])
+        centred = [x - constant(level) for x, level in zip(values, self.levels, strict=True)]
+        self.centred = centred[0]
+        self.spread, self.mirror = _covariances(centred)
+        self.variance = self.spread[0, 0]
         self.score = {"mean": power(1) * (1.0 / std), "std": (power(2) - constant(1.0)) * (1.0 / std)}
         self.pathwise = {"mean": slope, "std": slope * power(1)}
+
+    def _expansion(self, order):
+        """Return the Taylor expansion of f about z = 0."""
+        result, slope, factor = constant(self.f.at_zero()), self.f, 1.0
+        for n in range(1, order + 1):
+            slope, factor = slope.derivative(), factor / n
+            result = result + power(n) * (factor * slope.at_zero())
+        return result
+
+    def expanded(self, kind, shifts):
+        """Return the scored and the followed part of each expansion, in the order of `DELTA`."""
+        result = []
+        for expansion, shift in zip(self.expansions.values(), shifts, strict=True):
+            slope = expansion.derivative() * (1.0 / self.std)
+            result += [(expansion + constant(shift)) * self.score[kind], slope if kind == "mean" else slope * power(1)]
+        return result
 
     def measure_valued(self, kind, coupled, spread):
         """Return the variance of the measure-valued derivative; `spread` is Var f."""
@@ -129,14 +148,24 @@ def _integral(g):
     return refined(0.0, 1.0, *panel(0.0, 1.0), 0)
 
 
-def _moments(x, kind, shift):
-    """Return means (3,), covariances (3, 3) and mirrored covariances (3, 3) of f s, s and the pathwise gradient."""
-    f = x.f + constant(shift)
+def _moments(x, kind, shifts):
+    """Return means, covariances and mirrored covariances of f s, s, the pathwise gradient, and those of expansions."""
+    f = x.f + constant(shifts[0])
     parts = [None] * 3
     parts[SCORE_FUNCTION], parts[SCORE], parts[PATHWISE] = f * x.score[kind], x.score[kind], x.pathwise[kind]
+    parts += x.expanded(kind, shifts[1:])
     means = np.array([part.mean() for part in parts])
-    centred = [part - constant(m) for part, m in zip(parts, means, strict=True)]
-    flipped = [part.at(0.0, -1.0) for part in centred]
-    cov = np.array([[(a * b).mean() for b in centred] for a in centred])
-    mirrored = np.array([[(a * b).mean() for b in flipped] for a in centred])
+    cov, mirrored = _covariances([part - constant(m) for part, m in zip(parts, means, strict=True)])
+    means[3:] = 0.0  # control variates: their means are taken off
     return means, cov, mirrored
+
+
+def _covariances(centred):
+    """Return E[a b] and E[a(z) b(-z)] for all pairs of centred functions; both are symmetric."""
+    flipped = [x.at(0.0, -1.0) for x in centred]
+    cov, mirrored = np.zeros((2, len(centred), len(centred)))
+    for i, a in enumerate(centred):
+        for j in range(i + 1):
+            cov[i, j] = cov[j, i] = (a * centred[j]).mean()
+            mirrored[i, j] = mirrored[j, i] = (a * flipped[j]).mean()
+    return cov, mirrored

@@ -60,6 +60,10 @@ class Exponentials:
             result.append(Term(slope, a, b, c))
         return Exponentials(tuple(result))
 
+    def at_zero(self):
+        """Return self(0)."""
+        return float(np.real(sum(p[0] * np.exp(c) for p, _, _, c in self.terms)))
+
     def mean(self):
         """Return E[self(z)], z ~ N(0, 1)."""
         total = 0.0

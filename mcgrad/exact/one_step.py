@@ -3,6 +3,8 @@
     f s (score function),   s (the score),   f' dx/dtheta (pathwise),    f the reward, x = mean + std e,
     s = e / std for a mean, (e^2 - 1) / std for a std
 
+and, with `estimators.delta`, of the first and the third for the Taylor expansions of f.
+
 Their covariances, and those with the same numbers at -e, are what `costs` and `jumps` compute; from these tables
 follow baselines, control variates, mixtures, antithetic pairs and groups, parameter by parameter.
 """
@@ -11,15 +13,22 @@ import numpy as np
 
 from .. import baselines, estimators
 from ..environments.one_step import OneStepCost
+from ..estimators.estimator import leaves
 from . import costs, jumps
-from .one_step_table import PATHWISE, SCORE, SCORE_FUNCTION
+from .one_step_table import DELTA, PATHWISE, SCORE, SCORE_FUNCTION
 from .several import NoClosedForm
 
 
-def table(problem, theta):
-    """Return the `Table` of a problem."""
-    kind = costs if isinstance(problem.environment.closed_form, OneStepCost) else jumps
-    return kind.table(problem, theta)
+def table(problem, theta, *needed):
+    """Return the `Table` of a problem, with the rows that estimators need."""
+    expanded = any(isinstance(leaf, estimators.Delta) for x in needed for leaf, _ in leaves(x))
+    if isinstance(problem.environment.closed_form, OneStepCost):
+        return costs.table(problem, theta, expanded)
+    if expanded:
+        raise NoClosedForm(
+            f"no closed form is known for Delta on {problem.environment.name}: its reward has kinks or jumps"
+        )
+    return jumps.table(problem, theta)
 
 
 # ---- what `mcgrad.exact` asks ------------------------------------------------------------------------------------
@@ -37,7 +46,7 @@ def gradient(problem, theta):
 
 def mean(problem, theta, estimator):
     """Return the mean of an estimator: the gradient, unless a pathwise part does not see a jump."""
-    t = table(problem, theta)
+    t = table(problem, theta, estimator)
     match estimator:
         case estimators.Antithetic(parts=(x, _)):
             return mean(problem, theta, x)
@@ -50,7 +59,7 @@ def mean(problem, theta, estimator):
 
 def variance(problem, theta, estimator):
     """Return the variance of one sample of an estimator, (P,)."""
-    t = table(problem, theta)
+    t = table(problem, theta, estimator)
     match estimator:
         case estimators.Antithetic(parts=(x, _)):
             c = _combination(problem, theta, t, x)
@@ -69,7 +78,7 @@ def variance(problem, theta, estimator):
 
 def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same noise, (P,)."""
-    t = table(problem, theta)
+    t = table(problem, theta, first, second)
     return _quadratic(_combination(problem, theta, t, first), t.cov, _combination(problem, theta, t, second))
 
 
@@ -79,7 +88,7 @@ def coefficients(problem, theta, estimator):
         raise ValueError("estimator: expected a control variate")
     if estimator.full:
         raise NoClosedForm("no closed form is known for a control variate with full=True on problems of one step")
-    return _optimal_coefficients(problem, theta, table(problem, theta), estimator)
+    return _optimal_coefficients(problem, theta, table(problem, theta, estimator), estimator)
 
 
 def measure_valued_variance(problem, theta, coupled=True):
@@ -108,7 +117,7 @@ def mean_return_to_go(problem, theta):
 
 def optimal_over_time(problem, theta, estimator):
     """Return b_p = Cov(g_p, s_p) / Var s_p, (1, P)."""
-    t = table(problem, theta)
+    t = table(problem, theta, estimator)
     return ((_combination(problem, theta, t, estimator) * t.cov[:, SCORE]).sum(axis=0) / t.cov[SCORE, SCORE])[None]
 
 
@@ -148,6 +157,8 @@ def _combination(problem, theta, t, estimator):
             return _unit(PATHWISE, t)
         case estimators.Score():
             return _unit(SCORE, t)
+        case estimators.Delta(order=order, pathwise=pathwise, centred=centred):
+            return _unit(DELTA[order, pathwise], t) - (t.expansions[order] if centred else 0.0) * _unit(SCORE, t)
         case estimators.ScoreFunction(baseline=b) | estimators.RewardToGo(baseline=b):
             return _unit(SCORE_FUNCTION, t) - _baseline(problem, theta, t, b) * _unit(SCORE, t)
         case estimators.WeightedScore(baseline=b):

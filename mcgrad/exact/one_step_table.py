@@ -8,21 +8,24 @@ from ..policies.gaussian import Gaussian
 from .several import NoClosedForm
 
 SCORE_FUNCTION, SCORE, PATHWISE = range(3)
+DELTA = {(1, False): 3, (1, True): 4, (2, False): 5, (2, True): 6}  # (order, pathwise) -> row, of a table that has them
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Moments of f s, s and f' dx/dtheta, for each parameter.
+    """Moments of f s, s and f' dx/dtheta, for each parameter; and, if expanded, of the same with f's expansions.
 
     Attributes
     ----------
     objective, return_variance : float
         J = E f and Var f.
-    mean : (3, P)
-    cov, mirrored : (3, 3, P)
-        Covariances of the three at e, and of the three at e with the three at -e.
+    mean : (3, P), or (7, P)
+    cov, mirrored : (3, 3, P), or (7, 7, P)
+        Covariances of these at e, and of these at e with these at -e. Rows of expansions (`DELTA`) have their means taken off.
     measure_valued : callable
         measure_valued(coupled) -> variance of the measure-valued derivative, (P,).
+    expansions : dict
+        Order -> the mean of the expansion, if expanded.
     """
 
     objective: float
@@ -31,6 +34,7 @@ class Table:
     cov: np.ndarray
     mirrored: np.ndarray
     measure_valued: object
+    expansions: dict = dataclasses.field(default_factory=dict)
 
 
 def law(problem, theta):

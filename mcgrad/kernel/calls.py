@@ -1,5 +1,8 @@
 """Calls of users' functions on tracers: what they return is checked, and what goes wrong names the function and the line."""
 
+import types
+import weakref
+
 import numpy as np
 
 from ..compiler.errors import TraceError, is_users, place_of, stated
@@ -22,6 +25,8 @@ _SIGNATURES = {
     "baseline": "baseline(p, s)",
 }
 
+_steady = weakref.WeakSet()  # functions that have returned the same twice
+
 
 def call(what, function, arguments, count):
     """Call a user's function on tracers and check its results; an error names the function and the line.
@@ -32,13 +37,18 @@ def call(what, function, arguments, count):
         How many numbers are expected, as a tuple; None: one number; "any": a tuple of any length.
     """
     signature = _SIGNATURES.get(what.split()[0])
-    result, again = attempt(what, lambda *a: _twice(rebind(function), a), arguments, signature, rebound=True)
-    if not _alike(result, again):
+    if function in _steady:
+        result = again = attempt(what, function, arguments, signature)
+    else:
+        result, again = attempt(what, lambda *a: _twice(rebind(function), a), arguments, signature, rebound=True)
+    if result is not again and not _alike(result, again):
         raise TraceError(
             f"{what}{_definition(function)}: called twice with the same arguments, it returned something else. A function "
             "is run once to be compiled: what it counts, keeps, draws or reads from outside would be the same on every "
             "trajectory. Pass on what changes as a component of the state, and draw from the noise that it is given."
         )
+    if isinstance(function, types.FunctionType):
+        _steady.add(function)
     what += _definition(function)
     if isinstance(result, np.ndarray) and result.ndim == 0:
         result = result[()]

@@ -1,5 +1,6 @@
 """The names of everything that a kernel reads: where they stand in its arrays, and as inputs of a graph."""
 
+import functools
 import keyword
 import re
 
@@ -8,9 +9,11 @@ import numpy as np
 from .. import validate
 from ..compiler.spellings import where
 from ..compiler.table import Table
-from ..compiler.trace import FUNCTIONS
+from ..compiler.trace import FUNCTIONS, Graph
 from ..estimators.estimator import PerStep
+from .calls import call
 from .scan import End, Named, Start, Step
+from .split import functions_of_eta
 
 # What kernel texts call things of their own; see also `compiler.machines`.
 RESERVED = re.compile(
@@ -230,6 +233,15 @@ class Inputs:
         theta = self.many(graph, self.theta_names)
         design = theta[len(self.problem.policy.parameters) :]
         return End(graph, self.problem, self.environment(graph, theta), design, s, self._weight(graph, discounted))
+
+    @functools.cached_property
+    def functions_of_eta(self):
+        """The components of the action that are functions of eta alone, see `split`."""
+        graph, policy = Graph(), self.problem.policy
+        p, s, e = self.policy(graph), self.many(graph, self.s_names), self.many(graph, self.e_names)
+        theta = self.many(graph, self.theta_names[: len(policy.parameters)])
+        eta = call(f"eta of {policy.name}", policy.eta, (p, theta, s), "any")
+        return functions_of_eta(call(f"sample of {policy.name}", policy.sample, (p, eta, e), policy.actions), e)
 
     def start(self, graph, names=None):
         """Return the start of the trajectory in terms of its inputs; its noise may have other names."""

@@ -7,7 +7,6 @@ import numpy as np
 from ..compiler.emit import function_text, live_inputs, live_nodes
 from ..compiler.spellings import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
-from ..estimators.estimator import Estimator
 from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
@@ -15,7 +14,6 @@ from .branches import Branching
 from .calls import attempt, number
 from .flat import warn_of_flat
 from .scattered import Scattered
-from .split import functions_of_eta
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
@@ -44,8 +42,7 @@ class ReverseScan:
     def __init__(self, problem, inputs, estimators, suffix="", behaviour=None):
         self.problem, self.inputs, self.suffix, self.behaviour = problem, inputs, suffix, behaviour
         estimators, self.trees = zip(*estimators, strict=True)
-        x = inputs.step(Graph(), behaviour=behaviour)
-        self.moves = bool(functions_of_eta(x) or problem.environment.reward_sees or problem.design)
+        self.moves = bool(inputs.functions_of_eta or problem.environment.reward_sees or problem.design)
         self.estimators = [self._followed(e, tree) for e, tree in zip(estimators, self.trees, strict=True)]
         last_graph, initial = self._trace_last()
         self.classes, self.fixed = _number_classes([_identity(x) for x in initial]), {}
@@ -83,15 +80,16 @@ class ReverseScan:
 
     def _followed(self, e, tree):
         """Return an estimator, with its derivatives along paths where these are not zero (see `estimators.followed`)."""
-        by_design = type(e).follows is not Estimator.follows  # it says so itself
-        if not self.moves and not by_design:
+        if e.cotangents is not None:
+            return Followed(e, e.cotangents)
+        if not self.moves:
             return e
         graph = Graph()
         x, data = self.inputs.step(graph, behaviour=self.behaviour), self.inputs.data(graph, tree)
         start, _ = flatten(attempt(_what("last", e), e.last, (data, self.inputs.end(graph))))
         names = (graph.input(f"carry{self.suffix}_{k}") for k in itertools.count())
         result = attempt(_what("step", e), e.step, (data, x, fill(start, lambda: next(names))))
-        if not isinstance(result, tuple) or len(result) != 2:
+        if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], (tuple, list, np.ndarray)):
             return e  # an error, which is raised when it is traced in earnest
         if e.follows(x.used):
             warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
@@ -245,7 +243,7 @@ def _what(method, estimator):
 
 def _refuse(estimator, x):
     """Raise where an estimator's own derivatives, or a score that it weighs after the pull-back, would miss a part."""
-    environment, fixed = x.problem.environment, sorted(functions_of_eta(x))
+    environment, fixed = x.problem.environment, sorted(x.fixed)
     if x.problem.design:
         what = f"the design parameters {', '.join(x.problem.design)} move the trajectory"
     elif environment.reward_sees:

@@ -1,5 +1,6 @@
 """What an estimator sees of a trajectory while it is traced: the end, and one step at a time, newest first."""
 
+import functools
 import warnings
 import weakref
 from typing import NamedTuple
@@ -128,6 +129,7 @@ class Step:
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
         self._p, self._theta, self._design, self.wanted = policy_p, theta, design, []
+        self._environment_p, self._weight = p, weight
         self.used, self.splits = set(), set()
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
@@ -138,14 +140,25 @@ class Step:
             self._acting = behaviour, behaviour_p, eta
         self.sampled = self._sampled(e)
         self.a = graph.alias(self.sampled)
-        what = environment.name
-        s_next = tuple(map(number, call(f"step of {what}", environment.step, (p, s, self.a, w), environment.states)))
-        seen = {"eta": lambda: self.eta, "log_prob": lambda: self._log_prob(policy, policy_p, self.eta)}
-        arguments = (p, s, self.a, s_next, w, *(seen[x]() for x in environment.reward_sees))
-        reward = weight * number(call(f"reward of {what}", environment.reward, arguments, None))
+        s_next, reward = self.outcome(self.a)
         self.alive = alive(environment, p, s)
         self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
         self.reward = where(self.alive, reward, 0.0)
+
+    @functools.cached_property
+    def fixed(self):
+        """The components of the action that are functions of eta alone."""
+        return functions_of_eta(self.sampled, self.e)
+
+    def outcome(self, a):
+        """Return the next state and the discounted reward of an action here, an episode that is over or not, at the same w."""
+        environment, policy, p = self.problem.environment, self.problem.policy, self._environment_p
+        what = environment.name
+        arguments = (p, self.s, a, self.w)
+        s_next = tuple(map(number, call(f"step of {what}", environment.step, arguments, environment.states)))
+        seen = {"eta": lambda: self.eta, "log_prob": lambda: self._log_prob(policy, self._p, self.eta, a)}
+        arguments = (p, self.s, a, s_next, self.w, *(seen[x]() for x in environment.reward_sees))
+        return s_next, self._weight * number(call(f"reward of {what}", environment.reward, arguments, None))
 
     @property
     def score(self):
@@ -164,7 +177,7 @@ class Step:
     @property
     def log_weight(self):
         """What the action adds to the log of an importance weight: log p(a | eta) - log p(a | eta of the behaviour)."""
-        if functions_of_eta(self) or self._design:
+        if self.fixed or self._design:
             raise ValueError(
                 "no importance weights here: what is a function of theta alone (a component of the action, a design "
                 "parameter) has other values under the behaviour policy, and no density to weigh them with"
@@ -172,10 +185,10 @@ class Step:
         policy = self.problem.policy
         return self._log_prob(policy, self._p, self.eta) - self._log_prob(*self._acting)
 
-    def _log_prob(self, policy, p, eta):
+    def _log_prob(self, policy, p, eta, a=None):
         if policy.log_prob is None or policy.no_score:
             raise ValueError(f"no density here: {policy.no_score or policy.name + ' has no `log_prob`'}")
-        return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a), None)
+        return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a if a is None else a), None)
 
     def _sampled(self, e):
         policy, p, eta = self._acting
@@ -231,7 +244,7 @@ class Step:
         """
         self.used.add("path")
         n, m, k = len(self.s), len(self.a), len(self.eta)
-        fixed = functions_of_eta(self)
+        fixed = self.fixed
         if path is None:
             if self.problem.policy.no_pathwise:
                 raise ValueError(f"no pathwise gradient here: {self.problem.policy.no_pathwise}")

@@ -24,16 +24,14 @@ from ..compiler.trace import Tracer, apply
 from .calls import call
 
 
-def functions_of_eta(x):
-    """Return the components of the action of a step that are functions of eta alone, as a frozenset of their numbers.
+def functions_of_eta(sampled, e):
+    """Return the numbers of the components of an action that are functions of eta alone, from what `sample` made of noise e.
 
     A plain number needs neither a score nor a derivative, and counts as random.
     """
-    noise = _indices(x.e)
-    without = (
-        i for i, a in enumerate(x.sampled) if isinstance(a, Tracer) and noise.isdisjoint(live_nodes(x.graph, [a]))
-    )
-    return frozenset(without)
+    noise = _indices(e)
+    traced = ((i, a) for i, a in enumerate(sampled) if isinstance(a, Tracer))
+    return frozenset(i for i, a in traced if noise.isdisjoint(live_nodes(a.graph, [a])))
 
 
 def score(x, path):
@@ -45,7 +43,7 @@ def score(x, path):
         Where there is no density, or none of the scored components alone: the message names the component and says why.
     """
     policy = x.problem.policy
-    followed = functions_of_eta(x) | path
+    followed = x.fixed | path
     if len(followed) == len(x.sampled):
         if policy.no_score and not path:
             raise ValueError(f"no score function here: {policy.no_score}")
@@ -69,7 +67,7 @@ def score(x, path):
         return at_fixed
     total = _sum(at_fixed, action_vjp(x, {i: along[i] for i in followed}))
     if path:
-        total = _sum(total, _log_determinant_slope(x, sorted(path - functions_of_eta(x))))
+        total = _sum(total, _log_determinant_slope(x, sorted(path - x.fixed)))
     return total
 
 
@@ -83,14 +81,14 @@ def action_vjp(x, cotangents):
 
 def scored_components(x, path):
     """Return the numbers of the scored components, where the random ones in `path` are followed."""
-    followed = functions_of_eta(x) | path
+    followed = x.fixed | path
     return [i for i in range(len(x.sampled)) if i not in followed]
 
 
 def noise_of(x, path):
     """Return the numbers of the components of e that the followed components in `path` are made of."""
     outputs = [x.sampled[i] for i in sorted(path)]
-    live = set(live_nodes(x.graph, outputs, _indices(_scored(x, {*path, *functions_of_eta(x)}))))
+    live = set(live_nodes(x.graph, outputs, _indices(_scored(x, {*path, *x.fixed}))))
     return {k for k, e in enumerate(x.e) if isinstance(e, Tracer) and e.index in live}
 
 
@@ -110,7 +108,7 @@ def _scored(x, followed):
 def _log_determinant_slope(x, path):
     """Return d log |det da_f / de_f| / d eta for the followed components f, at fixed scored ones."""
     policy = x.problem.policy
-    scored = _scored(x, {*path, *functions_of_eta(x)})
+    scored = _scored(x, {*path, *x.fixed})
     fixed = _indices(scored)
     # What is a function of eta and of scored components has no noise of its own, and no density.
     path = [i for i in path if set(live_nodes(x.graph, [x.sampled[i]], fixed)) & _indices(x.e)]

@@ -314,6 +314,7 @@ def targets():
         "clipped_ratio": {"behaviour_theta": THETA, "clip": 0.2, "baseline": None, "behaviour": None},
         "computation_graph": {"path": (0,), "baseline": None, "times": [0]},
         "control_variate": {"estimator": SF, "controls": [PW], "coefficients": None, "pilot": None, "full": False},
+        "delta": {"order": 2, "pathwise": True, "centred": False},
         "difference": {"x": SF, "y": PW},
         "doubly_robust": {"critic": None},
         "knows": {"estimator": SF},
@@ -350,7 +351,8 @@ def targets():
         name: (getattr(mg.points, name), {"size": 8}) for name in ("sobol", "latin_hypercube", "stratified_start")
     }
     only_theta = ("objective gradient value critic mean_return_to_go naive_optimal_over_time optimum system hessian fisher "
-                  "natural_gradient average_reward average_gradient differential_value stationary").split()  # fmt: skip
+                  "natural_gradient gradient_news average_reward average_gradient differential_value "
+                  "stationary").split()  # fmt: skip
     of_estimator = (
         "mean variance optimal_over_time trace_optimal_constant trace_optimal_over_time optimal_quadratic".split()
     )

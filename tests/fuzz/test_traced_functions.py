@@ -41,6 +41,7 @@ def test_a_planted_error_is_seen(planted, monkeypatch):
         "len(f'{s[0]}') * s[1]",
         "(s[0] if type(s[0]) is float else s[1])",
         "float(s[0])",
+        "id(s[0]) % 3 * s[1]",
     ],
 )
 def test_what_a_kernel_cannot_do_is_refused(odd):

@@ -42,6 +42,7 @@ from .bounds import DoublyRobust, markov_bound, stationary_bound, tree_bound
 from .estimators import (
     ActionControlVariate,
     AllActions,
+    Delta,
     ExactAdvantage,
     GeneralizedAdvantage,
     Reparameterization,
@@ -80,6 +81,7 @@ __all__ = [
     "ActionControlVariate",
     "AllActions",
     "ControlVariate",
+    "Delta",
     "DoublyRobust",
     "ExactAdvantage",
     "Exponent",

@@ -18,9 +18,11 @@ J_t = E[R | F_t] - J, and [y] = y - E[y | s_t]. Then m_t is
     value gradient, sum d_t'grad_a Q_t    [d_t'grad_a Q_t] + n_t
     reparameterization, dR/dp             d delta_t/dp at fixed noise
     score, Z                              z_t
+    delta, scored                         [z_t r_t] + E[r_t | s_t] z_t      (order 1: its tangent at K s)
+    delta, followed                       [d_t'grad_a r_t]
 
-and every X_0 is H_0(s_0) (for the score: 0). A `Term` is a weight times an atom or a product of two atoms;
-`variances` does the rest.
+and every X_0 is H_0(s_0) (for the score and delta, whose means are zero: 0). A `Term` is a weight times an atom or a product
+of two atoms; `variances` does the rest.
 """
 
 from dataclasses import dataclass
@@ -184,6 +186,38 @@ class Score(Estimator):
         if self.entry is None:
             return [Term(None, chain.atom("score", path))]
         return [Term(None, chain.score_of(self.entry, path))]
+
+
+@dataclass(frozen=True)
+class Delta(Estimator):
+    """sum_t z_t T_t(a_t) - E[z_t T_t | s_t], T_t the Taylor expansion of r_t about K s; with `pathwise` its derivative.
+
+    With `centred`, T_t - E[T_t | s_t]. For order 2, T_t = r_t.
+    """
+
+    order: int = 2
+    pathwise: bool = False
+    centred: bool = False
+    start = None
+
+    def terms(self, chain, path=0):
+        """Return the summands of m_t."""
+        which = ("first_order_" if self.order == 1 else "") + "reward"
+        if self.pathwise:
+            return [Term(None, chain.atom(which + "_gradient", path))]
+        z = chain.atom("score", path)
+        terms = [Term(None, z, chain.atom(which, path))]
+        return terms if self.centred else [*terms, Term(chain.form(reward_forms(chain.system, self.order), path), z)]
+
+
+def reward_forms(system, order=2):
+    """E[r_t | s_t], or for order 1 r_t(s, K s), as forms of (1, s), t < T: (T, 1, 1 + n, 1 + n)."""
+    K, R, L, n = system.K, system.R, system.L, system.states
+    form = np.zeros((1 + n, 1 + n))
+    form[0, 0] = -np.trace(L.T @ R @ L) if order == 2 else 0.0
+    form[1:, 1:] = -(system.Q + K.T @ R @ K)
+    weight = system.discount ** np.arange(system.horizon)
+    return (weight[:, None, None] * form)[:, None]
 
 
 def value_forms(system):

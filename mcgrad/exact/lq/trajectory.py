@@ -157,14 +157,46 @@ class Trajectory:
     @cached_property
     def critic(self):
         """Action gradient d_t'grad_a Q_t(s_t, a_t) minus its mean given s_t: -2 d'(F_t s + U_t u)."""
+        return self._along(self.F, self.U)
+
+    @cached_property
+    def reward(self):
+        """r_t - E[r_t | s_t]: what the action does to the reward of its own step, -(2 u'F s + u'U u - tr U Sigma)."""
+        m, L, (F, U) = self.system.actions, self.system.L, self._reward
+        linear, quadratic = (part.copy() for part in self.zero)
+        linear[:, 0, :m], quadratic[:, 0, :m, :m] = -2 * L.T @ F, -L.T @ U @ L
+        return self.atom(linear, quadratic)
+
+    @cached_property
+    def first_order_reward(self):
+        """u'grad_a r_t(s, K s)."""
+        return Atom(self.reward.linear, np.zeros_like(self.reward.quadratic))
+
+    @cached_property
+    def reward_gradient(self):
+        """Action gradient d_t'grad_a r_t(s_t, a_t) minus its mean given s_t."""
+        return self._along(*self._reward)
+
+    @cached_property
+    def first_order_reward_gradient(self):
+        """d_t'grad_a r_t(s_t, K s_t) minus its mean given s_t."""
+        F, U = self._reward
+        return self._along(F, np.zeros_like(U))
+
+    @property
+    def _reward(self):
+        """F = gamma^t R K and U = gamma^t R, which are to r_t what F_t and U_t are to Q_t."""
+        weight = (self.system.discount ** np.arange(self.system.horizon))[:, None, None]
+        return weight * (self.system.R @ self.system.K), weight * self.system.R
+
+    def _along(self, F, U):
+        """Return -2 d'(F_t s + U_t u) minus its mean given s_t."""
         m, L = self.system.actions, self.system.L
         linear, quadratic = self._per_parameter()
-        linear[:, self.each, :m, self.j] = np.where(
-            self.gain[:, None, None], -2 * (self.U @ L)[:, self.i].swapaxes(0, 1), 0
-        )
+        linear[:, self.each, :m, self.j] = np.where(self.gain[:, None, None], -2 * (U @ L)[:, self.i].swapaxes(0, 1), 0)
         scale = np.where(self.gain[:, None], 0.0, L[self.i])
-        linear[:, :, :m] -= 2 * scale[:, :, None] * self.F[:, self.i, None, :]
-        quadratic[:, :, :m, :m] -= 2 * scale[:, :, None] * (self.U @ L)[:, self.i, None, :]
+        linear[:, :, :m] -= 2 * scale[:, :, None] * F[:, self.i, None, :]
+        quadratic[:, :, :m, :m] -= 2 * scale[:, :, None] * (U @ L)[:, self.i, None, :]
         return self.atom(linear, quadratic)
 
     @cached_property
