@@ -200,6 +200,31 @@ def exponential(**changes):
     return still(dataclasses.replace(right, **changes), 1)
 
 
+def log_sum(x):
+    high = np.maximum(np.maximum(x[0], x[1]), x[2])
+    return high + np.log(sum(np.exp(y - high) for y in x))
+
+
+def choosing(**changes):
+    """Return one of three choices, whose logit is looked up among the components of eta."""
+
+    def sample(p, eta, e):
+        chance = [np.exp(y - log_sum(eta)) for y in eta]
+        return (mg.where(e[0] < chance[0], 0.0, mg.where(e[0] < chance[0] + chance[1], 1.0, 2.0)),)
+
+    right = mg.Policy(
+        states=1,
+        actions=1,
+        noises=0,
+        uniforms=1,
+        parameters=("first", "second", "log temperature"),
+        eta=lambda p, theta, s: tuple(x * np.exp(-theta[2]) for x in (theta[0] * s[0], theta[1], 0.0)),
+        sample=sample,
+        log_prob=lambda p, eta, a: mg.lookup(eta, a[0]) - log_sum(eta),
+    )
+    return still(dataclasses.replace(right, **changes), 1)
+
+
 def of_gear(p, eta, a):
     return bernoulli(a[0], logistic(eta[0])) - 0.5 * ((a[1] - eta[1]) / 0.5) ** 2
 
@@ -240,6 +265,14 @@ OTHERS = {
             "1 / std^2 forgotten": lambda p, eta, a: -0.5 * (a[0] - a[1] - eta[0]) ** 2 - a[2],
             "the memory forgotten": lambda p, eta, a: -0.5 * ((a[0] - eta[0]) / np.exp(a[2])) ** 2 - a[2],
             "a factor of 2": lambda p, eta, a: -(((a[0] - a[1] - eta[0]) / np.exp(a[2])) ** 2) - 2.0 * a[2],
+        },
+    ),
+    "choosing": (
+        choosing,
+        [0.4, 0.5, 0.3],
+        {
+            "unnormalised": lambda p, eta, a: mg.lookup(eta, a[0]),
+            "two changed round": lambda p, eta, a: mg.lookup((eta[1], eta[0], eta[2]), a[0]) - log_sum(eta),
         },
     ),
     "exponential": (

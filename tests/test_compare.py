@@ -150,6 +150,25 @@ def test_a_bias_shows_without_exact_truth_too():
     ) and not result.recommendation().startswith("Use pathwise:")
 
 
+def test_estimators_that_do_not_vary_are_compared_all_the_same():
+    """A constant reward: variances of 0, whose ratios are of nothing over nothing."""
+    still = mg.Environment(
+        states=1,
+        actions=1,
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: s,
+        reward=lambda p, s, a, s_next, w: 1.0,
+    )
+    problem = mg.Problem(still, mg.policies.gaussian(1, std=1.0), 2)
+    only = ("pathwise", "score function", "score function, leave one out of 4")
+    result = compare(problem, [0.2], only=only, count=2000, seconds=0.002, machine="numpy")
+    assert "it does not vary at all here, one sample is the gradient" in str(result)
+    times = {row[0]: row[8] for row in result.cells()[1:]}
+    assert sorted(times.values()) == ["-", "1", "inf"] and times["score function"] == "inf"
+    assert [result[x].variance == 0.0 for x in only] == [True, False, True]
+    assert result.ratio(result["score function"], result["pathwise"]).ratio == np.inf
+
+
 def test_an_estimator_of_many_rollouts_can_be_alone(problem):
     alone = compare(*problem, only=["measure-valued"], count=256, seconds=1e-3)
     assert [row.estimator for row in alone.rows] == ["measure-valued"] and alone.rows[0].count == 256

@@ -230,7 +230,7 @@ def _simd_names(width):
     def scatter(totals, first, size, index, x):
         simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
 
-    names |= {"scatter": scatter, "tail": _inlined(_tail)}
+    names |= {"scatter": scatter, "tail": _spelled_out(_tail)}
     names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
     names |= {"stream": _inlined(noise.stream), "uniform_pair": noise.uniform_pair_lanes(width), "lookup": simd.lookup}
     names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
@@ -300,6 +300,14 @@ def _inlined(function):
 
 
 @functools.cache
+def _spelled_out(function):
+    """Return a function whose text is put where it is called: one that returns an array, which code without memory may not."""
+    import numba
+
+    return numba.njit(inline="always", **OPTIONS)(function)
+
+
+@functools.cache
 def _scalar_names():
     import numba
 
@@ -311,8 +319,9 @@ def _scalar_names():
     inline = numba.njit(forceinline=True, **OPTIONS)
     pairs |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
-    own |= {"scatter": _scatter, "tail": _tail, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
-    return FUNCTIONS | _CONSTANTS | pairs | {k: _inlined(f) for k, f in own.items()}
+    own |= {"scatter": _scatter, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
+    own = {k: _inlined(f) for k, f in own.items()} | {"tail": _spelled_out(_tail)}
+    return FUNCTIONS | _CONSTANTS | pairs | own
 
 
 def _with_globals(function, namespace):

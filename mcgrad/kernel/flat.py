@@ -12,7 +12,6 @@ import weakref
 from ..compiler.reach import RANDOM, reach
 from ..compiler.trace import Graph, Tracer
 from .scan import DiscontinuityWarning
-from .split import functions_of_eta
 
 _known = weakref.WeakKeyDictionary()  # problem -> {scored: names}
 
@@ -59,7 +58,7 @@ def flat_parameters(inputs, scored):
     found = reach(graph, seeds)
     made = dict(zip(states + actions + etas, _of(found, x.s_next + x.sampled + x._eta), strict=True))
     (whole,) = _of(found, [x.reward])
-    fixed = functions_of_eta(x) if scored else range(len(actions))
+    fixed = x.fixed if scored else range(len(actions))
     densities = {bit for i, bit in enumerate(actions) if i not in fixed}
 
     graph = Graph()

@@ -81,7 +81,7 @@ class ReverseScan:
     def _followed(self, e, tree):
         """Return an estimator, with its derivatives along paths where these are not zero (see `estimators.followed`)."""
         if e.cotangents is not None:
-            return Followed(e, e.cotangents)
+            return self._with_path(e, e.cotangents)
         if not self.moves:
             return e
         graph = Graph()
@@ -92,11 +92,14 @@ class ReverseScan:
         if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], (tuple, list, np.ndarray)):
             return e  # an error, which is raised when it is traced in earnest
         if e.follows(x.used):
-            warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
-            return Followed(e, count(result[1]))
+            return self._with_path(e, count(result[1]))
         if x.used and self.moves:
             _refuse(e, x)
         return e
+
+    def _with_path(self, e, cotangents):
+        warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
+        return Followed(e, cotangents)
 
     def _trace_last(self):
         graph = Graph()
