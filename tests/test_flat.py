@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
+from mcgrad.compare import compare
+from mcgrad.kernel.flat import may_jump
+from mcgrad.kernel.inputs import Inputs
 from mcgrad.kernel.program import gradient_program
 
 E = mg.estimators
@@ -112,6 +115,52 @@ def test_parameters_that_move_returns_through_comparisons_alone_are_named(name):
     assert blind(problem, E.reward_to_go()) == scored
     assert blind(problem, E.reparameterization()) == followed
     assert blind(problem, E.evolution_strategies(0.1)) == []
+
+
+def remembering(reward):
+    """A cue that is seen once, a memory of it, and choices: derivatives go through the memory, scores do the rest."""
+    environment = mg.Environment(
+        states=2,
+        actions=1,
+        choices=2,
+        initial_noises=1,
+        params={"bound": 0.3},
+        init=lambda p, z: (z[0], 1.0),
+        step=lambda p, s, a, w: (s[0], 0.0),
+        reward=reward,
+    )
+    memory = M.layer(1, M.features(lambda s: (s[0] * s[1], s[2])))
+    policy = mg.policies.joint(3, H.discrete(2, M.linear(memory, bias=True)), H.deterministic(memory))
+    return mg.environments.with_memory(environment, 1), policy
+
+
+def test_jumps_of_choices_that_are_scored_do_not_lie_on_the_way_of_a_memory(seed):
+    own, policy = remembering(lambda p, s, a, s_next, w: mg.where(s[1] > 0.5, 0.0, s[0] * (2.0 * a[0] - 1.0)))
+    theta = policy.start + np.linspace(0.2, 0.8, len(policy.start))
+    only = ("reward to go", "score function, leave one out of 4")
+    found = compare(mg.Problem(own, policy, 2), theta, only=only, count=1000, seconds=0.001, machine="numpy", seed=seed)
+    assert not any(row.jumps for row in found.rows) and all(row.unbiased for row in found.rows)
+    assert found.recommendation().startswith("Use ")
+
+
+def jumps_may_matter(problem):
+    return may_jump(Inputs(problem, []))
+
+
+def test_where_a_jump_may_lie_on_the_way_of_what_is_followed():
+    for reward, expected in (
+        (lambda p, s, a, s_next, w: mg.where(s[1] > 0.5, 0.0, s[0] * a[0]), False),  # of the time alone
+        (lambda p, s, a, s_next, w: mg.where(a[0] > 0.5, p.bound, -p.bound) * s[0], False),  # of what is scored
+        (lambda p, s, a, s_next, w: mg.where(s[0] > p.bound, p.bound, -p.bound) * a[0], True),
+        (lambda p, s, a, s_next, w: p.bound * np.floor(s[0] * p.bound), True),
+    ):
+        own, policy = remembering(reward)
+        assert jumps_may_matter(mg.Problem(own, policy, 2, design=("bound",))) == expected
+    kept = mg.Problem(ENDS, NORMAL, 4)
+    assert not jumps_may_matter(kept)  # actions are all that theta moves, and they are scored
+    assert jumps_may_matter(CASES["a bound of episodes"][0])
+    hard, soft = CASES["a memory of zeros and ones"][0], CASES["a start that choices depend on"][0]
+    assert jumps_may_matter(hard) and not jumps_may_matter(soft)
 
 
 def test_the_zero_of_which_it_warns_is_wrong_and_evolution_strategies_see_what_it_hides():
