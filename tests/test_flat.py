@@ -178,3 +178,29 @@ def test_the_zero_of_which_it_warns_is_wrong_and_evolution_strategies_see_what_i
     truth = 5.0 * float(np.sum(weight * density * slope))
     found = mg.measure(problem, theta, {"ES": E.evolution_strategies(0.05)}, 100_000, machine="numpy")["ES"]
     assert abs(found.mean[1] - truth) < 5.0 * found.stderr[1] < 0.5 * truth
+
+
+def test_what_design_parameters_have_no_part_in_is_refused_by_name():
+    problem = mg.Problem(KINK, NORMAL, 2, design=("c",))
+    for estimator, message in (
+        (E.natural(E.score_function(), np.eye(2)), "natural: expected .* got design parameters c"),
+        (E.score_hessian_vector_product([1.0, 1.0]), "no second derivative of the score here: design parameters"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gradient_program(problem, [0.3, 1.0], {"": estimator})
+
+
+def test_steps_of_their_own_move_design_parameters_too(seed):
+    """Persistent evolution strategies of one step perturb theta anew at each: unbiased for a quadratic return."""
+    environment = mg.Environment(
+        states=1,
+        actions=1,
+        params={"c": 1.0},
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: s,
+        reward=lambda p, s, a, s_next, w: p.c * a[0] - 0.5 * p.c**2,
+    )
+    problem, theta = mg.Problem(environment, NORMAL, 3, design=("c",)), [0.7, 0.4]
+    estimator = {"PES": E.persistent_evolution_strategies(0.01, 1)}
+    found = mg.measure(problem, theta, estimator, 20_000, seed, machine="numpy")["PES"]
+    assert np.all(abs(found.mean - [3 * 0.4, 3 * (0.7 - 0.4)]) < 5.0 * found.stderr) and np.all(found.stderr < 0.05)
