@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
+from mcgrad.compare import compare
+from mcgrad.kernel.flat import may_jump
+from mcgrad.kernel.inputs import Inputs
 from mcgrad.kernel.program import gradient_program
 
 E = mg.estimators
@@ -114,6 +117,52 @@ def test_parameters_that_move_returns_through_comparisons_alone_are_named(name):
     assert blind(problem, E.evolution_strategies(0.1)) == []
 
 
+def remembering(reward):
+    """A cue that is seen once, a memory of it, and choices: derivatives go through the memory, scores do the rest."""
+    environment = mg.Environment(
+        states=2,
+        actions=1,
+        choices=2,
+        initial_noises=1,
+        params={"bound": 0.3},
+        init=lambda p, z: (z[0], 1.0),
+        step=lambda p, s, a, w: (s[0], 0.0),
+        reward=reward,
+    )
+    memory = M.layer(1, M.features(lambda s: (s[0] * s[1], s[2])))
+    policy = mg.policies.joint(3, H.discrete(2, M.linear(memory, bias=True)), H.deterministic(memory))
+    return mg.environments.with_memory(environment, 1), policy
+
+
+def test_jumps_of_choices_that_are_scored_do_not_lie_on_the_way_of_a_memory(seed):
+    own, policy = remembering(lambda p, s, a, s_next, w: mg.where(s[1] > 0.5, 0.0, s[0] * (2.0 * a[0] - 1.0)))
+    theta = policy.start + np.linspace(0.2, 0.8, len(policy.start))
+    only = ("reward to go", "score function, leave one out of 4")
+    found = compare(mg.Problem(own, policy, 2), theta, only=only, count=1000, seconds=0.001, machine="numpy", seed=seed)
+    assert not any(row.jumps for row in found.rows) and all(row.unbiased for row in found.rows)
+    assert found.recommendation().startswith("Use ")
+
+
+def jumps_may_matter(problem):
+    return may_jump(Inputs(problem, []))
+
+
+def test_where_a_jump_may_lie_on_the_way_of_what_is_followed():
+    for reward, expected in (
+        (lambda p, s, a, s_next, w: mg.where(s[1] > 0.5, 0.0, s[0] * a[0]), False),  # of the time alone
+        (lambda p, s, a, s_next, w: mg.where(a[0] > 0.5, p.bound, -p.bound) * s[0], False),  # of what is scored
+        (lambda p, s, a, s_next, w: mg.where(s[0] > p.bound, p.bound, -p.bound) * a[0], True),
+        (lambda p, s, a, s_next, w: p.bound * np.floor(s[0] * p.bound), True),
+    ):
+        own, policy = remembering(reward)
+        assert jumps_may_matter(mg.Problem(own, policy, 2, design=("bound",))) == expected
+    kept = mg.Problem(ENDS, NORMAL, 4)
+    assert not jumps_may_matter(kept)  # actions are all that theta moves, and they are scored
+    assert jumps_may_matter(CASES["a bound of episodes"][0])
+    hard, soft = CASES["a memory of zeros and ones"][0], CASES["a start that choices depend on"][0]
+    assert jumps_may_matter(hard) and not jumps_may_matter(soft)
+
+
 def test_the_zero_of_which_it_warns_is_wrong_and_evolution_strategies_see_what_it_hides():
     """dJ/dmean = 5 P(demand >= the stock that is left to it), here from the Poisson distribution."""
     problem, theta = CASES["the mean of a count"][0], [5.5, 6.0]
@@ -129,3 +178,29 @@ def test_the_zero_of_which_it_warns_is_wrong_and_evolution_strategies_see_what_i
     truth = 5.0 * float(np.sum(weight * density * slope))
     found = mg.measure(problem, theta, {"ES": E.evolution_strategies(0.05)}, 100_000, machine="numpy")["ES"]
     assert abs(found.mean[1] - truth) < 5.0 * found.stderr[1] < 0.5 * truth
+
+
+def test_what_design_parameters_have_no_part_in_is_refused_by_name():
+    problem = mg.Problem(KINK, NORMAL, 2, design=("c",))
+    for estimator, message in (
+        (E.natural(E.score_function(), np.eye(2)), "natural: expected .* got design parameters c"),
+        (E.score_hessian_vector_product([1.0, 1.0]), "no second derivative of the score here: design parameters"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gradient_program(problem, [0.3, 1.0], {"": estimator})
+
+
+def test_steps_of_their_own_move_design_parameters_too(seed):
+    """Persistent evolution strategies of one step perturb theta anew at each: unbiased for a quadratic return."""
+    environment = mg.Environment(
+        states=1,
+        actions=1,
+        params={"c": 1.0},
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: s,
+        reward=lambda p, s, a, s_next, w: p.c * a[0] - 0.5 * p.c**2,
+    )
+    problem, theta = mg.Problem(environment, NORMAL, 3, design=("c",)), [0.7, 0.4]
+    estimator = {"PES": E.persistent_evolution_strategies(0.01, 1)}
+    found = mg.measure(problem, theta, estimator, 20_000, seed, machine="numpy")["PES"]
+    assert np.all(abs(found.mean - [3 * 0.4, 3 * (0.7 - 0.4)]) < 5.0 * found.stderr) and np.all(found.stderr < 0.05)

@@ -25,11 +25,13 @@ from ..differences import return_kernel, slopes
 from ..estimators.estimator import rollouts
 from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score_function import score
+from ..kernel.flat import flat_parameters, may_jump
+from ..kernel.inputs import Inputs
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.scan import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..pilots import fitted
-from .candidates import DERIVATIVES, MEASURE, RESTS_ON, SCORE, Candidate, candidates
+from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
 from .measuring import measure
@@ -173,11 +175,20 @@ def _available(problem, theta, own, only, crew):
 
 
 def _followed(problem, theta):
-    """Return what score functions rest on besides the score: derivatives, where there are functions of theta to follow."""
+    """Return what score functions rest on besides the score, where there are functions of theta to follow.
+
+    Actions are drawn and may jump with theta, they are scored: a jump of the return need not lie on the way of what is
+    followed. It does where nothing but comparisons lies on it, and does not where there is none.
+    """
     try:
-        return rests_on(problem, theta, reward_to_go()) & {DERIVATIVES}
+        if DERIVATIVES not in rests_on(problem, theta, reward_to_go()):
+            return frozenset()
     except ValueError:
         return frozenset()
+    inputs = Inputs(problem, [])
+    if flat_parameters(inputs, scored=True):
+        return frozenset({DERIVATIVES})
+    return frozenset({IN_PART} if may_jump(inputs) else ())
 
 
 # ---- what returns alone say ------------------------------------------------------------------------------------
@@ -191,7 +202,7 @@ def _with_returns(problem, theta, evidence, returns, count, seed):
     """
     environment, batch = problem.environment, evidence.batch
     known = environment.closed_form is not None and problem.policy.closed_form is not None
-    search = any(DERIVATIVES in claim.rests for claim in evidence.claims.values())
+    search = any(claim.rests & {DERIVATIVES, IN_PART} for claim in evidence.claims.values())
     search = search and not known and not environment.discontinuous
     evidence = evidence._replace(jumps=Jumps(environment.discontinuous))
     if evidence.exact is not None and not search:

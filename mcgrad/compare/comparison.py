@@ -127,13 +127,13 @@ class Comparison:
     def contends(self, row):
         """Tell whether an estimator can be recommended.
 
-        It passes, and theory says that it is unbiased; of one's own estimators of which no theory says so, a bias of five
-        percent of the gradient must have been visible.
+        It passes, and theory says that it is unbiased; where no theory says so (one's own estimators, those that follow what
+        may jump), a bias of five percent of the gradient must have been visible.
         """
         if not (self.verdict.trusted and self.passes(row)):
             return False
         tested = row.visible_bias is not None and row.visible_bias <= OWN
-        return row.unbiased or (row.family in ("own", "in part") and not row.smoothed and tested)
+        return row.unbiased or (not row.smoothed and tested)
 
     def contenders(self):
         """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""
@@ -255,7 +255,7 @@ class Comparison:
             )
         if any(row.smoothed for row in self.rows):
             lines.append("smoothed: biased by its width; it estimates the gradient of the objective smoothed over it.")
-        if self.jumps:
+        if any(row.jumps for row in self.rows):
             why = self.jumps.declared or f"the return jumps as theta moves, {self.jumps.found}"
             lines.append(f"JUMPS: derivatives do not see jumps, what rests on them is biased here: {why}.")
         if len(few) > 1:

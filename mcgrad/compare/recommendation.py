@@ -39,7 +39,7 @@ def _use(comparison, passing):
         if best.rests_on_few:
             text += "; but its variance rests on few trajectories and is likely larger"
         text += "."
-    if best.family == "in part" and not best.unbiased:
+    if best.family != "own" and not best.unbiased:
         text += " (The return jumps; that no jump lies on the way of what it follows is what the test for bias says.)"
     elif not best.unbiased:
         text += " (No theory says that it is unbiased: the test for bias does.)"
@@ -76,6 +76,13 @@ def _nothing(comparison):
     """Return why nothing is recommended, what is known all the same, and what would help."""
     rows, jumps = comparison.rows, comparison.jumps
     intact = [row for row in rows if row.unbiased and not row.jumps]
+    hidden = [row.estimator for row in rows if not row.unbiased and not row.smoothed and comparison.passes(row)]
+    if jumps and hidden and not intact:
+        return (
+            "Nothing is recommended: the return jumps as theta moves, whether a jump lies on the way of what "
+            f"{listed(hidden)} {'follows' if len(hidden) == 1 else 'follow'} is not known, and noise would have hidden a "
+            "bias of five percent of the gradient. More samples would tell."
+        )
     if intact or not any(row.jumps or row.smoothed for row in rows):
         return "No estimator was finite on all trajectories and passed the test for bias: see mcgrad.check."
     missing = [row.estimator for row in rows if row.jumps]

@@ -4,10 +4,11 @@ from .derive import FLAT
 from .trace import Tracer
 
 RANDOM = 1  # the bit of whatever varies between trajectories
+JUMPS = {"fmod", "remainder", "arctan2", "copysign", "lookup"}  # besides what is flat
 
 
 def reach(graph, seeds):
-    """Return (depends, moves): for each node, the bits that it depends on, and those in which its derivative is not zero.
+    """Return (depends, moves, jumps): the bits that each node depends on, has a derivative in, and may jump in.
 
     A comparison that nothing random has a part in is a constant near theta, and depends on nothing. What is given its
     slopes depends on what they are slopes in.
@@ -18,18 +19,21 @@ def reach(graph, seeds):
     seeds : dict
         Node index -> bits; what a seed was computed from does not count.
     """
-    depends, moves = [], []
+    depends, moves, jumps = [], [], []
     for index, (operation, arguments) in enumerate(graph.nodes):
         if index in seeds:
             depends.append(seeds[index])
             moves.append(seeds[index])
+            jumps.append(0)
             continue
         if operation == "given_slopes":
             arguments = arguments[1 : 1 + len(arguments) // 2]
         seen = _union(depends, arguments)
+        jumps.append(_union(jumps, arguments) | (seen if operation in JUMPS else 0))
         if operation in FLAT:
             depends.append(seen if seen & RANDOM else 0)
             moves.append(0)
+            jumps[-1] |= depends[-1]
             continue
         if operation in ("where", "lookup"):  # the first argument says which
             arguments = arguments[1:]
@@ -37,7 +41,7 @@ def reach(graph, seeds):
             arguments = arguments[:1]
         depends.append(seen)
         moves.append(_union(moves, arguments))
-    return depends, moves
+    return depends, moves, jumps
 
 
 def _union(bits, arguments):

@@ -45,6 +45,11 @@ class Natural(Fitted, Together):
         return self.fisher is None
 
     def data(self, problem, theta):
+        if problem.design:
+            raise ValueError(
+                f"natural: expected a problem whose parameters act through densities, got design parameters "
+                f"{', '.join(problem.design)}: the distribution of actions has no metric for them"
+            )
         if self.unfitted:
             raise ValueError(f"{self.what}: its Fisher matrix has not been estimated; measure() and sample() do that")
         fisher = validate.array("fisher", self.fisher, (len(problem.parameters),) * 2)

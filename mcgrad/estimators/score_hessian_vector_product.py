@@ -33,6 +33,10 @@ class ScoreHessianVectorProduct(Estimator):
 
     def data(self, problem, theta):
         policy = problem.policy
+        if problem.design:
+            raise ValueError(
+                "no second derivative of the score here: design parameters act along paths, and not through densities alone"
+            )
         if policy.log_prob is None:
             why = policy.no_score or f"{policy.name} has no `log_prob`"
             raise ValueError(f"no second derivative of the score here: {why}")

@@ -8,6 +8,7 @@ separate values.
 import itertools
 import warnings
 import weakref
+from typing import NamedTuple
 
 from ..compiler.reach import RANDOM, reach
 from ..compiler.trace import Graph, Tracer
@@ -44,52 +45,80 @@ def flat_parameters(inputs, scored):
     scored : bool
         Whether random actions have a density, whose derivative sees all that it depends on.
     """
-    problem = inputs.problem
     if not any(map(len, (inputs.e_names, inputs.w_names, inputs.z0_names))):
         return ()  # nothing is random
+    parts = _parts(inputs, scored)
+    depends, moves = _closed(parts)
+    names = zip(inputs.problem.parameters, parts.theta, strict=True)
+    return tuple(x for x, bit in names if depends & bit and not moves & bit)
+
+
+def may_jump(inputs):
+    """Tell whether a jump may lie on the way of what theta moves while the random actions are held fixed."""
+    parts = _parts(inputs, scored=True)
+    followed = [(bit, own) for bit, own in parts.made.items() if bit not in parts.densities]
+    moved, before = sum(parts.theta), None
+    while moved != before:
+        before = moved
+        for bit, own in followed:
+            moved |= bit if own[0] & moved & ~RANDOM else 0
+    return any(own[2] & moved for own in (parts.whole, *(own for _, own in followed)))
+
+
+class _Parts(NamedTuple):
+    """A problem in bits: those of theta; bit -> (depends, moves, jumps) of each part of a step; the same of a reward.
+
+    The parts are the components of the state, of the action and of eta; `densities` are those actions that are scored.
+    """
+
+    theta: list
+    made: dict
+    whole: tuple
+    densities: set
+
+
+def _parts(inputs, scored):
     graph = Graph()
     x, fresh = inputs.step(graph), (1 << k for k in itertools.count(1))
     states, actions, etas = ([next(fresh) for _ in part] for part in (x.s, x.a, x.eta))
-    theta = [next(fresh) for _ in problem.parameters]
+    theta = [next(fresh) for _ in inputs.problem.parameters]
     design = theta[len(x._theta) :]
-    # Each part of a step in terms of the others: bit -> (what it depends on, what it moves with).
     seeds = _seeds(x.e + x.w, itertools.repeat(0), RANDOM) | _seeds(x._theta + x._design, theta)
     seeds |= _seeds(x.s, states, RANDOM) | _seeds(x.a, actions, RANDOM) | _seeds(x.eta, etas, RANDOM)
     found = reach(graph, seeds)
     made = dict(zip(states + actions + etas, _of(found, x.s_next + x.sampled + x._eta), strict=True))
     (whole,) = _of(found, [x.reward])
     fixed = x.fixed if scored else range(len(actions))
-    densities = {bit for i, bit in enumerate(actions) if i not in fixed}
 
     graph = Graph()
     end = inputs.end(graph)
     (last,) = _of(reach(graph, _seeds(end.s, states, RANDOM) | _seeds(end._design, design)), [end.reward])
-    whole = tuple(x | y for x, y in zip(whole, last, strict=True))
 
     graph = Graph()
     start, z = inputs.start(graph), inputs.many(graph, inputs.z0_names)
     first = _of(reach(graph, _seeds(z, itertools.repeat(0), RANDOM) | _seeds(start._design, design)), start.s)
-    for bit, (depends, moves) in zip(states, first, strict=True):
-        made[bit] = made[bit][0] | depends, made[bit][1] | moves
-
-    depends, moves = _closed(whole, made, densities)
-    return tuple(x for x, bit in zip(problem.parameters, theta, strict=True) if depends & bit and not moves & bit)
+    made |= {bit: _both(made[bit], own) for bit, own in zip(states, first, strict=True)}
+    return _Parts(theta, made, _both(whole, last), {bit for i, bit in enumerate(actions) if i not in fixed})
 
 
-def _closed(whole, made, densities):
+def _closed(parts):
     """Return (depends, moves) of the return, from those of one reward and of what this is made of."""
+    depends, moves, _ = parts.whole
     before = None
-    while whole != before:
-        before = depends, moves = whole
-        for bit, (own_depends, own_moves) in made.items():
+    while (depends, moves) != before:
+        before = depends, moves
+        for bit, (own_depends, own_moves, _) in parts.made.items():
             if depends & bit:
                 depends |= own_depends
-                if bit in densities:  # the return is data, and the density is smooth
+                if bit in parts.densities:  # the return is data, and the density is smooth
                     moves |= own_depends
-            if moves & bit and bit not in densities:
+            if moves & bit and bit not in parts.densities:
                 moves |= own_moves
-        whole = depends, moves
-    return whole
+    return depends, moves
+
+
+def _both(first, second):
+    return tuple(x | y for x, y in zip(first, second, strict=True))
 
 
 def _seeds(numbers, bits, also=0):

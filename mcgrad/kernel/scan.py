@@ -215,7 +215,7 @@ class Step:
 
     def direction(self):
         """Return the P standard normals along which theta is perturbed at this step, where it is perturbed anew in blocks."""
-        return tuple(self.graph.input(f"z{p}") for p in range(len(self._theta)))
+        return tuple(self.graph.input(f"z{p}") for p in range(len(self.problem.parameters)))
 
     def follow(self, adjoint, reward=1.0, path=None):
         """Go back one step along what is followed: differentiated with the noise and all other actions held fixed.
