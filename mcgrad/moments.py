@@ -112,7 +112,9 @@ class Moments:
             overflowed = (n > 1) & (np.isinf(variance) | ~np.isfinite(m4))
             of_variance = np.where(overflowed, np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
-            of_total = np.maximum(self._squares[place(e, e), -1], 0.0) / n[0]  # rounding may leave a little less than none
+            of_total = (
+                np.maximum(self._squares[place(e, e), -1], 0.0) / n[0]
+            )  # rounding may leave a little less than none
         count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
         return Estimate(
             self.parameters,

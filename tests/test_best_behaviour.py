@@ -85,7 +85,7 @@ def test_what_cannot_be_asked():
         mg.best_behaviour(problem, theta, E.reward_to_go())
     with pytest.raises(ValueError, match="estimator: expected importance_weighted"):
         mg.best_behaviour(problem, theta, E.importance_weighted(theta, "self-normalised", group=4))
-    with pytest.raises(ValueError, match='vary: expected "std" or "all"'):
+    with pytest.raises(ValueError, match="vary: expected 'std' or 'all'"):
         mg.best_behaviour(problem, theta, per_decision(theta), vary="gain")
     pendulum = mg.Problem(mg.environments.pendulum(), mg.policies.linear_gaussian(2, 1, std=0.3), 3)
     with pytest.raises(mg.exact.NoClosedForm):

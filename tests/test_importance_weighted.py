@@ -303,7 +303,7 @@ def test_what_is_refused():
     problem, theta = case("S02")
     refused = [
         (
-            "weights: expected one of 'trajectory', 'per decision', 'self-normalised', got str 'none'",
+            "weights: expected 'trajectory', 'per decision' or 'self-normalised', got str 'none'",
             (theta, "none"),
             {},
         ),
