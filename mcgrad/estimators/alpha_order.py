@@ -42,6 +42,7 @@ class AlphaOrder(Fitted, Together):
     bound: float = 0.0
     pilot: int = 4096
     alpha: float | None = None
+    only_data = ("gamma", "confidence", "bound", "pilot", "alpha")
     what = "an alpha-order gradient"
 
     @property

@@ -78,6 +78,7 @@ class PerDecision(Estimator):
 
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         return self.baseline.data(problem, theta) | _data_of(self.clip)
@@ -105,6 +106,7 @@ class ImportanceWeighted(Together):
     behaviour: Behaviour
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)

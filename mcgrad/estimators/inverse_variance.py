@@ -35,6 +35,7 @@ class InverseVariance(Fitted, Together):
     weights: np.ndarray | None = None
     pilot: int | None = None
     shared: bool = False
+    only_data = ("weights", "pilot", "shared")
     what = "an inverse-variance mean"
 
     @property

@@ -38,6 +38,7 @@ class Natural(Fitted, Together):
 
     fisher: np.ndarray | None = None
     pilot: int | None = None
+    only_data = ("fisher", "pilot")
     what = "a natural gradient"
 
     @property

@@ -11,6 +11,7 @@ compare rollouts (antithetic noise, perturbed parameters) have one set of these 
 """
 
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -26,10 +27,13 @@ from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .members import MembersLoop
+from .memo import key_of, remembered
+from .numbers import Data, arrays, variations
 from .reverse_scan import ReverseScan
+from .scan import DiscontinuityWarning, warn_of_jumps
 from .scattered import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
-from .support import check_support
+from .support import Support
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +67,33 @@ class Program:
     data: tuple = (0, 0, 0)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Traced:
+    """What problems and estimators of one structure share: a kernel without its numbers.
+
+    Attributes
+    ----------
+    kernel, draws, data
+        As of `Program`.
+    sources : tuple
+        Where constants of the kernel's own come from, see `numbers`.
+    supports : tuple of Support
+        What is asked of every policy.
+    flat : tuple of str
+        Warnings that derivatives do not see all that matters.
+    follows : bool
+        Whether jumps of the environment would spoil it.
+    """
+
+    kernel: KernelText
+    draws: object
+    data: tuple
+    sources: tuple = ()
+    supports: tuple = ()
+    flat: tuple = ()
+    follows: bool = False
+
+
 def gradient_program(problem, theta, estimators, given=None):
     """Return the program that samples the gradients of named estimators on common noise.
 
@@ -72,14 +103,37 @@ def gradient_program(problem, theta, estimators, given=None):
         None: random numbers. Otherwise all noise, or that of the start, is read from points that the kernel is given.
     """
     theta = checked(problem, theta)
-    inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
+    parts = tuple(estimators.values())
+    for e in parts:
+        if not isinstance(e, Estimator):
+            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
+    data = Data(problem, [e.data(problem, theta) for e in parts])
+    varied = variations(parts)
+    horizon = None if given is None else problem.horizon
+    more = data.structure, data.shared(problem, varied), given, horizon
+    key = key_of("gradients", problem, parts, *more)
+    traced = remembered(key, lambda: trace_gradients(problem, estimators, data, given))
+    if traced.follows:
+        warn_of_jumps(problem.environment)
+    for message in traced.flat:
+        warnings.warn(message, DiscontinuityWarning, stacklevel=2)
+    numbers = arrays(problem, data, traced.sources, varied)
+    for support in traced.supports:
+        support.check(problem.policy, theta, numbers[0], numbers[2])
+    return Program(traced.kernel, theta, *numbers, problem.horizon, tuple(estimators), traced.draws, traced.data)
+
+
+def trace_gradients(problem, estimators, data, given=None):
+    """Return the kernel of `gradient_program`, written anew, as a `Traced`."""
+    inputs = Inputs(problem, data)
     rollouts = _rollouts(problem, inputs, estimators)
     graph = Graph()
     loops = _loops(inputs, estimators, rollouts)
     gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
-    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
-        check_support(inputs, theta, split)
+    splits = sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted)
+    supports = tuple(Support(inputs, split) for split in splits)
+    follows = any(scan.step.followed for scan, _ in rollouts.values())
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
@@ -124,8 +178,8 @@ def gradient_program(problem, theta, estimators, given=None):
     label = _label(problem, kinds)
     text = _module_text(label, inputs, [*texts, kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}", totals)
-    arrays = theta, inputs.p, inputs.c, inputs.rows(problem)
-    return Program(kernel, *arrays, problem.horizon, tuple(estimators), draws, inputs.data_places)
+    flat = tuple(x for x in inputs.flat.values() if x)
+    return Traced(kernel, draws, inputs.data_places, tuple(inputs.sources), supports, flat, follows)
 
 
 def _rollouts(problem, inputs, estimators):
@@ -133,8 +187,6 @@ def _rollouts(problem, inputs, estimators):
     grouped = {}
     number_of_scan = 0
     for e in estimators.values():
-        if not isinstance(e, Estimator):
-            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
         for scan, variation in scans(e):
             grouped.setdefault(variation, []).append((scan, number_of_scan))
             number_of_scan += 1
@@ -202,8 +254,16 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
 
 def rollout_program(problem, theta):
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
-    theta = checked(problem, theta)
-    inputs = Inputs(problem, [])
+    theta, T = checked(problem, theta), problem.horizon
+    traced = remembered(key_of("rollout", problem), lambda: _trace_rollout(problem))
+    steps, ending = traced.kernel.outputs
+    kernel = dataclasses.replace(traced.kernel, outputs=steps * T + ending)
+    return Program(kernel, theta, *arrays(problem, Data(problem, ()), (), ()), T, (), traced.draws)
+
+
+def _trace_rollout(problem):
+    """Return the kernel of `rollout_program`, with (outputs of a step, of the end) in place of the number of outputs."""
+    inputs = Inputs(problem)
     simulation = Simulation(inputs, inputs.step(Graph()))
     graph = Graph()
     step = inputs.step(graph, discounted=False)
@@ -241,9 +301,9 @@ def rollout_program(problem, theta):
     ]
     label = _label(problem, "rollout")
     text = _module_text(label, inputs, [*texts, kernel_text("states, actions, rewards and noise", lines)])
-    outputs = len(record) * problem.horizon + len(ending)
+    outputs = len(record), len(ending)
     kernel = KernelText(text, tuple(functions), simulation.workspace, outputs, f"a kernel for {label}")
-    return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, (), draws)
+    return Traced(kernel, draws, inputs.data_places)
 
 
 def checked(problem, theta):

@@ -12,7 +12,7 @@ from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
-from .flat import warn_of_flat
+from .flat import note_flat
 from .scattered import Scattered
 
 # What costs more than to write a number to memory and to read it again.
@@ -98,7 +98,7 @@ class ReverseScan:
         return e
 
     def _with_path(self, e, cotangents):
-        warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
+        note_flat(self.inputs, scored=not isinstance(e, Reparameterization))
         return Followed(e, cotangents)
 
     def _trace_last(self):
