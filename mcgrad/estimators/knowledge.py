@@ -83,7 +83,7 @@ class Knowledge(NamedTuple):
         return self.kind == TRAJECTORIES
 
 
-def knows(estimator):
+def knows(estimator: Estimator) -> Knowledge:
     """Return the `Knowledge` that an estimator needs."""
     match estimator:
         case ScoreFunction() | RewardToGo():
