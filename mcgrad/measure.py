@@ -7,6 +7,7 @@ import numpy as np
 
 from . import precision, validate
 from .estimators.estimator import Estimator, rollouts
+from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
@@ -114,7 +115,7 @@ def measure(
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost))
+    found = Moments(names, parameters, sums, takes, tuple(lost), tuple(knows(e).kind for e in estimators.values()))
     unit = "trajectories" if points is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
