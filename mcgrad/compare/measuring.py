@@ -24,8 +24,8 @@ import numpy as np
 from ..estimators.estimator import rollouts
 from ..estimators.knowledge import knows
 from ..moments import Moments
+from ..power_sums import Accumulator, of_chunk
 from ..run import default_chunk, run_kernel, thread_count
-from ..sums import Accumulator, of_chunk
 
 BATCHES = 30  # from so many batches on the skewness of a difference is taken from them
 
