@@ -115,7 +115,8 @@ def measure(
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost), tuple(knows(e).kind for e in estimators.values()))
+    known = tuple(knows(e, design is not None).kind for e in estimators.values())
+    found = Moments(names, parameters, sums, takes, tuple(lost), known)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:

@@ -248,6 +248,8 @@ def test_a_comparison_prints_the_floor_and_recommends_no_oracle():
     two = {"SF": E.reward_to_go(), "all": E.all_actions()}
     one, other = (mg.measure(problem, theta, two, 64, machine="numpy", start=start) for start in (0, 64))
     assert one.merge(other).table()["knows"].tolist() == ["trajectories", "oracle"]
+    pairs = mg.measure(problem, theta, two, 64, machine="numpy", design=mg.designs.latin_hypercube(8))
+    assert pairs.table()["knows"].tolist() == ["other data", "other data"]
     assert "knows" not in mg.moments.of_samples({"x": np.zeros((3, 1))}).table()
 
 
