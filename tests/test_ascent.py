@@ -6,10 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+from support import SEED
 
 import mcgrad as mg
 from mcgrad import ascent, optimizers
-from support import SEED
 
 RATE, BATCH = 0.25, 4
 EARLY, LATE = [0, 1, 2, 3, 4], [17, 18, 24, 30, 36, 42, 48, 54, 59, 60]  # steps that are kept
@@ -61,7 +61,7 @@ def test_the_mean_iterate_is_that_of_the_closed_form(climbed):
         apart = np.abs(theta.mean(axis=0) - mean[climbed.steps])
         return np.max(apart[1:5] / (theta.std(axis=0)[1:5] / np.sqrt(len(theta))))
 
-    assert worst(RATE) < 5 < worst(1.1 * RATE)
+    assert worst(RATE) < 5 < worst(1.25 * RATE)
 
 
 def test_the_stationary_variance_is_that_of_the_closed_form(climbed):
