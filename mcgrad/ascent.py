@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import exact, validate
-from .compiler import machines
+from .compiler import backends
 from .differences import return_kernel
 from .estimators.estimator import Estimator, checked, rollouts
 from .estimators.fitted import is_unfitted
@@ -270,7 +270,7 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     where what the estimator has to know at a theta (an exact critic, say) is beyond all numbers there.
     """
     program = gradient_program(problem, theta, {"g": estimator})
-    machines.compiled(program.kernel, machine)
+    backends.compiled(program.kernel, machine)
     fixed = not estimator.data(problem, theta)  # nothing that depends on theta has to be made anew
 
     def at(theta):
