@@ -173,8 +173,12 @@ class Hidden:
     def _raise(self, *_, **__):
         raise AssertionError("hidden")
 
-    __getattr__ = __getitem__ = __len__ = __iter__ = __bool__ = __float__ = __array__ = __eq__ = __lt__ = __gt__ = _raise
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = _raise
+    __getattr__ = __getitem__ = __len__ = __iter__ = __bool__ = __float__ = __array__ = __eq__ = __lt__ = __gt__ = (
+        _raise
+    )
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = (
+        _raise
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -431,8 +435,21 @@ def test_structures():
 
     same = [(1.5, 1.5), ([1, (2,)], [1, (2,)]), (np.arange(3), np.arange(3)), ({"a": 1}, {"a": 1}), (np.sin, np.sin)]
     assert all(of(a) == of(b) for a, b in same)
-    apart = [(1, 1.0), (1, True), (0.0, -0.0), ("1.0", 1.0), ([1], (1,)), (np.arange(3), np.arange(3.0)), (np.sin, np.cos)]
-    apart += [({"a": 1, "b": 2}, {"b": 2, "a": 1}), (np.zeros((1, 4)), np.zeros((4, 1))), (math.sin, math.cos), (b"a", "a")]
+    apart = [
+        (1, 1.0),
+        (1, True),
+        (0.0, -0.0),
+        ("1.0", 1.0),
+        ([1], (1,)),
+        (np.arange(3), np.arange(3.0)),
+        (np.sin, np.cos),
+    ]
+    apart += [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (np.zeros((1, 4)), np.zeros((4, 1))),
+        (math.sin, math.cos),
+        (b"a", "a"),
+    ]
     assert all(of(a) != of(b) for a, b in apart)
     endless = []
     endless.append(endless)

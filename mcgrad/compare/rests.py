@@ -7,7 +7,7 @@ their width.
 
 import dataclasses
 
-from ..compiler.rebind import rebind
+from ..compiler.namespaces import rebind
 from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
 from ..kernel.numbers import Data

@@ -24,7 +24,19 @@ LARGEST = 20_000  # values in one structure; beyond, tracing anew is as quick
 
 # Packages whose functions and classes are what they are, wherever they are found.
 INERT = {
-    *("mcgrad", "numpy", "scipy", "numba", "math", "cmath", "operator", "itertools", "functools", "collections", "typing"),
+    *(
+        "mcgrad",
+        "numpy",
+        "scipy",
+        "numba",
+        "math",
+        "cmath",
+        "operator",
+        "itertools",
+        "functools",
+        "collections",
+        "typing",
+    ),
     *("types", "numbers", "dataclasses", "enum", "abc", "builtins", "fractions", "statistics", "copy", "warnings"),
 }
 # Builtins and attributes through which a function reaches what its code does not name.
@@ -34,14 +46,34 @@ HIDDEN |= {"__dict__", "__globals__", "__code__", "__closure__", "__subclasses__
 HIDDEN_ATTRIBUTES = {"problem"}
 
 _PLAIN = {type(None), bool, int, type(...), type(NotImplemented), range}
-_OUTSIDE = (np.random.Generator, np.random.RandomState, random.Random)  # refused while tracing, whatever they would draw
+_OUTSIDE = (
+    np.random.Generator,
+    np.random.RandomState,
+    random.Random,
+)  # refused while tracing, whatever they would draw
 _OF_EVERY_CLASS = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__firstlineno__"),
     *("__static_attributes__", "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__parameters__"),
-    *("__abstractmethods__", "_abc_impl", "__orig_bases__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
+    *(
+        "__abstractmethods__",
+        "_abc_impl",
+        "__orig_bases__",
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations_cache__",
+    ),
 }
 # What `namedtuple` makes besides; its `_fields` say it all.
-_MADE = _OF_EVERY_CLASS | {"__new__", "_make", "_replace", "__replace__", "__repr__", "_asdict", "__getnewargs__", "__slots__"}
+_MADE = _OF_EVERY_CLASS | {
+    "__new__",
+    "_make",
+    "_replace",
+    "__replace__",
+    "__repr__",
+    "_asdict",
+    "__getnewargs__",
+    "__slots__",
+}
 _HEAP_TYPE = 1 << 9
 
 

@@ -120,7 +120,11 @@ def arrays(problem, data, sources, varied):
     rows = [problem.weights()[:, None]] if is_discounted(problem) else []
     rows += [x.values.reshape(T + 1, -1) for x in leaves if x.per_step]
     c = [x.values.ravel() for x in leaves if not x.per_step]
-    return parameters(problem, varied), _joined(c), np.ascontiguousarray(np.hstack(rows)) if rows else np.zeros((T + 1, 0))
+    return (
+        parameters(problem, varied),
+        _joined(c),
+        np.ascontiguousarray(np.hstack(rows)) if rows else np.zeros((T + 1, 0)),
+    )
 
 
 def parameters(problem, varied=()):

@@ -15,11 +15,11 @@ import warnings
 
 import numpy as np
 
+from ..compiler.backends import KernelText
 from ..compiler.emit import function_text
-from ..compiler.machines import KernelText
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.trace import Graph, TraceError
-from ..estimators.estimator import PLAIN, Estimator, Members, Together, leaves, scans
+from ..estimators.estimator import PLAIN, Combined, Estimator, Members, leaves, scans
 from ..problem import Problem
 from ..validate import describe
 from .calls import number
@@ -30,9 +30,9 @@ from .members import MembersLoop
 from .memo import key_of, remembered
 from .numbers import Data, arrays, variations
 from .reverse_scan import ReverseScan
-from .scan import DiscontinuityWarning, warn_of_jumps
-from .scattered import arguments as sums_in_memory
+from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
+from .step_view import DiscontinuityWarning, warn_of_jumps
 from .support import Support
 
 
@@ -214,7 +214,7 @@ def _loops(inputs, estimators, rollouts):
 
 def _leaf_trees(estimator, tree):
     """Return the data of each leaf of an estimator, in the order of `leaves`."""
-    if not isinstance(estimator, Together):
+    if not isinstance(estimator, Combined):
         return [tree]
     return [t for i, part in enumerate(estimator.parts) for t in _leaf_trees(part, tree[f"part{i}"])]
 
@@ -235,7 +235,7 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
     def value(e, tree):
         if isinstance(e, Members):
             return e.result(inputs.data(graph, tree, per_step=False), next(results))
-        if not isinstance(e, Together):
+        if not isinstance(e, Combined):
             return next(results)
         parts = [value(part, tree[f"part{i}"]) for i, part in enumerate(e.parts)]
         return e.combine(inputs.data(graph, tree, per_step=False), parts, direction)

@@ -39,9 +39,7 @@ class Support:
         x = inputs.step(self.graph)
         self.scored = scored_components(x, split)
         self.etas, free = len(x.eta), [k for k in range(len(x.e)) if k not in noise_of(x, split)]
-        rows = [
-            pull_back(self.graph, [x.sampled[i]], [1.0], [*x.eta, *(x.e[k] for k in free)]) for i in self.scored
-        ]
+        rows = [pull_back(self.graph, [x.sampled[i]], [1.0], [*x.eta, *(x.e[k] for k in free)]) for i in self.scored]
         self.outputs = [y for row in rows for y in row] if free else []
         self.s_0 = inputs.start(self.start_graph).s
         self.theta_names, self.s_names = inputs.theta_names, inputs.s_names
