@@ -18,7 +18,6 @@ from test_critics import random_problem
 import mcgrad as mg
 from mcgrad import baselines
 from mcgrad import estimators as E
-from mcgrad.kernel.inputs import Inputs
 from mcgrad.kernel.program import gradient_program
 from mcgrad.moments import Moments
 from mcgrad.run import Run

@@ -16,7 +16,7 @@ import weakref
 import numpy as np
 
 from ..compiler.structure import Unknown, Walk
-from ..estimators.estimator import Behaviour, Variation
+from ..estimators.estimator import BehaviourPolicy, RolloutVariant
 from ..problem import Environment, Policy, Problem
 from .numbers import is_discounted
 
@@ -91,10 +91,10 @@ class _Structures(Walk):
         return self._labels.setdefault(number, len(self._labels))
 
     def _instance(self, x, kind):
-        if kind is Variation:
+        if kind is RolloutVariant:
             signs = x.initial, x.action, x.process, x.stream, x.shift, x.direction, x.members, bool(x.unroll)
             return kind, signs, type(x.width), self._label(x.width), self._label(x.unroll), self.of(x.behaviour)
-        if kind is Behaviour:
+        if kind is BehaviourPolicy:
             return kind, self._label(x), None if x.policy is None else self.policy(x.policy)
         fields = getattr(kind, "__dataclass_fields__", None)
         if fields is None or not kind.__module__.startswith("mcgrad."):

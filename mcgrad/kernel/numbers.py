@@ -113,7 +113,7 @@ def arrays(problem, data, sources, varied):
     data : Data
     sources : sequence of tuple
         Where the kernel's own constants come from, in their order; see `constant`.
-    varied : list of Variation
+    varied : list of RolloutVariant
     """
     T = problem.horizon
     leaves = data.unique + [leaf(x[0], constant(x, problem, varied), T) for x in sources]
