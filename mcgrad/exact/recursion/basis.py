@@ -40,7 +40,9 @@ class Basis:
         """Return where monomials stand, (..., n) -> (...); one beyond the degree is an error."""
         powers = np.asarray(powers, dtype=np.int64)
         if powers.size and int(powers.sum(axis=-1).max()) > self.degree:
-            raise TooSmall(f"degree: a term of degree {int(powers.sum(axis=-1).max())} in a space of degree {self.degree}")
+            raise TooSmall(
+                f"degree: a term of degree {int(powers.sum(axis=-1).max())} in a space of degree {self.degree}"
+            )
         return self._order[np.searchsorted(self._codes, powers @ self._radix)]
 
 

@@ -190,7 +190,10 @@ class Model:
         traced, values = self.traced, self.constants({})
         for v, (scan, _) in traced.rollouts.items():
             loop = traced.loops.get(v)
-            names = [*scan.recurrences(), *(s.name(scan.suffix, j) for s in scan.scattered.slots.values() for j in range(len(s.positions)))]
+            names = [
+                *scan.recurrences(),
+                *(s.name(scan.suffix, j) for s in scan.scattered.slots.values() for j in range(len(s.positions))),
+            ]
             starts = dict(zip(self.inputs.start_names(scan.suffix), self.inputs.z0_names, strict=True))
             kinds = _kinds(self.inputs.z0_names, self.problem.environment.initial_noises)
             if not loop:
@@ -202,7 +205,9 @@ class Model:
                 own = {c: variable(f"{c}{AT}{member}") for c in names}
                 for k, group in enumerate(loop.groups):
                     if member < group.size:
-                        found = run(loop.graph, loop.new[k], values | own | {x: y for g in groups for x, y in g.items()})
+                        found = run(
+                            loop.graph, loop.new[k], values | own | {x: y for g in groups for x, y in g.items()}
+                        )
                         groups[k] = dict(zip(loop.names[k], found, strict=True))
             values |= {x: y for g in groups for x, y in g.items()}
         return [_polynomial(g, "a gradient") for g in run(traced.graph, traced.gradients, values)]
@@ -221,7 +226,9 @@ def _refuse(variant: RolloutVariant, scan):
     if variant.shift and not isinstance(variant.direction, (int, np.integer)):
         raise NoClosedForm("no recursion: theta moves along a random direction, which is no state of a chain")
     if scan.step.wanted:
-        raise NoClosedForm("no recursion: rollouts branch off at every time, which makes no chain of finitely many states")
+        raise NoClosedForm(
+            "no recursion: rollouts branch off at every time, which makes no chain of finitely many states"
+        )
 
 
 def _kinds(names, normals):

@@ -69,7 +69,9 @@ class StepPowers:
                     y = self._times(gamma, parents, new.shape[1])
                     for beta, g, c in x:
                         if g == gamma:
-                            total[:, :, outside.places(outside.powers[: y.shape[2]] + np.array(beta, dtype=np.int64))] += c * y
+                            total[
+                                :, :, outside.places(outside.powers[: y.shape[2]] + np.array(beta, dtype=np.int64))
+                            ] += c * y
                 new[mine] = total
             self.levels.append(new)
 

@@ -115,7 +115,8 @@ def _lookup(index, elements):
     table = np.asarray(elements, float)
     index = np.asarray(index, float)
     inside = (index >= 0) & (index < len(table))
-    return np.where(inside, table[np.where(inside, index, 0).astype(int)], np.nan)
+    found = np.where(inside, table[np.where(inside, index, 0).astype(int)], np.nan)
+    return found if found.ndim else float(found)
 
 
 def apply(operation, args):
@@ -155,7 +156,9 @@ def _where(condition, a, b):
         some = any(isinstance(x, Poly) for x in (a, b))
         return lost or (Poly(dict.fromkeys([*lift(a), *lift(b)], UNKNOWN)) if some else UNKNOWN)
     if isinstance(a, Lost) or isinstance(b, Lost):
-        return a if np.all(condition) else b if not np.any(condition) else next(x for x in (a, b) if isinstance(x, Lost))
+        return (
+            a if np.all(condition) else b if not np.any(condition) else next(x for x in (a, b) if isinstance(x, Lost))
+        )
     if not isinstance(a, Poly) and not isinstance(b, Poly):
         return np.where(condition, a, b)
     a, b = lift(a), lift(b)

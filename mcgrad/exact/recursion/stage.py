@@ -70,7 +70,9 @@ class Stage:
         degree = max([0, *now.value.values(), *now.covariance.values()])
         self.space = basis(len(self.states), degree)
         self.layout_out = Layout(self.space, now)
-        self._mean_gather = _Composition(self.powers, {b: (later.mean[b], k) for b, k in of_mean.items()}, self.layout_in.mean)
+        self._mean_gather = _Composition(
+            self.powers, {b: (later.mean[b], k) for b, k in of_mean.items()}, self.layout_in.mean
+        )
         self._pair_gather = _Composition(
             self.powers, {x: (later.covariance[x], k) for x, k in of_pair.items()}, self.layout_in.covariance
         )
@@ -92,7 +94,11 @@ class Stage:
         return found
 
     def _all(self, products):
-        yield from ([(*_powers(n, self.states), c) for n, c in p.items()] for row in self.system.terms.values() for p in row.values())
+        yield from (
+            [(*_powers(n, self.states), c) for n, c in p.items()]
+            for row in self.system.terms.values()
+            for p in row.values()
+        )
         yield from (terms for row in products.values() for terms in row.values())
 
     def _orders(self, after, later, full, products):
@@ -115,7 +121,9 @@ class Stage:
 
     def _value_operator(self, now, full):
         space, noise = self.space, self.powers.noise
-        shapes = {a: (noise.basis.size(now.noise[a] if a in full else 0), space.size(now.value[a])) for a in self.system.terms}
+        shapes = {
+            a: (noise.basis.size(now.noise[a] if a in full else 0), space.size(now.value[a])) for a in self.system.terms
+        }
         places, total = _numbered({a: k * n for a, (k, n) in shapes.items()})
         apply_, constant = _Operator(total), _Operator(total)
         for a, row in self.system.terms.items():
@@ -164,7 +172,9 @@ class Stage:
             counts = right - left
             total += counts.sum()
             if total > LARGEST:
-                raise NoClosedForm(f"no recursion on polynomials: more than {LARGEST} products of coefficients in a step")
+                raise NoClosedForm(
+                    f"no recursion on polynomials: more than {LARGEST} products of coefficients in a step"
+                )
             i = np.repeat(np.arange(len(mine)), counts)
             j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(left, counts)
             powers = self.space.powers[mine[i] % n_a] + self.space.powers[other[j] % n_g]

@@ -73,6 +73,12 @@ def system(first, pairs, new, carries):
     return System(terms, sorted(needed))
 
 
+def coefficients(monomials, new, carries):
+    """Return {a: {b: c_ab}} of monomials, from the values of the carries before a step."""
+    value = _Products(new)
+    return {a: split(value(a), carries) for a in monomials}
+
+
 def split(poly, carries):
     """Return {monomial of carries: polynomial in the other variables}."""
     found = {}

@@ -1,0 +1,5 @@
+"""Grids."""
+
+
+def on_grids(model, asked, options, error):
+    raise error
