@@ -45,7 +45,7 @@ def test_the_reference_sees_a_planted_error():
     """A thousandth more noise of the actions: far beyond the tolerance."""
     case = CASES[3]
     problem, theta = reference_problem(case["system"])
-    policy = mg.policies.linear_gaussian(3, 1, std=1.001 * np.diag(case["system"]["L"]), learn_std=True)
+    policy = mg.policies.linear_gaussian(2, 1, std=1.001 * np.diag(case["system"]["L"]), learn_std=True)
     found = mg.exact.moments(dataclasses.replace(problem, policy=policy), theta, {"x": e.reward_to_go()})
     _, variance = reference(case, "rtg")
     assert np.max(np.abs(found["x"].variance[: len(variance)] / variance - 1)) > 1e-4

@@ -2,4 +2,5 @@
 
 
 def on_grids(model, asked, options, error):
+    """Raise."""
     raise error

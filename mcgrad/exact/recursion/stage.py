@@ -94,12 +94,12 @@ class Stage:
         return found
 
     def _all(self, products):
-        yield from (
-            [(*_powers(n, self.states), c) for n, c in p.items()]
-            for row in self.system.terms.values()
-            for p in row.values()
-        )
-        yield from (terms for row in products.values() for terms in row.values())
+        """Yield the terms of all coefficients."""
+        for row in self.system.terms.values():
+            for poly in row.values():
+                yield [(*_powers(names, self.states), c) for names, c in poly.items()]
+        for row in products.values():
+            yield from row.values()
 
     def _orders(self, after, later, full, products):
         """Return up to which order in the noise each later field is needed: {b: order}, {pair: order}."""
