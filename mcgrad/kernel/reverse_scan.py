@@ -1,6 +1,7 @@
 """All estimators of a program as one reverse scan with one carry."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,15 @@ from .scatter_add import Scattered
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
+
+
+class Recurrence(NamedTuple):
+    """One component of a carry: its value after the last step, and its new value in terms of the later carry."""
+
+    last_graph: Graph
+    initial: object
+    graph: Graph
+    new: object
 
 
 class ReverseScan:
@@ -72,6 +82,14 @@ class ReverseScan:
 
     def _name(self, k):
         return self._final.get(k, f"carry{self.suffix}_{k}")
+
+    def recurrences(self):
+        """Return {name: Recurrence} of all components of the carry that differ, sums in memory apart (`scattered`)."""
+        found = {}
+        for c, start, new in zip(self.classes, self._initial, self._values, strict=True):
+            if c not in self.fixed:
+                found.setdefault(self._name(c), Recurrence(self._last_graph, start, self._graph, new))
+        return found
 
     def _take(self, graph):
         """Return a function that returns the components of the carry one after the other, constants as numbers."""
