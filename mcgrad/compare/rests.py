@@ -10,8 +10,7 @@ import dataclasses
 from ..compiler.namespaces import rebind
 from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
-from ..kernel.numbers import Data
-from ..kernel.program import trace_gradients
+from ..kernel.program import traced
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (
@@ -36,7 +35,7 @@ def rests_on(problem, theta, estimator):
     policy = problem.policy
     policy = dataclasses.replace(policy, score=telling(policy.score), log_prob=telling(policy.log_prob))
     altered = dataclasses.replace(problem, policy=policy)
-    if trace_gradients(altered, {"": estimator}, Data(altered, [estimator.data(altered, theta)])).follows:
+    if traced(altered, theta, {"": estimator}).follows:
         found.add(DERIVATIVES)
     if DERIVATIVES in found and any(_in_part(scan) for scan, _ in scans(estimator)):
         found = found - {DERIVATIVES} | {IN_PART}

@@ -12,6 +12,7 @@ compare rollouts (antithetic noise, perturbed parameters) have one set of these 
 
 import dataclasses
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 
@@ -68,7 +69,7 @@ class Program:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Traced:
+class Written:
     """What problems and estimators of one structure share: a kernel without its numbers.
 
     Attributes
@@ -94,6 +95,68 @@ class Traced:
     follows: bool = False
 
 
+class Traced(NamedTuple):
+    """A problem and its estimators as graphs, before anything is written: what a kernel and the exact recursion read.
+
+    Attributes
+    ----------
+    theta : (P,) array
+    p, c, rows : arrays
+        The numbers that its inputs stand for, as of `Program`.
+    inputs : Inputs
+    rollouts : dict
+        RolloutVariant -> (ReverseScan, numbers of its estimators).
+    loops : dict
+        RolloutVariant -> MembersLoop, of those that are members of groups.
+    graph : Graph
+        Of what is made of the carries at the beginning of the trajectories.
+    gradients : list
+        The P components of each estimator, one after the other, in that graph.
+    supports : tuple of Support
+        What was asked of the policy.
+    """
+
+    theta: np.ndarray
+    p: np.ndarray
+    c: np.ndarray
+    rows: np.ndarray
+    inputs: Inputs
+    rollouts: dict
+    loops: dict
+    graph: Graph
+    gradients: list
+    supports: tuple
+
+    @property
+    def follows(self):
+        """Whether jumps of the environment would spoil it."""
+        return any(scan.step.followed for scan, _ in self.rollouts.values())
+
+
+def traced(problem, theta, estimators, data=None):
+    """Return named estimators of a problem as graphs; a score where there is no density is refused."""
+    theta = checked(problem, theta)
+    data = _data(problem, theta, estimators) if data is None else data
+    inputs = Inputs(problem, data)
+    rollouts = _rollouts(problem, inputs, estimators)
+    graph = Graph()
+    loops = _loops(inputs, estimators, rollouts)
+    gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
+    p, c, rows = arrays(problem, data, inputs.sources, list(rollouts))
+    splits = sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted)
+    supports = tuple(Support(inputs, split) for split in splits)
+    for support in supports:
+        support.check(problem.policy, theta, p, rows)
+    return Traced(theta, p, c, rows, inputs, rollouts, loops, graph, gradients, supports)
+
+
+def _data(problem, theta, estimators):
+    for e in estimators.values():
+        if not isinstance(e, Estimator):
+            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
+    return Data(problem, [e.data(problem, theta) for e in estimators.values()])
+
+
 def gradient_program(problem, theta, estimators, given=None):
     """Return the program that samples the gradients of named estimators on common noise.
 
@@ -103,37 +166,26 @@ def gradient_program(problem, theta, estimators, given=None):
         None: random numbers. Otherwise all noise, or that of the start, is read from points that the kernel is given.
     """
     theta = checked(problem, theta)
-    parts = tuple(estimators.values())
-    for e in parts:
-        if not isinstance(e, Estimator):
-            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
-    data = Data(problem, [e.data(problem, theta) for e in parts])
-    varied = variations(parts)
+    data, varied = _data(problem, theta, estimators), variations(estimators.values())
     horizon = None if given is None else problem.horizon
-    more = data.structure, data.shared(problem, varied), given, horizon
-    key = key_of("gradients", problem, parts, *more)
-    traced = remembered(key, lambda: trace_gradients(problem, estimators, data, given))
-    if traced.follows:
+    key = key_of(
+        "gradients", problem, estimators.values(), data.structure, data.shared(problem, varied), given, horizon
+    )
+    found = remembered(key, lambda: _written(problem, traced(problem, theta, estimators, data), estimators, given))
+    if found.follows:
         warn_of_jumps(problem.environment)
-    for message in traced.flat:
+    for message in found.flat:
         warnings.warn(message, DiscontinuityWarning, stacklevel=2)
-    numbers = arrays(problem, data, traced.sources, varied)
-    for support in traced.supports:
+    numbers = arrays(problem, data, found.sources, varied)
+    for support in found.supports:
         support.check(problem.policy, theta, numbers[0], numbers[2])
-    return Program(traced.kernel, theta, *numbers, problem.horizon, tuple(estimators), traced.draws, traced.data)
+    return Program(found.kernel, theta, *numbers, problem.horizon, tuple(estimators), found.draws, found.data)
 
 
-def trace_gradients(problem, estimators, data, given=None):
-    """Return the kernel of `gradient_program`, written anew, as a `Traced`."""
-    inputs = Inputs(problem, data)
-    rollouts = _rollouts(problem, inputs, estimators)
-    graph = Graph()
-    loops = _loops(inputs, estimators, rollouts)
-    gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
+def _written(problem, graphs, estimators, given):
+    """Return the kernel of `gradient_program`, written anew, as `Written`."""
+    inputs, rollouts, loops, graph, gradients = graphs[4:9]
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
-    splits = sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted)
-    supports = tuple(Support(inputs, split) for split in splits)
-    follows = any(scan.step.followed for scan, _ in rollouts.values())
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
@@ -144,6 +196,7 @@ def trace_gradients(problem, estimators, data, given=None):
     workspace, totals, lines = 0, 0, []
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
         loop = loops.get(variation)
+        scan.name_carry(loop.graph if loop else graph)
         scan.write(*((loop.graph, loop.outputs) if loop else (graph, gradients)), totals)
         totals += len(scan.scattered.places)
         simulation = Simulation(inputs, scan.step, scan.kept, scan.known, scan.suffix)
@@ -179,7 +232,7 @@ def trace_gradients(problem, estimators, data, given=None):
     text = _module_text(label, inputs, [*texts, kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}", totals)
     flat = tuple(x for x in inputs.flat.values() if x)
-    return Traced(kernel, draws, inputs.data_places, tuple(inputs.sources), supports, flat, follows)
+    return Written(kernel, draws, inputs.data_places, tuple(inputs.sources), graphs.supports, flat, graphs.follows)
 
 
 def _rollouts(problem, inputs, estimators):
@@ -255,13 +308,13 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
 def rollout_program(problem, theta):
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
     theta, T = checked(problem, theta), problem.horizon
-    traced = remembered(key_of("rollout", problem), lambda: _trace_rollout(problem))
-    steps, ending = traced.kernel.outputs
-    kernel = dataclasses.replace(traced.kernel, outputs=steps * T + ending)
-    return Program(kernel, theta, *arrays(problem, Data(problem, ()), (), ()), T, (), traced.draws)
+    found = remembered(key_of("rollout", problem), lambda: _written_rollout(problem))
+    steps, ending = found.kernel.outputs
+    kernel = dataclasses.replace(found.kernel, outputs=steps * T + ending)
+    return Program(kernel, theta, *arrays(problem, Data(problem, ()), (), ()), T, (), found.draws)
 
 
-def _trace_rollout(problem):
+def _written_rollout(problem):
     """Return the kernel of `rollout_program`, with (outputs of a step, of the end) in place of the number of outputs."""
     inputs = Inputs(problem)
     simulation = Simulation(inputs, inputs.step(Graph()))
@@ -303,7 +356,7 @@ def _trace_rollout(problem):
     text = _module_text(label, inputs, [*texts, kernel_text("states, actions, rewards and noise", lines)])
     outputs = len(record), len(ending)
     kernel = KernelText(text, tuple(functions), simulation.workspace, outputs, f"a kernel for {label}")
-    return Traced(kernel, draws, inputs.data_places)
+    return Written(kernel, draws, inputs.data_places)
 
 
 def checked(problem, theta):
