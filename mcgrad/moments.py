@@ -179,6 +179,8 @@ class Moments:
     @property
     def overflowed(self):
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
+        if np.isfinite(self.sums.own).all():
+            return dict.fromkeys(self.names, 0)
         return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property

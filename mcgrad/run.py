@@ -23,6 +23,7 @@ from .power_sums import Accumulator, PowerSums, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
+QUICK = 10**9  # trajectories times steps times letters of text that are done before threads have started
 END = 2**59  # ranges end before this trajectory; the numbers beyond are used as independent noise
 
 _memory = threading.local()
@@ -142,6 +143,11 @@ class Run(NamedTuple):
         if bar is not None:
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
+        if count * program.horizon * len(program.kernel.text) < QUICK:
+            found = group_sums(program, self.seed, first, count, self._chunk(program), full, self.machine, self.design)
+            if bar is not None:
+                bar.add(count)
+            return found
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
             try:
                 return self._collect(pool, program, first, count, full, bar, stop)
@@ -158,10 +164,14 @@ class Run(NamedTuple):
             return samples(*arguments).copy()
         return self.executor.submit(samples, *arguments).result()
 
+    def _chunk(self, program):
+        """Return how many trajectories make a chunk: a multiple of those of a sample."""
+        chunk = self.chunk or default_chunk(program.kernel.outputs)
+        return max(chunk // self.unit, 1) * self.unit
+
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
-        chunk = self.chunk or default_chunk(program.kernel.outputs)
-        chunk = max(chunk // self.unit, 1) * self.unit
+        chunk = self._chunk(program)
         group = chunk * _group_size(count, chunk, self.threads)
         waiting, merged = collections.deque(), Accumulator()
         starts = iter(range(first, first + count, group))
@@ -222,7 +232,7 @@ def _called(pool):
 
 def default_chunk(outputs):
     """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
-    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
+    return min(max(2 ** ((2**19 // outputs).bit_length() - 1), 64), CHUNK) if outputs <= 2**19 else 64
 
 
 def _group_size(count, chunk, threads):
