@@ -20,6 +20,7 @@ from mcgrad.compiler.structure import Unknown, Walk
 from mcgrad.kernel import memo
 from mcgrad.kernel.numbers import Data
 from mcgrad.kernel.program import _written, gradient_program, rollout_program, traced
+from mcgrad.prepare import prepare
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}
 SCALE = 1.0
@@ -50,7 +51,7 @@ def fresh(problem, theta, estimators):
     """Return the program of a problem that is traced anew, whatever is remembered."""
     kept = dict(memo._known)
     memo.forget()
-    program = gradient_program(problem, theta, estimators)
+    program = gradient_program(problem, theta, prepare(estimators))
     memo._known.update(kept)
     return program
 
