@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mcgrad.compiler import machines, noise
-from mcgrad.compiler.machines import KernelText
+from mcgrad.compiler import backends, noise
+from mcgrad.compiler.backends import KernelText
 
 # (seed, trajectory, time, block) -> word. The generator must never change unnoticed: whoever quotes a seed relies on it.
 # tests/randomness/battery.c, written independently, prints the same.
@@ -55,7 +55,7 @@ KERNEL = KernelText(TEXT, (("draw", 3, 5), ("deliver", 3, None)), 1, 5, "noise")
 
 def draw(machine, count, seed=5, first=0, t=3, width=None):
     """Return four normals and a uniform number of each trajectory: blocks 0 and 5, and 0 again."""
-    kernel = machines.compiled(KERNEL, machine, width)
+    kernel = backends.compiled(KERNEL, machine, width)
     width = width or KERNEL.width(machine) or count
     out = np.empty((5, -(-count // width) * width))
     none, table = np.zeros(1), np.zeros((1, 1))
