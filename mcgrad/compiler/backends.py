@@ -38,6 +38,7 @@ OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 MACHINES = ("simd", "scalar", "numpy")
 OPERATION = re.compile(r" [-+*/&|<>=!]=? |\w\(")
 LARGEST = 100_000  # operations of a kernel that is compiled
+SMALL = 200  # operations of a kernel that is small
 
 # theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
 ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
@@ -70,7 +71,7 @@ class KernelText:
     label: str
     totals: int = 0
 
-    @property
+    @functools.cached_property
     def operations(self):
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
@@ -89,9 +90,28 @@ class KernelText:
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
         check(machine)
         if machine == "simd":
-            # Two registers of 8 hide latency; larger kernels would only spill them.
-            return 16 if self.workspace <= 16 else 8
+            return self._lanes()
         return {"scalar": 1, "numpy": 0}[machine]
+
+    def _lanes(self):
+        """Return how many lanes a SIMD kernel has; its bits do not depend on that.
+
+        Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
+        registers of AVX-512, four of AVX2; half of that for kernels that keep many values. With AVX-512, which has twice as
+        many registers, small kernels take twice as many lanes, but for those whose trajectories wait for the longest one.
+        """
+        if self.workspace > 16:
+            return 8
+        small = wide_registers() and self.operations <= SMALL and "any_positive(" not in self.text
+        return 32 if small else 16
+
+
+@functools.cache
+def wide_registers():
+    """Tell whether this processor has registers of 512 bits, and 32 of them."""
+    import llvmlite.binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
 def check(machine):
