@@ -6,7 +6,8 @@ after it. Three rules hold every number that a page states:
 - A number that is printed is the same in the page and in the run, up to one unit of its last digit: exact values.
 - Of a measured number and its standard error, `x +- e`, the two values of x differ by less than five standard errors, and
   the two of e by less than a factor of two.
-- A number with a decimal point in the text of a page is in the code or the outputs of that page, rounded at will.
+- A number with a decimal point in the text of a page is in the code or the outputs of that page, rounded at will
+  (but for its sources).
 
 `python docs/pages.py FILE ...` checks pages, `--write` puts what was printed into them.
 """
@@ -113,7 +114,7 @@ def _ratio(e, f):
 def unfounded(text):
     """Return the numbers with a decimal point in the text of a page that neither its code nor its outputs have."""
     known = [float(x) for m in FENCE.finditer(text) for x in re.findall(NUMBER, m[3])]
-    prose = FENCE.sub("", text)
+    prose = FENCE.sub("", text).partition("\n## Sources\n")[0]
     prose = re.sub(r"^\+\+\+.*?$|^---$.*?^---$", "", prose, flags=re.MULTILINE | re.DOTALL)
     prose = re.sub(r"\]\([^)]*\)|https?://\S+|arXiv:\S+", "", prose).replace("\N{MINUS SIGN}", "-")
     numbers = PROSE.findall(prose)
