@@ -3,17 +3,17 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, environments, estimators, exact, noises, points, policies
+from . import baselines, critics, designs, environments, estimators, exact, noises, policies
 from .best_behaviour import BestBehaviour, best_behaviour
 from .check import check
 from .compare import compare
-from .compiler.spellings import lookup, stop_gradient, where, with_derivative
+from .compiler.functions import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
 from .continuing import continuing
 from .cost import cost
 from .directional import directional
 from .fisher import fisher
-from .kernel.scan import DiscontinuityWarning
+from .kernel.step_view import DiscontinuityWarning
 from .measure import measure, sample
 from .moments import Moments
 from .precision import PrecisionWarning
@@ -39,6 +39,7 @@ __all__ = [
     "cost",
     "directional",
     "critics",
+    "designs",
     "environments",
     "estimators",
     "exact",
@@ -46,7 +47,6 @@ __all__ = [
     "lookup",
     "measure",
     "noises",
-    "points",
     "policies",
     "rollout",
     "sample",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import intervals
-from .sums import Sums, merge, of_chunk, place
+from .power_sums import PowerSums, merge, of_chunk, place
 from .validate import describe
 
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -94,7 +94,7 @@ class Moments:
 
     names: tuple
     parameters: tuple
-    sums: Sums
+    sums: PowerSums
     rollouts: tuple = ()
     rounding_errors: tuple = ()
 
@@ -177,7 +177,7 @@ class Moments:
 
     @functools.cached_property
     def _squares(self):
-        """Covariances of squared deviations on common noise, as in `Sums.squares`; of one trajectory."""
+        """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
         if sums.degrees[0] == 0.0 and sums.few.shape[1] > 2:
             sums = of_chunk(sums.few, len(self.names), few=3)

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from . import validate
-from .compiler.spellings import where
+from .compiler.functions import where
 from .compiler.trace import TraceError, Tracer, user_line
 
 

@@ -31,11 +31,11 @@ from .known import MeanReturn, MeanToGo, Value
 from .optimal import (
     ForEachParameter,
     NaiveOptimalOverTime,
+    Optimal,
     OptimalConstant,
     OptimalOverTime,
     OptimalQuadratic,
-    TraceOptimal,
-    Tuned,
+    TotalOptimal,
 )
 
 __all__ = [
@@ -52,8 +52,8 @@ __all__ = [
     "OptimalOverTime",
     "OptimalQuadratic",
     "TimeDependent",
-    "TraceOptimal",
-    "Tuned",
+    "TotalOptimal",
+    "Optimal",
     "Value",
     "as_baseline",
     "fitted_value",
@@ -135,7 +135,7 @@ def optimal_constant(pilot=16384, base=None):
 
 def trace_optimal_constant(base=None):
     """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
-    return TraceOptimal(_as_base(base))
+    return TotalOptimal(_as_base(base))
 
 
 def naive_optimal_over_time():
@@ -160,7 +160,7 @@ def optimal_over_time(base=None):
 
 def trace_optimal_over_time(base=None):
     """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
-    return TraceOptimal(_as_base(base), over_time=True)
+    return TotalOptimal(_as_base(base), over_time=True)
 
 
 def optimal_quadratic():
@@ -173,7 +173,7 @@ def optimal_quadratic():
 
 def _as_base(base):
     base = as_baseline(base)
-    if isinstance(base, (OptimalConstant, Tuned)):
+    if isinstance(base, (OptimalConstant, Optimal)):
         raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
     return base
 
@@ -201,7 +201,7 @@ def with_baseline(kind, baseline):
         from ..estimators.score_function import Score
 
         return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
-    if isinstance(baseline, Tuned):
+    if isinstance(baseline, Optimal):
         baseline = dataclasses.replace(baseline, target=kind(baseline.base))
     if baseline.per_parameter:
         from ..estimators.control_variate import Difference

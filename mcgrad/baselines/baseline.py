@@ -19,7 +19,7 @@ class Baseline:
         return {}
 
     def value(self, c, x):
-        """Return b_t(s_t) for a step x (see `mcgrad.kernel.scan.Step`)."""
+        """Return b_t(s_t) for a step x (see `mcgrad.kernel.step_view.Step`)."""
         raise NotImplementedError
 
 
@@ -71,7 +71,7 @@ class OfState(Baseline):
         return self.params
 
     def value(self, c, x):
-        from ..kernel.scan import call
+        from ..kernel.step_view import call
 
         return call("baseline", self.function, (c, x.s), None)
 

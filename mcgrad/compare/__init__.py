@@ -15,7 +15,6 @@ import warnings
 import numpy as np
 
 from .. import exact, validate
-from ..ahead import Crew
 from ..check import check
 from ..check.gradients import directions
 from ..check.jumps import return_jumps
@@ -28,9 +27,10 @@ from ..estimators.score_function import score
 from ..kernel.flat import flat_parameters, may_jump
 from ..kernel.inputs import Inputs
 from ..kernel.program import checked, gradient_program, rollout_program
-from ..kernel.scan import DiscontinuityWarning
+from ..kernel.step_view import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..pilots import fitted
+from ..precompile import CompilerPool
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
@@ -95,7 +95,7 @@ def compare(
     truth, objective = _exactly(problem, theta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)  # it is among the notes
-        with Crew(machine=machine) as crew:
+        with CompilerPool(machine=machine) as crew:
             say("looking for the estimators that exist here")
             found, claims, missing = _available(problem, theta, estimators, only, crew)
             programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}

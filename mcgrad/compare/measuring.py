@@ -23,8 +23,8 @@ import numpy as np
 
 from ..estimators.estimator import rollouts
 from ..moments import Moments
+from ..power_sums import Accumulator, of_chunk
 from ..run import default_chunk, run_kernel, thread_count
-from ..sums import Accumulator, of_chunk
 
 BATCHES = 30  # from so many batches on the skewness of a difference is taken from them
 

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 

@@ -12,7 +12,7 @@ Trans. SMC 13, 834; Florian (2007), Correct equations for the dynamics of the ca
 
 import math
 
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 

@@ -1,7 +1,7 @@
 """Dry friction, relaxed: a block on a belt that moves it by friction alone, a force that knows little but a sign."""
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import lookup, where
+from ..compiler.functions import lookup, where
 from ..problem import Environment
 from .chances import Chances
 

@@ -29,12 +29,12 @@ import math
 import numpy as np
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined
 from .fitted import Fitted, checked_part
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AlphaOrder(Fitted, Together):
+class AlphaOrder(Fitted, Combined):
     """See the module; parts are X and Y, `alpha` is None while it is still to be fitted."""
 
     gamma: float

@@ -18,9 +18,9 @@ import numpy as np
 
 from .. import validate
 from ..baselines import Baseline, as_baseline
-from ..baselines.optimal import Tuned
-from ..compiler.spellings import where
-from .estimator import Behaviour, Estimator, Together, Variation
+from ..baselines.optimal import Optimal
+from ..compiler.functions import where
+from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant
 from .importance_weighted import check_behaviour
 
 
@@ -47,10 +47,10 @@ class ClippedSurrogate(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ClippedRatio(Together):
+class ClippedRatio(Combined):
     """See the module."""
 
-    behaviour: Behaviour
+    behaviour: BehaviourPolicy
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)
@@ -84,8 +84,8 @@ def clipped_ratio(behaviour_theta, clip=0.2, baseline=None, *, behaviour=None):
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)
-    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Tuned):
+    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Optimal):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
-    acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
+    acting = BehaviourPolicy(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
     part = ClippedSurrogate(validate.number("clip", clip, above=0.0), b)
-    return ClippedRatio((part,), variations=(Variation(behaviour=acting),), behaviour=acting)
+    return ClippedRatio((part,), variations=(RolloutVariant(behaviour=acting),), behaviour=acting)

@@ -17,12 +17,12 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined
 from .fitted import Fitted, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ControlVariate(Fitted, Together):
+class ControlVariate(Fitted, Combined):
     """See the module. parts[0] is the estimator, parts[1:] are the controls.
 
     Attributes
@@ -91,7 +91,7 @@ def _least_squares(among, onto):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Difference(Together):
+class Difference(Combined):
     """X - Y for two estimators of the same gradient: a control variate."""
 
     def combine(self, c, gradients, direction):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import validate
-from ..compiler.rebind import rebind
+from ..compiler.namespaces import rebind
 
 
 class PerStep(NamedTuple):
@@ -29,7 +29,7 @@ class Estimator:
     """A gradient estimator. Derive from it, or pass functions to `custom`; only `step` has to be given.
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
-    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.scan.Step`.
+    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.step_view.Step`.
 
     Where theta acts otherwise than through densities (components of the action that are functions of eta alone, rewards
     that see the policy, design parameters), an estimator whose `step` asks for scores and not for derivatives gets total
@@ -144,7 +144,7 @@ def checked(name, estimator):
 
 
 @dataclasses.dataclass(frozen=True)
-class Behaviour:
+class BehaviourPolicy:
     """What acts in a rollout in place of the policy at theta.
 
     Attributes
@@ -159,7 +159,7 @@ class Behaviour:
 
 
 @dataclasses.dataclass(frozen=True)
-class Variation:
+class RolloutVariant:
     """How a rollout differs from the plain one with the same trajectory number.
 
     Attributes
@@ -177,7 +177,7 @@ class Variation:
         Size of the perturbation of theta, or of each of its components.
     unroll : int
         0: one perturbation for the whole rollout. Otherwise a new one every so many steps.
-    behaviour : Behaviour or None
+    behaviour : BehaviourPolicy or None
         What acts, where it is not the policy at theta; scores and pull-backs are those of the policy at theta all the same.
     members : bool
         Whether the rollout is one of a loop over the members of a group, see `Members`.
@@ -191,7 +191,7 @@ class Variation:
     direction: str | int = "normal"
     width: float | tuple = 0.0
     unroll: int = 0
-    behaviour: Behaviour | None = None
+    behaviour: BehaviourPolicy | None = None
     members: bool = False
 
     def of(self, inner):
@@ -201,7 +201,7 @@ class Variation:
                 "a rollout at two other parameters at once (perturbed, or of a behaviour) is not supported"
             )
         shifted = self if self.shift else inner
-        return Variation(
+        return RolloutVariant(
             self.initial * inner.initial,
             self.action * inner.action,
             self.process * inner.process,
@@ -215,17 +215,17 @@ class Variation:
         )
 
 
-PLAIN = Variation()
+PLAIN = RolloutVariant()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Together(Estimator):
+class Combined(Estimator):
     """Several estimators whose gradients are combined, on the same rollout or on variations of it.
 
     Attributes
     ----------
     parts : tuple of Estimator
-    variations : tuple of Variation
+    variations : tuple of RolloutVariant
         One for each part; () if all of them use the plain rollout.
     """
 
@@ -248,7 +248,7 @@ class Together(Estimator):
         gradients : list
             What the parts return from `finish`.
         direction : callable
-            direction(kind) -> the P components of the perturbation of theta with that `Variation.direction`.
+            direction(kind) -> the P components of the perturbation of theta with that `RolloutVariant.direction`.
         """
         raise NotImplementedError
 
@@ -271,13 +271,13 @@ class Members(Estimator):
         One that scans a single rollout.
     size : int
         G, the number of members: 2 to 64. Member k draws the noise of stream k; that of member 0 is the plain rollout's.
-    variation : Variation
+    variation : RolloutVariant
         What else the members' rollouts are; of stream 0.
     """
 
     part: Estimator
     size: int
-    variation: Variation = dataclasses.field(default=PLAIN, kw_only=True)
+    variation: RolloutVariant = dataclasses.field(default=PLAIN, kw_only=True)
 
     def data(self, problem, theta):
         return {"part": self.part.data(problem, theta)}
@@ -307,7 +307,7 @@ def leaves(estimator, variation=PLAIN):
             raise ValueError("a group inside of an estimator that draws independent noise is not supported")
         inner = variation.of(estimator.variation)
         return [(estimator, dataclasses.replace(inner, members=True))]
-    if not isinstance(estimator, Together):
+    if not isinstance(estimator, Combined):
         return [(estimator, variation)]
     return [leaf for part, inner in estimator.varied() for leaf in leaves(part, variation.of(inner))]
 

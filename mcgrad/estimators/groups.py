@@ -21,7 +21,7 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from .estimator import MOST_MEMBERS, Estimator, Members
 
 EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is left is rounding

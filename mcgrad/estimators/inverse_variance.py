@@ -16,12 +16,12 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined
 from .fitted import Fitted, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InverseVariance(Fitted, Together):
+class InverseVariance(Fitted, Combined):
     """See the module.
 
     Attributes

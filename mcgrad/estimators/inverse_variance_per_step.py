@@ -20,8 +20,8 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from ..baselines import Baseline, Tuned, as_baseline
-from ..compiler.spellings import where
+from ..baselines import Baseline, Optimal, as_baseline
+from ..compiler.functions import where
 from .estimator import Estimator, PerStep
 from .fitted import Fitted
 from .inverse_variance import weights as inverse_weights
@@ -124,7 +124,7 @@ def inverse_variance_per_step(baseline=None, *, weights=None, pilot=4096, shared
         One weight for all parameters, from the sums of their variances, as in total propagation; else one for each.
     """
     baseline = as_baseline(baseline)
-    if not isinstance(baseline, Baseline) or isinstance(baseline, Tuned):
+    if not isinstance(baseline, Baseline) or isinstance(baseline, Optimal):
         raise ValueError(f"baseline: expected one that is not tuned to an estimator, got {type(baseline).__name__}")
     if weights is not None:
         weights = validate.array("weights", weights)

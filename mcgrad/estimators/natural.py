@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined
 from .fitted import Fitted, checked_part, checked_pilot
 from .score_function import Score
 
@@ -33,7 +33,7 @@ class ScoreSquare(Score):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Natural(Fitted, Together):
+class Natural(Fitted, Combined):
     """See the module; parts[0] estimates the gradient, `fisher` (P, P) is None while it is still to be estimated."""
 
     fisher: np.ndarray | None = None

@@ -19,7 +19,7 @@ simultaneous perturbation gradient approximation; Nesterov and Spokoiny (2017), 
 import dataclasses
 
 from .. import validate
-from .estimator import Estimator, Together, Variation
+from .estimator import Combined, Estimator, RolloutVariant
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Return(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Perturbed(Together):
+class _Perturbed(Combined):
     width: float | tuple = 0.0
     noise: str = "common"
 
@@ -126,8 +126,8 @@ def _options(width, noise, direction, points):
     width = validate.widths("width", width)
     validate.one_of("noise", noise, ("common", "independent"))
     other = 0 if noise == "common" else 1
-    plus = Variation(shift=1, direction=direction, width=width)
-    minus = Variation(shift=-1, direction=direction, width=width, stream=other)
+    plus = RolloutVariant(shift=1, direction=direction, width=width)
+    minus = RolloutVariant(shift=-1, direction=direction, width=width, stream=other)
     return {"width": width, "noise": noise, "variations": (plus, minus)[:points]}
 
 

@@ -16,7 +16,7 @@ backpropagation; for policies Heess et al. (2015), Learning continuous control p
 import dataclasses
 import math
 
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from .estimator import Estimator
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import validate
 from ..compiler.derive import pull_back, push_forward
-from ..kernel.scan import call
+from ..kernel.step_view import call
 from .estimator import Estimator
 
 

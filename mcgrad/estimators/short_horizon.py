@@ -22,7 +22,7 @@ import numpy as np
 from .. import validate
 from ..baselines import Baseline, NoBaseline
 from ..compiler.derive import pull_back
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..critics import as_value
 from .estimator import PerStep
 from .reparameterization import Pathwise

@@ -2,7 +2,7 @@
 
 from .. import validate
 from ..compiler.trace import Graph
-from ..kernel.scan import call
+from ..kernel.step_view import call
 from .gaussian_head import gaussian_policy, linear
 
 

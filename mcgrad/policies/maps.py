@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import validate
-from ..compiler.rebind import rebind
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
+from ..compiler.namespaces import rebind
 from .gaussian_head import linear as product
 
 

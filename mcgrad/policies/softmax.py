@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
 from .categorical import categorical
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
 from .head import Head, parameter
 from .quantile import normal_density, with_slopes

@@ -1,7 +1,7 @@
 """Discrete actions, alone and as the switch between other heads."""
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from .. import categorical
 from .head import Head, Parameter, parameter
 

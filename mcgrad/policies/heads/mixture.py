@@ -3,7 +3,7 @@
 import numpy as np
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
 from .. import categorical
 from .gaussian import scales

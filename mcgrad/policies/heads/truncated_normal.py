@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
 from .head import Head, parameter, scale_parameter
 from .quantile import normal_density, with_slopes
