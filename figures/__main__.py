@@ -5,10 +5,21 @@ import difflib
 import pathlib
 import sys
 
-from figures import files, floor, horizon, ladder, lessons, noise_scale, points
+from figures import (
+    files,
+    floor,
+    grad_log_pi,
+    horizon,
+    ladder,
+    lessons,
+    noise_scale,
+    points,
+    two_views,
+    which_estimator,
+)
 
 FIGURES = {"noise_scale": noise_scale, "horizon": horizon, "ladder": ladder, "lessons": lessons, "points": points}
-FIGURES |= {"floor": floor}
+FIGURES |= {"floor": floor, "two_views": two_views, "grad_log_pi": grad_log_pi, "which_estimator": which_estimator}
 
 
 def main(arguments=None):

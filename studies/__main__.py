@@ -6,9 +6,22 @@ import pathlib
 import sys
 
 from mcgrad import study
-from studies import coverage, floor, horizon, ladder, lessons, noise_scale, points, throughput
+from studies import (
+    coverage,
+    floor,
+    grad_log_pi,
+    horizon,
+    ladder,
+    lessons,
+    noise_scale,
+    points,
+    throughput,
+    two_views,
+    which_estimator,
+)
 
-MODULES = (noise_scale, horizon, ladder, lessons, points, floor, coverage, throughput)
+MODULES = (noise_scale, horizon, ladder, lessons, points, floor, two_views, grad_log_pi, which_estimator)
+MODULES += (coverage, throughput)
 STUDIES = {m.STUDY.name: m.STUDY for m in MODULES}
 RESULTS = pathlib.Path(__file__).parent / "results"
 

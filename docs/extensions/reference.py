@@ -75,7 +75,7 @@ def _rubrics(lines):
 
 def as_written(app, what, name, thing, options, lines):
     """Make reStructuredText of a docstring: indented formulas stay as they are, and so do the signs of mathematics."""
-    found, before, parameters, k = [], 0, False, 0
+    found, parameters, k = [], False, 0
     while k < len(lines):
         line = lines[k]
         indent = len(line) - len(line.lstrip())
@@ -83,7 +83,7 @@ def as_written(app, what, name, thing, options, lines):
         if heading:
             parameters = line.strip() not in ("Notes", "References", "See Also")
             found += [line, lines[k + 1]]
-            k, before = k + 2, 0
+            k += 2
             continue
         blank = not found or not found[-1].strip()
         if not parameters and line.strip() and indent >= 4 and blank and not line.lstrip().startswith((">>>", "..")):
@@ -110,5 +110,3 @@ def setup(app):
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", as_written, priority=400)  # before numpydoc takes sections apart
     return {"parallel_read_safe": True}
-
-
