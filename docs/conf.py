@@ -4,9 +4,13 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
+sys.path[:0] = [str(HERE.parent), str(HERE), str(HERE / "extensions")]
+
+import notebooks  # noqa: E402
 
 import mcgrad  # noqa: E402
+
+notebooks.write()  # a page offers them for download
 
 project = "mcgrad"
 author = "The mcgrad developers"

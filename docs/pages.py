@@ -90,7 +90,7 @@ def difference(said, printed):
         if e is None:
             if not abs(float(x) - float(y)) <= 1.000001 * max(_unit(x), _unit(y)):
                 return f"the page says {x}, and it prints {y}"
-        elif not (abs(float(x) - float(y)) < ERRORS * math.hypot(float(e), float(f)) and 0.5 < _ratio(e, f) < 2.0):
+        elif not (abs(float(x) - float(y)) < ERRORS * math.hypot(float(e), float(f)) and _alike(e, f)):
             return f"the page says {x} +- {e}, and it prints {y} +- {f}"
     return None
 
@@ -107,8 +107,10 @@ def _unit(number):
     return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
 
 
-def _ratio(e, f):
-    return float(e) / float(f) if float(f) else float(float(e) == 0.0) or math.inf
+def _alike(e, f):
+    """Tell whether two standard errors differ by less than a factor of two, but for their rounding."""
+    low, high = sorted((float(e), float(f)))
+    return high <= 2.0 * low + _unit(e) + _unit(f)
 
 
 def unfounded(text):

@@ -63,7 +63,12 @@ mean 2.05 +- 0.11
 
 def test_blocks_are_run_and_read():
     first, second, third = pages.blocks(PAGE)
-    assert (first.line, first.output, second.needs, third.output) == (3, "0.1235\n", ("nonesuch",), "mean 2.05 +- 0.11\n")
+    assert (first.line, first.output, second.needs, third.output) == (
+        3,
+        "0.1235\n",
+        ("nonesuch",),
+        "mean 2.05 +- 0.11\n",
+    )
     assert pages.run(PAGE, "page", {"nonesuch"}) == ["0.1235\n", None, "mean 2.00 +- 0.10\n"]
     assert "mean 2.05 +- 0.11" in pages.written(PAGE, ["0.1235\n", None, "mean 2.00 +- 0.10\n"])  # it agrees: kept
     assert "mean 9.00" in pages.written(PAGE, ["0.1235\n", None, "mean 9.00 +- 0.10\n"])
