@@ -15,6 +15,7 @@ after it. Three rules hold every number that a page states:
 import argparse
 import contextlib
 import io
+import itertools
 import math
 import pathlib
 import re
@@ -55,7 +56,7 @@ class Block(NamedTuple):
 def blocks(text):
     """Return the blocks of a page."""
     found, fences = [], list(FENCE.finditer(text))
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    for fence, following in itertools.zip_longest(fences, fences[1:]):
         if fence[1] != "python":
             continue
         output, span = "", None

@@ -7,6 +7,7 @@ tells (MESSAGE) and from which study it is drawn (STUDY); the study's JSON file 
 import ast
 import json
 import pathlib
+import re
 
 from sphinx.util.docutils import SphinxDirective
 
@@ -30,7 +31,7 @@ def constants(path):
 
 def seconds(number):
     """Return a time in words."""
-    return f"{number:.0f} seconds" if number < 90 else f"{number / 60:.0f} minutes"
+    return f"{max(number, 2):.0f} seconds" if number < 90 else f"{number / 60:.0f} minutes"
 
 
 def entries(root=ROOT):
@@ -42,7 +43,8 @@ def entries(root=ROOT):
         study = said.get("STUDY", picture.stem)
         record = root / "studies" / "results" / f"{study}.json"
         about = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        found.append((picture.stem, said.get("MESSAGE", said[""]), {"study": study} | about))
+        title = re.sub(r"\s*\(study: .*?\)", "", said[""])
+        found.append((picture.stem, title, {"study": study, "message": said.get("MESSAGE", title)} | about))
     return found
 
 
@@ -56,7 +58,12 @@ class Gallery(SphinxDirective):
             self.env.note_dependency(str(picture))
             title = title.rstrip(".")
             lines += [f".. _figure-{name}:", "", title, "-" * len(title), ""]
-            lines += [f".. image:: ../figures/{name}.png", f"   :alt: {title}", ""]
+            lines += [
+                f".. image:: ../figures/{name}.png",
+                f"   :alt: {about['message']}",
+                f"   :target: _images/{name}.png",
+                "",
+            ]
             study = about["study"]
             if about.get("question"):
                 lines += [f"*{about['question']}*", ""]

@@ -23,16 +23,16 @@ class PublicNames(SphinxDirective):
     def run(self):
         room = importlib.import_module(self.arguments[0])
         groups = {}
-        for name in public(room):
+        for name in sorted(public(room), key=lambda n: (inspect.isclass(getattr(room, n)), n)):
             thing = getattr(room, name)
             if not inspect.ismodule(thing) and not _internal(thing):
                 home = getattr(thing, "__module__", room.__name__)
                 groups.setdefault(home if home.startswith("mcgrad") else room.__name__, []).append(name)
         lines = [".. autosummary::", ""]
-        lines += [f"   {room.__name__}.{name}" for names in groups.values() for name in sorted(names)]
+        lines += [f"   ~{room.__name__}.{name}" for names in groups.values() for name in names]
         for home, names in groups.items():
             lines += ["", *_about(importlib.import_module(home), room)]
-            for name in sorted(names, key=lambda n: (inspect.isclass(getattr(room, n)), n)):
+            for name in names:
                 kind = "autoclass" if inspect.isclass(getattr(room, name)) else "autofunction"
                 kind = kind if callable(getattr(room, name)) else "autodata"
                 lines += [f".. {kind}:: {room.__name__}.{name}", *(["   :members:"] if kind == "autoclass" else []), ""]
