@@ -26,7 +26,7 @@ DRAWN = 12  # trajectories that are shown
 
 def settings(quick):
     """Return the two parts: trajectories along theta, and gradients of single trajectories."""
-    points, samples = (13, 200) if quick else (49, 400)
+    points, samples = (9, 200) if quick else (25, 400)
     return [{"part": "paths", "points": points, "count": DRAWN}, {"part": "samples", "points": 0, "count": samples}]
 
 
