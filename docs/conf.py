@@ -32,6 +32,7 @@ exclude_patterns = ["_build", "extensions"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_block", "deflist"]
 myst_heading_anchors = 3
 default_role = "code"
+highlight_language = "text"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types are in the docstrings
 autodoc_preserve_defaults = True

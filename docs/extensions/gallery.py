@@ -9,6 +9,8 @@ import json
 import pathlib
 import re
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -78,7 +80,19 @@ class Gallery(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
+def opened(app, doctree, docname):
+    """Let a figure that links to its own file open it, rather than download it."""
+    for link in list(doctree.findall(addnodes.download_reference)):
+        pictures = list(link.findall(nodes.image))
+        if pictures:
+            up = "../" * docname.count("/")
+            target = nodes.reference("", "", refuri=f"{up}_images/{pathlib.Path(pictures[0]['uri']).name}")
+            target += pictures
+            link.replace_self(target)
+
+
 def setup(app):
     """Tell Sphinx about the directive."""
+    app.connect("doctree-resolved", opened)
     app.add_directive("gallery", Gallery)
     return {"parallel_read_safe": True}
