@@ -36,6 +36,28 @@ def test_every_number_of_a_question_is_printed_on_its_page(path):
     assert pages.unfounded(path.read_text(encoding="utf-8")) == []
 
 
+def test_the_comparison_in_the_readme_is_that_of_its_problem():
+    """Total variances of two rows against a measurement on the problem of the tutorial, which is that of the README."""
+    readme, tutorial = ((ROOT / p).read_text(encoding="utf-8") for p in ("README.md", "docs/tutorial.md"))
+    (spring,) = (b.code for b in pages.blocks(readme) if "mass on a spring" in b.code)
+    same = [line for line in spring.splitlines() if line.startswith("    ")]  # bodies of functions, and arguments
+    codes = [block.code for block in pages.blocks(tutorial)]
+    assert [line.partition("  #")[0] for line in same] == [
+        line.partition("  #")[0] for line in codes[0].splitlines() if line.startswith("    ")
+    ]
+    namespace = {}
+    for code in codes[:3]:  # the problem, its estimators, and a measurement
+        exec(code, namespace)
+    number = r"([\d.]+(?:e\+\d+)?)"
+    for row in ("pathwise", "reward to go"):
+        total, low, high = map(
+            float, re.search(rf"^{row}  .*? {number} \({number} to {number}\)", readme, re.M).groups()
+        )
+        found = namespace["found"][row]
+        error = ((high - low) ** 2 / 16 + found.total_variance_stderr**2) ** 0.5
+        assert abs(total - found.total_variance) < 5 * error < abs(1.2 * total - found.total_variance)
+
+
 PAGE = """Text with 0.25, and `-1.5`.
 
 ```python
