@@ -8,6 +8,7 @@ import numpy as np
 from . import precision, validate
 from .designs import Design
 from .estimators.estimator import Estimator, rollouts
+from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
@@ -114,7 +115,8 @@ def measure(
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost))
+    known = tuple(knows(e, design is not None).kind for e in estimators.values())
+    found = Moments(names, parameters, sums, takes, tuple(lost), known)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
