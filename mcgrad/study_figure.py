@@ -48,7 +48,7 @@ def save(figure, name, about, folder):
 
 
 def draw(rows, about):
-    """Return a figure of variances over the first setting that varies: lines exact, points measured, a panel for the others.
+    """Return a figure of variances over the setting that varies most: lines exact, points measured, a panel for the others.
 
     Variances are summed over the parameters; so are their standard errors, which is what they are at most.
 
@@ -66,7 +66,8 @@ def draw(rows, about):
     numbers = [c for c in own if rows[c].dtype.kind in "if"]
     if not numbers:
         raise Misfit(f"{about['study']}: no setting varies that is a number; write a function draw(rows, about)")
-    x, others = numbers[0], [c for c in own if c != numbers[0]]
+    x = max(numbers, key=lambda c: rows[c].nunique())  # the first of those with the most values
+    others = [c for c in own if c != x]
     panels = list(rows.groupby(others, sort=False, dropna=False)) if others else [((), rows)]
     looks = tomllib.loads(pathlib.Path(__file__).with_name("looks.toml").read_text(encoding="utf-8"))
     across = min(len(panels), 3)
