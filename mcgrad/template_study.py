@@ -57,7 +57,7 @@ STUDY = study.Study(
 )
 
 
-# Without this function `mcgrad figure` draws one of its own: variances over the setting that varies most, lines exact, points measured.
+# Without this function `mcgrad figure` draws one of its own: variances over the setting that varies most.
 def draw(rows, about):
     """Return a matplotlib figure. rows: the table as a pandas DataFrame; about: where it comes from."""
     from matplotlib.figure import Figure
