@@ -90,13 +90,13 @@ class Knowledge(NamedTuple):
         return self.kind == TRAJECTORIES
 
 
-def knows(estimator, designed=False):
+def knows(estimator: Estimator, designed: bool = False) -> Knowledge:
     """Return the `Knowledge` that an estimator needs; `designed`: its noise is that of a sampling design (`mcgrad.designs`)."""
     found = _knows(estimator)
     return _joined([found, Knowledge(OTHER_DATA, "rollouts of a sampling design")]) if designed else found
 
 
-def _knows(estimator):
+def _knows(estimator: Estimator) -> Knowledge:
     match estimator:
         case ScoreFunction() | RewardToGo():
             return Knowledge(TRAJECTORIES, "rewards and scores")

@@ -49,7 +49,7 @@ class Reparameterization(Pathwise):
     """See the module."""
 
 
-def reparameterization():
+def reparameterization() -> Estimator:
     """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
 
     It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.
