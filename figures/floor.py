@@ -249,7 +249,7 @@ def behaviours(axis, rows):
         xlim=(0.5, 1.8),
         ylim=(0.2, 10),
         yscale="log",
-        xlabel="std of the behaviour / policy",
+        xlabel="std: behaviour / policy",
         ylabel="variance / on policy",
     )
     axis.yaxis.set_minor_formatter(NullFormatter())

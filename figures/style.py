@@ -31,14 +31,23 @@ LADDER = (
 )
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH = 9.6  # inches
-LINE = 0.165  # inches from one line of a caption to the next
+CAPTION = 8.8  # points
+KEY = 0.2  # inches from one line of a legend to the next
+LINE = 0.182  # inches from one line of a caption to the next
 
 
 def theme():
     """Set seaborn's theme and our sizes; text stays text in PDF files."""
     import seaborn
 
-    sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9.5, "xtick.labelsize": 8, "ytick.labelsize": 8}
+    # At 7 inches, the width of a page's text, no letter is smaller than 6 points.
+    sizes = {
+        "font.size": 9.5,
+        "axes.labelsize": 9.5,
+        "axes.titlesize": 9.5,
+        "xtick.labelsize": 8.8,
+        "ytick.labelsize": 8.8,
+    }
     lines = {"axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3.5}
     lines |= {"ytick.major.size": 3.5, "xtick.minor.size": 2, "ytick.minor.size": 2, "lines.linewidth": 1.5}
     inks = {"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK}
@@ -68,26 +77,59 @@ def frame(panels, height, message, caption, names, **options):
         For `Figure.subplots`.
     """
     theme()
-    lines = wrapped(caption, WIDTH - 0.3)
-    above, below, margin = 0.86, 0.5, 0.13
-    total = above + height + below + LINE * len(lines) + margin
+    figure, axes = grid(1, panels, height, message, caption, [handle(name) for name in names], **options)
+    return figure, axes[0]
+
+
+def grid(rows, columns, height, message, caption, handles=(), gap=0.68, **options):
+    """Return (figure, axes), as `frame` does, of rows of panels, each of them `height` inches high and `gap` apart.
+
+    Parameters
+    ----------
+    handles : sequence of artists
+        Of the legend, which takes as many lines as it needs; () for none.
+    """
+    theme()
+    lines = wrapped(caption, WIDTH - 0.3, CAPTION)
+    keys = _keys(handles)
+    above, below, margin = 0.66 + KEY * max(len(keys), 1), 0.52, 0.13
+    inside = rows * height + (rows - 1) * gap
+    total = above + inside + below + LINE * len(lines) + margin
     figure = Figure(figsize=(WIDTH, total))
-    axes = figure.subplots(1, panels, squeeze=False, **options)[0]
-    figure.subplots_adjust(left=0.068, right=0.985, top=1 - above / total, bottom=1 - (above + height) / total)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    edges = {"left": 0.072, "right": 0.985, "top": 1 - above / total, "bottom": 1 - (above + inside) / total}
+    figure.subplots_adjust(**edges, hspace=gap / height)
     left = 0.15 / WIDTH
     figure.text(left, 1 - 0.12 / total, message, va="top", weight="bold", size=10.5)
-    figure.text(left, margin / total, "\n".join(lines), va="bottom", size=8, linespacing=1.45, color="#444444")
-    if names:
-        legend(figure, [Line2D([], [], label=name, **line(name), **point(name)) for name in names])
+    figure.text(left, margin / total, "\n".join(lines), va="bottom", size=CAPTION, linespacing=1.45, color="#444444")
+    for k, row in enumerate(keys):
+        legend(figure, row, k)
     return figure, axes
 
 
-def legend(figure, handles):
+def _keys(handles, width=WIDTH - 0.2):
+    """Return the handles of a legend in rows that fit."""
+    rows, room = [], 0.0
+    for x in handles:
+        need = 0.62 + 0.062 * len(x.get_label())  # inches; letters of its size are narrower on average
+        if not rows or need > room:
+            rows, room = [*rows, []], width
+        rows[-1].append(x)
+        room -= need
+    return rows
+
+
+def legend(figure, handles, row=0):
     """Draw a legend in one line under the message."""
     width, height = figure.get_size_inches()
-    place = {"loc": "upper left", "bbox_to_anchor": (0.15 / width, 1 - 0.34 / height)}
-    space = {"borderpad": 0, "borderaxespad": 0, "handlelength": 2.8}
-    figure.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, **place, **space)
+    place = {"loc": "upper left", "bbox_to_anchor": (0.15 / width, 1 - (0.37 + KEY * row) / height)}
+    space = {"borderpad": 0, "borderaxespad": 0, "handlelength": 2.6, "handletextpad": 0.5, "columnspacing": 1.4}
+    figure.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=9, **place, **space)
+
+
+def handle(name, label=None, **other):
+    """Return what stands for an estimator in a legend: its line and its point."""
+    return Line2D([], [], label=label or name, **(line(name) | point(name) | other))
 
 
 def look(name):
