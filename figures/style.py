@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
 
 class Look(NamedTuple):
@@ -129,7 +129,7 @@ def legend(figure, handles, row=0):
 
 def handle(name, label=None, **other):
     """Return what stands for an estimator in a legend: its line and its point."""
-    return Line2D([], [], label=label or name, **(line(name) | point(name) | other))
+    return Line2D([], [], label=name if label is None else label, **(line(name) | point(name) | other))
 
 
 def look(name):
@@ -178,12 +178,13 @@ def bars(name):
     return {"elinewidth": 1, "ecolor": look(name).colour, "zorder": 3, "linestyle": "none"}
 
 
-def exact_and_measured(axis, rows, x, name):
+def exact_and_measured(axis, rows, x, name, look=None):
     """Draw the variance of an estimator over a column x: a line of exact values, measured points with standard errors."""
+    own = look or name
     rows = rows[rows["estimator"] == name].sort_values(x)
-    axis.plot(rows[x], rows["exact_variance"], zorder=2, **line(name))
+    axis.plot(rows[x], rows["exact_variance"], zorder=2, **line(own))
     seen = rows[rows["count"] > 0]
-    axis.errorbar(seen[x], seen["variance"], yerr=seen["variance_stderr"], **bars(name), **point(name))
+    axis.errorbar(seen[x], seen["variance"], yerr=seen["variance_stderr"], **bars(own), **point(own))
 
 
 def reference(axis, x, y, label, at, align="center"):
@@ -208,6 +209,14 @@ def logarithmic(axis, every=2):
     axis.yaxis.set_major_locator(LogLocator(base=10.0**every, numticks=30))
     axis.yaxis.set_minor_locator(LogLocator(base=10.0 ** max(every // 2, 1), numticks=60))
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(axis, values, which="x"):
+    """Label these values alone, and as plain numbers."""
+    one = getattr(axis, f"{which}axis")
+    one.set_major_locator(FixedLocator(values))
+    one.set_major_formatter(FixedFormatter([f"{x:g}" for x in values]))
+    one.set_minor_formatter(NullFormatter())
 
 
 def number(x, digits=3):

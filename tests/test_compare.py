@@ -271,7 +271,7 @@ def test_nothing_in_the_figure_is_cut_off_and_every_family_has_a_look_of_its_own
         assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1, text
     looks = compare_figure.LOOKS.values()
     assert len({x.colour for x in looks}) == len({x.marker for x in looks}) == len(looks)
-    # In a column of a journal, 3.35 inches, no letter of these is below 5.5 points; and looks are those of the studies' figures.
+    # In a column of 3.35 inches no letter of these is below 5.5 points; and looks are those of the studies' figures.
     assert (
         min(x.get_size() for x in figure.findobj(Text) if x.get_text() and x.figure is figure) * 3.35
         > 5.5 * (figure.get_size_inches()[0])
