@@ -99,7 +99,9 @@ def rows(setting, seed, threads):
 
 def scalar(T=10, std=0.5, W=0.04, cov=1.0, a=DECAY, b=SLOPE):
     """Return the scalar problem, and its theta."""
-    environment = mg.environments.linear_quadratic([[a]], [[b]], [[1.0]], [[0.1]], process_noise=[[W]], initial_cov=[[cov]])
+    environment = mg.environments.linear_quadratic(
+        [[a]], [[b]], [[1.0]], [[0.1]], process_noise=[[W]], initial_cov=[[cov]]
+    )
     policy = mg.policies.linear_gaussian(1, 1, std=std)
     return mg.Problem(environment, policy, T), policy.theta([GAIN])
 
