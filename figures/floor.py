@@ -1,7 +1,8 @@
 """What no estimator made of trajectories goes below, and what a differentiable simulator is worth (study: floor)."""
 
 import numpy as np
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
@@ -138,11 +139,11 @@ def beside(axis, y, text, indent, **look):
 def legend(figure):
     """Explain the marks."""
     words = {
-        "fitted critic": "a critic fitted to the same data",
+        "fitted critic": "a fitted critic",
         "oracle": "an exact critic",
         "simulator": "the simulator",
     }
-    words |= {"trajectories": "knows trajectories alone", "other data": "mirrored noise"}
+    words |= {"trajectories": "knows trajectories", "other data": "mirrored noise"}
     words |= {"the form of the dynamics": "linear dynamics"}
     handles = [Line2D([], [], label=words[kind], linestyle="none", **mark(kind)) for kind in LOOKS]
     style.legend(figure, handles)
@@ -158,8 +159,11 @@ def phases(axis, bar, rows, contours):
     table = rows[rows["horizon"] == T].pivot(index="noise", columns="std", values="value")
     shades = np.log10(table.to_numpy())
     norm = TwoSlopeNorm(0, min(shades.min(), -0.1), max(shades.max(), 0.1))
+    light = LinearSegmentedColormap.from_list(
+        "light", colormaps["PuOr"](np.linspace(0.86, 0.14, 257))
+    )  # words are written on it
     drawn = axis.pcolormesh(
-        table.columns, table.index, shades, cmap="PuOr_r", norm=norm, shading="gouraud", rasterized=True
+        table.columns, table.index, shades, cmap=light, norm=norm, shading="gouraud", rasterized=True
     )
     colours = axis.figure.colorbar(drawn, cax=bar)
     decades = range(int(np.ceil(shades.min())), int(shades.max()) + 1)
