@@ -159,9 +159,9 @@ def phases(axis, bar, rows, contours):
     table = rows[rows["horizon"] == T].pivot(index="noise", columns="std", values="value")
     shades = np.log10(table.to_numpy())
     norm = TwoSlopeNorm(0, min(shades.min(), -0.1), max(shades.max(), 0.1))
-    light = LinearSegmentedColormap.from_list(
+    light = LinearSegmentedColormap.from_list(  # not the darkest: words are written on it
         "light", colormaps["PuOr"](np.linspace(0.86, 0.14, 257))
-    )  # words are written on it
+    )
     drawn = axis.pcolormesh(
         table.columns, table.index, shades, cmap=light, norm=norm, shading="gouraud", rasterized=True
     )

@@ -9,6 +9,7 @@ from test_critics import chosen
 from test_lq_cases import estimators as of_reference
 
 import mcgrad as mg
+from figures import style
 from mcgrad import floor
 from mcgrad.compare import figure
 from mcgrad.estimators import knowledge
@@ -210,6 +211,24 @@ def test_the_lines_under_a_table():
     bandit = mg.Problem(mg.environments.bandit([1.0, 2.0], 0.5), mg.policies.softmax(1, 2), 1)
     bounds = [mg.exact.efficiency_bound(bandit, [0.0, 0.3], model) for model in ("tree", "markov", "stationary")]
     np.testing.assert_allclose(bounds, np.repeat(bounds[:1], 3, axis=0), rtol=1e-13)
+
+
+def test_figures_mark_what_their_estimators_know():
+    """The table of looks against `knows`, for all rungs of the ladder; labels, and the sentence that explains them."""
+    marked = {name: E.knows(rung.make()).kind for name, rung in RUNGS.items()}
+    marked = {name: kind for name, kind in marked.items() if kind != knowledge.TRAJECTORIES}
+    assert style.TABLE["knows"] == marked | {"measure-valued": E.knows(E.measure_valued()).kind}
+    assert set(style.TABLE["marks"]) == set(knowledge.KINDS) - {knowledge.TRAJECTORIES, knowledge.UNKNOWN}
+    labels = [style.marked(name) for name in ("reparameterization", "reward to go", "all actions")]
+    assert labels == [
+        "reparameterization\N{HAIR SPACE}\N{DAGGER}",
+        "reward to go",
+        "all actions\N{HAIR SPACE}\N{DOUBLE DAGGER}",
+    ]
+    said = style.explained(labels)
+    assert said == " \N{DAGGER}~derivatives of the simulator; \N{DOUBLE DAGGER}~a critic in place of returns."
+    assert style.explained(["reward to go"]) == ""
+    assert style.handle("reparameterization").get_label() == labels[0]
 
 
 def test_a_comparison_prints_the_floor_and_recommends_no_oracle():
