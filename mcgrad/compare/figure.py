@@ -119,7 +119,7 @@ def _legend(comparison, rows):
     used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
     handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
     if not all(map(comparison.contends, rows)):
-        what = "biased, not tested, or an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
+        what = "biased, untested, an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
         hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": f"hollow: {what}"}
         handles.append(Line2D([], [], marker="o", **hollow, **point))
     return handles
