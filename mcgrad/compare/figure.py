@@ -6,6 +6,7 @@ import textwrap
 import tomllib
 from typing import NamedTuple
 
+from ..estimators.knowledge import FITTED, MARKS, ORACLE
 from .prices import price_interval
 
 
@@ -22,6 +23,7 @@ TABLE = tomllib.loads(importlib.resources.files("mcgrad").joinpath("looks.toml")
 LABELS = {
     "score": "score function",
     "measure": "measure-valued",
+    "critic": "a critic for returns",
     "pathwise": "pathwise",
     "mixed": "score and pathwise",
     "in part": "pathwise in part",
@@ -29,10 +31,17 @@ LABELS = {
     "returns": "returns alone",
 }
 LOOKS = {family: Look(*(TABLE["kinds"][family][x] for x in ("colour", "marker")), LABELS[family]) for family in LABELS}
+CRITICS = (ORACLE, FITTED)
+WORDS = {
+    "\N{DAGGER}": "derivatives of the simulator",
+    "\N{DOUBLE DAGGER}": "a critic in place of returns",
+    "\N{SECTION SIGN}": "rollouts with mirrored or common noise, branches, another behaviour",
+    "\N{PILCROW SIGN}": "of another quantity",
+}
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
 SIZE, SMALL = 9.5, 8.6  # points: 6.4 and 5.8 in a column of 3.35 inches
-MARKER, LONGEST = 6, 36  # points; letters of a label
+MARKER, LONGEST = 6, 35  # points; letters of a label
 DPI = 300
 STYLE = {
     "font.family": "sans-serif",
@@ -70,11 +79,7 @@ def draw(comparison):
         figure.subplots_adjust(left=0.53, right=0.83, top=1 - top / height, bottom=bottom / height)
         _points(axis, comparison, rows)
         axis.set_xlabel("total variance $\\times$ nanoseconds of a sample", x=0.4)
-        labels = [
-            row.estimator if len(row.estimator) < LONGEST else f"{row.estimator[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
-            for row in rows
-        ]
-        axis.set_yticks(range(len(rows)), labels)
+        axis.set_yticks(range(len(rows)), map(_label, rows))
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
@@ -106,6 +111,13 @@ def _points(axis, comparison, rows):
     axis.margins(x=0.06)
 
 
+def _label(row):
+    """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
+    name, mark = row.estimator, MARKS.get(row.knows, "")
+    name = name if len(name) < LONGEST else f"{name[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
+    return name + (f"\N{HAIR SPACE}{mark}" if mark else "")
+
+
 def _legend(comparison, rows):
     """Return a handle for each family that is drawn, and one for what cannot be recommended."""
     from matplotlib.lines import Line2D
@@ -114,7 +126,8 @@ def _legend(comparison, rows):
     used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
     handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
     if not all(map(comparison.contends, rows)):
-        hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": "hollow: biased, or not tested"}
+        what = "biased, not tested, or an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
+        hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": f"hollow: {what}"}
         handles.append(Line2D([], [], marker="o", **hollow, **point))
     return handles
 
@@ -144,7 +157,19 @@ def caption(comparison):
         f"{comparison.title}. Bars: 95% intervals of variance and time. "
         f"{count} samples of each, timed alone on one thread."
         + (" Numbers: times the least that is recommended." if comparison.contenders() else "")
+        + _knowledge(comparison)
     )
+
+
+def _knowledge(comparison):
+    """Return what the marks mean that are drawn, and the floor."""
+    marks = {MARKS[row.knows] for row in comparison.rows if row.knows in MARKS and row.price > 0}
+    said = [f"{mark}\N{NO-BREAK SPACE}{words}" for mark, words in WORDS.items() if mark in marks]
+    floor = comparison.floor
+    bounds = (
+        "" if floor is None else f", whose floor is a variance of {floor.tree:.4g} for each rollout, the tree bound"
+    )
+    return f" Without a mark: trajectories alone{bounds}; {', '.join(said)}." if said else ""
 
 
 def _wrapped(text, width):

@@ -79,7 +79,7 @@ def _forms(problem, theta, s, baseline):
     match baseline:
         case baselines.NoBaseline():
             return None
-        case baselines.TraceOptimal(base=base):
+        case baselines.TotalOptimal(base=base):
             b = np.broadcast_to(baseline.tuned(problem, theta), s.horizon)
             base = _forms(problem, theta, s, base)
             return lq.time_baseline(s, b) + (0.0 if base is None else base)

@@ -257,7 +257,7 @@ def _baseline(problem, theta, s, b):
     match b:
         case baselines.NoBaseline():
             return tabular.constant_baseline(s, 0.0)
-        case baselines.TraceOptimal(base=base):
+        case baselines.TotalOptimal(base=base):
             tuned = np.broadcast_to(b.tuned(problem, theta), s.horizon)
             return tabular.time_baseline(s, tuned) + _baseline(problem, theta, s, base)
         case baselines.Constant() | baselines.MeanReturn():

@@ -188,7 +188,7 @@ def _baseline(problem, theta, t, b):
             return number
         case baselines.TimeDependent(b=numbers):
             return numbers[0]
-        case baselines.TraceOptimal(base=base):
+        case baselines.TotalOptimal(base=base):
             return _baseline(problem, theta, t, base) + trace_optimal_constant(problem, theta, b.target)
         case baselines.FittedValue():
             return b.data(problem, theta)["form"].values[0, 0, 0]
