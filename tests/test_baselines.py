@@ -191,7 +191,7 @@ def test_a_fit_is_bounded_where_it_saw_nothing():
         found = fitted.value(at, types.SimpleNamespace(problem=problem, s=s))
         assert found == pytest.approx(evaluate_form(at.form, inside, 2), rel=1e-12)
     # Where the pilot does not reach what may happen, the variance is not that of a polynomial baseline.
-    assert np.isfinite(mg.exact.variance(problem, theta, rtg(fitted))).all()
+    assert np.isfinite(mg.exact.variance(problem, theta, rtg(baselines.fitted_value(pilot=512)))).all()
     with pytest.raises(mg.exact.NoClosedForm, match="pilot: too few trajectories"):
         mg.exact.variance(problem, theta, rtg(baselines.fitted_value(pilot=16)))
 
