@@ -15,6 +15,7 @@ from .cost import cost
 from .directional import directional
 from .fisher import fisher
 from .kernel.step_view import DiscontinuityWarning
+from .kernel_handle import kernel
 from .measure import measure, sample
 from .moments import Moments
 from .precision import PrecisionWarning
@@ -47,6 +48,7 @@ __all__ = [
     "estimators",
     "exact",
     "fisher",
+    "kernel",
     "lookup",
     "measure",
     "noises",
