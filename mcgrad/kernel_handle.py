@@ -16,7 +16,7 @@ from .compiler import backends, native
 from .estimators.estimator import Estimator
 from .estimators.fitted import is_unfitted
 from .kernel.program import Program, checked, gradient_program
-from .measure import checked_estimators
+from .prepare import prepare
 from .problem import Problem
 from .run import END
 
@@ -118,9 +118,9 @@ class Kernel:
         | out | float64 (E P, n), C | n trajectories, a multiple of `lanes`: `out(n)` |
         | work | float64 (., .), C | `work()`; one for each thread |
 
-        This signature is stable. The numbers of the problem (params, horizon, data of the estimators) are those that the handle
-        was made with. It allocates nothing and takes no lock. Arrays of other shapes raise a ValueError; a handle has to live as
-        long as the code that calls its function (compiled functions hold its address: no `cache=True`).
+        This signature is stable. The numbers of the problem (params, horizon, data of the estimators) are those that the
+        handle was made with. It allocates nothing and takes no lock. Arrays of other shapes raise a ValueError. Compiled
+        functions hold the address of the machine code, which stays until the process ends: no `cache=True` for what calls it.
         """
         import numba
 
@@ -214,7 +214,7 @@ def kernel(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike 
     >>> bool(abs(theta[0] + 1.4) < 0.2)
     True
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     unfitted = [name for name, x in estimators.items() if is_unfitted(x)]
     if unfitted:
         raise ValueError(
