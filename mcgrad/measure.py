@@ -2,41 +2,45 @@
 
 import concurrent.futures
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import batches, precision, validate
 from .designs import Design
-from .estimators.estimator import rollouts
+from .estimators.estimator import Estimator, rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
-from .moments import Moments
+from .moments import Moments, Source
 from .power_sums import merge, together
 from .prepare import prepare
+from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
 
 
 def measure(
-    problem,
-    theta,
-    estimators,
-    count,
-    seed=0,
+    problem: Problem | Sequence[Problem],
+    theta: ArrayLike,
+    estimators: dict[str, Estimator],
+    count: int,
+    seed: int | ArrayLike = 0,
     *,
-    threads=None,
-    executor=None,
-    progress=None,
-    start=0,
-    noise="common",
-    design=None,
-    full_covariance=False,
-    chunk=None,
-    machine="simd",
-):
+    threads: int | None = None,
+    executor: concurrent.futures.Executor | None = None,
+    progress: Any = None,
+    start: int = 0,
+    noise: str = "common",
+    design: Design | None = None,
+    full_covariance: bool = False,
+    chunk: int | None = None,
+    machine: str = "simd",
+) -> Moments:
     """Return the moments of gradient estimators over `count` trajectories, all on the same noise.
 
     Of a batch of B measurements, at B thetas, of B problems, with B seeds, or of several of these, in one call: everything
@@ -129,7 +133,8 @@ def measure(
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost), known)
+    made = (Source(problem, theta, run.seed, start, count),) if batch is None else ()
+    found = Moments(names, parameters, sums, takes, tuple(lost), known, made)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}
     if lost:
@@ -176,7 +181,17 @@ def _sums_of_batch(batch, estimators, run, count, full, bar):
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 
 
-def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, machine="simd"):
+def sample(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: dict[str, Estimator],
+    count: int,
+    seed: int = 0,
+    *,
+    start: int = 0,
+    design: Design | None = None,
+    machine: str = "simd",
+) -> dict[str, NDArray[np.float64]]:
     """Return {name: (N, P) array}, the gradients of single trajectories `start`, ..., `start + count - 1`.
 
     With `design` it is (N / design.size, P), the mean gradients of replicates; see `measure`.
