@@ -15,6 +15,7 @@ import numpy as np
 from . import validate
 from .compiler import backends, passes
 from .kernel.program import checked, gradient_program
+from .moments import Source
 from .power_sums import PowerSums, of_chunks
 from .problem import Problem
 from .run import default_chunk, kernel_memory, run_kernel
@@ -42,6 +43,12 @@ class Batch:
 
     def __len__(self):
         return len(self.problems)
+
+    def source(self, count):
+        """Return what the moments of a measurement come from."""
+        same = all(x is self.problems[0] for x in self.problems)
+        problem = self.problems[0] if same else self.problems
+        return Source(problem, self.thetas, self.seeds, self.firsts, count)
 
     def programs(self, estimators):
         """Return the program of each entry."""

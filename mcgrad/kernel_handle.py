@@ -114,7 +114,7 @@ class Kernel:
         | argument | type | |
         |---|---|---|
         | theta | float64 (P,), C | |
-        | seed, first | integers | from 0 to 2^64 - 1; from 0 to 2^59 |
+        | seed, first | int64 or uint64 | from 0 to 2^64 - 1; from 0 to 2^59 |
         | out | float64 (E P, n), C | n trajectories, a multiple of `lanes`: `out(n)` |
         | work | float64 (., .), C | `work()`; one for each thread |
 

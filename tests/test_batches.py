@@ -9,7 +9,7 @@ import pytest
 import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.kernel import memo
-from mcgrad.moments import Estimate
+from mcgrad.moments import Estimate, load
 from mcgrad.power_sums import PowerSums
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}
@@ -174,6 +174,20 @@ def test_batches_merge(seed):
         merged = one[0].merge(one[1])
         for name in FIELDS:
             assert np.array_equal(getattr(both.entry(b).sums, name), getattr(merged.sums, name))
+        assert [x.words() for x in both.entry(b).sources] == [x.words() for x in merged.sources]
+    with pytest.raises(ValueError, match=r"expected other trajectories than 50 to 99 of seed"):
+        both.merge(parts[1])
+    with pytest.raises(ValueError, match="other: expected a batch of 3, got no batch"):
+        both.merge(both.entry(0))
+
+
+def test_batches_are_kept_on_disk(tmp_path, seed):
+    found = mg.measure([system(k) for k in range(3)], thetas(3), BOTH, 20, seed, noise="own")
+    again = load(found.save(tmp_path / "batch.npz"))
+    assert again.batch == 3 and np.array_equal(again["SF"].mean, found["SF"].mean)
+    assert [x.start for x in again.sources[0].each()] == [0, 20, 40]
+    with pytest.raises(ValueError, match="expected other trajectories"):
+        again.merge(found)
 
 
 def test_the_table_of_a_batch_names_its_entries(seed):
