@@ -61,13 +61,13 @@ def rounding(program, run, first, count):
         Trajectories; the first few of them are run.
     """
     E = len(program.names)
-    error = ROUNDING[program.kernel.precision]
-    program = dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision="double"))
     other = moved(program)
     count = min(count, max(TRAJECTORIES // run.unit, 2) * run.unit)
     if other is None or count < 2 * run.unit:
         return np.zeros(E)
-    gradients, others = (run.few_samples(p, first, count) for p in (program, other))
+    error = ROUNDING[program.kernel.precision]
+    both = [dataclasses.replace(p, kernel=dataclasses.replace(p.kernel, precision="double")) for p in (program, other)]
+    gradients, others = (run.few_samples(p, first, count) for p in both)
     with np.errstate(all="ignore"):
         finite = np.isfinite(gradients) & np.isfinite(others)
         gradients, others = (np.where(finite, x, np.nan) for x in (gradients, others))

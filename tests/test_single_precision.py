@@ -215,3 +215,14 @@ def test_program_keeps_its_precision():
     program = gradient_program(problem, theta, BOTH)
     single = dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision="single"))
     assert not np.array_equal(run_kernel(program, 1, 0, 64).copy(), run_kernel(single, 1, 0, 64))
+
+
+def test_batches_are_single_calls():
+    problem, theta = w1(horizon=3)
+    thetas = np.stack([theta, 0.9 * theta])
+    batch = mg.measure(problem, thetas, BOTH, 200, 3, precision="single")
+    for b, own in enumerate(thetas):
+        alone = mg.measure(problem, own, BOTH, 200, 3, precision="single")
+        for name in BOTH:
+            np.testing.assert_array_equal(batch.entry(b)[name].mean, alone[name].mean)
+            np.testing.assert_array_equal(batch.entry(b)[name].variance, alone[name].variance)
