@@ -45,7 +45,7 @@ class Report:
         return not self.wrong
 
     @property
-    def wrong(self) -> list[Finding]:
+    def wrong(self) -> list[str]:
         """The names of what is wrong."""
         return [x.name for x in self.findings if x.status == "wrong"]
 
