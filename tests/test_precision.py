@@ -54,6 +54,19 @@ def test_the_warning_comes_before_the_figures_are_wrong():
     assert low < mg.exact.variance(problem, theta, SUBTRACT["value"]) < high
 
 
+def test_single_precision_runs_out_of_digits_earlier_and_says_so():
+    """At 50 steps: the variance of single precision is made of rounding, that of double precision is right."""
+    problem, theta = loop(1.5, 50)
+    exact = mg.exact.variance(problem, theta, SUBTRACT["value"])
+    double = measured(problem, theta, {"value": SUBTRACT["value"]})
+    with pytest.warns(PrecisionWarning):
+        single = mg.measure(
+            problem, theta, {"value": SUBTRACT["value"]}, 400, 1, machine="numpy", precision="single", progress=False
+        )
+    assert double["value"].variance < 2 * exact and single["value"].variance > 10 * exact
+    assert single.rounding["value"] == pytest.approx(2.0**29 * double.rounding["value"])
+
+
 def test_ordinary_problems_are_far_from_it():
     """A false alarm would take a million times larger an error."""
     problem, theta = w1(horizon=10)
