@@ -194,7 +194,7 @@ class Run(NamedTuple):
                     number = min(group, first + count - k)
                     arguments = (program, self.seed, k, number, chunk, full, self.machine, self.design)
                     arguments += (stop,) if stop is not None else ()
-                    waiting.append((number, _submitted(pool, group_sums, *arguments)))
+                    waiting.append((number, submitted(pool, group_sums, *arguments)))
                 if waiting:
                     number, future = waiting.popleft()
                     merged.add(_result(pool, future, program, number // self.unit, full))
@@ -206,7 +206,7 @@ class Run(NamedTuple):
         return merged.result()
 
 
-def _submitted(pool, function, *arguments):
+def submitted(pool, function, *arguments):
     """Return the future of a piece of work; ValueError for an executor that does not take work."""
     try:
         future = pool.submit(function, *arguments)
@@ -217,13 +217,18 @@ def _submitted(pool, function, *arguments):
     return future
 
 
-def _result(pool, future, program, number, full):
-    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
+def finished(pool, future):
+    """Return what a piece of work came to; ValueError if the executor gave it up."""
     try:
-        found = future.result()
+        return future.result()
     except (concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor) as error:
         how = f": {error}" if str(error) else " (cancelled)"
         raise ValueError(f"executor: expected {_called(pool)} to finish its work, but it gave up{how}") from error
+
+
+def _result(pool, future, program, number, full):
+    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
+    found = finished(pool, future)
     E, P = len(program.names), program.kernel.outputs // len(program.names)
     cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}

@@ -131,6 +131,37 @@ def test_threads_executors_and_pieces_do_not_change_a_bit(seed, monkeypatch):
             assert np.array_equal(getattr(other.sums, name), getattr(reference.sums, name))
 
 
+def test_an_executor_that_does_not_work_is_named(seed):
+    class Broken(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, *arguments, **options):
+            return super().submit(int)
+
+    stopped = concurrent.futures.ThreadPoolExecutor(1)
+    stopped.shutdown()
+    for pool, message in (
+        (stopped, "expected one that takes work"),
+        (Broken(1), "to return the sums of samples, got int 0"),
+    ):
+        with pytest.raises(ValueError, match=f"executor: .*{message}"):
+            mg.measure(system(), thetas(3), BOTH, 10, seed, executor=pool)
+
+
+def test_exact_values_of_batches():
+    problems, theta, pw = [system(k) for k in range(3)], thetas(3), E.reparameterization()
+    for ask, more in (
+        (mg.exact.objective, ()),
+        (mg.exact.gradient, ()),
+        (mg.exact.mean, (pw,)),
+        (mg.exact.variance, (pw,)),
+    ):
+        alone = [ask(x, t, *more) for x, t in zip(problems, theta, strict=True)]
+        assert np.array_equal(ask(problems, theta, *more), alone)
+        assert np.array_equal(ask(problems[0], theta, *more)[2], ask(problems[0], theta[2], *more))
+        assert np.array_equal(ask(problems, theta[0], *more)[2], ask(problems[2], theta[0], *more))
+    with pytest.raises(ValueError, match="theta: expected one for each of 3 problems, got 2"):
+        mg.exact.objective(problems, theta[:2])
+
+
 def fragile():
     """Return a problem whose rewards overflow at large gains."""
     environment = mg.Environment(
