@@ -26,8 +26,8 @@ from mcgrad import study
 
 COSTS = {
     "quadratic": (mg.environments.quadratic_cost, np.linspace(-3.0, 3.0, 25)),
-    "exponential": (mg.environments.exponential_cost, np.geomspace(0.1, 10.0, 25).round(6)),
-    "cosine": (mg.environments.cosine_cost, np.geomspace(0.5, 5.0, 25).round(6)),
+    "exponential": (mg.environments.exponential_cost, np.geomspace(0.1, 10.0, 21).round(6)),
+    "cosine": (mg.environments.cosine_cost, np.geomspace(0.5, 5.0, 21).round(6)),
 }
 EVERY = 4  # one of so many values of k is measured
 NAMES = {

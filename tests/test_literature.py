@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+import mcgrad as mg
 from figures import __main__ as figures_command
 from figures import files
+from studies import han_yang_2026
 
-PAPERS = ["mohamed_2020", "mohamed_2020_dimension"]
+PAPERS = ["mohamed_2020", "mohamed_2020_dimension", "han_yang_2026"]
 
 
 def results(name):
@@ -126,3 +128,42 @@ def test_what_was_measured_for_mohamed_agrees():
     assert worst(rows) < 5
     planted = rows.assign(exact_variance=1.05 * rows["exact_variance"])
     assert worst(planted) > 5
+
+
+# ---- Han and Yang (2026) --------------------------------------------------------------------------------------------
+
+
+def test_the_noise_to_signal_ratios_of_han_and_yang_are_the_published_ones():
+    rows = results("han_yang_2026")
+    one = rows[rows["part"] == "one step"].set_index(["std", "initial_std"])["exact_nsr"]
+    assert len(one) == 13 * 13 and one.idxmin() == (10.0, 0.01) and one.idxmax() == (0.01, 10.0)
+    assert one.min() == pytest.approx(18.50046, rel=1e-8) and one.max() == pytest.approx(4.037626453e9, rel=1e-9)
+    slope = np.log(one[0.017783, 10.0] / one[0.01, 10.0]) / np.log(1.7783)
+    assert slope == pytest.approx(-2.0, abs=5e-6)
+    for T, nsr in ((5, 101317.38), (10, 205548.0)):
+        (setting,) = (x for x in han_yang_2026.settings(True) if x["part"] == "horizon" and x["horizon"] == T)
+        kept = rows[(rows["part"] == "horizon") & (rows["horizon"] == T) & (rows["estimator"] == "score function")]
+        assert kept["exact_nsr"].item() == pytest.approx(nsr, rel=1e-7)
+        for std, same in ((setting["std"], True), (1.01 * setting["std"], False)):
+            again = han_yang_2026.rows({**setting, "std": std, "names": ["score function"]}, 0, None)[0]["exact_nsr"]
+            assert (again == pytest.approx(nsr, rel=1e-7)) is same
+
+
+def test_the_first_cost_is_paid_back_in_the_problem_of_han_and_yang():
+    """Returns are those of rewards that count the state after the step."""
+    p, theta = han_yang_2026.problem(5, 0.3, 1.0)
+    found = mg.rollout(p, theta, 20, machine="numpy")
+    states, actions = found.states[:, 1:, :2], found.actions[:, :, 0]
+    expected = -np.sum(states**2, axis=(1, 2)) - han_yang_2026.ACTION_COST * np.sum(actions**2, axis=1)
+    assert found.rewards.sum(axis=1) + found.terminal == pytest.approx(expected, rel=1e-10)
+
+
+def test_without_process_noise_alone_a_value_baseline_removes_the_slope():
+    rows = results("han_yang_2026")
+    seen = rows[rows["count"] > 0]
+    assert (np.abs(seen["nsr"] - seen["exact_nsr"]) / seen["nsr_stderr"]).max() < 5 and len(seen) == 56
+    at = rows[rows["part"] == "std"].set_index(["process_noise", "estimator", "std"])["exact_nsr"]
+    expected = {"score function": (-2, -2), "reward to go, value baseline": (0, -2), "reparameterization": (0, 0)}
+    for name, slopes in expected.items():
+        found = [np.log(at[noise, name, 0.017783] / at[noise, name, 0.01]) / np.log(1.7783) for noise in (0.0, 1e-3)]
+        assert found == pytest.approx(slopes, abs=2e-3)

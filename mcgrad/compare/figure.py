@@ -23,7 +23,7 @@ TABLE = tomllib.loads(importlib.resources.files("mcgrad").joinpath("looks.toml")
 LABELS = {
     "score": "score function",
     "measure": "measure-valued",
-    "critic": "a critic in place of returns",
+    "critic": "a critic for returns",
     "pathwise": "pathwise",
     "mixed": "score and pathwise",
     "in part": "pathwise in part",
@@ -35,7 +35,7 @@ MARKS, CRITICS = TABLE["marks"], (ORACLE, FITTED)  # of what is known besides tr
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
 SIZE, SMALL = 9.5, 8.6  # points: 6.4 and 5.8 in a column of 3.35 inches
-MARKER, LONGEST = 6, 36  # points; letters of a label
+MARKER, LONGEST = 6, 35  # points; letters of a label
 DPI = 300
 STYLE = {
     "font.family": "sans-serif",
