@@ -137,9 +137,7 @@ def batches(axis, rows):
     axis.errorbar(seen["count"], seen["value"], yerr=seen["stderr"], **style.bars(shrunk) | crosses)
     axis.set(xscale="log", ylim=(0, 1.5), xlabel="batch G", ylabel="G variance / that of one")
     style.plain_ticks(axis, (1, 4, 16, 64))
-    axis.legend(
-        frameon=False, fontsize=7.5, loc="upper right", ncols=2, borderpad=0, handlelength=2.0, columnspacing=0.8
-    )
+    axis.legend(frameon=False, fontsize=7, loc="upper right", ncols=2, borderpad=0, handlelength=2.0, columnspacing=0.8)
 
 
 def describe(rows, coverage, about):
@@ -158,11 +156,11 @@ def describe(rows, coverage, about):
     return (
         "(a)~Scalar linear-quadratic problem, 10 steps. Lines: exact standard deviation of a mean of N; points: root mean "
         f"square over {int(run['repeats'].max())} repetitions{style.remark(about)}, bars one standard error. For one error the "
-        f"score function takes {n(ratio, 2)} times the trajectories of reparameterization. Evolution strategies (two rollouts a "
-        f"sample) have a bias, at which they stay. (b)~Quantiles of errors over their std: 5, 25, 50, 75, 95~%; dotted: of a "
+        f"score function takes {n(ratio, 2)} times the trajectories of reparameterization. Evolution strategies (two rollouts "
+        f"a sample) have a bias, at which they stay. (b)~Quantiles of errors over their std: 5, 25, 50, 75, 95~%; dotted: of a "
         "normal distribution. Score functions have heavy tails: at small N most errors are small, and few are large. "
         "(c)~Lowest, mean and highest over the problems of the study coverage. At the smallest count, intervals of variances "
-        f"cover {n(interval)}~% or more, two standard errors {n(plain)}~% or more. (d)~Fewer than 5~% of batches have the wrong "
+        f"cover {n(interval)}~% or more, two standard errors {n(plain)}~% or more. (d)~Fewer than 5~% of batches have a wrong "
         f"sign from B~=~{enough[0]:.0f} on (score function), {enough[1]:.0f} (reward to go), {enough[2]:.0f} (value baseline), "
         f"{enough[3]:.0f} (reparameterization). Lines: the normal law, which overstates what is rare: large samples point "
         "uphill. (e)~A bandit, rewards certain; lines: exact sums over all counts of a batch. Without a baseline a single "

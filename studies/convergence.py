@@ -62,10 +62,18 @@ def settings(quick):
     total = 2**16 if quick else 2**21
     return [
         {"part": "running", "names": names, "count": count, "repeats": repeats, "start": 0},
-        {"part": "direction", "count": total, "start": 10**8},
+        {"part": "direction", "count": total, "start": 10**9},
         {"part": "arms", "largest": 32 if quick else 128, "count": total // 4, "start": 0},
-        {"part": "batches", "largest": 16 if quick else 64, "count": total // 8, "start": 2 * 10**8},
+        {"part": "batches", "largest": 16 if quick else 64, "count": total // 8, "start": 2 * 10**9},
     ]
+
+
+def full():
+    """Return the parts with ten times the repetitions and four times the samples."""
+    found = settings(False)
+    for setting in found:
+        setting["repeats" if "repeats" in setting else "count"] *= 10 if "repeats" in setting else 4
+    return found
 
 
 def rows(setting, seed, threads):
@@ -261,4 +269,5 @@ STUDY = study.Study(
     settings=settings,
     rows=rows,
     report=report,
+    full=full,
 )
