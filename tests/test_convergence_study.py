@@ -55,14 +55,14 @@ def test_errors_fall_like_one_over_root_N(rows):
         assert deviations(here, variance).max() < 5
         slope = np.polyfit(np.log(here["count"]), np.log(here["value"]), 1)[0]
         assert abs(slope + 0.5) < 0.04, (name, slope)
-        assert deviations(here, 2.25 * variance).min() > 3  # planted: another std of the policy does less, see below
+        assert deviations(here, 4 * variance).min() > 3  # planted; a policy of another std is below
     every = run[run["count"] >= 256]
     assert (np.abs(every["value"] - every["exact"]) < 5 * every["stderr"]).all()
 
 
 def test_a_policy_of_another_std_is_seen(rows):
     p, theta = convergence.ladder.scalar()
-    other = mg.Problem(p.environment, mg.policies.linear_gaussian(1, 1, std=0.9), p.horizon)
+    other = mg.Problem(p.environment, mg.policies.linear_gaussian(1, 1, std=1.5), p.horizon)
     for name in ("reparameterization", "all actions"):
         here = rows["running"][rows["running"]["estimator"] == name]
         variance = mg.exact.variance(other, theta, ladder.RUNGS[name].make())[0]
