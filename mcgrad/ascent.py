@@ -36,6 +36,7 @@ from .estimators.estimator import Estimator, checked, rollouts
 from .estimators.fitted import is_unfitted
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
+from .prepare import prepare
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import END, check_range, run_kernel, thread_count
@@ -268,6 +269,7 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     Row s is the mean over trajectories first, ..., first + batch - 1 of seed s at its theta; one kernel serves them all. nan
     where what the estimator has to know at a theta (an exact critic, say) is beyond all numbers there.
     """
+    estimator = prepare({"g": estimator})["g"]
     program = gradient_program(problem, theta, {"g": estimator})
     backends.compiled(program.kernel, machine)
     fixed = not estimator.data(problem, theta)  # nothing that depends on theta has to be made anew

@@ -10,9 +10,9 @@ from . import validate
 from .compiler import backends
 from .estimators.estimator import rollouts
 from .kernel.program import checked, gradient_program
-from .measure import checked_estimators
 from .pilots import fitted
 from .precompile import compile_ahead
+from .prepare import prepare
 from .run import default_chunk, run_kernel
 
 REPEATS = 9
@@ -78,7 +78,7 @@ def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
     ValueError
         For an argument out of its range, named; and where an estimator does not exist for the problem.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     theta, seconds = checked(problem, theta), validate.number("seconds", seconds, above=0.0)
     seed = validate.integer("seed", seed, 0, 2**64 - 1)
     # Coefficients of a hasty fit: what they are makes no difference to the clock.

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from . import validate
+from .calls import call, number
 from .compiler.derive import push_forward
 from .compiler.trace import Tracer
-from .kernel.step_view import call, number
 from .problem import Problem
 
 

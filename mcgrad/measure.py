@@ -7,13 +7,14 @@ import numpy as np
 
 from . import batches, precision, validate
 from .designs import Design
-from .estimators.estimator import Estimator, rollouts
+from .estimators.estimator import rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
 from .power_sums import merge, together
+from .prepare import prepare
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
@@ -98,7 +99,7 @@ def measure(
     UserWarning
         Of gradients that are not finite, and of variances that overflow.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     count = validate.integer("count", count, 1)
     start = validate.integer("start", start, 0)
     check_range(start, count)
@@ -185,7 +186,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, m
     ValueError
         As `measure`.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     check_range(start, count)
     design = _checked_design(design, count, start)
@@ -214,15 +215,3 @@ def _checked_design(design, count, start):
         if value % design.size:
             raise ValueError(f"{name}: expected a multiple of design.size = {design.size}, got {value}")
     return design
-
-
-def checked_estimators(estimators):
-    """Return a dict of named estimators, checked."""
-    if isinstance(estimators, Estimator):
-        raise ValueError('estimators: expected a dict such as {"SF": score_function()}, got one estimator')
-    if not isinstance(estimators, dict) or not estimators:
-        raise ValueError(f"estimators: expected a dict of name -> estimator, got {validate.describe(estimators)}")
-    for name, e in estimators.items():
-        if not isinstance(name, str) or not isinstance(e, Estimator):
-            raise ValueError(f"estimators: expected name -> estimator, got {name!r} -> {validate.describe(e)}")
-    return estimators

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import validate
 from .kernel.program import rollout_program
-from .run import CHUNK, check_range, run_kernel
+from .run import CHUNK, END, check_range, run_kernel
 
 
 class Noise(NamedTuple):
@@ -57,3 +57,8 @@ def trajectories(problem, theta, count, seed, start, machine):
     noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
     lengths = alive[:, :, 0].sum(axis=1).astype(int)
     return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), lengths, noise)
+
+
+def pilot(problem, theta, count, seed):
+    """Return the last trajectories that there are, to be fitted on: measurements begin with the first."""
+    return rollout(problem, theta, count, seed, start=END - count)

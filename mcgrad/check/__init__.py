@@ -21,6 +21,7 @@ from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.step_view import DiscontinuityWarning
 from ..pilots import known_value
 from ..precompile import compile_ahead
+from ..prepare import prepare
 from .findings import Finding, Report, reason
 from .gradients import Kernel, directions, finite, means, needed, pathwise
 from .jumps import jumps
@@ -104,7 +105,7 @@ def _families(problem, theta):
     families, missing = {}, {}
     for name, make in members.items():
         try:
-            member = make()
+            member = prepare({name: make()})[name]
             gradient_program(problem, theta, {name: member})
             families[name] = member
         except ValueError as error:

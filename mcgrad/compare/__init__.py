@@ -26,15 +26,15 @@ from ..differences import return_kernel, slopes
 from ..estimators.estimator import rollouts
 from ..estimators.knowledge import knows
 from ..estimators.reward_to_go import reward_to_go
-from ..estimators.score_function import score
+from ..estimators.score import score
 from ..floor import floor
 from ..kernel.flat import flat_parameters, may_jump
 from ..kernel.inputs import Inputs
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.step_view import DiscontinuityWarning
-from ..measure import checked_estimators
 from ..pilots import fitted
 from ..precompile import CompilerPool
+from ..prepare import checked_estimators
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps

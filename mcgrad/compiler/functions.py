@@ -7,7 +7,7 @@ import numpy as np
 
 from .errors import TraceError, check_handlers, user_line
 from .table import Names, Table
-from .trace import FUNCTIONS, Tracer, apply, is_number, same
+from .trace import FUNCTIONS, Tracer, apply, is_number, same, written
 
 
 def power(x, y):
@@ -446,3 +446,8 @@ def name_of_ufunc(ufunc):
 def of_ufunc(name):
     """Return the function of tracers for a NumPy ufunc, or None."""
     return NAMES.get(name) or OPERATORS.get(name)
+
+
+# What the methods of tracers call, see `trace.written`.
+written.power, written.traceable, written.on_arrays = power, traceable, on_arrays
+written.of_ufunc, written.name_of_ufunc = of_ufunc, name_of_ufunc
