@@ -1,8 +1,10 @@
 """What a comparison of estimators found: a table, rows for a file, and a recommendation."""
 
+from __future__ import annotations
+
 import dataclasses
 import html
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from .evidence import DIFFERENCES, EXACT, Jumps
 from .prices import price_interval, price_ratio
 from .recommendation import recommendation
 from .text import aligned, figure, within
+
+if TYPE_CHECKING:
+    import pandas
 from .verdict import Verdict
 
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
@@ -155,7 +160,7 @@ class Comparison:
         return recommendation(self)
 
     def __str__(self):
-        return "\n".join([*self.heading(), "", *self.table(), "", *self.footnotes(), "", self.recommendation()])
+        return "\n".join([*self.heading(), "", *self.lines(), "", *self.footnotes(), "", self.recommendation()])
 
     def __repr__(self):
         lines = [self.title, *(f"  {line}" for line in aligned(self._short())), self.recommendation()]
@@ -194,8 +199,14 @@ class Comparison:
             f"|gradient| = {np.linalg.norm(self.gradient):.4g}",
         ]
 
-    def table(self):
-        """Return the table, line by line."""
+    def table(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame with a row for each estimator: all that is measured and concluded of it (`records`)."""
+        import pandas  # heavy
+
+        return pandas.DataFrame(self.records())
+
+    def lines(self):
+        """Return the table to be printed, line by line."""
         return aligned(self.cells(), left=2)
 
     def cells(self):
