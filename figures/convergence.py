@@ -26,9 +26,9 @@ BASELINES = {  # of a batch: (label, look)
     "same-batch mean": ("batch mean", style.Look("#10305c", "v", (6, 1.5))),
 }
 INTERVALS = {  # label -> (interval, column, look)
-    "of means": ("mean", "coverage", style.Look("#009e73", "D", ())),
-    "of variances": ("variance", "coverage", style.Look("#10305c", "o", ())),
-    "two standard errors of variances": ("variance", "coverage_of_two_stderr", style.Look("#e69f00", "s", ())),
+    "means": ("mean", "coverage", style.Look("#009e73", "D", ())),
+    "variances": ("variance", "coverage", style.Look("#10305c", "o", ())),
+    "variances, 2 std. errors": ("variance", "coverage_of_two_stderr", style.Look("#e69f00", "s", ())),
 }
 NORMAL = (0.0627, 0.3186, 0.6745, 1.1503, 1.9600)  # 5, 25, 50, 75, 95 per cent of |normal|
 FEW = 5  # wrong signs: below, a share is not drawn
@@ -51,7 +51,7 @@ def draw(results):
     arms(axes[1, 2], rows["arms"])
     batches(axes[1, 3], rows["batches"])
     titles = ("error of the mean", "spread of errors", "95% intervals cover", "wrong sign")
-    titles += ("8 parameters", "8 parameters", "three arms, exact", "baselines from the batch")
+    titles += ("cosine, 8 parameters", "downhill", "three arms, exact", "baselines from the batch")
     style.finish(figure, axes.ravel(), titles)
     return figure
 
@@ -103,7 +103,7 @@ def covered(axis, rows):
         low, mid, high = (100 * getattr(here, f)() for f in ("min", "mean", "max"))
         axis.errorbar(x, mid, yerr=[mid - low, high - mid], label=label, **style.bars(look), **style.point(look))
     axis.set(xscale="log", xlabel="trajectories of a measurement", ylabel="covers, %", ylim=(72, 101))
-    axis.legend(frameon=False, fontsize=7.5, loc="lower right", borderpad=0, handletextpad=0.2)
+    axis.legend(frameon=False, fontsize=7, loc="lower right", borderpad=0, handletextpad=0.2)
 
 
 def signs(axis, rows):
@@ -134,7 +134,7 @@ def arms(axis, rows):
     axis.text(0.97, 0.94, "mean cosine", transform=axis.transAxes, ha="right", size=8)
     axis.text(0.97, 0.33, "downhill", transform=axis.transAxes, ha="right", size=8)
     axis.set(xscale="log", ylim=(-0.35, 1.12), xlabel="batch B", ylabel="cosine, probability")
-    axis.legend(frameon=False, fontsize=7.5, loc=(0.42, 0.42), borderpad=0, handlelength=2.4)
+    axis.legend(frameon=False, fontsize=7.5, loc=(0.4, 0.42), borderpad=0, handlelength=2.4)
 
 
 def batches(axis, rows):
@@ -148,9 +148,9 @@ def batches(axis, rows):
     seen = here[here["value"].notna()]
     crosses = {"marker": "x", "markersize": 4.2, "color": style.INK}
     axis.errorbar(seen["count"], seen["value"], yerr=seen["stderr"], **style.bars(shrunk) | crosses)
-    axis.set(xscale="log", ylim=(0, 1.5), xlabel="batch G", ylabel="G variance / that of one")
+    axis.set(xscale="log", ylim=(0, 1.95), xlabel="batch G", ylabel="G variance / that of one")
     style.plain_ticks(axis, (1, 4, 16, 64))
-    axis.legend(frameon=False, fontsize=7, loc="upper right", ncols=2, borderpad=0, handlelength=2.0, columnspacing=0.8)
+    axis.legend(frameon=False, fontsize=7, loc="upper right", borderpad=0, handlelength=2.2, labelspacing=0.3)
 
 
 def describe(rows, coverage, about):
@@ -180,8 +180,9 @@ def describe(rows, coverage, about):
         f"sign from B~=~{enough[0]:.0f} on (score function), {enough[1]:.0f} (reward to go), {enough[2]:.0f} (value baseline), "
         f"{enough[3]:.0f} (reparameterization). Lines: the normal law, which overstates what is rare: large samples point "
         "uphill. (e,~f)~Two double integrators, 50 steps, measured: at B~=~64 the mean cosine is "
-        f"{n(turned[0], 2)} (score function) and {n(turned[1], 2)} (reparameterization). (g)~A bandit, rewards certain; lines: exact sums over all counts of a batch. Without a baseline a single "
-        f"trajectory points downhill in {100 * arm['score function', 'downhill', 1]:.0f}~% of cases. At B~=~{AT} the mean cosine "
+        f"{n(turned[0], 2)} (score function) and {n(turned[1], 2)} (reparameterization). (g)~A bandit, rewards certain; lines: "
+        "exact sums over all counts of a batch. Without a baseline a single trajectory points downhill in "
+        f"{100 * arm['score function', 'downhill', 1]:.0f}~% of cases. At B~=~{AT} the mean cosine "
         f"is {n(cosines[0])}, with the exact J {n(cosines[1])}, with leave one out {n(cosines[2])}; the mean of the batch and "
         "standardised advantages point as leave one out does. (h)~The mean of the batch as a baseline shrinks the gradient by "
         f"1~\N{MINUS SIGN}~1/G, exactly, and has the variance of leave one out times the square of that. Leave one out is "
