@@ -24,6 +24,7 @@ import pathlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +37,7 @@ from .estimators.fitted import is_unfitted
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
 from .prepare import prepare
+from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import END, check_range, run_kernel, thread_count
@@ -148,7 +150,7 @@ def load(path: str | pathlib.Path) -> Ascent:
 
 
 def ascend(
-    problem,
+    problem: Problem,
     theta: ArrayLike,
     estimator: Estimator,
     batch: int,
@@ -159,7 +161,7 @@ def ascend(
     record: int | Sequence[int] = 50,
     judged: int = 0,
     threads: int | None = None,
-    progress=None,
+    progress: Any = None,
     machine: str = "simd",
 ) -> Ascent:
     """Climb J from theta by stochastic gradient ascent, once for each seed.
