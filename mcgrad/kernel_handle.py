@@ -17,7 +17,7 @@ from .estimators.estimator import Estimator
 from .estimators.fitted import is_unfitted
 from .kernel.program import Program, checked, gradient_program
 from .prepare import prepare
-from .problem import Problem
+from .problem import Problem, written
 from .run import END
 
 
@@ -227,3 +227,18 @@ def kernel(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike 
             "theta: expected the parameters at which estimators take their data (baselines, critics), got None"
         )
     return Kernel(program, tuple(estimators), problem.parameters, program.kernel.width("simd"))
+
+
+def source(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike | None = None) -> str:
+    """Return the text of a kernel, and whose each of its outputs is; see `Problem.source`."""
+    handle = kernel(problem, estimators, theta)
+    P = len(handle.parameters)
+    outputs = [
+        f"# out[{e * P + k}] {name}: {x}"
+        for e, name in enumerate(handle.names)
+        for k, x in enumerate(handle.parameters)
+    ]
+    return handle.text + "\n\n" + "\n".join(outputs) + "\n"
+
+
+written.source = source
