@@ -2,8 +2,11 @@
 
 import concurrent.futures
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import batches, validate
 from .designs import Design
@@ -12,32 +15,34 @@ from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
-from .moments import Moments
+from .moments import Moments, Source
 from .power_sums import merge, together
 from .precision import checked_precision, rounding, warn_of_rounding
+from .prepare import prepare
+from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
 
 
 def measure(
-    problem,
-    theta,
-    estimators,
-    count,
-    seed=0,
+    problem: Problem | Sequence[Problem],
+    theta: ArrayLike,
+    estimators: dict[str, Estimator],
+    count: int,
+    seed: int | ArrayLike = 0,
     *,
-    threads=None,
-    executor=None,
-    progress=None,
-    start=0,
-    noise="common",
-    design=None,
-    full_covariance=False,
-    chunk=None,
-    machine="simd",
-    precision="double",
-):
+    threads: int | None = None,
+    executor: concurrent.futures.Executor | None = None,
+    progress: Any = None,
+    start: int = 0,
+    noise: str = "common",
+    design: Design | None = None,
+    full_covariance: bool = False,
+    chunk: int | None = None,
+    machine: str = "simd",
+    precision: str = "double",
+) -> Moments:
     """Return the moments of gradient estimators over `count` trajectories, all on the same noise.
 
     Of a batch of B measurements, at B thetas, of B problems, with B seeds, or of several of these, in one call: everything
@@ -104,7 +109,7 @@ def measure(
     UserWarning
         Of gradients that are not finite, and of variances that overflow.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     count = validate.integer("count", count, 1)
     start = validate.integer("start", start, 0)
     check_range(start, count)
@@ -135,7 +140,8 @@ def measure(
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost), known)
+    made = (Source(problem, theta, run.seed, start, count),) if batch is None else ()
+    found = Moments(names, parameters, sums, takes, tuple(lost), known, made)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}
     if lost:
@@ -182,7 +188,18 @@ def _sums_of_batch(batch, estimators, run, count, full, bar):
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 
 
-def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, machine="simd", precision="double"):
+def sample(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: dict[str, Estimator],
+    count: int,
+    seed: int = 0,
+    *,
+    start: int = 0,
+    design: Design | None = None,
+    machine: str = "simd",
+    precision: str = "double",
+) -> dict[str, NDArray[np.float64]]:
     """Return {name: (N, P) array}, the gradients of single trajectories `start`, ..., `start + count - 1`.
 
     With `design` it is (N / design.size, P), the mean gradients of replicates; see `measure`.
@@ -192,7 +209,7 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, m
     ValueError
         As `measure`.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     check_range(start, count)
     design = _checked_design(design, count, start)
@@ -222,15 +239,3 @@ def _checked_design(design, count, start):
         if value % design.size:
             raise ValueError(f"{name}: expected a multiple of design.size = {design.size}, got {value}")
     return design
-
-
-def checked_estimators(estimators):
-    """Return a dict of named estimators, checked."""
-    if isinstance(estimators, Estimator):
-        raise ValueError('estimators: expected a dict such as {"SF": score_function()}, got one estimator')
-    if not isinstance(estimators, dict) or not estimators:
-        raise ValueError(f"estimators: expected a dict of name -> estimator, got {validate.describe(estimators)}")
-    for name, e in estimators.items():
-        if not isinstance(name, str) or not isinstance(e, Estimator):
-            raise ValueError(f"estimators: expected name -> estimator, got {name!r} -> {validate.describe(e)}")
-    return estimators

@@ -7,11 +7,11 @@ import re
 import numpy as np
 
 from .. import validate
+from ..calls import call
 from ..compiler.functions import where
 from ..compiler.table import Table
 from ..compiler.trace import FUNCTIONS, Graph
-from ..estimators.estimator import PerStep
-from .calls import call
+from ..per_step import PerStep
 from .numbers import Data, is_discounted, leaf
 from .split import functions_of_eta
 from .step_view import End, Named, Start, Step
