@@ -1,7 +1,5 @@
 """Moments by the recursion on polynomials: against the reference systems, closed forms, and where rounding would explode."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from support import CASES, reference_problem, w1
@@ -45,8 +43,8 @@ def test_the_reference_sees_a_planted_error():
     """A thousandth more noise of the actions: far beyond the tolerance."""
     case = CASES[3]
     problem, theta = reference_problem(case["system"])
-    policy = mg.policies.linear_gaussian(2, 1, std=1.001 * np.diag(case["system"]["L"]), learn_std=True)
-    found = mg.exact.moments(dataclasses.replace(problem, policy=policy), theta, {"x": e.reward_to_go()})
+    theta[-1] += 1e-3
+    found = mg.exact.moments(problem, theta, {"x": e.reward_to_go()})
     _, variance = reference(case, "rtg")
     assert np.max(np.abs(found["x"].variance[: len(variance)] / variance - 1)) > 1e-4
 

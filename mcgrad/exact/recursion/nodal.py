@@ -41,9 +41,9 @@ class Nodal:
     @property
     def work(self):
         """Numbers that a step has to compute, about."""
-        K = len(self.mesh.nodes)
-        Q = self.rule.size(self.chain, self.wanted, self.apart)
-        return K * Q * (len(self.keys) + len(self.system.pairs) + self.mesh.width)
+        K, Q = len(self.mesh.nodes), self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
+        terms = sum(map(len, self.system.terms.values()))
+        return K * Q * (2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width)
 
     def last(self):
         """Return the fields after the last step: means (K, monomials), covariances (K, pairs), the chance of leaving (K,)."""
@@ -92,7 +92,8 @@ class Nodal:
         """Return the stages of the step, for some of the nodes each."""
         K = len(self.mesh.nodes)
         width = len(self.keys) + self.mesh.width + sum(len(x) for x in self.system.terms.values())
-        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, self.apart) * width))
+        states = self._state(slice(None))
+        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, states, self.apart) * width))
         found = []
         for first in range(0, K, size):
             part = slice(first, min(first + size, K))

@@ -50,7 +50,7 @@ class Outcomes:
         params = problem.environment.params
         self.u, self.w = _cells(params, "outcome", self.states * self.actions, self.actions)
 
-    def size(self, chain, wanted, apart):
+    def size(self, chain, wanted, state, apart):
         """Return the number of noise nodes of a state."""
         normals = self.problem.environment.noises
         return self.actions * self.u.shape[2] * NODES**normals
