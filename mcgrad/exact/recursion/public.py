@@ -22,7 +22,7 @@ WORK = 20.0
 
 
 @checked_arguments
-def moments(problem, theta, estimators, *, higher=False, full_covariance=False, tolerance=1e-6, box=None, work=WORK):
+def moments(problem, theta, estimators, *, higher=False, full_covariance=False, tolerance=1e-5, box=None, work=WORK):
     """Return the exact moments of gradient estimators on one trajectory, by a backward recursion over the state.
 
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and

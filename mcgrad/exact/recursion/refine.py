@@ -1,6 +1,7 @@
 """Grids, noise, start and box, refined together until nothing moves; and if they do not come to rest, which of them it is."""
 
 import dataclasses
+import itertools
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +15,7 @@ from .noise import Quadrature
 
 PILOTS, SEED = 4096, 1
 OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
-MOST_STATES = 2
+START = {1: (30, 1.5), 2: (12, 1.41), 3: (8, 1.3)}  # points of the coarsest grid along an axis, and their growth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +43,18 @@ class Level:
 
 
 def levels(states):
-    """Return the levels of refinement for a number of states."""
-    counts = {1: (30, 45, 68, 100, 150, 225, 340, 500, 750), 2: (12, 17, 24, 34, 48, 68, 96, 136, 192)}[states]
-    noise = (6, 8, 10, 12, 14, 17, 20, 24, 28)
-    panel = (5, 6, 7, 8, 9, 10, 12, 14, 16)
-    first = (8, 12, 16, 20, 24, 32, 40, 56, 80)
-    reach = (1.1, 1.2, 1.3, 1.4, 1.5, 1.65, 1.8, 2.0, 2.2)
-    points = (33, 49, 65, 81, 97, 113, 129, 161, 193)
-    return [Level(*x) for x in zip(counts, noise, panel, first, reach, points, strict=True)]
+    """Yield the levels of refinement for a number of states, coarse ones first, without an end."""
+    points, growth = START[states]
+    for k in itertools.count():
+        finer = 1.22**k
+        yield Level(
+            counts=int(round(points * growth**k)),
+            noise=int(round(6 + 2 * k if k < 6 else 18 * 1.22 ** (k - 6))),
+            panel=5 + k,
+            first=int(round(8 * 1.3**k)),
+            reach=1.1 + 0.1 * k,
+            points=int(33 * finer),
+        )
 
 
 class TooMuch(Exception):
@@ -82,7 +87,7 @@ def on_grids(model, asked, options, reason):
         Why there are no polynomials.
     """
     states = max(chain.states for chain in model.chains.values())
-    if states > MOST_STATES:
+    if states not in START:
         raise NoClosedForm(f"{reason}; and {states} states, which are too many for a grid") from reason
     boxes = {chain: _box(chain, options["box"]) for chain in model.chains.values()}
     work, tolerance = Work(options["work"]), options["tolerance"]
