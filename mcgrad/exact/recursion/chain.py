@@ -13,7 +13,7 @@ import numpy as np
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
 from ...kernel.program import traced
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .ring import Lost, Poly, apply, is_zero, lift, plus, run, variable
 
 AT = "#"  # between the name of a carry and the number of its stream

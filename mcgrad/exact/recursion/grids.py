@@ -6,6 +6,7 @@ An axis may be broken where functions kink or jump: no stencil reaches across. P
 import numpy as np
 
 ORDER = 8  # points of a stencil in each dimension
+ROUGH = 4  # where functions jump: long stencils swing
 
 
 class Axis:

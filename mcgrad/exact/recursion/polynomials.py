@@ -8,7 +8,7 @@ error (`TooSmall`).
 
 import numpy as np
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .degrees import degrees
 from .ring import Lost, lift, variable
 from .stage import Stage

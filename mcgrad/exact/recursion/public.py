@@ -9,7 +9,7 @@ from ...compiler.errors import TraceError
 from ...estimators.estimator import Estimator
 from ...estimators.fitted import is_unfitted
 from ..arguments import checked_arguments
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .chain import Model
 from .found import ExactMoments
 from .nodal import Nodal

@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .chain import AT
 from .ring import Poly, lift, plus, times
 from .system import ordered, split

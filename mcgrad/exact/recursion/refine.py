@@ -6,16 +6,17 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .chain import NORMAL
 from .edges import axis_breaks, edges
-from .grids import Grid
+from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
 
 PILOTS, SEED = 4096, 1
 OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
-START = {1: (30, 1.5), 2: (12, 1.41), 3: (8, 1.3)}  # points of the coarsest grid along an axis, and their growth
+# Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
+START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (7, 1.25, 6), 4: (4, 1.2, 6)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Level:
 
 def levels(states):
     """Yield the levels of refinement for a number of states, coarse ones first, without an end."""
-    points, growth = START[states]
+    points, growth, _ = START[states]
     for k in itertools.count():
         finer = 1.22**k
         yield Level(
@@ -87,7 +88,7 @@ def on_grids(model, asked, options, reason):
         Why there are no polynomials.
     """
     states = max(chain.states for chain in model.chains.values())
-    if states not in START:
+    if not all(chain.states in START for chain in model.chains.values()):
         raise NoClosedForm(f"{reason}; and {states} states, which are too many for a grid") from reason
     boxes = {chain: _box(chain, options["box"]) for chain in model.chains.values()}
     work, tolerance = Work(options["work"]), options["tolerance"]
@@ -114,7 +115,8 @@ def _at(level, asked, boxes, work):
         rule = Quadrature(level.noise, level.panel, level.first, level.points)
         low, high = middle - half, middle + half
         breaks = _breaks(chain, low, high)
-        space = Nodal(chain, first, pairs, Grid(low, high, [level.counts] * chain.states, breaks), rule)
+        order = min(ROUGH if any(breaks) else START[chain.states][2], level.counts)
+        space = Nodal(chain, first, pairs, Grid(low, high, [level.counts] * chain.states, breaks, order), rule)
         work.spend(space.work * space.horizon)
         fields = space.last()
         for t in reversed(range(space.horizon)):

@@ -168,9 +168,13 @@ def _where(condition, a, b):
 
 def _exp(x):
     rest = [(k, c) for k, c in x.items() if k]
-    if any(len(k) != 1 or np.ndim(c) or c != 1.0 for k, c in rest):
+    if any(len(k) != 1 or not k[0].startswith("carry") or not _is_one(c) for k, c in rest):
         return Lost("exp of something that is to be polynomial")
     return Poly({tuple(sorted(EXP + k[0] for k, _ in rest)): np.exp(x.get((), 0.0))})
+
+
+def _is_one(x):
+    return np.ndim(x) == 0 and (x == 1.0 or _unknown(x))
 
 
 def _unknown(x):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .basis import basis
 from .powers import StepPowers, _powers
 from .ring import times
 from .system import ordered
 
-LARGEST = 60_000_000  # products of two coefficients in one step
+LARGEST = 20_000_000  # products of two coefficients in one step
 
 
 class Layout:

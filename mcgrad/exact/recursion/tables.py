@@ -8,7 +8,7 @@ import numpy as np
 
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .noise import gauss, tensor
 from .ring import run
 

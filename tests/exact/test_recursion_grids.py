@@ -1,0 +1,155 @@
+"""Moments by the recursion on grids: against quadrature by differences, published closed forms and measurement; refusals."""
+
+import numpy as np
+import pytest
+
+import mcgrad as mg
+from mcgrad.exact.recursion import noise
+
+e, env, policies = mg.estimators, mg.environments, mg.policies
+features = policies.linear_features
+COUNT = 200_000
+
+
+def both(problem, theta):
+    """Pathwise, and reward to go with a baseline of numbers."""
+    return {"pathwise": e.reparameterization(), "to go": e.reward_to_go(-1.0)}
+
+
+def double_well(horizon=10):
+    policy = features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    return mg.Problem(env.double_well(initial_std=0.5), policy, horizon=horizon), [-0.3, 0.5]
+
+
+def kinked(horizon=4):
+    """A user's own: a dead zone in the reward, a limit on the action, and a state that is reflected."""
+
+    def step(p, s, a, w):
+        push = np.clip(a[0], -1.0, 1.0)
+        return (abs(s[0] + 0.3 * push) - 0.5 + 0.2 * w[0],)
+
+    def reward(p, s, a, s_next, w):
+        return -np.maximum(abs(s_next[0]) - 0.2, 0.0) - 0.1 * a[0] ** 2
+
+    mine = mg.Environment(states=1, actions=1, noises=1, initial_noises=1, step=step, reward=reward,
+                          init=lambda p, z: (0.3 * z[0],), name="kinked")  # fmt: skip
+    return mg.Problem(mine, policies.linear_gaussian(1, 1, std=0.6), horizon=horizon), [-0.7]
+
+
+def coulomb():
+    policy = features(lambda s: (1.0 - s[0], s[1]), 2, 1, std=0.3)
+    return mg.Problem(env.coulomb_friction(5.0), policy, horizon=12), [1.0, 0.3]
+
+
+def assert_measured(problem, theta, chosen, tolerance, count=COUNT):
+    """Mean, variance and kurtosis within five exact standard errors of a measurement, and a planted error beyond them."""
+    found = mg.exact.moments(problem, theta, chosen, higher=True, tolerance=tolerance)
+    measured = mg.measure(problem, theta, chosen, count, progress=False)
+    assert max(found.change.values(), default=0.0) <= tolerance
+    for name in chosen:
+        x, y = found[name], measured[name]
+        assert np.all(np.abs(y.mean - x.mean) < 5 * x.stderr(count)), name
+        assert np.all(np.abs(y.variance - x.variance) < 5 * x.variance_stderr(count)), name
+        assert not np.all(np.abs(1.2 * y.variance - x.variance) < 5 * x.variance_stderr(count)), name
+        assert np.all(np.abs(y.kurtosis / x.kurtosis - 1) < 0.5), name
+    return found
+
+
+def test_double_well_is_unbiased_without_noise():
+    """Two estimators of one gradient, by the score and along paths: an unbiasedness test that nothing random enters."""
+    problem, theta = double_well(30)
+    found = mg.exact.moments(problem, theta, both(problem, theta), tolerance=1e-7)
+    np.testing.assert_allclose(found["to go"].mean, found["pathwise"].mean, rtol=1e-7)
+    cut = mg.exact.moments(problem, theta, {"x": e.truncated_reparameterization(3)}, tolerance=1e-6)
+    assert np.abs(cut["x"].mean / found["pathwise"].mean - 1).max() > 0.01  # and bias is seen
+
+
+def test_double_well_measured():
+    problem, theta = double_well()
+    assert_measured(problem, theta, both(problem, theta), 1e-6)
+
+
+def test_kinks_of_a_user_measured():
+    problem, theta = kinked()
+    assert_measured(problem, theta, both(problem, theta), 1e-5)
+
+
+def test_coulomb_friction_measured():
+    problem, theta = coulomb()
+    assert_measured(problem, theta, both(problem, theta), 1e-4)
+
+
+def test_quadrature_by_differences():
+    """Three steps of a cubic system: a witness that shares neither derivatives nor estimators."""
+    policy = features(lambda s: (s[0], s[0] ** 3), 1, 1, std=1.0)
+    problem, theta = mg.Problem(env.cubic_scalar(), policy, horizon=2), [-0.2, -0.5]
+    chosen = both(problem, theta)
+    found = mg.exact.moments(problem, theta, chosen, tolerance=1e-7)
+    other = mg.exact.quadrature(problem, theta, chosen, nodes=30, tolerance=1e-6)
+    for name in chosen:
+        np.testing.assert_allclose(found[name].variance, other[name].variance, rtol=1e-7)
+        np.testing.assert_allclose(found[name].mean, other[name].mean, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "cost", [env.quadratic_cost(0.5), env.cosine_cost(2.0), env.exponential_cost(0.5)], ids=lambda x: x.name
+)
+def test_one_step(cost):
+    problem, theta = mg.Problem(cost, policies.gaussian(1), horizon=1), [0.7, 0.4]
+    for estimator in (e.score_function(), e.reparameterization()):
+        found = mg.exact.moments(problem, theta, {"x": estimator}, tolerance=1e-10)["x"]
+        np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, estimator), rtol=1e-9)
+        np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, estimator), rtol=1e-9)
+
+
+def test_jumps_of_the_published_examples():
+    """The ball and the wall of Suh et al.: the score function is right, and the pathwise gradient's bias exact, too."""
+    problem, theta = mg.Problem(env.ball_with_wall(), policies.gaussian(1, std=0.05), horizon=1), [0.6]
+    for estimator in (e.score_function(), e.reparameterization()):
+        with np.errstate(all="ignore"):
+            found = mg.exact.moments(problem, theta, {"x": estimator}, tolerance=1e-9)["x"]
+        np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, estimator), rtol=1e-8)
+        np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, estimator), rtol=1e-8, atol=1e-12)
+
+
+def test_importance_weights():
+    """exp of what is carried back is a polynomial in exp of it; no polynomial in the state, so on a grid."""
+    lq = env.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    problem = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=4)
+    for weights in ("trajectory", "per decision"):
+        estimator = e.importance_weighted([-0.5], weights)
+        found = mg.exact.moments(problem, [-0.6], {"x": estimator}, tolerance=1e-6)["x"]
+        np.testing.assert_allclose(found.variance, mg.exact.variance(problem, [-0.6], estimator), rtol=1e-5)
+
+
+def cart_pole(horizon):
+    policy = policies.softmax_of_state(lambda s: (*s, 1.0), 4, 2)
+    return mg.Problem(env.cart_pole(), policy, horizon=horizon), 0.5 * np.sin(np.arange(10.0))
+
+
+def test_cart_pole_measured():
+    """Discrete actions on a continuous state of four numbers, rewards that all are 1 but for a baseline of none."""
+    problem, theta = cart_pole(6)
+    assert_measured(problem, theta, {"to go": e.reward_to_go()}, 1e-4)
+
+
+def test_a_box_that_is_too_small_is_not_believed():
+    problem, theta = double_well()
+    with pytest.raises(mg.exact.NoClosedForm, match="no convergence .* It is the box that moves most"):
+        mg.exact.moments(problem, theta, {"x": e.reward_to_go()}, box=([-0.2], [0.2]), work=1.0)
+
+
+def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
+    """Gauss quadrature across kinks of the noise, as if the graphs had none."""
+    problem, theta = kinked()
+    monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
+    with pytest.raises(mg.exact.NoClosedForm, match="no convergence .* It is the noise that moves most"):
+        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=1.0)
+
+
+def test_more_states_than_a_grid_takes():
+    five = mg.Environment(states=5, actions=1, init=lambda p, z: (0.1,) * 5, step=lambda p, s, a, w: tuple(np.sin(x) for x in s),
+                          reward=lambda p, s, a, s_next, w: a[0])  # fmt: skip
+    problem = mg.Problem(five, policies.linear_gaussian(5, 1, std=0.3), horizon=2)
+    with pytest.raises(mg.exact.NoClosedForm, match="5 states, which are too many for a grid"):
+        mg.exact.moments(problem, np.zeros(5), {"x": e.reparameterization()})
