@@ -123,7 +123,7 @@ class Quadrature:
                 at = np.argmax(np.cumsum(change, axis=1) == r + 1, axis=1)
                 has = change.sum(axis=1) > r
                 a, b, first = grid[at][:, None], grid[at + 1][:, None], y[np.arange(R), at][:, None]
-                for _ in range(54):
+                for _ in range(42):
                     middle = (a + b) / 2
                     same = side(middle) == first
                     a, b = np.where(same, middle, a), np.where(same, b, middle)
