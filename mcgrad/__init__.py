@@ -3,7 +3,8 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, designs, environments, estimators, exact, noises, policies
+from . import baselines, critics, designs, environments, estimators, exact, noises, optimizers, policies
+from .ascent import Ascent, ascend
 from .best_behaviour import BestBehaviour, best_behaviour
 from .check import check
 from .compare import compare
@@ -23,6 +24,7 @@ from .rollouts import rollout
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ascent",
     "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
@@ -31,6 +33,7 @@ __all__ = [
     "PrecisionWarning",
     "Problem",
     "TraceError",
+    "ascend",
     "baselines",
     "best_behaviour",
     "check",
@@ -47,6 +50,7 @@ __all__ = [
     "lookup",
     "measure",
     "noises",
+    "optimizers",
     "policies",
     "rollout",
     "sample",

@@ -110,7 +110,7 @@ class Design:
         return out.reshape(d, count * self.size)
 
 
-def sobol(size):
+def sobol(size: int) -> Design:
     """Return replicates of `size` scrambled Sobol points, a power of two from 1 to 2^20.
 
     They help where a gradient is a smooth function of its noise, all the more where few of the coordinates matter.
@@ -126,12 +126,12 @@ def sobol(size):
     return Design(SOBOL, size)
 
 
-def latin_hypercube(size):
+def latin_hypercube(size: int) -> Design:
     """Return replicates of a Latin hypercube of `size` points, from 1 to 2^20, in any dimension."""
     return Design(LATIN, validate.integer("size", size, 1, LARGEST))
 
 
-def stratified_start(size):
+def stratified_start(size: int) -> Design:
     """Return replicates of `size` initial states (1 to 2^20) from a Latin hypercube; later noise stays random.
 
     With one number drawn at the start it takes away the variance of E[g | s_0], up to O(size^-3) of it.

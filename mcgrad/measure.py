@@ -8,11 +8,13 @@ import numpy as np
 from . import precision, validate
 from .designs import Design
 from .estimators.estimator import Estimator, rollouts
+from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
 from .power_sums import merge
 from .progress import Progress
+from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
 
 
@@ -49,8 +51,9 @@ def measure(
     executor : concurrent.futures.Executor, optional
         Runs the pieces instead of threads of our own; processes and other machines will do, they are sent text. One that
         was shut down, that breaks, or that returns something else is a ValueError.
-    progress : None, bool or callable, optional
-        None: a line on stderr after two seconds. False: nothing. A callable gets (done, total).
+    progress : None, bool, callable or tqdm, optional
+        None: a line on stderr after two seconds. False: nothing. A callable gets (done, total). `tqdm.tqdm`, or a bar of it,
+        is moved on by trajectories.
     start : int
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
     design : Design, optional
@@ -99,12 +102,10 @@ def measure(
     theta, full_covariance = checked(problem, theta), validate.flag("full_covariance", full_covariance)
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise ValueError(f"progress: expected None, a bool or a function, got {validate.describe(progress)}")
     names, parameters = tuple(estimators), problem.parameters
     ready = fit_on_pilots(problem, theta, estimators, run)
     sums, lost = None, np.zeros(len(names))
-    bar = Progress(count, progress)
+    bar = Progress(count, checked_progress(progress))
     try:
         for first, number, fitted in folds(problem, theta, ready, start, count, run):
             program = run.program(problem, theta, fitted)
@@ -114,7 +115,8 @@ def measure(
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost))
+    known = tuple(knows(e, design is not None).kind for e in estimators.values())
+    found = Moments(names, parameters, sums, takes, tuple(lost), known)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:

@@ -69,6 +69,8 @@ FORBIDDEN = {
         "mcgrad.kernel",
     ],
     "mcgrad/check": ["mcgrad.compare"],
+    "mcgrad/optimizers.py": ["mcgrad.problem", "mcgrad.estimators", "mcgrad.kernel", "mcgrad.run", "mcgrad.exact"],
+    "mcgrad/ascent.py": ["mcgrad.compare", "mcgrad.check", "mcgrad.study"],
     "mcgrad/cost.py": ["mcgrad.compare", "mcgrad.check"],
     "mcgrad/pilots.py": ["mcgrad.compare", "mcgrad.check", "mcgrad.exact"],
     "mcgrad/compare/measuring.py": ["mcgrad.exact", "mcgrad.check", "mcgrad.compare"],

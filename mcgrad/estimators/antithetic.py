@@ -15,7 +15,7 @@ Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
 import dataclasses
 
 from .. import validate
-from .estimator import PLAIN, Combined, RolloutVariant, checked
+from .estimator import PLAIN, Combined, Estimator, RolloutVariant, checked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Antithetic(Combined):
         return tuple(0.5 * (x + y) for x, y in zip(*gradients, strict=True))
 
 
-def antithetic(estimator, flip="all"):
+def antithetic(estimator: Estimator, flip: str = "all") -> Estimator:
     """Return the average of an estimator over pairs of mirrored rollouts.
 
     Parameters

@@ -15,11 +15,13 @@ Schulman, Wolski, Dhariwal, Radford and Klimov (2017), Proximal policy optimizat
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, as_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
+from ..problem import Policy
 from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant
 from .importance_weighted import check_behaviour
 
@@ -27,6 +29,8 @@ from .importance_weighted import check_behaviour
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClippedSurrogate(Estimator):
     """g of the module, of a rollout of the behaviour policy."""
+
+    carries = ("to_go",)
 
     clip: float
     baseline: Baseline
@@ -60,7 +64,13 @@ class ClippedRatio(Combined):
         return gradients[0]
 
 
-def clipped_ratio(behaviour_theta, clip=0.2, baseline=None, *, behaviour=None):
+def clipped_ratio(
+    behaviour_theta: ArrayLike,
+    clip: float | None = 0.2,
+    baseline: BaselineLike = None,
+    *,
+    behaviour: Policy | None = None,
+) -> Estimator:
     """Return the gradient of PPO's clipped surrogate at theta, from trajectories of a behaviour policy: biased.
 
     Parameters

@@ -21,11 +21,12 @@ Vibrato Monte Carlo sensitivities.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from .. import validate
-from ..baselines import Baseline, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
 from ..baselines.optimal import Optimal, OptimalConstant
 from ..compiler.functions import where
 from .estimator import Estimator, PerStep
@@ -45,6 +46,8 @@ class ComputationGraph(Estimator):
     times : tuple of int, or None
         When they are followed; None: always.
     """
+
+    carries = ("to_go",)
 
     cotangents = 1
     baseline: Baseline
@@ -84,7 +87,9 @@ class ComputationGraph(Estimator):
         return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
 
 
-def computation_graph(path=(), baseline=None, *, times=None):
+def computation_graph(
+    path: Sequence[int] | str = (), baseline: BaselineLike = None, *, times: Sequence[int] | None = None
+) -> Estimator:
     """Return the estimator that follows some actions by derivative and scores the rest.
 
     Parameters

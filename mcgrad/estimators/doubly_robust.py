@@ -29,6 +29,8 @@ from .estimator import Estimator
 class DoublyRobust(Estimator):
     """See the module."""
 
+    carries = ("unexplained", "news")
+
     critic: Critic
 
     def data(self, problem, theta):
@@ -53,7 +55,7 @@ class DoublyRobust(Estimator):
         return tuple(g - n for g, n in zip(sums, carry[1], strict=True))
 
 
-def doubly_robust(critic=None):
+def doubly_robust(critic: Critic | None = None) -> Estimator:
     """Return the doubly robust policy gradient: of all that trajectories alone can tell, without Markov states, the most.
 
     Parameters

@@ -10,9 +10,11 @@ carries are recognised, so an estimator need not know about the others.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
@@ -37,53 +39,61 @@ class Estimator:
     for derivatives has to see to them all.
     """
 
+    # What the parts of the carry are called in the kernel's text.
+    carries = ()
+
     # How many cotangents `step` returns, of an estimator that has derivatives along paths on every problem; None: it asks for
     # what it wants, and `follows` decides.
     cotangents = None
 
-    def extra_rollouts(self, problem):
+    def extra_rollouts(self, problem: Any) -> int:
         """Return how many rollouts a sample takes besides the one that is scanned."""
         return 0
 
-    def data(self, problem, theta):
+    def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return {name: array, PerStep or dict}, the numbers that the other methods read as `c.name`; no recompile."""
         return {}
 
-    def last(self, c, end):
+    def last(self, c: Any, end: Any) -> Any:
         """Return the carry after the last step; `end` has `s`, `reward` and `reward_vjp`."""
         return ()
 
-    def step(self, c, x, carry):
+    def step(self, c: Any, x: Any, carry: Any) -> tuple[Any, Any]:
         """Return (carry, etabar): the carry for the step before, and a cotangent of eta_t, or a list of several."""
         raise NotImplementedError
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Any, sums: Any, carry: Any) -> Any:
         """Return the P components of the gradient; `sums` is like the etabar of `step`, P-tuples in place of cotangents."""
         return sums
 
     @property
-    def sums_up(self):
+    def sums_up(self) -> bool:
         """Whether the gradient is the sum of the pulled-back cotangents, and nothing else."""
         return type(self).finish is Estimator.finish and type(self).with_direct is Estimator.with_direct
 
-    def path(self, c, x):
+    def path(self, c: Any, x: Any) -> Any:
         """Return {component: weight} of the random components that are followed, or None for all; see `Step.follow`."""
         return {}
 
-    def restart(self, c, x, adjoint):
+    def restart(self, c: Any, x: Any, adjoint: Any) -> Any:
         """Return the adjoint that goes on below this step, for those who cut it."""
         return adjoint
 
-    def follows(self, used):
+    def follows(self, used: set[str]) -> bool:
         """Tell whether the scan is to follow what theta does along paths; `used`: what `step` asked for (`Step.used`)."""
         return bool(used & {"score", "branches"}) and used <= {"score", "branches"}
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Any, direct: Any) -> Any:
         """Return what `finish` returned together with the derivative of the return along what is followed, (P,)."""
         return tuple(g + d for g, d in zip(gradient, direct, strict=True))
 
 
-def custom(step, last=None, finish=None, data=None):
+def custom(
+    step: Callable[..., Any],
+    last: Callable[..., Any] | None = None,
+    finish: Callable[..., Any] | None = None,
+    data: dict[str, Any] | None = None,
+) -> Estimator:
     """Return an estimator of your own from plain functions.
 
     Parameters
@@ -136,7 +146,7 @@ class Custom(Estimator):
         return self.own_finish is None
 
 
-def checked(name, estimator):
+def checked(name: str, estimator: object) -> Estimator:
     """Return an estimator; anything else is a ValueError that names the argument."""
     if not isinstance(estimator, Estimator):
         raise ValueError(f"{name}: expected an estimator, got {validate.describe(estimator)}")
@@ -295,12 +305,12 @@ class Members(Estimator):
         raise NotImplementedError
 
 
-def scans(estimator, variation=PLAIN):
+def scans(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tuple[Estimator, RolloutVariant]]:
     """Return (estimator, variation) for each scan over a trajectory that an estimator consists of."""
     return [(leaf.part if isinstance(leaf, Members) else leaf, where) for leaf, where in leaves(estimator, variation)]
 
 
-def leaves(estimator, variation=PLAIN):
+def leaves(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tuple[Estimator, RolloutVariant]]:
     """Return (leaf, variation) for each part that is no combination itself: a scan, or the members of a group."""
     if isinstance(estimator, Members):
         if variation.stream:
@@ -312,7 +322,7 @@ def leaves(estimator, variation=PLAIN):
     return [leaf for part, inner in estimator.varied() for leaf in leaves(part, variation.of(inner))]
 
 
-def rollouts(estimator, problem):
+def rollouts(estimator: Estimator, problem: Any) -> int:
     """Return how many rollouts one sample of an estimator takes."""
     parts, different = leaves(estimator), set()
     for leaf, variation in parts:

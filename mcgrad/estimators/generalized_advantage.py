@@ -25,6 +25,8 @@ from .estimator import Estimator
 class GeneralizedAdvantage(Estimator):
     """See the module."""
 
+    carries = ("later_value", "advantage")
+
     decay: float
     critic: Baseline
 
@@ -41,7 +43,7 @@ class GeneralizedAdvantage(Estimator):
         return (value, advantage), tuple(advantage * z for z in x.score)
 
 
-def generalized_advantage(decay=0.95, critic=None):
+def generalized_advantage(decay: float = 0.95, critic: Baseline | None = None) -> Estimator:
     """Return the score function with the generalized advantage estimate.
 
     Parameters

@@ -33,11 +33,13 @@ scalable distributed deep-RL with importance weighted actor-learner architecture
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, as_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
+from ..problem import Policy
 from .estimator import MOST_MEMBERS, BehaviourPolicy, Combined, Estimator, Members, RolloutVariant
 
 LOWEST = -1e300  # a log weight below all others
@@ -47,6 +49,8 @@ KINDS = ("trajectory", "per decision", "self-normalised")
 @dataclasses.dataclass(frozen=True, eq=False)
 class WeightAndGradient(Estimator):
     """(log w, sum_t z_t (R - b_t)) of a rollout: the weight is still to be applied."""
+
+    carries = ("to_go", "log_weight")
 
     baseline: Baseline
 
@@ -75,6 +79,8 @@ class WeightAndGradient(Estimator):
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
+
+    carries = ("to_go", "gradient")
 
     baseline: Baseline
     clip: float | None = None
@@ -166,7 +172,15 @@ def check_behaviour(problem, behaviour):
     validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
 
 
-def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None, clip=None):
+def importance_weighted(
+    behaviour_theta: ArrayLike,
+    weights: str = "trajectory",
+    baseline: BaselineLike = None,
+    *,
+    behaviour: Policy | None = None,
+    group: int | None = None,
+    clip: float | None = None,
+) -> Estimator:
     """Return the score function at theta from trajectories of a behaviour policy; `mcgrad.best_behaviour` finds the best one.
 
     Parameters

@@ -18,9 +18,10 @@ gradients?, arXiv 2604.18161 (inverse variances for each step).
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, Optimal, as_baseline
+from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
 from ..compiler.functions import where
 from .estimator import Estimator, PerStep
 from .fitted import Fitted
@@ -36,6 +37,8 @@ class InverseVariancePerStep(Fitted, Estimator):
     weights : (2, T) or (2, T, P) array, optional
         Those of X_t, k_t, and those of Y_t, 1 - k_t; None: still to be fitted.
     """
+
+    carries = ("adjoint", "to_go", "scored")
 
     baseline: Baseline
     weights: np.ndarray | None = None
@@ -109,7 +112,9 @@ class _Known(Baseline):
         return self.baseline.value(c, x)
 
 
-def inverse_variance_per_step(baseline=None, *, weights=None, pilot=4096, shared=False):
+def inverse_variance_per_step(
+    baseline: BaselineLike = None, *, weights: ArrayLike | None = None, pilot: int = 4096, shared: bool = False
+) -> Estimator:
     """Return score function (reward to go) and pathwise gradient, weighted by inverse variances at every step.
 
     Parameters

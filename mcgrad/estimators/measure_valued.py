@@ -102,7 +102,7 @@ def scales(policy):
     )
 
 
-def measure_valued(branches="common", times="all", *, critic=None):
+def measure_valued(branches: str = "common", times: str = "all", *, critic: Critic | None = None) -> Estimator:
     """Return the measure-valued gradient for a Gaussian policy with independent actions.
 
     Parameters

@@ -18,6 +18,8 @@ simultaneous perturbation gradient approximation; Nesterov and Spokoiny (2017), 
 
 import dataclasses
 
+from numpy.typing import ArrayLike
+
 from .. import validate
 from .estimator import Combined, Estimator, RolloutVariant
 
@@ -25,6 +27,8 @@ from .estimator import Combined, Estimator, RolloutVariant
 @dataclasses.dataclass(frozen=True, eq=False)
 class Return(Estimator):
     """The return R of a rollout: one number, not a gradient; a part of other estimators."""
+
+    carries = ("to_go",)
 
     def last(self, c, end):
         return end.reward
@@ -80,7 +84,7 @@ class FiniteDifferences(_Perturbed):
         return tuple((up - down) / (2.0 * h) for ((up,), (down,)), h in zip(pairs, widths, strict=True))
 
 
-def evolution_strategies(width, points=2, noise="common"):
+def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common") -> Estimator:
     """Return the evolution-strategies (PGPE) gradient along normal directions.
 
     Parameters
@@ -101,12 +105,12 @@ def evolution_strategies(width, points=2, noise="common"):
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
 
 
-def spsa(width, noise="common"):
+def spsa(width: ArrayLike, noise: str = "common") -> Estimator:
     """Return the simultaneous-perturbation gradient: a pair of returns along random signs, times h > 0, a float or (P,)."""
     return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
 
 
-def finite_differences(width, parameters, noise="common"):
+def finite_differences(width: ArrayLike, parameters: int, noise: str = "common") -> Estimator:
     """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
     P = validate.size("parameters", parameters)
     width = validate.widths("width", width)

@@ -19,6 +19,7 @@ training of learned optimizers (truncated).
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..compiler.functions import where
@@ -29,6 +30,8 @@ from .parameter_space import checked_widths
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerturbedRewards(Estimator):
     """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
+
+    carries = ("to_go", "gradient")
 
     width: float | tuple
     unroll: int
@@ -73,7 +76,9 @@ class PersistentEvolutionStrategies(Combined):
         return tuple(0.5 * (up - down) for up, down in zip(*gradients, strict=True))
 
 
-def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, truncated=False):
+def persistent_evolution_strategies(
+    width: ArrayLike, unroll: int, points: int = 2, noise: str = "common", *, truncated: bool = False
+) -> Estimator:
     """Return the persistent-evolution-strategies gradient.
 
     Parameters

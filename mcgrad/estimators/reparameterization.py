@@ -24,6 +24,8 @@ from .estimator import Estimator
 class Pathwise(Estimator):
     """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
+    carries = ("to_go",)
+
     cotangents = 0
 
     def last(self, c, end):
@@ -49,7 +51,7 @@ class Reparameterization(Pathwise):
     """See the module."""
 
 
-def reparameterization():
+def reparameterization() -> Estimator:
     """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
 
     It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.

@@ -17,6 +17,7 @@ methods for policy search in Markov decision processes.
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..compiler.derive import pull_back, push_forward
@@ -27,6 +28,8 @@ from .estimator import Estimator
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoreHessianVectorProduct(Estimator):
     """See the module."""
+
+    carries = ("to_go", "score_sum")
 
     v: np.ndarray
     baseline: float = 0.0
@@ -61,7 +64,7 @@ class ScoreHessianVectorProduct(Estimator):
         return tuple((whole_return - c.b) * (along * z + dz) for z, dz in zip(sums, curvature, strict=True))
 
 
-def score_hessian_vector_product(v, baseline=0.0):
+def score_hessian_vector_product(v: ArrayLike, baseline: float = 0.0) -> Estimator:
     """Return the score-function estimate of H v, H the Hessian of the objective.
 
     Parameters

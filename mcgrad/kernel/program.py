@@ -122,6 +122,7 @@ def gradient_program(problem, theta, estimators, given=None):
     workspace, totals, lines = 0, 0, []
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
         loop = loops.get(variation)
+        scan.name_carry(loop.graph if loop else graph)
         scan.write(*((loop.graph, loop.outputs) if loop else (graph, gradients)), totals)
         totals += len(scan.scattered.places)
         simulation = Simulation(inputs, scan.step, scan.kept, scan.known, scan.suffix)

@@ -7,6 +7,8 @@ sorted tuple of names of variables, () the constant. What leaves the ring (a com
 exp of a carry is a variable of its own, since exp(x + Y) = exp(x) exp(Y): so importance weights are polynomials, too.
 """
 
+import re
+
 import numpy as np
 
 from ...compiler.emit import live_nodes
@@ -14,6 +16,7 @@ from ...compiler.table import Names
 from ...compiler.trace import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE, Tracer
 
 EXP = "exp:"
+NOT_CARRIED = re.compile(r"~\d+|[ewz]\d+")  # states and noise, where they are variables
 
 
 class Poly(dict):
@@ -168,7 +171,7 @@ def _where(condition, a, b):
 
 def _exp(x):
     rest = [(k, c) for k, c in x.items() if k]
-    if any(len(k) != 1 or not k[0].startswith("carry") or not _is_one(c) for k, c in rest):
+    if any(len(k) != 1 or NOT_CARRIED.fullmatch(k[0]) or not _is_one(c) for k, c in rest):
         return Lost("exp of something that is to be polynomial")
     return Poly({tuple(sorted(EXP + k[0] for k, _ in rest)): np.exp(x.get((), 0.0))})
 
