@@ -77,9 +77,7 @@ def floor(problem, theta):
     if tree is None:
         return None
     # What the action decides of the gradient to go: the trajectory-wise control variate leaves it, doubly robust does not.
-    oracle, controlled = (
-        _sum(_variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate())
-    )
+    oracle, controlled = (_sum(_variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate()))
     known = oracle is not None and markov is not None and controlled is not None
     return Floor(tree, markov, oracle, markov + max(controlled - tree, 0.0) if known else None)
 

@@ -28,7 +28,7 @@ def kinked(horizon=3):
         return (0.9 * s[0] + 0.5 * np.clip(a[0], -1.0, 1.0),)
 
     def reward(p, s, a, s_next, w):
-        return -np.maximum(abs(a[0] - s[0]) - 0.2, 0.0) ** 2
+        return -(np.maximum(abs(a[0] - s[0]) - 0.2, 0.0) ** 2)
 
     mine = mg.Environment(states=1, actions=1, initial_noises=1, step=step, reward=reward,
                           init=lambda p, z: (0.3 * z[0],), name="kinked")  # fmt: skip
@@ -43,7 +43,7 @@ def coulomb():
 def assert_measured(problem, theta, chosen, tolerance, count=COUNT):
     """Mean, variance and kurtosis within five exact standard errors of a measurement, and a planted error beyond them."""
     found = mg.exact.moments(problem, theta, chosen, higher=True, tolerance=tolerance)
-    measured = mg.measure(problem, theta, chosen, count, progress=False)
+    measured = mg.measure(problem, theta, chosen, count, progress=False, machine="numpy")
     assert max(found.change.values(), default=0.0) <= tolerance
     for name in chosen:
         x, y = found[name], measured[name]
@@ -147,8 +147,12 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
 
 
 def test_more_states_than_a_grid_takes():
-    five = mg.Environment(states=5, actions=1, init=lambda p, z: (0.1,) * 5, step=lambda p, s, a, w: tuple(np.sin(x) for x in s),
-                          reward=lambda p, s, a, s_next, w: a[0])  # fmt: skip
+    def step(p, s, a, w):
+        return tuple(np.sin(x) for x in s)
+
+    five = mg.Environment(
+        states=5, actions=1, step=step, init=lambda p, z: (0.1,) * 5, reward=lambda p, s, a, s_next, w: a[0]
+    )
     problem = mg.Problem(five, policies.linear_gaussian(5, 1, std=0.3), horizon=2)
     with pytest.raises(mg.exact.NoClosedForm, match="5 states, which are too many for a grid"):
         mg.exact.moments(problem, np.zeros(5), {"x": e.reparameterization()})

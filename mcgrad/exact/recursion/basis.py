@@ -99,7 +99,9 @@ class Noise:
             starts, to, weights, middle = self._ladders[self.names.index(name)]
             counts = starts[rows + 1] - starts[rows]
             entry = np.repeat(np.arange(len(rows)), counts)
-            place = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts[rows], counts)
+            place = (
+                np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts[rows], counts)
+            )
             moved = to[place], columns[entry], values[entry] * weights[place]
             if middle:
                 moved = tuple(np.concatenate(x) for x in zip(moved, (rows, columns, middle * values), strict=True))

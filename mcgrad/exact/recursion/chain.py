@@ -5,6 +5,7 @@ Rollouts with noise of their own (the members of a group) are chains that are in
 is made of several factorises.
 """
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -158,6 +159,19 @@ class Model:
         self.table = self.inputs.rows(problem)
         for v, (scan, _) in self.traced.rollouts.items():
             _refuse(v, scan)
+        self.directions = {v.direction for v in self.traced.rollouts if v.shift} & {"normal", "sign"}
+        self.direction = None
+        if not self.directions:
+            self._build()
+
+    def along(self, direction):
+        """Return the same with theta moved along a given direction, (P,), where it is random."""
+        other = copy.copy(self)
+        other.direction = np.asarray(direction, float)
+        other._build()
+        return other
+
+    def _build(self):
         by_stream = {}
         for v, found in self.traced.rollouts.items():
             loop = self.traced.loops.get(v)
@@ -173,9 +187,14 @@ class Model:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
         x, theta = self.inputs, self.theta
         if variant.shift:
-            theta = theta + variant.shift * np.asarray(variant.width) * (np.arange(len(theta)) == variant.direction)
+            theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
         values = {k: float(x.p[i]) for k, i in x.p_index.items()} | {k: float(x.c[i]) for k, i in x.c_index.items()}
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
+
+    def _direction(self, kind):
+        if kind in ("normal", "sign"):
+            return self.direction if kind == "normal" else np.where(self.direction > 0, 1.0, -1.0)
+        return (np.arange(self.parameters) == kind).astype(float)
 
     def rows(self, t):
         """Return {input name: number} of what differs from step to step, at time t."""
@@ -188,6 +207,8 @@ class Model:
 
     def _gradients(self):
         traced, values = self.traced, self.constants({})
+        if self.direction is not None:
+            values |= dict(zip(self.inputs.direction_names, map(float, self.direction), strict=True))
         for v, (scan, _) in traced.rollouts.items():
             loop = traced.loops.get(v)
             names = [
@@ -223,8 +244,6 @@ def _refuse(variant: RolloutVariant, scan):
     """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
     if variant.unroll:
         raise NoClosedForm("no recursion: a direction of theta that is drawn anew on the way is no state of a chain")
-    if variant.shift and not isinstance(variant.direction, (int, np.integer)):
-        raise NoClosedForm("no recursion: theta moves along a random direction, which is no state of a chain")
     if scan.step.wanted:
         raise NoClosedForm(
             "no recursion: rollouts branch off at every time, which makes no chain of finitely many states"

@@ -63,7 +63,13 @@ def edges(chain, wanted):
         for graph, roots in graphs.values():
             for i in live_nodes(graph, roots):
                 operation, arguments = graph.nodes[i]
-                if operation not in COMPARISONS and operation not in {*BESIDE, *LABELS, *DIVISIONS, "absolute", "copysign"}:
+                if operation not in COMPARISONS and operation not in {
+                    *BESIDE,
+                    *LABELS,
+                    *DIVISIONS,
+                    "absolute",
+                    "copysign",
+                }:
                     continue
                 read = live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)])
                 noises, states = read & set(chain.noises()), read & set(chain.inputs.s_names)

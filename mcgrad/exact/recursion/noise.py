@@ -148,5 +148,7 @@ def _probability(edges, kind):
         return np.diff(edges, axis=1)
     from scipy.special import ndtr  # scipy loads slowly, and most of mcgrad does without
 
-    edges = np.concatenate([np.full((len(edges), 1), -np.inf), edges[:, 1:-1], np.full((len(edges), 1), np.inf)], axis=1)
+    edges = np.concatenate(
+        [np.full((len(edges), 1), -np.inf), edges[:, 1:-1], np.full((len(edges), 1), np.inf)], axis=1
+    )
     return np.diff(ndtr(edges), axis=1)

@@ -8,8 +8,8 @@ error (`TooSmall`).
 
 import numpy as np
 
-from .refusal import NoClosedForm
 from .degrees import degrees
+from .refusal import NoClosedForm
 from .ring import Lost, lift, variable
 from .stage import Stage
 from .system import System, last_values, system

@@ -5,17 +5,17 @@ import functools
 import numpy as np
 
 from ... import validate
-from ...compiler.errors import TraceError
 from ...estimators.estimator import Estimator
 from ...estimators.fitted import is_unfitted
 from ..arguments import checked_arguments
-from .refusal import NoClosedForm
 from .chain import Model
+from .directions import over_directions
 from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
 from .refine import on_grids
+from .refusal import NoClosedForm
 from .tables import Outcomes, Table, states
 
 WORK = 20.0
@@ -85,17 +85,15 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
     options = {"tolerance": tolerance, "box": _box(box, problem), "work": validate.number("work", work, above=0.0)}
     fitted = {k: e.fit(_Exactly(problem, theta, options)) if is_unfitted(e) else e for k, e in estimators.items()}
     with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
-        try:
-            model = Model(problem, theta, fitted)
-        except TraceError:
-            raise
+        model = Model(problem, theta, fitted)
+        asked = functools.partial(_asked, model, higher, full_covariance)
         if states(problem):
-            found = _asked(model, higher, full_covariance, functools.partial(solve, _table), "table")
+            found = asked(functools.partial(solve, _table), "table")
         else:
             try:
-                found = _asked(model, higher, full_covariance, functools.partial(solve, Polynomials), "polynomials")
+                found = asked(functools.partial(solve, Polynomials), "polynomials")
             except NoClosedForm as error:
-                found = on_grids(model, functools.partial(_asked, model, higher, full_covariance), options, error)
+                found = on_grids(asked, options | {"reason": error})
     return _checked(found, problem)
 
 
@@ -115,29 +113,32 @@ def _table(chain, first, pairs):
     return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
 
 
-def _asked(model, higher, full, solver, space, **more):
+def _asked(model, higher, full, solver, space):
     """Return the `ExactMoments` of a model in one space."""
     E, P = len(model.names), model.parameters
-    gradients = dict(enumerate(model.gradients))
     if full:
         pairs = [(j, k) for j in range(E * P) for k in range(j, E * P)]
     else:
         pairs = [(i * P + p, k * P + p) for i in range(E) for k in range(i, E) for p in range(P)]
-    answers = Answers(model, gradients, pairs, solver)
-    mean = np.array([answers.mean[j] for j in range(E * P)]).reshape(E, P)
+
+    def first_two(model):
+        answers = Answers(model, dict(enumerate(model.gradients)), pairs, solver)
+        return [answers.mean[j] for j in range(E * P)], [answers.covariance[x] for x in pairs]
+
+    def next_two(model, mean):
+        answers = Answers(model, central_powers(model.gradients, mean, (3, 4)), [], solver)
+        return [[answers.mean[j, k] for j in range(E * P)] for k in (3, 4)]
+
+    mean, covariance, central = over_directions(model, pairs, first_two, next_two if higher else None)
     covariances = np.zeros((E * P, E * P))
-    for (j, k), x in answers.covariance.items():
+    for (j, k), x in zip(pairs, covariance, strict=True):
         covariances[j, k] = covariances[k, j] = x
     covariances = covariances.reshape(E, P, E, P)
     if not full:
-        covariances = np.moveaxis(np.diagonal(covariances, axis1=1, axis2=3), -1, -1).copy()
-    third = fourth = None
-    if higher:
-        answers = Answers(model, central_powers(model.gradients, mean.ravel(), (3, 4)), [], solver)
-        third, fourth = (np.array([answers.mean[j, k] for j in range(E * P)]).reshape(E, P) for k in (3, 4))
-    return ExactMoments(
-        tuple(model.names), tuple(model.problem.parameters), mean, covariances, third, fourth, space, **more
-    )
+        covariances = np.einsum("ipjp->ijp", covariances).copy()
+    third, fourth = (None, None) if central is None else (np.reshape(x, (E, P)) for x in central)
+    parameters = tuple(model.problem.parameters)
+    return ExactMoments(tuple(model.names), parameters, np.reshape(mean, (E, P)), covariances, third, fourth, space)
 
 
 def _checked(found, problem):

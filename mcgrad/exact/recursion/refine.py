@@ -6,12 +6,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .refusal import NoClosedForm
 from .chain import NORMAL
 from .edges import axis_breaks, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
+from .refusal import NoClosedForm
 
 PILOTS, SEED = 4096, 1
 OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
@@ -43,19 +43,27 @@ class Level:
     points: int = 65
 
 
-def levels(states):
-    """Yield the levels of refinement for a number of states, coarse ones first, without an end."""
+PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("first",), "box": ("counts", "reach")}
+
+
+def level(states, k, finer=()):
+    """Return the k-th level of refinement for a number of states, with some of `PARTS` from the next one."""
     points, growth, _ = START[states]
-    for k in itertools.count():
-        finer = 1.22**k
-        yield Level(
-            counts=int(round(points * growth**k)),
-            noise=int(round(6 + 2 * k if k < 6 else 18 * 1.22 ** (k - 6))),
-            panel=5 + k,
-            first=int(round(8 * 1.3**k)),
-            reach=1.1 + 0.1 * k,
-            points=int(33 * finer),
-        )
+    found = Level(
+        counts=round(points * growth**k),
+        noise=6 + 2 * k if k < 6 else round(18 * 1.22 ** (k - 6)),
+        panel=5 + k,
+        first=round(8 * 1.3**k),
+        reach=1.1 + 0.1 * k,
+        points=int(33 * 1.22**k),
+    )
+    if not finer:
+        return found
+    fine = level(states, k + 1)
+    changes = {x: getattr(fine, x) for part in finer for x in PARTS[part]}
+    if "box" in finer:  # with points as far apart as before
+        changes["counts"] = int(np.ceil(found.counts * fine.reach / found.reach))
+    return dataclasses.replace(found, **changes)
 
 
 class TooMuch(Exception):
@@ -74,59 +82,63 @@ class Work:
         self.left -= operations
 
 
-def on_grids(model, asked, options, reason):
+def on_grids(asked, options):
     """Return the `ExactMoments` on grids that have converged.
 
     Parameters
     ----------
-    model : Model
     asked : callable
         asked(solver, space) -> ExactMoments.
     options : dict
-        tolerance, box and work.
-    reason : Exception
-        Why there are no polynomials.
+        tolerance, box and work; and the reason why there are no polynomials.
     """
-    states = max(chain.states for chain in model.chains.values())
-    if not all(chain.states in START for chain in model.chains.values()):
-        raise NoClosedForm(f"{reason}; and {states} states, which are too many for a grid") from reason
-    boxes = {chain: _box(chain, options["box"]) for chain in model.chains.values()}
+    boxes = {}
     work, tolerance = Work(options["work"]), options["tolerance"]
-    plan, done = levels(states), []
+    done = []
     try:
-        for level in plan:
-            done.append((level, _at(level, asked, boxes, work)))
+        for k in itertools.count():
+            done.append((k, _at(k, {}, asked, boxes, options, work)))
             if len(done) > 1:
                 change = moved(done[-2][1], done[-1][1])
                 if change <= tolerance:
-                    return dataclasses.replace(done[-1][1], change=MappingProxyType({"grid, noise, start and box": change}))
+                    return dataclasses.replace(
+                        done[-1][1], change=MappingProxyType({"grid, noise, start and box": change})
+                    )
     except TooMuch:
         pass
-    raise NoClosedForm(_complaint(done, asked, boxes, options, reason))
+    raise NoClosedForm(_complaint(done, asked, boxes, options))
 
 
-def _at(level, asked, boxes, work):
-    """Return the moments at one level."""
+def _at(k, finer, asked, boxes, options, work):
+    """Return the moments at level k, with some parts finer."""
     left = []
 
     def solver(chain, first, pairs, outputs, output_pairs):
-        low, high = boxes[chain]
-        middle, half = (low + high) / 2, (high - low) / 2 * level.reach
-        rule = Quadrature(level.noise, level.panel, level.first, level.points)
+        if chain.states not in START:
+            raise NoClosedForm(f"{options['reason']}; and {chain.states} states, which are too many for a grid")
+        key = tuple(chain.trajectories)
+        if key not in boxes:
+            boxes[key] = _box(chain, options["box"])
+        how = level(chain.states, k, finer)
+        low, high = boxes[key]
+        middle, half = (low + high) / 2, (high - low) / 2 * how.reach
+        rule = Quadrature(how.noise, how.panel, how.first, how.points)
         low, high = middle - half, middle + half
         breaks = _breaks(chain, low, high)
-        order = min(ROUGH if any(breaks) else START[chain.states][2], level.counts)
-        space = Nodal(chain, first, pairs, Grid(low, high, [level.counts] * chain.states, breaks, order), rule)
+        order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
+        space = Nodal(chain, first, pairs, Grid(low, high, [how.counts] * chain.states, breaks, order), rule)
         work.spend(space.work * space.horizon)
         fields = space.last()
         for t in reversed(range(space.horizon)):
             fields = space.back(t, fields)
         answer = space.start(fields, outputs, output_pairs)
         left.append(space.left)
+        counts.append(how.counts)
         return answer
 
-    found = asked(solver, f"a grid of {level.counts} points an axis")
-    return dataclasses.replace(found, left=max(left, default=0.0))
+    counts = []
+    found = asked(solver, "a grid")
+    return dataclasses.replace(found, space=f"a grid of {max(counts)} points an axis", left=max(left))
 
 
 def _breaks(chain, low, high):
@@ -144,8 +156,9 @@ def moved(before, after):
         own = np.maximum(y.variance, 1e-9 * y.variance.max()) + 1e-300
         change = max(change, np.max(np.abs(x.variance - y.variance) / own))
         if y.fourth is not None:
-            change = max(change, np.max(np.abs(x.fourth - y.fourth) / (np.abs(y.fourth) + 1e-300)))
-            change = max(change, np.max(np.abs(x.third - y.third) / (own**0.25 * (np.abs(y.fourth) + 1e-300) ** 0.625 + 1e-300)))
+            scale = np.abs(y.fourth) + 1e-300
+            change = max(change, np.max(np.abs(x.fourth - y.fourth) / scale))
+            change = max(change, np.max(np.abs(x.third - y.third) / scale**0.75))
     for i in names:
         for j in names:
             if i < j:
@@ -156,32 +169,19 @@ def moved(before, after):
     return float(change) if np.isfinite(change) else np.inf
 
 
-def _complaint(done, asked, boxes, options, reason):
+def _complaint(done, asked, boxes, options):
     """Return a message that says which of grid, noise, start and box moved the moments, by refining each alone."""
+    reason, work = options["reason"], options["work"]
     if len(done) < 2:
-        return f"{reason}; and no grid converges within work={options['work']:g}: two levels of refinement take more"
-    (coarse, before), (fine, after) = done[-2:]
-    parts = {
-        "grid": {"counts": fine.counts},
-        "noise": {"noise": fine.noise, "panel": fine.panel, "points": fine.points},
-        "start": {"first": fine.first},
-        "box": {"reach": fine.reach},
-    }
-    found = []
-    for what, changes in parts.items():
-        try:
-            level = dataclasses.replace(coarse, **changes)
-            if what == "box":  # a larger box with points as far apart
-                level = dataclasses.replace(level, counts=int(np.ceil(coarse.counts * fine.reach / coarse.reach)))
-            found.append((moved(before, _at(level, asked, boxes, Work(np.inf))), what))
-        except NoClosedForm:
-            continue
-    said = ", ".join(f"{what} {x:.1e}" for x, what in sorted(found, reverse=True))
-    worst = max(found)[1] if found else "all"
+        return f"{reason}; and no grid converges within work={work:g}: two levels of refinement take more"
+    (k, before), (_, after) = done[-2:]
+    found = sorted(
+        ((moved(before, _at(k, (what,), asked, boxes, options, Work(np.inf))), what) for what in PARTS), reverse=True
+    )
     return (
-        f"no convergence to {options['tolerance']:g} within work={options['work']:g}: from {coarse.counts} to {fine.counts} points an "
-        f"axis the moments moved by {moved(before, after):.1e}; refined alone: {said}. It is the {worst} that moves most; allow "
-        f"more work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
+        f"no convergence to {options['tolerance']:g} within work={work:g}: from {before.space} to {after.space} the moments "
+        f"moved by {moved(before, after):.1e}; refined alone: {', '.join(f'{what} {x:.1e}' for x, what in found)}. It is the "
+        f"{found[0][1]} that moves most; allow more work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
 
@@ -192,7 +192,9 @@ def _box(chain, given):
     random = np.random.default_rng(SEED)
 
     def draw(kinds):
-        return {k: random.standard_normal(PILOTS) if kind == NORMAL else random.random(PILOTS) for k, kind in kinds.items()}
+        return {
+            k: random.standard_normal(PILOTS) if kind == NORMAL else random.random(PILOTS) for k, kind in kinds.items()
+        }
 
     state = [np.broadcast_to(x, PILOTS) for x in chain.start(draw(chain.noises(start=True)))]
     low, high = np.full(chain.states, np.inf), np.full(chain.states, -np.inf)
@@ -207,5 +209,3 @@ def _box(chain, given):
         raise NoClosedForm("no grid: pilot trajectories overflow")
     wide = np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)) + 1e-12)
     return (low + high - wide) / 2, (low + high + wide) / 2
-
-

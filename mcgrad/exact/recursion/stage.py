@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .refusal import NoClosedForm
 from .basis import basis
 from .powers import StepPowers, _powers
+from .refusal import NoClosedForm
 from .ring import times
 from .system import ordered
 
@@ -146,13 +146,18 @@ class Stage:
         self._shapes, self._places = shapes, places
 
     def prepare(self, fields, steps):
-        """Choose which products of coefficients covariances are made of: those that are ever nonzero, given the last fields."""
+        """Choose which products of coefficients covariances are made of: those that are ever nonzero in so many steps.
+
+        `fields` are the last means; 1 step is one stage alone, whose fields are others than those after it.
+        """
         support = (fields != 0.0).astype(float)
-        for _ in range(steps):
+        for k in range(steps):
             mu = self._value.structure(self._mean_gather.structure(support)) + self._constant.structure(np.ones(1))
+            if k == steps - 1:
+                break
             new = support.copy()
             for out, at in self._mean_at:
-                new[out] += mu[at[: len(out)]] > 0
+                new[out] += mu[at] > 0
             new = (new > 0).astype(float)
             if (new == support).all():
                 break

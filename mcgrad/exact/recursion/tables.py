@@ -8,8 +8,8 @@ import numpy as np
 
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
-from .refusal import NoClosedForm
 from .noise import gauss, tensor
+from .refusal import NoClosedForm
 from .ring import run
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
