@@ -32,11 +32,12 @@ from .problems import (
     variance,
 )
 from .quadrature import quadrature
-from .recursion import ExactEstimate, ExactMoments, moments
+from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
 
 __all__ = [
     "ExactEstimate",
     "ExactMoments",
+    "ExactValue",
     "NoClosedForm",
     "average_gradient",
     "average_reward",
@@ -69,5 +70,6 @@ __all__ = [
     "trace_optimal_constant",
     "trace_optimal_over_time",
     "value",
+    "value_function",
     "variance",
 ]

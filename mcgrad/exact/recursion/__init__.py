@@ -9,5 +9,6 @@ questions, public       what is asked, and the public function
 
 from .found import ExactEstimate, ExactMoments
 from .public import moments
+from .values import ExactValue, value_function
 
-__all__ = ["ExactEstimate", "ExactMoments", "moments"]
+__all__ = ["ExactEstimate", "ExactMoments", "ExactValue", "moments", "value_function"]

@@ -83,6 +83,10 @@ class Nodal:
             zip(pairs, map(float, covariances[0]), strict=True)
         )
 
+    def evaluate(self, fields, a, s):
+        """Return the conditional mean of a monomial at states (N, n)."""
+        return self.mesh.at(s) @ fields[0][:, self.keys.index(a)]
+
     # ---- stages
 
     def _state(self, part):

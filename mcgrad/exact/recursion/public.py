@@ -11,12 +11,11 @@ from ..arguments import checked_arguments
 from .chain import Model
 from .directions import over_directions
 from .found import ExactMoments
-from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
-from .refine import on_grids
+from .refine import checked_box, on_grids
 from .refusal import NoClosedForm
-from .tables import Outcomes, Table, states
+from .tables import states, table
 
 WORK = 20.0
 
@@ -82,16 +81,20 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
         if not isinstance(e, Estimator):
             raise ValueError(f"estimators: expected estimators, got {validate.describe(e)} for {name!r}")
     tolerance = validate.number("tolerance", tolerance, above=0.0)
-    options = {"tolerance": tolerance, "box": _box(box, problem), "work": validate.number("work", work, above=0.0)}
+    options = {
+        "tolerance": tolerance,
+        "box": checked_box(box, problem),
+        "work": validate.number("work", work, above=0.0),
+    }
     fitted = {k: e.fit(_Exactly(problem, theta, options)) if is_unfitted(e) else e for k, e in estimators.items()}
     with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
         model = Model(problem, theta, fitted)
         asked = functools.partial(_asked, model, higher, full_covariance)
         if states(problem):
-            found = asked(functools.partial(solve, _table), "table")
+            found = asked(table, "table")
         else:
             try:
-                found = asked(functools.partial(solve, Polynomials), "polynomials")
+                found = asked(Polynomials, "polynomials")
             except NoClosedForm as error:
                 found = on_grids(asked, options | {"reason": error})
     return _checked(found, problem)
@@ -106,15 +109,9 @@ def solve(make, chain, first, pairs, outputs, output_pairs):
     return space.start(fields, outputs, output_pairs)
 
 
-def _table(chain, first, pairs):
-    problem = chain.problem
-    if len(chain.trajectories) > 1:
-        raise NoClosedForm("no recursion on tables for rollouts that share noise")
-    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
-
-
-def _asked(model, higher, full, solver, space):
-    """Return the `ExactMoments` of a model in one space."""
+def _asked(model, higher, full, make, space):
+    """Return the `ExactMoments` of a model in the spaces that make(chain, first, pairs) returns."""
+    solver = functools.partial(solve, make)
     E, P = len(model.names), model.parameters
     if full:
         pairs = [(j, k) for j in range(E * P) for k in range(j, E * P)]
@@ -149,18 +146,6 @@ def _checked(found, problem):
             "shorten the horizon, or count rewards in a larger unit"
         )
     return found
-
-
-def _box(box, problem):
-    if box is None:
-        return None
-    if not isinstance(box, (tuple, list)) or len(box) != 2:
-        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
-    n = problem.environment.states
-    low, high = (validate.array("box", x, (n,)) for x in box)
-    if not (low < high).all():
-        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
-    return low, high
 
 
 class _Exactly:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ... import validate
 from .chain import NORMAL
 from .edges import axis_breaks, edges
 from .grids import ROUGH, Grid
@@ -83,23 +84,23 @@ class Work:
 
 
 def on_grids(asked, options):
-    """Return the `ExactMoments` on grids that have converged.
+    """Return what is asked on grids that have converged.
 
     Parameters
     ----------
     asked : callable
-        asked(solver, space) -> ExactMoments.
+        asked(make, name of the space) -> a record with `moved_from(before)`, `space`, `change` and `left`; it runs the
+        recursion in the spaces that make(chain, first, pairs) returns.
     options : dict
         tolerance, box and work; and the reason why there are no polynomials.
     """
-    boxes = {}
+    boxes, done = {}, []
     work, tolerance = Work(options["work"]), options["tolerance"]
-    done = []
     try:
         for k in itertools.count():
-            done.append((k, _at(k, {}, asked, boxes, options, work)))
+            done.append((k, _at(k, (), asked, boxes, options, work)))
             if len(done) > 1:
-                change = moved(done[-2][1], done[-1][1])
+                change = done[-1][1].moved_from(done[-2][1])
                 if change <= tolerance:
                     return dataclasses.replace(
                         done[-1][1], change=MappingProxyType({"grid, noise, start and box": change})
@@ -110,63 +111,29 @@ def on_grids(asked, options):
 
 
 def _at(k, finer, asked, boxes, options, work):
-    """Return the moments at level k, with some parts finer."""
-    left = []
+    """Return what is asked at level k, with some parts finer."""
+    made = []
 
-    def solver(chain, first, pairs, outputs, output_pairs):
+    def make(chain, first, pairs):
         if chain.states not in START:
             raise NoClosedForm(f"{options['reason']}; and {chain.states} states, which are too many for a grid")
         key = tuple(chain.trajectories)
         if key not in boxes:
-            boxes[key] = _box(chain, options["box"])
+            boxes[key] = pilot_box(chain, options["box"])
         how = level(chain.states, k, finer)
-        low, high = boxes[key]
-        middle, half = (low + high) / 2, (high - low) / 2 * how.reach
-        rule = Quadrature(how.noise, how.panel, how.first, how.points)
+        middle, half = (boxes[key][0] + boxes[key][1]) / 2, (boxes[key][1] - boxes[key][0]) / 2 * how.reach
         low, high = middle - half, middle + half
-        breaks = _breaks(chain, low, high)
+        breaks = axis_breaks(chain, edges(chain, list(chain.carries)), low, high)
         order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
-        space = Nodal(chain, first, pairs, Grid(low, high, [how.counts] * chain.states, breaks, order), rule)
+        mesh = Grid(low, high, [how.counts] * chain.states, breaks, order)
+        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points))
         work.spend(space.work * space.horizon)
-        fields = space.last()
-        for t in reversed(range(space.horizon)):
-            fields = space.back(t, fields)
-        answer = space.start(fields, outputs, output_pairs)
-        left.append(space.left)
-        counts.append(how.counts)
-        return answer
+        made.append((space, how))
+        return space
 
-    counts = []
-    found = asked(solver, "a grid")
-    return dataclasses.replace(found, space=f"a grid of {max(counts)} points an axis", left=max(left))
-
-
-def _breaks(chain, low, high):
-    return axis_breaks(chain, edges(chain, list(chain.carries)), low, high)
-
-
-def moved(before, after):
-    """Return the largest change of a moment: of a mean, of a variance, and of higher moments, each to its own scale."""
-    names = range(len(after.names))
-    change = 0.0
-    for e in names:
-        x, y = before[before.names[e]], after[after.names[e]]
-        scale = max(np.abs(y.mean).max(), 1e-3 * np.sqrt(y.variance.max()), 1e-300)
-        change = max(change, np.abs(x.mean - y.mean).max() / scale)
-        own = np.maximum(y.variance, 1e-9 * y.variance.max()) + 1e-300
-        change = max(change, np.max(np.abs(x.variance - y.variance) / own))
-        if y.fourth is not None:
-            scale = np.abs(y.fourth) + 1e-300
-            change = max(change, np.max(np.abs(x.fourth - y.fourth) / scale))
-            change = max(change, np.max(np.abs(x.third - y.third) / scale**0.75))
-    for i in names:
-        for j in names:
-            if i < j:
-                a, b = after.names[i], after.names[j]
-                scale = np.sqrt(after[a].variance * after[b].variance)
-                difference = np.abs(before.covariance(a, b) - after.covariance(a, b))
-                change = max(change, np.max(difference / (scale + 1e-9 * scale.max() + 1e-300)))
-    return float(change) if np.isfinite(change) else np.inf
+    found = asked(make, "a grid")
+    counts, left = max(how.counts for _, how in made), max(space.left for space, _ in made)
+    return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
 
 
 def _complaint(done, asked, boxes, options):
@@ -176,16 +143,18 @@ def _complaint(done, asked, boxes, options):
         return f"{reason}; and no grid converges within work={work:g}: two levels of refinement take more"
     (k, before), (_, after) = done[-2:]
     found = sorted(
-        ((moved(before, _at(k, (what,), asked, boxes, options, Work(np.inf))), what) for what in PARTS), reverse=True
+        ((_at(k, (what,), asked, boxes, options, Work(np.inf)).moved_from(before), what) for what in PARTS),
+        reverse=True,
     )
+    alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
     return (
-        f"no convergence to {options['tolerance']:g} within work={work:g}: from {before.space} to {after.space} the moments "
-        f"moved by {moved(before, after):.1e}; refined alone: {', '.join(f'{what} {x:.1e}' for x, what in found)}. It is the "
-        f"{found[0][1]} that moves most; allow more work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
+        f"no convergence to {options['tolerance']:g} within work={work:g}: from {before.space} to {after.space} what is asked for "
+        f"moved by {after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more "
+        f"work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
 
-def _box(chain, given):
+def pilot_box(chain, given):
     """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
     if given is not None:
         return tuple(np.tile(x, len(chain.trajectories)) for x in given)
@@ -209,3 +178,16 @@ def _box(chain, given):
         raise NoClosedForm("no grid: pilot trajectories overflow")
     wide = np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)) + 1e-12)
     return (low + high - wide) / 2, (low + high + wide) / 2
+
+
+def checked_box(box, problem):
+    """Return (low, high) as arrays (n,), or None."""
+    if box is None:
+        return None
+    if not isinstance(box, (tuple, list)) or len(box) != 2:
+        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
+    n = problem.environment.states
+    low, high = (validate.array("box", x, (n,)) for x in box)
+    if not (low < high).all():
+        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high

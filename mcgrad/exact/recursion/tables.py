@@ -8,6 +8,7 @@ import numpy as np
 
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
+from .nodal import Nodal
 from .noise import gauss, tensor
 from .refusal import NoClosedForm
 from .ring import run
@@ -37,6 +38,14 @@ def states(problem):
     """Return the number of states of a problem whose states are those of a table, or None."""
     known = problem.environment.closed_form
     return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
+
+
+def table(chain, first, pairs):
+    """Return the space of functions on the states of a table, see `nodal`."""
+    if len(chain.trajectories) > 1:
+        raise NoClosedForm("no recursion on tables for rollouts that share noise")
+    problem = chain.problem
+    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
 
 
 class Outcomes:
