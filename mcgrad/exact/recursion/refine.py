@@ -147,10 +147,11 @@ def _complaint(done, asked, boxes, options):
         reverse=True,
     )
     alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
+    grids = f"from {before.space} to {after.space}"
     return (
-        f"no convergence to {options['tolerance']:g} within work={work:g}: from {before.space} to {after.space} what is asked for "
-        f"moved by {after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more "
-        f"work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
+        f"no convergence to {options['tolerance']:g} within work={work:g}: {grids} what is asked for moved by "
+        f"{after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more work, a "
+        f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
 

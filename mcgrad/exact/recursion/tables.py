@@ -43,7 +43,7 @@ def states(problem):
 def table(chain, first, pairs):
     """Return the space of functions on the states of a table, see `nodal`."""
     if len(chain.trajectories) > 1:
-        raise NoClosedForm("no recursion on tables for rollouts that share noise")
+        raise NoClosedForm("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
     problem = chain.problem
     return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
 
