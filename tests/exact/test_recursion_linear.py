@@ -73,6 +73,8 @@ wrong = mg.critics.exact().wrong(scale=1.3, shift=0.5)
         e.antithetic(e.reward_to_go()),
         e.antithetic(e.reparameterization(), "actions"),
         e.finite_differences(0.1, 1),
+        e.evolution_strategies(0.1),
+        e.spsa(0.1, "independent"),
         e.generalized_advantage(0.9),
     ],
     ids=lambda x: type(x).__name__,
@@ -177,7 +179,13 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
 
 def test_what_cannot_be_done_says_why():
     problem, theta = scalar()
-    for estimator, why in ((e.persistent(0.1, 2), "drawn anew"), (e.standardised(3), "sqrt")):
+    refused = {
+        "drawn anew": e.persistent(0.1, 2),
+        "sqrt": e.standardised(3),
+        "branch off": e.measure_valued(),
+        "in place of other noise": e.measure_valued(critic=mg.critics.exact()),
+    }
+    for why, estimator in refused.items():
         with pytest.raises(mg.exact.NoClosedForm, match=why):
             mg.exact.moments(problem, theta, {"x": estimator})
     with pytest.raises(ValueError, match="estimators"):

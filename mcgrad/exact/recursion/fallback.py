@@ -2,8 +2,10 @@
 
 import functools
 
-from .public import WORK, moments
+from .public import moments
 from .refusal import NoClosedForm
+
+WORK = 5.0  # about so many seconds
 
 
 def or_by_recursion(question):

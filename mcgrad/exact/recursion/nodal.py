@@ -38,12 +38,12 @@ class Nodal:
         self.keys = list(self.system.terms)
         self._stages, self._rows = None, None
 
-    @property
-    def work(self):
-        """Numbers that a step has to compute, about."""
+    def size(self):
+        """Return how many numbers the matrices of a step hold, and about how many operations it takes."""
         K, Q = len(self.mesh.nodes), self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
         terms = sum(map(len, self.system.terms.values()))
-        return K * Q * (2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width)
+        operations = 2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width
+        return K * Q * self.mesh.width, K * Q * operations
 
     def last(self):
         """Return the fields after the last step: means (K, monomials), covariances (K, pairs), the chance of leaving (K,)."""

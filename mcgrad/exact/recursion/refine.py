@@ -15,6 +15,7 @@ from .noise import Quadrature
 from .refusal import NoClosedForm
 
 PILOTS, SEED = 4096, 1
+LARGEST = 60_000_000  # numbers in the matrices of a step
 OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (7, 1.25, 6), 4: (4, 1.2, 6)}
@@ -78,7 +79,7 @@ class Work:
         self.left = units * OPERATIONS
 
     def spend(self, operations):
-        if operations > self.left:
+        if operations > self.left or np.isinf(operations):
             raise TooMuch
         self.left -= operations
 
@@ -127,7 +128,8 @@ def _at(k, finer, asked, boxes, options, work):
         order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
         mesh = Grid(low, high, [how.counts] * chain.states, breaks, order)
         space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points))
-        work.spend(space.work * space.horizon)
+        memory, operations = space.size()
+        work.spend(operations * space.horizon if memory <= LARGEST else np.inf)
         made.append((space, how))
         return space
 

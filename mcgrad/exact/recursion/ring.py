@@ -17,6 +17,13 @@ from ...compiler.trace import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE, Tracer
 
 EXP = "exp:"
 NOT_CARRIED = re.compile(r"~\d+|[ewz]\d+")  # states and noise, where they are variables
+# Inputs that only kernels know.
+STRANGE = {
+    r"r\d+": "noise that is drawn in place of other noise (a measure-valued derivative)",
+    r"(branch|apart)(_once)?\d+": "the returns of rollouts that branch off (a measure-valued derivative)",
+    r"tau": "a random time",
+    r"z\d+": "a random direction of theta",
+}
 
 
 class Poly(dict):
@@ -108,7 +115,12 @@ def run(graph, outputs, values, given=()):
 
 
 def _read(values, name):
-    return values[name] if name in values else Lost(f"it reads {name}, which no step of the chain knows")
+    if name in values:
+        return values[name]
+    for pattern, what in STRANGE.items():
+        if re.fullmatch(pattern, name):
+            return Lost(f"it reads {what}, which no step of the chain knows")
+    return Lost(f"it reads {name}, which no step of the chain knows")
 
 
 def _lookup(index, elements):
