@@ -65,7 +65,7 @@ def test_double_well_is_unbiased_without_noise():
 
 def test_double_well_measured():
     problem, theta = double_well()
-    assert_measured(problem, theta, both(problem, theta), 1e-6)
+    assert_measured(problem, theta, both(problem, theta), 1e-5)
 
 
 def test_kinks_of_a_user_measured():

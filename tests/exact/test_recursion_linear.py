@@ -180,7 +180,7 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
 def test_what_cannot_be_done_says_why():
     problem, theta = scalar()
     refused = {
-        "drawn anew": e.persistent(0.1, 2),
+        "drawn anew": e.persistent_evolution_strategies(0.1, 2),
         "sqrt": e.standardised(3),
         "branch off": e.measure_valued(),
         "in place of other noise": e.measure_valued(critic=mg.critics.exact()),

@@ -37,6 +37,7 @@ class Nodal:
         self.apart = additive(chain, self.wanted) if apart else {}
         self.keys = list(self.system.terms)
         self._stages, self._rows = None, None
+        self.left = 0.0
 
     def size(self):
         """Return how many numbers the matrices of a step hold, and about how many operations it takes."""

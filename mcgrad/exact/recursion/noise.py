@@ -7,6 +7,7 @@ from .chain import NORMAL
 from .edges import edges, flat
 
 REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
+SAME = 1e-10  # breaks that are closer are one
 BASE = (-REACH, -4.5, -1.5, 1.5, 4.5, REACH)
 
 
@@ -129,7 +130,10 @@ class Quadrature:
                     a, b = np.where(same, middle, a), np.where(same, b, middle)
                 breaks.append(np.where(has[:, None], (a + b) / 2, high))
         b = np.sort(np.concatenate(breaks, axis=1), axis=1)
-        b = b[:, : max(2, int((np.diff(b, axis=1) > 0).any(axis=0).nonzero()[0].max(initial=0)) + 2)]
+        b[:, 1:][np.diff(b, axis=1) < SAME] = high  # several sides change at once
+        b = np.sort(b, axis=1)
+        b[:, -1] = high
+        b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
         middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
             weights = _probability(b, kind)

@@ -13,7 +13,7 @@ from .directions import over_directions
 from .found import ExactMoments
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
-from .refine import checked_box, on_grids
+from .refine import approximate, checked_box
 from .refusal import NoClosedForm
 from .tables import states, table
 
@@ -96,7 +96,7 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
             try:
                 found = asked(Polynomials, "polynomials")
             except NoClosedForm as error:
-                found = on_grids(asked, options | {"reason": error})
+                found = approximate(asked, options | {"reason": error})
     return _checked(found, problem)
 
 

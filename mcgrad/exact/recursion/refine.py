@@ -13,12 +13,14 @@ from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
 from .refusal import NoClosedForm
+from .trees import Tree
 
 PILOTS, SEED = 4096, 1
+TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
 LARGEST = 60_000_000  # numbers in the matrices of a step
 OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
-START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (7, 1.25, 6), 4: (4, 1.2, 6)}
+START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,17 @@ class Work:
         self.left -= operations
 
 
+def approximate(asked, options):
+    """Return what is asked on a tree of states, where noise only chooses and the horizon is short, else on grids."""
+    try:
+        return on_trees(asked, options)
+    except NoClosedForm as no_tree:
+        try:
+            return on_grids(asked, options)
+        except NoClosedForm as no_grid:
+            raise NoClosedForm(f"{no_grid}; {no_tree}") from None
+
+
 def on_grids(asked, options):
     """Return what is asked on grids that have converged.
 
@@ -109,6 +122,23 @@ def on_grids(asked, options):
     except TooMuch:
         pass
     raise NoClosedForm(_complaint(done, asked, boxes, options))
+
+
+def on_trees(asked, options):
+    """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
+    before = None
+    for first in TREE:
+
+        def make(chain, monomials, pairs, first=first):
+            return Tree(chain, monomials, pairs, Quadrature(1, 1, first))
+
+        after = asked(make, f"a tree of states from {first} values of each noise of the start")
+        if before is not None:
+            change = after.moved_from(before)
+            if change <= options["tolerance"]:
+                return dataclasses.replace(after, change=MappingProxyType({"start": change}))
+        before = after
+    raise NoClosedForm(f"no convergence to {options['tolerance']:g}: the start moves what is asked for by {change:.1e}")
 
 
 def _at(k, finer, asked, boxes, options, work):
