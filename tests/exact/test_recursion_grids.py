@@ -1,5 +1,7 @@
 """Moments by the recursion on grids: against quadrature by differences, published closed forms and measurement; refusals."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def kinked(horizon=3):
 
 def coulomb():
     policy = features(lambda s: (1.0 - s[0], s[1]), 2, 1, std=0.3)
-    return mg.Problem(env.coulomb_friction(5.0), policy, horizon=12), [1.0, 0.3]
+    return mg.Problem(env.coulomb_friction(5.0), policy, horizon=8), [1.0, 0.3]
 
 
 def assert_measured(problem, theta, chosen, tolerance, count=COUNT):
@@ -75,7 +77,7 @@ def test_kinks_of_a_user_measured():
 
 def test_coulomb_friction_measured():
     problem, theta = coulomb()
-    assert_measured(problem, theta, both(problem, theta), 1e-4)
+    assert_measured(problem, theta, both(problem, theta), 1e-3)
 
 
 def test_quadrature_by_differences():
@@ -105,7 +107,8 @@ def test_jumps_of_the_published_examples():
     """The ball and the wall of Suh et al.: the score function is right, and the pathwise gradient's bias exact, too."""
     problem, theta = mg.Problem(env.ball_with_wall(), policies.gaussian(1, std=0.05), horizon=1), [0.6]
     for estimator in (e.score_function(), e.reparameterization()):
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mg.DiscontinuityWarning)
             found = mg.exact.moments(problem, theta, {"x": estimator}, tolerance=1e-9)["x"]
         np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, estimator), rtol=1e-8)
         np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, estimator), rtol=1e-8, atol=1e-12)
@@ -128,7 +131,7 @@ def cart_pole(horizon):
 
 def test_cart_pole_measured():
     """Discrete actions on a continuous state of four numbers, rewards that all are 1 but for a baseline of none."""
-    problem, theta = cart_pole(6)
+    problem, theta = cart_pole(4)
     assert_measured(problem, theta, {"to go": e.reward_to_go()}, 1e-4)
 
 
@@ -142,7 +145,7 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
     """Gauss quadrature across kinks of the noise, as if the graphs had none."""
     problem, theta = kinked()
     monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
-    with pytest.raises(mg.exact.NoClosedForm, match="no convergence .* It is the noise that moves most"):
+    with pytest.raises(mg.exact.NoClosedForm, match=r"no convergence .*noise \d\.\de-0[1-4]"):
         mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=1.0)
 
 

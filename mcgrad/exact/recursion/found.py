@@ -109,13 +109,13 @@ class ExactMoments:
     def moved_from(self, before: "ExactMoments") -> float:
         """Return the largest difference of a moment from another result, each on its own scale.
 
-        Means on that of the largest mean, or of a thousandth of the largest standard deviation; variances on their own,
+        Means on that of the largest mean, or of a hundredth of the largest standard deviation; variances on their own,
         covariances on that of standard deviations, third moments on that of the fourth ones, to the power 3/4.
         """
         change = 0.0
         for name in self.names:
             x, y = before[name], self[name]
-            scale = max(np.abs(y.mean).max(), 1e-3 * np.sqrt(y.variance.max()))
+            scale = max(np.abs(y.mean).max(), 1e-2 * np.sqrt(y.variance.max()))
             change = max(change, _relative(x.mean - y.mean, scale))
             change = max(change, _relative(x.variance - y.variance, np.maximum(y.variance, 1e-9 * y.variance.max())))
             if y.fourth is not None:
