@@ -27,7 +27,6 @@ from .combinations import (
     ratio,
 )
 from .lq.values import riccati
-from .recursion.fallback import or_by_recursion
 from .several import NoClosedForm
 
 # Type of `environment.closed_form` -> the module that knows it, with functions called as those here, or some of them. What is
@@ -137,7 +136,6 @@ def critic(problem, theta):
     return *riccati(s), s.policy_cov
 
 
-@or_by_recursion
 @by_kind
 def mean(problem, theta, estimator):
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
@@ -200,7 +198,6 @@ def optimal_quadratic(problem, theta, estimator):
     return lq.optimal_quadratic_baseline(system(problem, theta))
 
 
-@or_by_recursion
 @by_kind
 def variance(problem, theta, estimator):
     """Return the variance of one trajectory's gradient under an estimator, (P,).
@@ -225,7 +222,6 @@ def variance(problem, theta, estimator):
     return np.maximum(combined_covariance(s, *[combination(problem, theta, s, estimator)] * 2), 0.0)
 
 
-@or_by_recursion
 @by_kind
 def covariance(problem, theta, first, second):
     """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""

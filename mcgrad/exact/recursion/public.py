@@ -1,12 +1,15 @@
 """Exact moments of any estimator that can be traced: what users call."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import validate
 from ...estimators.estimator import Estimator
 from ...estimators.fitted import is_unfitted
+from ...problem import Problem
 from ...truth import told
 from ..arguments import checked_arguments
 from ..truth import TRUTH
@@ -23,7 +26,17 @@ WORK = 20.0
 
 
 @checked_arguments
-def moments(problem, theta, estimators, *, higher=False, full_covariance=False, tolerance=1e-5, box=None, work=WORK):
+def moments(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: Mapping[str, Estimator],
+    *,
+    higher: bool = False,
+    full_covariance: bool = False,
+    tolerance: float = 1e-5,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+    work: float = WORK,
+) -> ExactMoments:
     """Return the exact moments of gradient estimators on one trajectory, by a backward recursion over the state.
 
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ... import validate
 from ...estimators.estimator import custom
+from ...problem import Problem
 from ..arguments import checked_arguments
 from .chain import Model
 from .polynomials import Polynomials
@@ -61,7 +62,14 @@ class ExactValue:
 
 
 @checked_arguments
-def value_function(problem, theta, *, tolerance=1e-5, box=None, work=20.0) -> ExactValue:
+def value_function(
+    problem: Problem,
+    theta: ArrayLike,
+    *,
+    tolerance: float = 1e-5,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+    work: float = 20.0,
+) -> ExactValue:
     """Return the exact value function of a problem, on tables, polynomials or grids; see `moments` for how.
 
     Nothing is differentiated: rewards and dynamics are all that enters.
