@@ -159,3 +159,26 @@ def test_more_states_than_a_grid_takes():
     problem = mg.Problem(five, policies.linear_gaussian(5, 1, std=0.3), horizon=2)
     with pytest.raises(mg.exact.NoClosedForm, match="5 states, which are too many for a grid"):
         mg.exact.moments(problem, np.zeros(5), {"x": e.reparameterization()})
+
+
+def test_value_functions():
+    """Against closed forms, and the objective of the double well by two more of its estimators' identities: E V(s_0) = J."""
+    lq = env.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    problem, theta = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=10), [-0.6]
+    V, (P, c) = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
+    s = np.linspace(-2, 2, 5)[:, None]
+    for t in (0, 4, 9):
+        np.testing.assert_allclose(V(t, s), -(P[t, 0, 0] * s[:, 0] ** 2 + c[t]), rtol=1e-12)
+    assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12)
+    walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
+    V = mg.exact.value_function(walk, logits)
+    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), mg.exact.value(walk, logits)[2], atol=1e-13)
+    problem, theta = double_well()
+    V = mg.exact.value_function(problem, theta)
+    path = mg.rollout(problem, theta, 100_000, 1, machine="numpy")
+    returns = path.rewards.sum(axis=1)
+    assert abs(returns.mean() - V.objective) < 5 * returns.std() / np.sqrt(100_000)
+    # The news of each step has mean zero, whatever the state: G_t - V_t(s_t)
+    apart = path.rewards[:, 5:].sum(axis=1) - V(5, path.states[:, 5])
+    assert abs(apart.mean()) < 5 * apart.std() / np.sqrt(100_000)
+    assert V.change and max(V.change.values()) <= 1e-5

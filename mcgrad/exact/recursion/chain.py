@@ -15,7 +15,7 @@ from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
 from ...kernel.program import traced
 from .refusal import NoClosedForm
-from .ring import Lost, Poly, apply, is_zero, lift, plus, run, variable
+from .ring import Lost, Poly, apply, lift, plus, run, variable
 
 AT = "#"  # between the name of a carry and the number of its stream
 NORMAL, UNIFORM = "normal", "uniform"
@@ -273,6 +273,3 @@ def _scattered(name, carry, index, share):
     hit = apply("==", [index, float(carry.place)])
     added = apply("where", [hit, share, 0.0])
     return added if isinstance(added, Lost) else plus(variable(name), lift(added))
-
-
-__all__ = ["Chain", "Model", "is_zero"]

@@ -37,7 +37,7 @@ class StepPowers:
     """
 
     def __init__(self, after, states, kinds, requests, extra):
-        terms = [[_powers(names, states) + (c,) for names, c in x.items()] for x in after]
+        terms = [[powers_of(names, states) + (c,) for names, c in x.items()] for x in after]
         self.up = max((sum(beta) for x in terms for beta, _, _ in x), default=0)
         self.noisy = max((len(gamma) for x in terms for _, gamma, _ in x), default=0)
         requests = set(requests)
@@ -121,6 +121,6 @@ class StepPowers:
         return out.reshape(K * N, -1)
 
 
-def _powers(names, states):
+def powers_of(names, states):
     """Return the powers of the states, and the names of the noises, of a monomial."""
     return tuple(names.count(s) for s in states), tuple(x for x in names if x not in states)

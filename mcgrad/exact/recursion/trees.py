@@ -5,7 +5,7 @@ over the start alone.
 """
 
 from .edges import flat
-from .nodal import Nodal, _points, _Stage
+from .nodal import Nodal, NodalStage, points_of
 from .refusal import NoClosedForm
 
 LARGEST = 1_000_000  # states of one time
@@ -42,14 +42,14 @@ class Tree(Nodal):
         if set(chain.noises()) - flat(chain, self.wanted):
             raise NoClosedForm("no tree of states: the noise of a step is continuous")
         noise, weights = rule.start(chain)
-        points = _points(chain.start(noise), 1, weights.shape[1])
+        points = points_of(chain.start(noise), 1, weights.shape[1])
         self._levels, self._steps, rows = [Leaves(points)], [], chain.model.rows(0)
         for _ in range(self.horizon):
             self.mesh = self._levels[-1]
             noise, weights, given = rule.step(chain, self.wanted, self._state(slice(None)), {})
             if weights.size > LARGEST:
                 raise NoClosedForm(f"no tree of states: more than {LARGEST} of one time")
-            points = _points(chain.next_states(rows, self._state(slice(None)), noise, given), *weights.shape)
+            points = points_of(chain.next_states(rows, self._state(slice(None)), noise, given), *weights.shape)
             self._steps.append((noise, weights, given, points))
             self._levels.append(Leaves(points))
         self.mesh = self._levels[-1]
@@ -57,7 +57,7 @@ class Tree(Nodal):
     def back(self, t, fields):
         """Return the fields before step t, given those after it."""
         noise, weights, given, points = self._steps[t]
-        stage = _Stage(
+        stage = NodalStage(
             None, self.system.pairs, self.system, self._levels[t + 1], points, weights, (slice(None), noise, given)
         )
         self.mesh = self._levels[t]
