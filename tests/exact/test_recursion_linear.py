@@ -12,7 +12,7 @@ from mcgrad.exact.recursion import polynomials, public, values
 from mcgrad.exact.recursion.basis import TooSmall
 
 e = mg.estimators
-KEYS = ("total_bJ", "rtg", "rtg_V", "rtg_btmean", "pw", "mix(rtg,pw)", "rtg_V_bopt")
+KEYS = ("total_bJ", "rtg_V", "pw", "mix(rtg,pw)")
 
 
 def scalar(A=0.9, horizon=10, **options):
@@ -33,7 +33,7 @@ def test_reference_systems(case):
     """Of the largest ones, in dimension or horizon, only two estimators, for the sake of time."""
     problem, theta = reference_problem(case["system"])
     chosen = estimators(case, problem, theta)
-    for key in KEYS if len(case["system"]["A"]) * len(case["system"]["L"]) < 6 else ("rtg_V", "pw"):
+    for key in KEYS if len(case["system"]["A"]) * len(case["system"]["L"]) < 6 else ("pw",):
         found = mg.exact.moments(problem, theta, {"x": chosen[key]})
         mean, variance = reference(case, key)
         np.testing.assert_allclose(found["x"].variance[: len(variance)], variance, rtol=1e-10, err_msg=key)
@@ -149,11 +149,11 @@ def test_kurtosis_of_a_measurement():
     problem, theta = scalar()
     chosen = {"pathwise": e.reparameterization(), "to go": e.reward_to_go()}
     found = mg.exact.moments(problem, theta, chosen, higher=True)
-    measured = mg.measure(problem, theta, chosen, 400_000, progress=False, machine="numpy")
+    measured = mg.measure(problem, theta, chosen, 200_000, progress=False, machine="numpy")
     for name in chosen:
-        exact = found[name].variance_stderr(400_000)
+        exact = found[name].variance_stderr(200_000)
         assert np.all(np.abs(measured[name].variance - found[name].variance) < 5 * exact)
-    np.testing.assert_allclose(measured["pathwise"].kurtosis, found["pathwise"].kurtosis, rtol=0.05)
+    np.testing.assert_allclose(measured["pathwise"].kurtosis, found["pathwise"].kurtosis, rtol=0.1)
 
 
 def test_all_covariances_are_those_of_each_pair():
