@@ -10,7 +10,7 @@ from mcgrad.exact.recursion import noise
 
 e, env, policies = mg.estimators, mg.environments, mg.policies
 features = policies.linear_features
-COUNT = 200_000
+COUNT = 100_000
 
 
 def both(problem, theta):
@@ -18,7 +18,7 @@ def both(problem, theta):
     return {"pathwise": e.reparameterization(), "to go": e.reward_to_go(-1.0)}
 
 
-def double_well(horizon=10):
+def double_well(horizon=6):
     policy = features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
     return mg.Problem(env.double_well(), policy, horizon=horizon), [-0.3, 0.5]
 
@@ -42,23 +42,23 @@ def coulomb():
     return mg.Problem(env.coulomb_friction(5.0), policy, horizon=8), [1.0, 0.3]
 
 
-def assert_measured(problem, theta, chosen, tolerance, count=COUNT):
-    """Mean, variance and kurtosis within five exact standard errors of a measurement, and a planted error beyond them."""
-    found = mg.exact.moments(problem, theta, chosen, higher=True, tolerance=tolerance)
-    measured = mg.measure(problem, theta, chosen, count, progress=False, machine="numpy")
+def assert_measured(problem, theta, chosen, tolerance, higher=True):
+    """Mean, variance and kurtosis within five standard errors of a measurement, exact ones if known; a planted error beyond."""
+    found = mg.exact.moments(problem, theta, chosen, higher=higher, tolerance=tolerance)
+    measured = mg.measure(problem, theta, chosen, COUNT, progress=False, machine="numpy")
     assert max(found.change.values(), default=0.0) <= tolerance
     for name in chosen:
         x, y = found[name], measured[name]
-        assert np.all(np.abs(y.mean - x.mean) < 5 * x.stderr(count)), name
-        assert np.all(np.abs(y.variance - x.variance) < 5 * x.variance_stderr(count)), name
-        assert not np.all(np.abs(1.2 * y.variance - x.variance) < 5 * x.variance_stderr(count)), name
-        assert np.all(np.abs(y.kurtosis / x.kurtosis - 1) < 0.5), name
-    return found
+        of_variance = x.variance_stderr(COUNT) if higher else y.variance_stderr
+        assert np.all(np.abs(y.mean - x.mean) < 5 * x.stderr(COUNT)), name
+        assert np.all(np.abs(y.variance - x.variance) < 5 * of_variance), name
+        assert not np.all(np.abs(1.5 * y.variance - x.variance) < 5 * of_variance), name
+        assert not higher or np.all(np.abs(y.kurtosis / x.kurtosis - 1) < 0.5), name
 
 
 def test_double_well_is_unbiased_without_noise():
     """Two estimators of one gradient, by the score and along paths: an unbiasedness test that nothing random enters."""
-    problem, theta = double_well(20)
+    problem, theta = double_well(12)
     found = mg.exact.moments(problem, theta, both(problem, theta), tolerance=1e-7)
     np.testing.assert_allclose(found["to go"].mean, found["pathwise"].mean, rtol=1e-7)
     cut = mg.exact.moments(problem, theta, {"x": e.truncated_reparameterization(3)}, tolerance=1e-6)
@@ -77,7 +77,7 @@ def test_kinks_of_a_user_measured():
 
 def test_coulomb_friction_measured():
     problem, theta = coulomb()
-    assert_measured(problem, theta, both(problem, theta), 1e-3)
+    assert_measured(problem, theta, both(problem, theta), 1e-3, higher=False)
 
 
 def test_quadrature_by_differences():
@@ -132,7 +132,7 @@ def cart_pole(horizon):
 def test_cart_pole_measured():
     """Discrete actions on a continuous state of four numbers, rewards that all are 1 but for a baseline of none."""
     problem, theta = cart_pole(4)
-    assert_measured(problem, theta, {"to go": e.reward_to_go()}, 1e-4)
+    assert_measured(problem, theta, {"to go": e.reward_to_go()}, 1e-3, higher=False)
 
 
 def test_a_box_that_is_too_small_is_not_believed():
@@ -154,7 +154,7 @@ def test_more_states_than_a_grid_takes():
         return tuple(np.sin(x) for x in s)
 
     five = mg.Environment(
-        states=5, actions=1, step=step, init=lambda p, z: (0.1,) * 5, reward=lambda p, s, a, s_next, w: a[0]
+        states=5, actions=1, step=step, init=lambda p, z: (0.1,) * 5, reward=lambda p, s, a, s_next, w: a[0] ** 2
     )
     problem = mg.Problem(five, policies.linear_gaussian(5, 1, std=0.3), horizon=2)
     with pytest.raises(mg.exact.NoClosedForm, match="5 states, which are too many for a grid"):

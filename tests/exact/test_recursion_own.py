@@ -6,7 +6,7 @@ import pytest
 import mcgrad as mg
 from mcgrad.estimators.estimator import BehaviourPolicy, Combined, RolloutVariant
 
-COUNT = 200_000
+COUNT = 100_000
 
 
 def decayed(decay):
