@@ -58,7 +58,7 @@ def level(states, k, finer=()):
         noise=6 + 2 * k if k < 6 else round(18 * 1.22 ** (k - 6)),
         panel=5 + k,
         first=round(8 * 1.3**k),
-        reach=1.1 + 0.1 * k,
+        reach=1.1 * 1.12**k,
         points=int(33 * 1.22**k),
     )
     if not finer:
