@@ -8,7 +8,7 @@ from .edges import flat
 from .nodal import Nodal, NodalStage, points_of
 from .refusal import NoClosedForm
 
-LARGEST = 1_000_000  # states of one time
+LARGEST = 300_000  # states of one time
 
 
 class Leaves:
@@ -44,10 +44,10 @@ class Tree(Nodal):
         noise, weights = rule.start(chain)
         points = points_of(chain.start(noise), 1, weights.shape[1])
         self._levels, self._steps, rows = [Leaves(points)], [], chain.model.rows(0)
-        for _ in range(self.horizon):
+        for t in range(self.horizon):
             self.mesh = self._levels[-1]
             noise, weights, given = rule.step(chain, self.wanted, self._state(slice(None)), {})
-            if weights.size > LARGEST:
+            if weights.size * float(weights.shape[1]) ** (self.horizon - 1 - t) > LARGEST:
                 raise NoClosedForm(f"no tree of states: more than {LARGEST} of one time")
             points = points_of(chain.next_states(rows, self._state(slice(None)), noise, given), *weights.shape)
             self._steps.append((noise, weights, given, points))
