@@ -13,10 +13,8 @@ from .natural import covariance_matrix, fisher, natural_gradient
 from .problems import (
     NoClosedForm,
     coefficients,
-    covariance,
     critic,
     gradient,
-    mean,
     mean_return_to_go,
     naive_optimal_over_time,
     objective,
@@ -29,14 +27,15 @@ from .problems import (
     trace_optimal_constant,
     trace_optimal_over_time,
     value,
-    variance,
 )
 from .quadrature import quadrature
-from .recursion import ExactEstimate, ExactMoments, moments
+from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
+from .recursion.fallback import covariance, mean, variance
 
 __all__ = [
     "ExactEstimate",
     "ExactMoments",
+    "ExactValue",
     "NoClosedForm",
     "average_gradient",
     "average_reward",
@@ -69,5 +68,6 @@ __all__ = [
     "trace_optimal_constant",
     "trace_optimal_over_time",
     "value",
+    "value_function",
     "variance",
 ]
