@@ -91,7 +91,7 @@ def grid(rows, columns, height, message, caption, handles=(), gap=0.68, **option
         Of the legend, which takes as many lines as it needs; () for none.
     """
     theme()
-    lines = wrapped(caption, WIDTH - 0.3, CAPTION)
+    lines = wrapped(caption + explained(x.get_label() for x in handles), WIDTH - 0.3, CAPTION)
     keys = _keys(handles)
     above, below, margin = 0.66 + KEY * max(len(keys), 1), 0.52, 0.13
     inside = rows * height + (rows - 1) * gap
@@ -131,7 +131,21 @@ def legend(figure, handles, row=0):
 
 def handle(name, label=None, **other):
     """Return what stands for an estimator in a legend: its line and its point."""
-    return Line2D([], [], label=name if label is None else label, **(line(name) | point(name) | other))
+    return Line2D([], [], label=marked(name, label), **(line(name) | point(name) | other))
+
+
+def marked(name, label=None):
+    """Return the label of an estimator, by default its name, with the mark of what it knows besides trajectories."""
+    kind = TABLE["knows"].get(name)
+    text = str(name) if label is None else label
+    return text if kind is None else f"{text}\N{HAIR SPACE}{TABLE['marks'][kind]['mark']}"
+
+
+def explained(labels):
+    """Return a sentence for captions that says what the marks on labels mean; "" if there are none."""
+    text = "".join(labels)
+    words = {x["mark"]: x["words"] for x in TABLE["marks"].values() if x["mark"] in text}
+    return f" {'; '.join(f'{mark}~{said}' for mark, said in words.items())}." if words else ""
 
 
 def look(name):

@@ -56,10 +56,15 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
         with np.errstate(all="ignore"):
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
-    work = _buffer("work", program.kernel.memory(T, width))
+    work = kernel_memory(program, machine)
     out = _buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
+
+
+def kernel_memory(program, machine):
+    """Return the workspace of a program on this thread; its contents are of no use to others."""
+    return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
 def _buffer(name, shape):
@@ -216,8 +221,13 @@ def _called(pool):
 
 
 def default_chunk(outputs):
-    """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
-    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
+    """Return how many trajectories make a chunk: a power of two, and a function of the number of gradients alone.
+
+    As many as fill 1 MB with gradients, which a cache holds, so that short kernels are not called too often; 8192 where they
+    then fit into 4 MB, and as many as do otherwise.
+    """
+    most = max(2**17 / outputs, min(CHUNK, 2**19 / outputs), 64)
+    return 2 ** int(np.log2(most))
 
 
 def _group_size(count, chunk, threads):

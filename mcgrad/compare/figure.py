@@ -6,7 +6,7 @@ import textwrap
 import tomllib
 from typing import NamedTuple
 
-from ..estimators.knowledge import FITTED, MARKS, ORACLE
+from ..estimators.knowledge import FITTED, ORACLE
 from .prices import price_interval
 
 
@@ -31,13 +31,7 @@ LABELS = {
     "returns": "returns alone",
 }
 LOOKS = {family: Look(*(TABLE["kinds"][family][x] for x in ("colour", "marker")), LABELS[family]) for family in LABELS}
-CRITICS = (ORACLE, FITTED)
-WORDS = {
-    "\N{DAGGER}": "derivatives of the simulator",
-    "\N{DOUBLE DAGGER}": "a critic in place of returns",
-    "\N{SECTION SIGN}": "rollouts with mirrored or common noise, branches, another behaviour",
-    "\N{PILCROW SIGN}": "of another quantity",
-}
+MARKS, CRITICS = TABLE["marks"], (ORACLE, FITTED)  # of what is known besides trajectories
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
 SIZE, SMALL = 9.5, 8.6  # points: 6.4 and 5.8 in a column of 3.35 inches
@@ -113,9 +107,8 @@ def _points(axis, comparison, rows):
 
 def _label(row):
     """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
-    name, mark = row.estimator, MARKS.get(row.knows, "")
-    name = name if len(name) < LONGEST else f"{name[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
-    return name + (f"\N{HAIR SPACE}{mark}" if mark else "")
+    name = row.estimator if len(row.estimator) < LONGEST else f"{row.estimator[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
+    return f"{name}\N{HAIR SPACE}{MARKS[row.knows]['mark']}" if row.knows in MARKS else name
 
 
 def _legend(comparison, rows):
@@ -126,7 +119,7 @@ def _legend(comparison, rows):
     used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
     handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
     if not all(map(comparison.contends, rows)):
-        what = "biased, not tested, or an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
+        what = "biased, untested, an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
         hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": f"hollow: {what}"}
         handles.append(Line2D([], [], marker="o", **hollow, **point))
     return handles
@@ -163,8 +156,9 @@ def caption(comparison):
 
 def _knowledge(comparison):
     """Return what the marks mean that are drawn, and the floor."""
-    marks = {MARKS[row.knows] for row in comparison.rows if row.knows in MARKS and row.price > 0}
-    said = [f"{mark}\N{NO-BREAK SPACE}{words}" for mark, words in WORDS.items() if mark in marks]
+    shown = {row.knows for row in comparison.rows if row.price > 0}
+    words = {x["mark"]: x["words"] for kind, x in MARKS.items() if kind in shown}
+    said = [f"{mark}\N{NO-BREAK SPACE}{text}" for mark, text in words.items()]
     floor = comparison.floor
     bounds = (
         "" if floor is None else f", whose floor is a variance of {floor.tree:.4g} for each rollout, the tree bound"

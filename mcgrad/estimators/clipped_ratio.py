@@ -30,8 +30,11 @@ from .importance_weighted import check_behaviour
 class ClippedSurrogate(Estimator):
     """g of the module, of a rollout of the behaviour policy."""
 
+    carries = ("to_go",)
+
     clip: float
     baseline: Baseline
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         bounds = {"low": 1.0 - self.clip, "high": 1.0 + self.clip}

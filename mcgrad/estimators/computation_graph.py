@@ -47,10 +47,13 @@ class ComputationGraph(Estimator):
         When they are followed; None: always.
     """
 
+    carries = ("to_go",)
+
     cotangents = 1
     baseline: Baseline
     components: tuple | None
     times: tuple | None
+    only_data = ("times",)
 
     def data(self, problem, theta):
         data = {"baseline": self.baseline.data(problem, theta)}

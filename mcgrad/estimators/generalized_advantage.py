@@ -25,8 +25,11 @@ from .estimator import Estimator
 class GeneralizedAdvantage(Estimator):
     """See the module."""
 
+    carries = ("later_value", "advantage")
+
     decay: float
     critic: Baseline
+    only_data = ("decay",)
 
     def data(self, problem, theta):
         return {"critic": self.critic.data(problem, theta), "decay": self.decay}

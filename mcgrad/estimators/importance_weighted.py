@@ -50,6 +50,8 @@ KINDS = ("trajectory", "per decision", "self-normalised")
 class WeightAndGradient(Estimator):
     """(log w, sum_t z_t (R - b_t)) of a rollout: the weight is still to be applied."""
 
+    carries = ("to_go", "log_weight")
+
     baseline: Baseline
 
     def data(self, problem, theta):
@@ -78,8 +80,11 @@ class WeightAndGradient(Estimator):
 class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
 
+    carries = ("to_go", "gradient")
+
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         return self.baseline.data(problem, theta) | _data_of(self.clip)
@@ -107,6 +112,7 @@ class ImportanceWeighted(Combined):
     behaviour: BehaviourPolicy
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)

@@ -38,10 +38,13 @@ class InverseVariancePerStep(Fitted, Estimator):
         Those of X_t, k_t, and those of Y_t, 1 - k_t; None: still to be fitted.
     """
 
+    carries = ("adjoint", "to_go", "scored")
+
     baseline: Baseline
     weights: np.ndarray | None = None
     pilot: int = 4096
     shared: bool = False
+    only_data = ("weights", "pilot", "shared")
     what = "a mean by inverse variances"
 
     @property
@@ -102,6 +105,7 @@ class _Known(Baseline):
 
     baseline: Baseline
     known: dict
+    only_data = ("known",)
 
     def data(self, problem, theta):
         return self.known

@@ -28,6 +28,8 @@ from .estimator import Combined, Estimator, RolloutVariant
 class Return(Estimator):
     """The return R of a rollout: one number, not a gradient; a part of other estimators."""
 
+    carries = ("to_go",)
+
     def last(self, c, end):
         return end.reward
 
@@ -42,6 +44,7 @@ class Return(Estimator):
 class _Perturbed(Combined):
     width: float | tuple = 0.0
     noise: str = "common"
+    only_data = ("width",)
 
     def data(self, problem, theta):
         return super().data(problem, theta) | {"width": checked_widths(self.width, problem)}

@@ -31,9 +31,12 @@ from .parameter_space import checked_widths
 class PerturbedRewards(Estimator):
     """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
 
+    carries = ("to_go", "gradient")
+
     width: float | tuple
     unroll: int
     truncated: bool
+    only_data = ("width", "unroll")
 
     def data(self, problem, theta):
         t = np.arange(problem.horizon + 1)
@@ -67,6 +70,7 @@ class PersistentEvolutionStrategies(Combined):
     unroll: int
     noise: str = "common"
     truncated: bool = False
+    only_data = ("width", "unroll")
 
     def combine(self, c, gradients, direction):
         if len(gradients) == 1:

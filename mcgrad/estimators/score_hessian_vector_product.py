@@ -29,8 +29,11 @@ from .estimator import Estimator
 class ScoreHessianVectorProduct(Estimator):
     """See the module."""
 
+    carries = ("to_go", "score_sum")
+
     v: np.ndarray
     baseline: float = 0.0
+    only_data = ("v", "baseline")
 
     def data(self, problem, theta):
         policy = problem.policy

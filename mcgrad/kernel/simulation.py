@@ -36,7 +36,7 @@ class Perturbation:
         graph = Graph()
         theta = inputs.many(graph, inputs.theta_names)
         direction = inputs.perturbation(variation.direction, inputs.many(graph, inputs.direction_names))
-        names = inputs.constants("width", variation.width)
+        names = inputs.constants("width", variation.width, k)
         widths = map(graph.input, np.broadcast_to(names, len(theta)))
         moved = [x + variation.shift * h * d for x, h, d in zip(theta, widths, direction, strict=True)]
         arguments = inputs.arguments("theta", "c") | {"z_theta": inputs.direction_names}
@@ -66,7 +66,7 @@ class Simulation:
         self.workspace = len(kept) + len(known)
         next_state = f"def next_state{suffix}(x):\n    return ({' '.join(f'x[{i}],' for i in range(n))})\n"
         self.texts = [
-            function_text(f"forward{suffix}", arguments, step.graph, results, names),
+            function_text(f"forward{suffix}", arguments, step.graph, results, names, aliases=step.aliases),
             next_state,
             _store_text(f"store{suffix}", inputs, kept, n, len(known)),
             _load_text(f"load{suffix}", self.workspace),
