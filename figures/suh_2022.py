@@ -31,7 +31,8 @@ def draw(results):
     style.reference(axes[0, 2], x, 4.5 / x, "1/width", (0.004, 350), "right")
     wall = rows[rows["part"] == "wall"]
     means(axes[1, 0], wall)
-    axes[1, 0].set(xlabel=r"angle $\theta$", ylabel="mean gradient")
+    axes[1, 0].set_xlabel(r"angle $\theta$")
+    axes[1, 0].set_ylabel("mean gradient", labelpad=1)
     spreads(axes[1, 1], wall, (SCORE, ZEROTH, PATH))
     axes[1, 1].set(xlabel=r"angle $\theta$", ylabel="variance of one sample")
     errors(axes[1, 2], rows[rows["part"] == "error"])
