@@ -43,14 +43,14 @@ class Batch:
     def __len__(self):
         return len(self.problems)
 
-    def programs(self, estimators):
-        """Return the program of each entry."""
-        first = gradient_program(self.problems[0], self.thetas[0], estimators)
+    def programs(self, estimators, precise):
+        """Return the program of each entry, in the precision of a run: see `Run.precise`."""
+        first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
         if same and not first.data[0] and first.data[1] == first.data[2]:  # nothing that depends on theta
             return [_at(first, theta) for theta in self.thetas]
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
-        return [first, *(gradient_program(problem, theta, estimators) for problem, theta in rest)]
+        return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
 
 def _at(program, theta):

@@ -8,6 +8,7 @@ exact values and fitted coefficients come from NumPy's linear algebra, whose las
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import threading
 import time
@@ -117,6 +118,7 @@ class Run(NamedTuple):
     chunk: int | None
     machine: str
     design: Design | None = None
+    precision: str = "double"
 
     @property
     def unit(self):
@@ -126,10 +128,16 @@ class Run(NamedTuple):
     def program(self, problem, theta, estimators):
         """Return the program that samples the gradients of named estimators."""
         if self.design is None:
-            return gradient_program(problem, theta, estimators)
+            return self.precise(gradient_program(problem, theta, estimators))
         program = gradient_program(problem, theta, estimators, self.design.given)
         self.design.check(program.draws.rows)
-        return program
+        return self.precise(program)
+
+    def precise(self, program):
+        """Return a program whose kernel computes in the precision of this run."""
+        if program.kernel.precision == self.precision:
+            return program
+        return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
     def sums(self, program, first, count, full=False, bar=None):
         """Return the sums of a range of trajectories."""

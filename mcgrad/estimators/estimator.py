@@ -11,19 +11,13 @@ carries are recognised, so an estimator need not know about the others.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
-
-
-class PerStep(NamedTuple):
-    """Data of an estimator with one entry for each time: step t reads entry t (the end of the trajectory, entry T)."""
-
-    values: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

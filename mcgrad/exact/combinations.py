@@ -10,7 +10,7 @@ from .lq.chain import Carry, Chain
 from .lq.estimators import Term
 from .lq.values import riccati
 from .lq.variances import covariance_on
-from .several import NoClosedForm, inverse_weights
+from .several import NoClosedForm, inverse_weights, prepared
 
 
 def combination(problem, theta, s, estimator):
@@ -36,7 +36,7 @@ def combination(problem, theta, s, estimator):
         case estimators.WeightedScore(baseline=b):
             # sum z_t b_t = sum z_t (G_t - base_t) - sum z_t (G_t - base_t - b_t)
             base = b.target.baseline if isinstance(b.target, estimators.RewardToGo) else baselines.NoBaseline()
-            base, own = _forms(problem, theta, s, base), b.forms(problem, theta)
+            base, own = _forms(problem, theta, s, base), prepared(b).forms(problem, theta)
             return [(one, lq.RewardToGo(base)), (-one, lq.RewardToGo(own if base is None else base + own))]
         case estimators.QFunction() | estimators.Advantage() | estimators.AllActions() | estimators.ValueGradient():
             return _of_critic(s, estimator)
@@ -80,7 +80,7 @@ def _forms(problem, theta, s, baseline):
         case baselines.NoBaseline():
             return None
         case baselines.TotalOptimal(base=base):
-            b = np.broadcast_to(baseline.tuned(problem, theta), s.horizon)
+            b = np.broadcast_to(prepared(baseline).tuned(problem, theta), s.horizon)
             base = _forms(problem, theta, s, base)
             return lq.time_baseline(s, b) + (0.0 if base is None else base)
         case baselines.Constant() | baselines.MeanReturn():
@@ -101,13 +101,13 @@ def _forms(problem, theta, s, baseline):
 
 def _constant(problem, theta, baseline):
     """Return the number that a constant baseline is."""
-    data = baseline.data(problem, theta)
+    data = prepared(baseline).data(problem, theta)
     return float(data.get("b", 0.0))
 
 
 def _fitted_forms(problem, theta, s, baseline):
     """Return what was fitted on the pilot trajectories as forms: the variance is that with this very baseline."""
-    data = baseline.data(problem, theta)
+    data = prepared(baseline).data(problem, theta)
     low, high = data["low"].values, data["high"].values
     mean, cov = s.mean, s.cov
     for t in range(s.horizon if baseline.degree else 0):

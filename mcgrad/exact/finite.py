@@ -8,7 +8,7 @@ from ..environments.tabular import Tabular
 from ..policies.softmax import TabularSoftmax
 from . import tabular
 from .floors import bound
-from .several import NoClosedForm
+from .several import NoClosedForm, prepared
 
 
 def system(problem, theta):
@@ -200,11 +200,13 @@ def _combination(problem, theta, s, estimator):
         case estimators.RewardToGo(baseline=b):
             return [(one, tabular.RewardToGo(_baseline(problem, theta, s, b)))]
         case estimators.ScoreFunction(baseline=b) if b.is_constant:
-            return [(one, tabular.ScoreFunction(float(b.data(problem, theta).get("b", 0.0))))]
+            return [(one, tabular.ScoreFunction(float(prepared(b).data(problem, theta).get("b", 0.0))))]
         case estimators.ScoreFunction(baseline=b):
             return [(one, tabular.ScoreFunction(baseline=_baseline(problem, theta, s, b)))]
         case estimators.WeightedScore(baseline=b) if b.degree == 0:
-            return [(one, tabular.WeightedScore(tabular.time_baseline(s, b.forms(problem, theta)[:, :, 0, 0])))]
+            return [
+                (one, tabular.WeightedScore(tabular.time_baseline(s, prepared(b).forms(problem, theta)[:, :, 0, 0])))
+            ]
         case estimators.QFunction(critic=q):
             return [(one, tabular.Critic(_critic(s, q)))]
         case estimators.Advantage(critic=q):
@@ -258,10 +260,10 @@ def _baseline(problem, theta, s, b):
         case baselines.NoBaseline():
             return tabular.constant_baseline(s, 0.0)
         case baselines.TotalOptimal(base=base):
-            tuned = np.broadcast_to(b.tuned(problem, theta), s.horizon)
+            tuned = np.broadcast_to(prepared(b).tuned(problem, theta), s.horizon)
             return tabular.time_baseline(s, tuned) + _baseline(problem, theta, s, base)
         case baselines.Constant() | baselines.MeanReturn():
-            return tabular.constant_baseline(s, float(b.data(problem, theta)["b"]))
+            return tabular.constant_baseline(s, float(prepared(b).data(problem, theta)["b"]))
         case baselines.TimeDependent(b=numbers):
             return tabular.time_baseline(s, numbers)
         case baselines.MeanToGo():
@@ -271,7 +273,7 @@ def _baseline(problem, theta, s, b):
         case critics.Exact():
             return tabular.state_baseline(s, np.sum(s.policy * _critic(s, b), axis=2))
         case baselines.FittedValue() if isinstance(problem.environment.closed_form, Tabular):
-            return tabular.state_baseline(s, b.data(problem, theta)["form"].values[:-1])
+            return tabular.state_baseline(s, prepared(b).data(problem, theta)["form"].values[:-1])
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 

@@ -16,7 +16,7 @@ from ..environments.one_step import OneStepCost
 from ..estimators.estimator import leaves
 from . import costs, jumps
 from .one_step_table import DELTA, PATHWISE, SCORE, SCORE_FUNCTION
-from .several import NoClosedForm
+from .several import NoClosedForm, prepared
 
 
 def table(problem, theta, *needed):
@@ -162,7 +162,7 @@ def _combination(problem, theta, t, estimator):
         case estimators.ScoreFunction(baseline=b) | estimators.RewardToGo(baseline=b):
             return _unit(SCORE_FUNCTION, t) - _baseline(problem, theta, t, b) * _unit(SCORE, t)
         case estimators.WeightedScore(baseline=b):
-            return b.forms(problem, theta)[0, :, 0, 0] * _unit(SCORE, t)
+            return prepared(b).forms(problem, theta)[0, :, 0, 0] * _unit(SCORE, t)
         case estimators.Difference(parts=(x, y)):
             return _combination(problem, theta, t, x) - _combination(problem, theta, t, y)
         case estimators.ControlVariate(parts=(target, *controls), full=False):
@@ -191,7 +191,7 @@ def _baseline(problem, theta, t, b):
         case baselines.TotalOptimal(base=base):
             return _baseline(problem, theta, t, base) + trace_optimal_constant(problem, theta, b.target)
         case baselines.FittedValue():
-            return b.data(problem, theta)["form"].values[0, 0, 0]
+            return prepared(b).data(problem, theta)["form"].values[0, 0, 0]
         case _:
             raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
