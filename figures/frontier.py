@@ -32,7 +32,7 @@ def draw(results):
     handles = [
         Line2D([], [], label=FAMILIES[kind], linestyle="none", **style.point(look)) for kind, look in looks.items()
     ]
-    figure, axes = style.grid(1, 3, 2.9, MESSAGE, describe(table, results.about), handles)
+    figure, axes = style.grid(1, 3, 2.9, MESSAGE, describe(results.rows, results.about), handles)
     figure.subplots_adjust(wspace=0.24)
     for axis, system in zip(axes[0], TITLES, strict=True):
         panel(axis, table.loc[system])
@@ -75,9 +75,9 @@ def panel(axis, table):
     style.plain_ticks(axis, ticks)
 
 
-def describe(table, about):
+def describe(rows, about):
     """Return the caption; every number in it comes from the results."""
-    n = style.number
+    n, table = style.number, totals(rows)
     best = [f"{table.loc[system, 'price'].idxmin()}~({letter})" for system, letter in zip(TITLES, "abc", strict=True)]
 
     def over(name):
@@ -87,8 +87,8 @@ def describe(table, about):
     return (
         "Every rung of the ladder: variance of a sample, summed over parameters, exact where known, against its time on one "
         f"thread, with moments and fits{style.remark(about)}. An error of given size takes variance / error$^2$ samples, "
-        "hence time in proportion to variance~×~nanoseconds: dotted lines of equal price are a decade apart. Circles: the cheapest, "
-        f"{', '.join(best)}; oracles, which know an exact critic, included. In units of the pathwise gradient's, the price of the "
-        f"value baseline is {over('reward to go, value baseline')}, of the plain score function {over('score function')}. "
+        "hence time in proportion to variance~×~nanoseconds: dotted lines of equal price are a decade apart. Circles: the "
+        f"cheapest, {', '.join(best)}; oracles, which know an exact critic, included. In units of the pathwise gradient's, "
+        f"the price of the value baseline is {over('reward to go, value baseline')}, of the plain score function {over('score function')}. "
         "Times are CPU times, the best of a few, and noisy by some percent."
     )

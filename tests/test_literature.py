@@ -10,7 +10,7 @@ from figures import files
 from studies import canonical, han_yang_2026, metz_2021, preiss_2019, suh_2022, tucker_2018
 
 PAPERS = ["mohamed_2020", "mohamed_2020_dimension", "han_yang_2026", "preiss_2019", "tucker_2018", "suh_2022"]
-PAPERS += ["metz_2021", "carvalho_2021", "relax_2018", "canonical"]
+PAPERS += ["metz_2021", "carvalho_2021", "relax_2018", "canonical", "frontier"]
 
 
 def results(name):
