@@ -291,6 +291,19 @@ def test_a_comparison_prints_the_floor_and_recommends_no_oracle():
     assert "knows" not in mg.moments.of_samples({"x": np.zeros((3, 1))}).table()
 
 
+def test_what_is_recommended_with_exact_values_says_so():
+    """On a bandit doubly robust is best, and all actions, which does not vary at all, is an oracle below the floor."""
+    bandit = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0], 0.5), mg.policies.softmax(1, 3), 1)
+    only = ("reward to go", "doubly robust, exact critic", "all actions, exact critic")
+    found = mg.compare(bandit, [0.0, 0.1, 0.2], only=only, count=2000, seconds=0.001, machine="numpy")
+    assert [row.exact_values for row in found.rows if row.estimator == "reward to go"] == [False]
+    text = str(found)
+    assert "below it: all actions, exact critic" in text
+    best = found.contenders()[0].estimator
+    assert ("With exact values, which only problems" in text) == (best == "doubly robust, exact critic")
+    assert found["doubly robust, exact critic"].exact_values
+
+
 def test_where_no_bound_is_known_the_reason_is_said():
     problem, theta = scalar()
     with pytest.raises(ValueError, match="model: expected 'markov', 'tree' or 'stationary', got str 'Markov'"):
