@@ -72,7 +72,7 @@ def test_double_well_measured():
 
 def test_kinks_of_a_user_measured():
     problem, theta = kinked()
-    assert_measured(problem, theta, both(problem, theta), 1e-4)
+    assert_measured(problem, theta, both(problem, theta), 1e-3)
 
 
 def test_coulomb_friction_measured():
@@ -146,7 +146,7 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
     problem, theta = kinked()
     monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
     with pytest.raises(mg.exact.NoClosedForm, match=r"no convergence .*noise \d\.\de-0[1-4]"):
-        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=1.0)
+        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.1)
 
 
 def test_more_states_than_a_grid_takes():

@@ -61,7 +61,7 @@ def test_measured(make):
     problem, theta = make()
     chosen = {"decayed": decayed(0.8), "v-trace": v_trace(theta + np.linspace(0.1, 0.3, len(theta)))}
     # One by one: together, the trajectories of policy and behaviour on common noise are one chain of twice the states.
-    found = {k: mg.exact.moments(problem, theta, {k: x}, higher=True, tolerance=1e-4)[k] for k, x in chosen.items()}
+    found = {k: mg.exact.moments(problem, theta, {k: x}, higher=True, tolerance=1e-3)[k] for k, x in chosen.items()}
     measured = mg.measure(problem, theta, chosen, COUNT, progress=False, machine="numpy")
     for name in chosen:
         x, y = found[name], measured[name]
