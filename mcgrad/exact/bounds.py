@@ -1,12 +1,18 @@
 """Efficiency bounds: what no estimator made of trajectories alone can go below, and what the one that gets there needs."""
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..problem import Problem
 from . import lq
 from .floors import bound
 from .problems import by_kind, system
 
 
 @by_kind
-def efficiency_bound(problem, theta, model="markov", matrix=False):
+def efficiency_bound(
+    problem: Problem, theta: ArrayLike, model: str = "markov", matrix: bool = False
+) -> NDArray[np.float64]:
     """Return the semiparametric efficiency (Cramer-Rao) bound of dJ/dtheta for one trajectory; divide it by N.
 
     Data are N independent trajectories of the policy at theta, which is known; the law of the start and those of rewards and
@@ -45,7 +51,8 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Returns
     -------
     (P,) or (P, P) array
-        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), of tables O(T S^2 A P); P times that for matrices.
+        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), and T P^2 (n + m)^2 for matrices; of tables
+        O(T S^2 A P), and P times that.
 
     Raises
     ------
@@ -64,7 +71,7 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
 
 
 @by_kind
-def gradient_news(problem, theta):
+def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
     Returns

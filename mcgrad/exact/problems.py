@@ -15,7 +15,7 @@ from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from ..policies.linear_gaussian import LinearGaussian
 from . import chaotic_map, finite, lq, one_step, several, varied
-from .arguments import checked_arguments
+from .arguments import checked_arguments, of_each
 from .combinations import (
     block_starts,
     blocks_variance,
@@ -102,12 +102,17 @@ def system(problem, theta):
     )
 
 
+@of_each
 @by_kind
 def objective(problem, theta):
-    """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float."""
+    """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float; for B thetas, (B, P), or B problems (B,).
+
+    `gradient`, `mean` and `variance` take such batches, too: every result has a leading axis.
+    """
     return lq.objective(system(problem, theta))
 
 
+@of_each
 @by_kind
 def gradient(problem, theta):
     """Return dJ/dtheta, (P,)."""
@@ -136,6 +141,7 @@ def critic(problem, theta):
     return *riccati(s), s.policy_cov
 
 
+@of_each
 @by_kind
 def mean(problem, theta, estimator):
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
@@ -198,6 +204,7 @@ def optimal_quadratic(problem, theta, estimator):
     return lq.optimal_quadratic_baseline(system(problem, theta))
 
 
+@of_each
 @by_kind
 def variance(problem, theta, estimator):
     """Return the variance of one trajectory's gradient under an estimator, (P,).
