@@ -90,6 +90,5 @@ def describe(rows, about):
         "hence time in proportion to variance~×~nanoseconds: dotted lines of equal price are a decade apart. Circles: the "
         f"cheapest, {', '.join(best)}; oracles, which know an exact critic, included. In units of the pathwise gradient's, "
         f"the price of the value baseline is {over('reward to go, value baseline')}, of the plain score function "
-        f"{over('score function')}. "
-        "Times are CPU times, the best of a few, and noisy by some percent."
+        f"{over('score function')}. Times are CPU times, the best of a few, and noisy by some percent."
     )
