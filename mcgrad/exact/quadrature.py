@@ -18,8 +18,8 @@ import numpy as np
 from .. import baselines, validate
 from ..estimators import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
 from .arguments import checked_arguments
-from .at_nodes import AtNodes, Trajectories
-from .several import NoClosedForm
+from .numpy_rollout import AtNodes, Trajectories
+from .theory import NoClosedForm
 
 LIMIT = 5_000_000  # points of a grid
 CHUNK = 16384  # points whose trajectories are in memory at once
