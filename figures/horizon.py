@@ -7,7 +7,7 @@ import numpy as np
 from figures import style
 
 STUDY = "horizon"
-NAMES = tuple(style.LOOK)
+NAMES = style.LADDER
 TOTAL, TO_GO, MEAN, VALUE, PATH = NAMES
 MESSAGE = "In a stable loop the estimator sets the power of the horizon; in an unstable one they all explode"
 

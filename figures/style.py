@@ -1,5 +1,8 @@
 """How figures look: one table for the estimators, the same in every figure, and a frame with its message and caption."""
 
+import hashlib
+import pathlib
+import tomllib
 from typing import NamedTuple
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,36 +19,17 @@ class Look(NamedTuple):
     dash: tuple
 
 
-# Okabe and Ito's colours, darkened where they are too light for lines; lightness and dashes differ as well.
-LOOK = {
-    "score function": Look("#c0392b", "o", ()),
-    "reward to go": Look("#e69f00", "s", (6, 1.5)),
-    "reward to go, mean baseline": Look("#009e73", "D", (3.5, 1.2, 1, 1.2)),
-    "reward to go, value baseline": Look("#4a98d4", "^", (1.4, 1.1)),
-    "reparameterization": Look("#10305c", "v", ()),
-}
-_CRITIC, _SLOPE, _RETURN = Look("#9b4f96", "p", ()), Look("#9b4f96", "<", ()), Look("#757575", "h", ())
-# Relatives of those above share their looks; and what a critic or bare returns are enough for.
-MORE = {
-    "evolution strategies": _RETURN,
-    "score function, baseline J": LOOK["score function"],
-    "score function, optimal constant": LOOK["score function"],
-    "score function, leave one out": LOOK["score function"],
-    "reward to go, mirrored actions": LOOK["reward to go"],
-    "reward to go, baseline J": LOOK["reward to go"],
-    "reward to go, optimal over time": LOOK["reward to go, mean baseline"],
-    "reward to go, optimal quadratic": LOOK["reward to go, value baseline"],
-    "action control variate": _CRITIC,
-    "generalized advantage, .9": _CRITIC,
-    "generalized advantage, 0": _CRITIC,
-    "advantage": _CRITIC,
-    "all actions": _SLOPE,
-    "value gradient": _SLOPE,
-    "reparameterization, mirrored actions": LOOK["reparameterization"],
-    "reparameterization, score control": LOOK["reparameterization"],
-    "reparameterization, mixed with reward to go": LOOK["reparameterization"],
-}
-INK, QUIET = "#222222", "#757575"
+TABLE = tomllib.loads((pathlib.Path(__file__).parents[1] / "mcgrad" / "looks.toml").read_text(encoding="utf-8"))
+KINDS = {kind: Look(x["colour"], x["marker"], tuple(x["dash"])) for kind, x in TABLE["kinds"].items()}
+# The ladder of the older figures, in order: from the return alone to derivatives.
+LADDER = (
+    "score function",
+    "reward to go",
+    "reward to go, mean baseline",
+    "reward to go, value baseline",
+    "reparameterization",
+)
+INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH = 9.6  # inches
 LINE = 0.165  # inches from one line of a caption to the next
 
@@ -107,8 +91,16 @@ def legend(figure, handles):
 
 
 def look(name):
-    """Return how an estimator looks."""
-    return LOOK[name] if name in LOOK else MORE[name]
+    """Return how an estimator looks: that of the table, or one of its own, made from its name."""
+    if isinstance(name, Look):
+        return name
+    if name in TABLE["names"]:
+        return KINDS[TABLE["names"][name]]
+    digest = hashlib.sha256(name.encode()).digest()  # not `hash`, which differs between processes
+    kinds = tuple(KINDS.values())
+    return Look(
+        kinds[digest[0] % len(kinds)].colour, "dPX*8<>H"[digest[1] % 8], kinds[digest[2] % len(kinds)].dash or (7, 2)
+    )
 
 
 def wrapped(text, width, size=8):

@@ -3,17 +3,18 @@
 Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every figure next to the exact truth.
 """
 
-from . import baselines, critics, environments, estimators, exact, noises, points, policies
+from . import baselines, critics, designs, environments, estimators, exact, noises, optimizers, policies
+from .ascent import Ascent, ascend
 from .best_behaviour import BestBehaviour, best_behaviour
 from .check import check
 from .compare import compare
-from .compiler.spellings import lookup, stop_gradient, where, with_derivative
+from .compiler.functions import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
 from .continuing import continuing
 from .cost import cost
 from .directional import directional
 from .fisher import fisher
-from .kernel.scan import DiscontinuityWarning
+from .kernel.step_view import DiscontinuityWarning
 from .measure import measure, sample
 from .moments import Moments
 from .precision import PrecisionWarning
@@ -23,6 +24,7 @@ from .rollouts import rollout
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ascent",
     "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
@@ -31,6 +33,7 @@ __all__ = [
     "PrecisionWarning",
     "Problem",
     "TraceError",
+    "ascend",
     "baselines",
     "best_behaviour",
     "check",
@@ -39,6 +42,7 @@ __all__ = [
     "cost",
     "directional",
     "critics",
+    "designs",
     "environments",
     "estimators",
     "exact",
@@ -46,7 +50,7 @@ __all__ = [
     "lookup",
     "measure",
     "noises",
-    "points",
+    "optimizers",
     "policies",
     "rollout",
     "sample",

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import validate
-from .ahead import compile_ahead
-from .compiler import machines
+from .compiler import backends
 from .estimators.estimator import rollouts
 from .kernel.program import checked, gradient_program
 from .measure import checked_estimators
 from .pilots import fitted
+from .precompile import compile_ahead
 from .run import default_chunk, run_kernel
 
 REPEATS = 9
@@ -94,7 +94,7 @@ def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
 def timed(programs, seconds, seed=0, machine="simd"):
     """Return (median, half the distance of the quartiles) of the ns per sample of each program, run in turns."""
     for program in programs:
-        machines.compiled(program.kernel, machine)
+        backends.compiled(program.kernel, machine)
     runs = [_Run(program, seconds / REPEATS, seed, machine) for program in programs]
     found = np.array([[run.once() for run in runs] for _ in range(REPEATS)])
     low, median, high = np.percentile(found, [25, 50, 75], axis=0)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from . import validate
 from .compiler.derive import push_forward
 from .compiler.trace import Tracer
-from .kernel.scan import call, number
+from .kernel.step_view import call, number
 from .problem import Problem
 
 

@@ -16,7 +16,7 @@ PILOT = END  # where the pilot ranges of fitted coefficients begin
 def fit_on_pilots(problem, theta, estimators, run):
     """Return the estimators with the coefficients of those that have a pilot range fitted on it."""
     return {
-        name: e.fit(Range(problem, theta, run._replace(points=None), PILOT, e.pilot))
+        name: e.fit(Range(problem, theta, run._replace(design=None), PILOT, e.pilot))
         if is_unfitted(e) and e.pilot is not None
         else e
         for name, e in estimators.items()
@@ -31,7 +31,7 @@ def folds(problem, theta, estimators, start, count, run):
     half = count // run.unit // 2 * run.unit
     halves = ((start, half), (start + half, count - half))
     if half < 16 * run.unit:
-        what = "trajectories" if run.points is None else f"replicates of {run.unit}"
+        what = "trajectories" if run.design is None else f"replicates of {run.unit}"
         raise ValueError(
             f"count: expected at least 32 {what} for a cross-fitted control variate, got {count // run.unit}"
         )

@@ -6,14 +6,16 @@ import warnings
 import numpy as np
 
 from . import precision, validate
+from .designs import Design
 from .estimators.estimator import Estimator, rollouts
+from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
-from .points import Points
+from .power_sums import merge
 from .progress import Progress
+from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
-from .sums import merge
 
 
 def measure(
@@ -27,7 +29,7 @@ def measure(
     executor=None,
     progress=None,
     start=0,
-    points=None,
+    design=None,
     full_covariance=False,
     chunk=None,
     machine="simd",
@@ -49,14 +51,15 @@ def measure(
     executor : concurrent.futures.Executor, optional
         Runs the pieces instead of threads of our own; processes and other machines will do, they are sent text. One that
         was shut down, that breaks, or that returns something else is a ValueError.
-    progress : None, bool or callable, optional
-        None: a line on stderr after two seconds. False: nothing. A callable gets (done, total).
+    progress : None, bool, callable or tqdm, optional
+        None: a line on stderr after two seconds. False: nothing. A callable gets (done, total). `tqdm.tqdm`, or a bar of it,
+        is moved on by trajectories.
     start : int
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
-    points : Points, optional
-        A sampling design in place of random noise, see `mcgrad.points`; `count` and `start` are multiples of its size.
-        One sample is then a replicate, the mean gradient over points.size trajectories: all moments are those of
-        replicates, of which there are count / points.size, and `rollouts` counts all that a replicate takes. So
+    design : Design, optional
+        A sampling design in place of random noise, see `mcgrad.designs`; `count` and `start` are multiples of its size.
+        One sample is then a replicate, the mean gradient over design.size trajectories: all moments are those of
+        replicates, of which there are count / design.size, and `rollouts` counts all that a replicate takes. So
         variance x rollouts compares with random noise. Coefficients that are cross-fitted minimise the variance of
         replicates. Pilots stay random, and so does what `measure_valued` puts in place of noise, the futures of its
         independent branches, and the directions of persistent evolution strategies.
@@ -66,7 +69,7 @@ def measure(
         Trajectories per chunk, chosen by the number of gradients; results agree to rounding between chunk sizes, bit for
         bit at the same one.
     machine : str
-        "simd", "scalar" (portable) or "numpy" (no compiler): see `mcgrad.compiler.machines`.
+        "simd", "scalar" (portable) or "numpy" (no compiler): see `mcgrad.compiler.backends`.
 
     Returns
     -------
@@ -94,17 +97,15 @@ def measure(
         executor,
         None if chunk is None else validate.integer("chunk", chunk, 1, 2**24),
         machine,
-        _checked_points(points, count, start),
+        _checked_design(design, count, start),
     )
     theta, full_covariance = checked(problem, theta), validate.flag("full_covariance", full_covariance)
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise ValueError(f"progress: expected None, a bool or a function, got {validate.describe(progress)}")
     names, parameters = tuple(estimators), problem.parameters
     ready = fit_on_pilots(problem, theta, estimators, run)
     sums, lost = None, np.zeros(len(names))
-    bar = Progress(count, progress)
+    bar = Progress(count, checked_progress(progress))
     try:
         for first, number, fitted in folds(problem, theta, ready, start, count, run):
             program = run.program(problem, theta, fitted)
@@ -114,8 +115,9 @@ def measure(
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
-    found = Moments(names, parameters, sums, takes, tuple(lost))
-    unit = "trajectories" if points is None else "replicates"
+    known = tuple(knows(e, design is not None).kind for e in estimators.values())
+    found = Moments(names, parameters, sums, takes, tuple(lost), known)
+    unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, k in found.nonfinite.items() if k}
     if lost:
         what = ", ".join(f"{k} of {name}" for name, k in lost.items())
@@ -132,10 +134,10 @@ def measure(
     return found
 
 
-def sample(problem, theta, estimators, count, seed=0, *, start=0, points=None, machine="simd"):
+def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, machine="simd"):
     """Return {name: (N, P) array}, the gradients of single trajectories `start`, ..., `start + count - 1`.
 
-    With `points` it is (N / points.size, P), the mean gradients of replicates; see `measure`.
+    With `design` it is (N / design.size, P), the mean gradients of replicates; see `measure`.
 
     Raises
     ------
@@ -145,8 +147,8 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, points=None, m
     estimators = checked_estimators(estimators)
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     check_range(start, count)
-    points = _checked_points(points, count, start)
-    run = Run(validate.integer("seed", seed, 0, 2**64 - 1), thread_count(None), None, None, machine, points)
+    design = _checked_design(design, count, start)
+    run = Run(validate.integer("seed", seed, 0, 2**64 - 1), thread_count(None), None, None, machine, design)
     theta = checked(problem, theta)
     P = len(problem.parameters)
     out = np.empty((count // run.unit, len(estimators), P))
@@ -155,22 +157,22 @@ def sample(problem, theta, estimators, count, seed=0, *, start=0, points=None, m
         program = run.program(problem, theta, fitted)
         size = max(CHUNK // run.unit, 1) * run.unit
         for k in range(first, first + number, size):
-            columns = samples(program, run.seed, k, min(size, first + number - k), machine, points=points).T
+            columns = samples(program, run.seed, k, min(size, first + number - k), machine, design=design).T
             at = (k - start) // run.unit
             out[at : at + len(columns)] = columns.reshape(-1, len(estimators), P)
     return {name: np.ascontiguousarray(out[:, e]) for e, name in enumerate(estimators)}
 
 
-def _checked_points(points, count, start):
+def _checked_design(design, count, start):
     """Return a sampling design that divides a range of trajectories, or None."""
-    if points is None:
+    if design is None:
         return None
-    if not isinstance(points, Points):
-        raise ValueError(f"points: expected a design such as points.sobol(1024), got {validate.describe(points)}")
+    if not isinstance(design, Design):
+        raise ValueError(f"design: expected a design such as designs.sobol(1024), got {validate.describe(design)}")
     for name, value in (("count", count), ("start", start)):
-        if value % points.size:
-            raise ValueError(f"{name}: expected a multiple of points.size = {points.size}, got {value}")
-    return points
+        if value % design.size:
+            raise ValueError(f"{name}: expected a multiple of design.size = {design.size}, got {value}")
+    return design
 
 
 def checked_estimators(estimators):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import intervals
-from .sums import Sums, merge, of_chunk, place
+from .power_sums import PowerSums, merge, of_chunk, place
 from .validate import describe
 
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -94,9 +94,10 @@ class Moments:
 
     names: tuple
     parameters: tuple
-    sums: Sums
+    sums: PowerSums
     rollouts: tuple = ()
     rounding_errors: tuple = ()
+    knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
 
     def __getitem__(self, name):
         e = self._number(name)
@@ -177,7 +178,7 @@ class Moments:
 
     @functools.cached_property
     def _squares(self):
-        """Covariances of squared deviations on common noise, as in `Sums.squares`; of one trajectory."""
+        """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
         if sums.degrees[0] == 0.0 and sums.few.shape[1] > 2:
             sums = of_chunk(sums.few, len(self.names), few=3)
@@ -240,7 +241,8 @@ class Moments:
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
 
         `variance_low` and `variance_high` are the 95 % confidence interval of the variance; where `rests_on_few` is true, it
-        rests on few trajectories (count < 100 kurtosis): measure more.
+        rests on few trajectories (count < 100 kurtosis): measure more. `knows` is what the estimator must know, where that is
+        known: "trajectories" (the efficiency bound is a floor for it), "simulator", "oracle", ...: see `estimators.knows`.
 
         Parameters
         ----------
@@ -265,10 +267,11 @@ class Moments:
         price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
         columns = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
         (low, high), few = found.variance_interval(), found.rests_on_few
+        known = {"knows": self.knows[self._number(name)]} if self.knows else {}
         rows = []
         for i, parameter in enumerate(self.parameters):
             figures = {c: float(getattr(found, c)[i]) for c in columns}
-            row = {"estimator": name, "parameter": parameter, **figures}
+            row = {"estimator": name, "parameter": parameter} | known | figures
             row |= {"variance_low": float(low[i]), "variance_high": float(high[i]), "rests_on_few": bool(few[i])}
             row |= {"count": found.count, "nonfinite": found.nonfinite} | price
             rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})

@@ -12,26 +12,27 @@ where a parameter depends on the state, the action or theta, pathwise gradients 
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from . import validate
-from .compiler.spellings import where
+from .compiler.functions import where
 from .compiler.trace import TraceError, Tracer, user_line
 
 
-def exponential(u, rate=1.0):
+def exponential(u: Any, rate: Any = 1.0) -> Any:
     """Return an exponential number, -log(1 - u) / rate: density rate exp(-rate x) for x > 0."""
     return -np.log1p(-u) / rate
 
 
-def laplace(u, scale=1.0):
+def laplace(u: Any, scale: Any = 1.0) -> Any:
     """Return a Laplace (double exponential) number: density exp(-|x| / scale) / (2 scale)."""
     tail = np.log(2.0 * np.minimum(u, 1.0 - u))  # log of twice the smaller tail, <= 0
     return where(u < 0.5, tail, -tail) * scale
 
 
-def student_t(u, v, freedom):
+def student_t(u: Any, v: Any, freedom: Any) -> Any:
     """Return a number of Student's t distribution with `freedom` > 0 degrees of freedom, from two uniform numbers.
 
     t = sqrt(f (u^(-2/f) - 1)) cos(2 pi v), exact for every f, whole or not.
@@ -43,7 +44,7 @@ def student_t(u, v, freedom):
     return np.sqrt(freedom * np.expm1(-2.0 / freedom * np.log(u))) * np.cos(2.0 * math.pi * v)
 
 
-def poisson(u, mean, most):
+def poisson(u: Any, mean: Any, most: Any) -> Any:
     """Return a Poisson count of the given mean, at most `most`: counts above are returned as `most`.
 
     Parameters
@@ -71,7 +72,7 @@ def poisson(u, mean, most):
     return count
 
 
-def binomial(u, trials, chance):
+def binomial(u: Any, trials: Any, chance: Any) -> Any:
     """Return how many of `trials` trials succeed, each with probability `chance`.
 
     Parameters

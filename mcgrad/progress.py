@@ -3,6 +3,8 @@
 import sys
 import time
 
+from .validate import describe
+
 
 class Progress:
     """Report how far a measurement is, on one line of stderr that is rewritten; silent for the first two seconds.
@@ -11,21 +13,27 @@ class Progress:
     ----------
     total : int
         Number of trajectories.
-    show : None, bool or callable
-        None and True: stderr. False: nothing. A callable gets (done, total) after each piece of work.
+    show : None, bool, callable or tqdm
+        None and True: stderr. False: nothing. A callable gets (done, total) after each piece of work. tqdm, the class, makes a
+        bar for this measurement; a bar of tqdm's that is there already is moved on, and left open.
     """
 
     PATIENCE, INTERVAL = 2.0, 0.5
 
     def __init__(self, total, show=None):
         self.total, self.show, self.done = total, show, 0
+        self.bar, self.own = (show, False) if _is_bar(show) else (None, True)
+        if isinstance(show, type) and self.bar is not None:
+            self.bar, self.own = show(total=total, unit=" trajectories", unit_scale=True), True
         self.started = self.printed = time.monotonic()
         self.wrote = False
 
     def add(self, count):
         """Count trajectories as done."""
         self.done += count
-        if callable(self.show):
+        if self.bar is not None:
+            self.bar.update(count)
+        elif callable(self.show):
             self.show(self.done, self.total)
         elif self.show is not False:
             now = time.monotonic()
@@ -37,6 +45,9 @@ class Progress:
         """Leave out a while in which nothing was simulated, for a compilation that said so itself."""
         self.started += seconds
         self.printed += seconds
+        if hasattr(self.bar, "start_t"):  # what tqdm's rate and time left are counted from
+            self.bar.start_t += seconds
+            self.bar.last_print_t += seconds
 
     def _print(self, now):
         rate = self.done / (now - self.started)
@@ -47,5 +58,19 @@ class Progress:
 
     def close(self):
         """End the line."""
+        if self.bar is not None and self.own:
+            self.bar.close()
         if self.wrote:
             print(file=sys.stderr, flush=True)
+
+
+def checked(progress):
+    """Return what a user gave as `progress`."""
+    if progress is None or isinstance(progress, bool) or callable(progress) or _is_bar(progress):
+        return progress
+    raise ValueError(f"progress: expected None, a bool, a function or tqdm, got {describe(progress)}")
+
+
+def _is_bar(show):
+    """Tell whether something is tqdm, or a bar of it; it need not be installed to tell."""
+    return all(callable(getattr(show, name, None)) for name in ("update", "close"))

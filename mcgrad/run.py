@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from . import validate
-from .compiler import machines, passes
+from .compiler import backends, passes
+from .designs import Design
 from .kernel.program import gradient_program
-from .points import Points
-from .sums import Accumulator, Sums, of_chunk, tree
+from .power_sums import Accumulator, PowerSums, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -38,7 +38,7 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
     points : (program.draws.rows, count) array, optional
         The noise of a program that is given it.
     """
-    kernel = machines.compiled(program.kernel, machine)
+    kernel = backends.compiled(program.kernel, machine)
     width = program.kernel.width(machine) or count
     blocks = -(-count // width)
     T = program.horizon
@@ -66,22 +66,22 @@ def _buffer(name, shape):
     """Return an array of this thread, the same one as long as the shape stays the same."""
     kept = getattr(_memory, name, None)
     if kept is None or kept.shape != shape:
-        kept = machines.aligned(shape)
+        kept = backends.aligned(shape)
         setattr(_memory, name, kept)
     return kept
 
 
-def samples(program, seed, first, count, machine="simd", stop=None, points=None):
+def samples(program, seed, first, count, machine="simd", stop=None, design=None):
     """Return samples in columns: what `run_kernel` returns, or its means over the replicates of a sampling design."""
-    if points is None:
+    if design is None:
         return run_kernel(program, seed, first, count, machine, stop)
-    size, kinds, outputs = points.size, program.draws.kinds, program.kernel.outputs
+    size, kinds, outputs = design.size, program.draws.kinds, program.kernel.outputs
     piece = default_chunk(outputs)
     together = max(min(piece, POINTS // max(len(kinds), 1)) // size, 1)  # small replicates share a call
     means = np.zeros((outputs, count // size))
     for k in range(0, count // size, together):
         number = min(together, count // size - k)
-        noise = points.noise(kinds, seed, first // size + k, number)
+        noise = design.noise(kinds, seed, first // size + k, number)
         for at in range(0, number * size, piece):
             here = noise[:, at : at + piece]
             out = run_kernel(program, seed, first + k * size + at, here.shape[1], machine, stop, here)
@@ -92,11 +92,11 @@ def samples(program, seed, first, count, machine="simd", stop=None, points=None)
     return means / size
 
 
-def group_sums(program, seed, first, count, chunk, full, machine, points=None, stop=None):
+def group_sums(program, seed, first, count, chunk, full, machine, design=None, stop=None):
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
     parts = []
     for k in range(first, first + count, chunk):
-        out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, points)
+        out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
         if stop is not None and stop[0]:
             return None
         parts.append(of_chunk(out, len(program.names), full))
@@ -111,19 +111,19 @@ class Run(NamedTuple):
     executor: object
     chunk: int | None
     machine: str
-    points: Points | None = None
+    design: Design | None = None
 
     @property
     def unit(self):
         """Number of trajectories of a sample."""
-        return 1 if self.points is None else self.points.size
+        return 1 if self.design is None else self.design.size
 
     def program(self, problem, theta, estimators):
         """Return the program that samples the gradients of named estimators."""
-        if self.points is None:
+        if self.design is None:
             return gradient_program(problem, theta, estimators)
-        program = gradient_program(problem, theta, estimators, self.points.given)
-        self.points.check(program.draws.rows)
+        program = gradient_program(problem, theta, estimators, self.design.given)
+        self.design.check(program.draws.rows)
         return program
 
     def sums(self, program, first, count, full=False, bar=None):
@@ -132,7 +132,7 @@ class Run(NamedTuple):
             return self._collect(self.executor, program, first, count, full, bar, None)
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
-        machines.compiled(program.kernel, self.machine)
+        backends.compiled(program.kernel, self.machine)
         passes.compiled()
         if bar is not None:
             bar.pause(time.monotonic() - started)
@@ -148,7 +148,7 @@ class Run(NamedTuple):
 
     def few_samples(self, program, first, count):
         """Return the samples of a few trajectories in columns, made by the executor if there is one."""
-        arguments = (program, self.seed, first, count, self.machine, None, self.points)
+        arguments = (program, self.seed, first, count, self.machine, None, self.design)
         if self.executor is None:
             return samples(*arguments).copy()
         return self.executor.submit(samples, *arguments).result()
@@ -169,7 +169,7 @@ class Run(NamedTuple):
                         ended = True
                         break
                     number = min(group, first + count - k)
-                    arguments = (program, self.seed, k, number, chunk, full, self.machine, self.points)
+                    arguments = (program, self.seed, k, number, chunk, full, self.machine, self.design)
                     arguments += (stop,) if stop is not None else ()
                     waiting.append((number, _submitted(pool, group_sums, *arguments)))
                 if waiting:
@@ -204,7 +204,7 @@ def _result(pool, future, program, number, full):
     E, P = len(program.names), program.kernel.outputs // len(program.names)
     cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}
-    good = isinstance(found, Sums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    good = isinstance(found, PowerSums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
     if not (good and np.array_equal(found.own[0], np.broadcast_to(number - found.nonfinite[:, None], (E, P)))):
         what = f"{_called(pool)} to return the sums of {number} samples"
         raise ValueError(f"executor: expected {what}, got {validate.describe(found)}")

@@ -31,6 +31,7 @@ from .records import Busy as Busy
 # The columns of `measured`: `count` trajectories from number `start` on. A count of 0: exact values only.
 MOMENTS = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
 MEASURED = ("estimator", "parameter", "exact_mean", "exact_variance", "count", "start", "nonfinite", *MOMENTS)
+PRESETS = ("quick", "default", "full")
 PATIENCE = 2.0  # seconds before the first word about progress
 
 
@@ -50,6 +51,10 @@ class Study:
         rows(setting, seed, threads) -> list of dicts with keys from `columns`; a missing key is an empty cell.
     report : callable
         report(rows) -> the answer in a few lines, computed from the rows.
+    full : callable, optional
+        full() -> the settings of a run that takes its time; without it, a full run is the default one.
+    quiet : bool
+        It measures times, and wants a machine to itself: it runs when it is asked for by name.
     """
 
     name: str
@@ -58,6 +63,14 @@ class Study:
     settings: Callable
     rows: Callable
     report: Callable
+    full: Callable | None = None
+    quiet: bool = False
+
+    def planned(self, preset):
+        """Return the settings of a preset."""
+        if preset == "full" and self.full is not None:
+            return self.full()
+        return self.settings(preset == "quick")
 
 
 def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None):
@@ -94,7 +107,7 @@ def worst_deviation(rows):
     return max(scores, default=math.nan), len(scores)
 
 
-def run(study, folder, *, quick=False, seed=0, threads=None, progress=True):
+def run(study, folder, *, preset="default", seed=0, threads=None, progress=True):
     """Run a study, or what is left of it; write its CSV and JSON files, return its rows.
 
     Parameters
@@ -102,8 +115,8 @@ def run(study, folder, *, quick=False, seed=0, threads=None, progress=True):
     study : Study
     folder : path
         Where the files go; those of a quick run to `folder`/quick, so that it never replaces full results.
-    quick : bool
-        A few seconds of work instead of minutes.
+    preset : {"quick", "default", "full"}
+        A few seconds of work, minutes, or as long as it takes.
     seed : int
     threads : int, optional
         By default, as many as there are cores; numbers do not depend on it.
@@ -115,17 +128,24 @@ def run(study, folder, *, quick=False, seed=0, threads=None, progress=True):
     Busy
         If another process is running this study in this folder.
     """
-    folder = pathlib.Path(folder) / "quick" if quick else pathlib.Path(folder)
+    if preset not in PRESETS:
+        raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset!r}")
+    folder = pathlib.Path(folder) / "quick" if preset == "quick" else pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with records.locked(folder / f"{study.name}.lock"):
-        return _run(study, folder, quick, seed, threads, progress)
+        return _run(study, folder, preset, seed, threads, progress)
 
 
-def _run(study, folder, quick, seed, threads, progress):
+def _run(study, folder, preset, seed, threads, progress):
     partial = folder / f"{study.name}.partial"
-    settings = study.settings(quick)
-    facts = {"seed": seed, "quick": quick, "counts": sorted({s["count"] for s in settings if s.get("count")})}
-    depends = [study.name, seed, quick, fingerprint(study)]
+    settings = study.planned(preset)
+    facts = {
+        "seed": seed,
+        "preset": preset,
+        "quick": preset == "quick",
+        "counts": sorted({s["count"] for s in settings if s.get("count")}),
+    }
+    depends = [study.name, seed, preset, fingerprint(study)]
     keys = [hashlib.sha256(json.dumps([depends, s]).encode()).hexdigest() for s in settings]
     kept = records.kept(partial)
     began = spoken = time.monotonic()
@@ -220,7 +240,9 @@ def versions():
 
 def provenance(study, **facts):
     """Return where results come from, as a dict for JSON; it names no person, path or host."""
-    command = f"python -m studies {study.name} --seed {facts['seed']}" + (" --quick" if facts["quick"] else "")
+    command = f"python -m studies {study.name} --seed {facts['seed']}" + (
+        "" if facts["preset"] == "default" else f" --{facts['preset']}"
+    )
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"study": study.name, "question": study.question, "command": command, "date": date} | facts
     info = pathlib.Path("/proc/cpuinfo")

@@ -1,51 +1,78 @@
-"""Run studies: `python -m studies [names] [--quick] [--seed N] [--threads N]`."""
+"""Run studies: `python -m studies [names] [--quick | --full] [--seed N] [--threads N]`.
+
+A study is a file of this folder that says `STUDY = mcgrad.study.Study(...)`; it is found by that, and listed nowhere.
+"""
 
 import argparse
 import difflib
+import importlib
 import pathlib
 import sys
 
 from mcgrad import study
-from studies import coverage, floor, horizon, ladder, lessons, noise_scale, points, throughput
 
-MODULES = (noise_scale, horizon, ladder, lessons, points, floor, coverage, throughput)
-STUDIES = {m.STUDY.name: m.STUDY for m in MODULES}
-RESULTS = pathlib.Path(__file__).parent / "results"
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def found():
+    """Return {name: Study} of the studies in this folder, in order of their names.
+
+    Raises
+    ------
+    ValueError
+        If a study is not called what its file is called: its results would be taken for those of another.
+    """
+    studies = {}
+    for path in sorted(HERE.glob("[!_]*.py")):
+        own = getattr(importlib.import_module(f"studies.{path.stem}"), "STUDY", None)
+        if isinstance(own, study.Study):  # other files are what studies share
+            if own.name != path.stem:
+                raise ValueError(f"{path.name}: the study is called {own.name!r}; its file should be {own.name}.py")
+            studies[own.name] = own
+    return studies
 
 
 def main(arguments=None):
     """Run what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m studies", description="Run studies, each into a CSV file.")
     parser.add_argument(
-        "names", nargs="*", help="which studies; all but throughput, which wants a quiet machine, if none"
+        "names", nargs="*", help="which studies; if none, all but those that want a quiet machine (throughput)"
     )
     parser.add_argument("--list", action="store_true", help="say what studies there are")
-    parser.add_argument("--quick", action="store_true", help="a few seconds each, into a folder of their own")
+    preset = parser.add_mutually_exclusive_group()
+    preset.add_argument("--quick", action="store_true", help="a few seconds each, into a folder of their own")
+    preset.add_argument(
+        "--full", action="store_true", help="more trajectories and settings than by default, where there are"
+    )
     parser.add_argument("--seed", type=int, default=0, help="0 by default")
     parser.add_argument("--threads", type=int, help="all cores by default; results do not depend on it")
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="folder to write to")
     asked = parser.parse_args(arguments)
+    studies = found()
     if asked.list:
-        for s in STUDIES.values():
-            print(f"{s.name:<12} {s.question}")
+        width = max(map(len, studies))
+        for s in studies.values():
+            print(f"{s.name:<{width}} {s.question}")
         return 0
-    unknown = [name for name in asked.names if name not in STUDIES]
+    unknown = [name for name in asked.names if name not in studies]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], STUDIES, n=1)
+        close = difflib.get_close_matches(unknown[0], studies, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        print(f"no study is called {unknown[0]!r}; there are {', '.join(STUDIES)}.{hint}", file=sys.stderr)
+        print(f"no study is called {unknown[0]!r}; there are {', '.join(studies)}.{hint}", file=sys.stderr)
         return 2
-    for name in asked.names or [name for name in STUDIES if name != "throughput"]:
+    chosen = "quick" if asked.quick else "full" if asked.full else "default"
+    for name in asked.names or [name for name, s in studies.items() if not s.quiet]:
         try:
-            options = {"quick": asked.quick, "seed": asked.seed, "threads": asked.threads}
-            rows = study.run(STUDIES[name], asked.results, **options)
+            options = {"preset": chosen, "seed": asked.seed, "threads": asked.threads}
+            rows = study.run(studies[name], asked.results, **options)
         except KeyboardInterrupt:
             print(f"\n{name}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
             return 130
         except (study.Busy, OSError) as error:
             print(f"{name}: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
             return 1
-        print(f"{name}: {STUDIES[name].question}\n{STUDIES[name].report(rows)}")
+        print(f"{name}: {studies[name].question}\n{studies[name].report(rows)}")
     return 0
 
 

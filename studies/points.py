@@ -26,7 +26,7 @@ from mcgrad import study
 from mcgrad.estimators.estimator import rollouts
 
 HORIZONS = (1, 10)
-POINTS = {"Latin hypercube": mg.points.latin_hypercube, "Sobol": mg.points.sobol}
+POINTS = {"Latin hypercube": mg.designs.latin_hypercube, "Sobol": mg.designs.sobol}
 DESIGNS = ("random", "mirrored actions", *POINTS)
 COLUMNS = ("horizon", "design", "trajectories", *study.MEASURED, "exact_error", "error", "error_stderr")
 
@@ -84,7 +84,7 @@ def measured(p, theta, design, n, setting, seed, threads):
     points = POINTS[design](n) if design in POINTS else None
     count, chosen, found = setting["count"], estimators(design), None
     if count:
-        options = {"start": setting["start"], "points": points, "threads": threads, "progress": False}
+        options = {"start": setting["start"], "design": points, "threads": threads, "progress": False}
         found = mg.measure(p, theta, chosen, count, seed, **options)
     for name, estimator in chosen.items():
         row = {"estimator": name, "parameter": p.parameters[0], "count": 0, "exact_variance": None}

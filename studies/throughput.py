@@ -383,6 +383,7 @@ STUDY = study.Study(
     settings=settings,
     rows=rows,
     report=report,
+    quiet=True,
 )
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ import pytest
 from support import w1
 
 import mcgrad as mg
-from mcgrad import ahead
-from mcgrad.compiler import machines
+from mcgrad import precompile
+from mcgrad.compiler import backends
 from mcgrad.cost import Cost, cost, timed
 from mcgrad.kernel.program import gradient_program
 from studies import throughput
@@ -80,14 +80,14 @@ def test_seconds_are_checked(seconds):
 def test_kernels_are_compiled_ahead_by_other_processes(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("MCGRAD_CACHE_DIR", str(tmp_path))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    monkeypatch.setattr(ahead, "WORTH", 1)
+    monkeypatch.setattr(precompile, "WORTH", 1)
     problem, theta = w1(horizon=4, discount=0.5)
     kernels = [gradient_program(problem, theta, {name: x}).kernel for name, x in BOTH.items()]
-    assert not any(map(machines.is_compiled, kernels))
-    ahead.compile_ahead(kernels, workers=2)
-    assert all(map(machines.is_compiled, kernels))
+    assert not any(map(backends.is_compiled, kernels))
+    precompile.compile_ahead(kernels, workers=2)
+    assert all(map(backends.is_compiled, kernels))
     for kernel in kernels:
-        machines._compiled.__wrapped__(kernel, "simd", kernel.width())
+        backends._compiled.__wrapped__(kernel, "simd", kernel.width())
     assert capfd.readouterr().err == ""  # nothing was left to compile
 
 
@@ -95,10 +95,10 @@ def test_a_crew_that_cannot_work_is_no_obstacle(tmp_path, monkeypatch):
     problem, theta = w1(horizon=4, discount=0.25)
     kernels = [gradient_program(problem, theta, {name: x}).kernel for name, x in BOTH.items()]
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(ahead, "WORTH", 1)
+    monkeypatch.setattr(precompile, "WORTH", 1)
     monkeypatch.setenv("MCGRAD_CACHE_DIR", str(tmp_path / "file" / "below"))
-    ahead.compile_ahead(kernels, workers=2)
+    precompile.compile_ahead(kernels, workers=2)
     monkeypatch.setenv("MCGRAD_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(ahead.sys, "executable", "/bin/false")
-    ahead.compile_ahead(kernels, workers=2)
-    assert not any(map(machines.is_compiled, kernels))
+    monkeypatch.setattr(precompile.sys, "executable", "/bin/false")
+    precompile.compile_ahead(kernels, workers=2)
+    assert not any(map(backends.is_compiled, kernels))

@@ -15,7 +15,7 @@ import pytest
 from support import w1
 
 import mcgrad as mg
-from mcgrad.compiler import machines
+from mcgrad.compiler import backends
 from mcgrad.kernel.program import gradient_program
 from mcgrad.run import run_kernel
 
@@ -36,10 +36,10 @@ def gradients(machine, width=None, count=500, first=0, problem=None):
     if machine == "numpy":
         return run_kernel(program, 7, first, count, "numpy")
     width = width or program.kernel.width(machine)
-    kernel = machines.compiled(program.kernel, machine, width)
+    kernel = backends.compiled(program.kernel, machine, width)
     blocks = -(-count // width)
-    out = machines.aligned((program.kernel.outputs, blocks * width))
-    work = machines.workspace(program.kernel, problem.horizon, width)
+    out = backends.aligned((program.kernel.outputs, blocks * width))
+    work = backends.workspace(program.kernel, problem.horizon, width)
     arrays = (program.theta, program.p, program.c, program.rows)
     stop = np.zeros(1, dtype=np.int64)
     kernel(*arrays, np.uint64(7), np.uint64(first), blocks, width, problem.horizon, np.zeros((0, 0)), work, out, stop)

@@ -282,7 +282,7 @@ def test_large_tables_are_summed_in_memory(machine, S):
 
 
 def test_large_tables_give_the_same_at_any_width():
-    from mcgrad.compiler import machines
+    from mcgrad.compiler import backends
     from mcgrad.kernel.program import gradient_program
 
     environment, *_ = chain(40, 2, ends=[4, 7])
@@ -291,8 +291,8 @@ def test_large_tables_give_the_same_at_any_width():
     assert program.kernel.totals == 2 * 80
     results = []
     for width in (1, 4, 8, 16):
-        kernel = machines.compiled(program.kernel, "simd", width)
-        out, work = machines.aligned((program.kernel.outputs, 64)), machines.workspace(program.kernel, 9, width)
+        kernel = backends.compiled(program.kernel, "simd", width)
+        out, work = backends.aligned((program.kernel.outputs, 64)), backends.workspace(program.kernel, 9, width)
         arrays = (program.theta, program.p, program.c, program.rows, np.uint64(3), np.uint64(0), 64 // width, width)
         kernel(*arrays, 9, np.zeros((0, 0)), work, out, np.zeros(1, dtype=np.int64))
         results.append(out)

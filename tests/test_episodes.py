@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad.compiler import machines
+from mcgrad.compiler import backends
 from mcgrad.kernel.program import gradient_program
 from mcgrad.run import run_kernel
 
@@ -90,9 +90,9 @@ def test_neighbours_do_not_matter():
     for first in (1, 5, 37):
         assert np.array_equal(run_kernel(program, 3, first, 3), expected[:, first : first + 3])
     for width in (1, 4, 8):
-        kernel = machines.compiled(program.kernel, "simd", width)
-        out = machines.aligned((program.kernel.outputs, 64))
-        work = machines.workspace(program.kernel, problem.horizon, width)
+        kernel = backends.compiled(program.kernel, "simd", width)
+        out = backends.aligned((program.kernel.outputs, 64))
+        work = backends.workspace(program.kernel, problem.horizon, width)
         arrays = (program.theta, program.p, program.c, program.rows, np.uint64(3), np.uint64(0), 64 // width, width)
         kernel(*arrays, problem.horizon, np.zeros((0, 0)), work, out, np.zeros(1, dtype=np.int64))
         assert np.array_equal(out, expected)

@@ -54,16 +54,16 @@ def test_an_executor_of_a_users_own_will_do():
     "change, got",
     [
         (lambda future: None, "to return futures, got None"),
-        (lambda future: future.result(), "to return futures, got Sums"),
+        (lambda future: future.result(), "to return futures, got PowerSums"),
         (changed(lambda sums: None), "to return the sums of 100 samples, got None"),
         (changed(lambda sums: [1.0]), r"to return the sums of 100 samples, got list"),
         (
             changed(lambda sums: dataclasses.replace(sums, own=sums.own[:, :, :3])),
-            "to return the sums of 100 samples, got Sums",
+            "to return the sums of 100 samples, got PowerSums",
         ),
         (
             changed(lambda sums: dataclasses.replace(sums, own=2 * sums.own)),
-            "to return the sums of 100 samples, got Sums",
+            "to return the sums of 100 samples, got PowerSums",
         ),
     ],
     ids=["None", "no future", "nothing", "list", "shape", "count"],

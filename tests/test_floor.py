@@ -10,6 +10,7 @@ from test_lq_cases import estimators as of_reference
 
 import mcgrad as mg
 from mcgrad import floor
+from mcgrad.compare import figure
 from mcgrad.estimators import knowledge
 from studies.ladder import RUNGS, scalar
 
@@ -191,15 +192,65 @@ def test_the_lines_under_a_table():
     assert first.startswith("floor of trajectories alone: 15.15 for each rollout")
     assert second.startswith("11.38 if states are Markov")
     assert below == [
-        "below it: PW (derivatives of step and reward)",
+        "below it: PW (derivatives of the simulator)",
         "below it: all actions (an exact critic in place of the return: an oracle)",
+        "critics in place of returns: all actions has 4.35 with the exact one. With one that is fitted to the same N "
+        "trajectories, N times the variance comes back to 11.82 as N grows.",
     ]
-    assert floor.footnotes(problem, theta, chosen, {"SF": 33.4, "PW": 100.0, "all actions": 100.0}) == [first, second]
+    high = {"SF": 33.4, "PW": 100.0, "all actions": 100.0}
+    assert floor.footnotes(problem, theta, chosen, high) == [first, second, below[-1]]
+    assert floor.footnotes(problem, theta, {"SF": chosen["SF"]}) == [first, second]
+    four = {"antithetic": E.antithetic(E.reparameterization(), "actions")}  # 5.66 of a sample, of two rollouts
+    assert len(floor.footnotes(problem, theta, four)) == 3
+    assert floor.footnotes(problem, theta, four, {"antithetic": 7.6}) == [first, second]
+    known = floor.floor(problem, theta)
+    assert known.fitted == pytest.approx(11.8243, rel=1e-5) and known.oracle == pytest.approx(4.35048787447)
     pendulum = mg.Problem(mg.environments.pendulum(), mg.policies.linear_gaussian(2, 1, std=0.3), 5)
     assert floor.footnotes(pendulum, pendulum.policy.theta([0.0, 0.0]), chosen) == []
     bandit = mg.Problem(mg.environments.bandit([1.0, 2.0], 0.5), mg.policies.softmax(1, 2), 1)
     bounds = [mg.exact.efficiency_bound(bandit, [0.0, 0.3], model) for model in ("tree", "markov", "stationary")]
     np.testing.assert_allclose(bounds, np.repeat(bounds[:1], 3, axis=0), rtol=1e-13)
+
+
+def test_a_comparison_prints_the_floor_and_recommends_no_oracle():
+    """Critics exact and fitted, beside each other; with one fitted to the same data the variance comes back above the floor."""
+    problem, theta = scalar()
+    only = ("reward to go", "reward to go, mirrored actions", "pathwise")
+    only += tuple(f"{name}, {kind} critic" for name in ("doubly robust", "all actions") for kind in ("exact", "fitted"))
+    own = {"mine": E.custom(lambda c, x, carry: (carry, x.score))}
+    found = mg.compare(problem, theta, own, only=(*only, "mine"), count=4000, seconds=0.001, machine="numpy")
+    assert {row.estimator: row.knows for row in found.rows} == {
+        "reward to go": "trajectories",
+        "reward to go, mirrored actions": "other data",
+        "pathwise": "simulator",
+        "doubly robust, exact critic": "trajectories",
+        "doubly robust, fitted critic": "trajectories",
+        "all actions, exact critic": "oracle",
+        "all actions, fitted critic": "fitted critic",
+        "mine": "not known",
+    }
+    oracles = {row.estimator for row in found.rows if row.knows in ("oracle", "fitted critic")}
+    best = min(found.rows, key=lambda row: row.variance)
+    assert best.estimator in oracles | {"mine"}
+    assert found.passes(found["all actions, exact critic"]) and not any(found.contends(found[name]) for name in oracles)
+    text = str(found)
+    assert "15.15 for each rollout, the tree bound" in text and "comes back to 11.82 as N grows" in text
+    assert "below it: pathwise (derivatives of the simulator)" in text and "knows" in found.cells()[0]
+    row = next(x for x in found.records() if x["estimator"] == "pathwise")
+    assert row["knows"] == "simulator" and row["tree_bound"] == pytest.approx(15.1500138067)
+    drawn = figure.draw(found)
+    said = figure.caption(found)
+    assert "floor is a variance of 15.15" in said and "\N{DAGGER}\N{NO-BREAK SPACE}derivatives of the simulator" in said
+    labels = [x.get_text() for x in drawn.axes[0].get_yticklabels()]
+    assert "pathwise\N{HAIR SPACE}\N{DAGGER}" in labels and "reward to go" in labels
+    table = found.moments["pathwise"].table()
+    assert set(table[table["estimator"] == "pathwise"]["knows"]) == {"simulator"}
+    two = {"SF": E.reward_to_go(), "all": E.all_actions()}
+    one, other = (mg.measure(problem, theta, two, 64, machine="numpy", start=start) for start in (0, 64))
+    assert one.merge(other).table()["knows"].tolist() == ["trajectories", "oracle"]
+    pairs = mg.measure(problem, theta, two, 64, machine="numpy", design=mg.designs.latin_hypercube(8))
+    assert pairs.table()["knows"].tolist() == ["other data", "other data"]
+    assert "knows" not in mg.moments.of_samples({"x": np.zeros((3, 1))}).table()
 
 
 def test_where_no_bound_is_known_the_reason_is_said():

@@ -12,8 +12,8 @@ from test_bad_input import refused
 from test_smooth_environments import plain
 
 import mcgrad as mg
+from mcgrad.compiler.backends import _numpy_names
 from mcgrad.compiler.emit import function_text
-from mcgrad.compiler.machines import _numpy_names
 from mcgrad.compiler.trace import Graph
 from mcgrad.policies import heads, joint, maps
 from mcgrad.policies.heads.beta import logit_quantile

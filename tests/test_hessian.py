@@ -12,7 +12,7 @@ from test_critics import random_problem
 import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.compiler.derive import pull_back, push_forward
-from mcgrad.compiler.spellings import where
+from mcgrad.compiler.functions import where
 from mcgrad.directional import directional
 from mcgrad.exact.hessian import hessian, hessian_vector_product, hessian_vector_product_variance
 from mcgrad.kernel.program import gradient_program

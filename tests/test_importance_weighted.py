@@ -7,7 +7,7 @@ import pytest
 from support import CASES, reference_problem, standard_errors
 
 import mcgrad as mg
-from mcgrad.estimators.estimator import Behaviour, Variation
+from mcgrad.estimators.estimator import BehaviourPolicy, RolloutVariant
 from mcgrad.exact import lq
 from mcgrad.kernel.program import gradient_program
 
@@ -341,6 +341,6 @@ def test_what_is_refused():
         mg.sample(deterministic, theta[:1], {"IW": iw(theta[:1])}, 10, machine="numpy")
     # Mirrored noise of a behaviour is fine, a perturbation of its parameters is not.
     assert np.isfinite(mg.sample(problem, theta, {"pair": e.antithetic(iw(theta))}, 10, machine="numpy")["pair"]).all()
-    perturbed = Variation(shift=1, width=0.1)
+    perturbed = RolloutVariant(shift=1, width=0.1)
     with pytest.raises(ValueError, match="at two other parameters at once"):
-        perturbed.of(Variation(behaviour=Behaviour((0.0,))))
+        perturbed.of(RolloutVariant(behaviour=BehaviourPolicy((0.0,))))

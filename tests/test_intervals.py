@@ -5,14 +5,14 @@ import pytest
 from scipy import stats
 from support import SEED
 
-from mcgrad import intervals, moments, sums
+from mcgrad import intervals, moments, power_sums
 
 
 def of(x, E=1, chunk=None):
     """Return the moments of samples x (E P, N)."""
     chunk = chunk or x.shape[1]
-    parts = [sums.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
-    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(len(x) // E))), sums.tree(parts))
+    parts = [power_sums.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
+    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(len(x) // E))), power_sums.tree(parts))
 
 
 def draws(count, samples):
@@ -102,7 +102,7 @@ def test_few_samples_are_kept_until_there_are_enough():
     x = np.random.default_rng(4).normal(size=(2, 200))
     assert of(x[:, :40], chunk=10).sums.few.shape == (2, 40)
     whole = of(x, chunk=10).sums
-    assert whole.few.shape[1] < sums.FEW and 120 < whole.degrees[0] < 200
+    assert whole.few.shape[1] < power_sums.FEW and 120 < whole.degrees[0] < 200
     assert np.isfinite(of(x[:, :40], chunk=10)["0"].total_variance_interval()).all()
 
 

@@ -13,7 +13,7 @@ import pytest
 from support import w1
 
 import mcgrad as mg
-from mcgrad.compiler import cache, machines
+from mcgrad.compiler import backends, cache
 from mcgrad.kernel.program import gradient_program
 
 BOTH = {"SF": mg.estimators.reward_to_go(), "PW": mg.estimators.reparameterization()}
@@ -59,12 +59,12 @@ def test_a_kernel_file_is_named_after_its_contents(tmp_path, monkeypatch):
     monkeypatch.setenv("MCGRAD_CACHE_DIR", str(tmp_path))
     problem, theta = w1(horizon=5)
     kernel = gradient_program(problem, theta, {"PW": mg.estimators.reparameterization()}).kernel
-    machines._compiled.__wrapped__(kernel, "simd", 8)
-    machines._compiled.__wrapped__(kernel, "simd", 8)
+    backends._compiled.__wrapped__(kernel, "simd", 8)
+    backends._compiled.__wrapped__(kernel, "simd", 8)
     assert len(list(tmp_path.glob("k_*.code"))) == 1
-    machines._compiled.__wrapped__(kernel, "simd", 4)
+    backends._compiled.__wrapped__(kernel, "simd", 4)
     monkeypatch.setattr(cache, "library_hash", lambda: "another version of the library")
-    machines._compiled.__wrapped__(kernel, "simd", 8)
+    backends._compiled.__wrapped__(kernel, "simd", 8)
     assert len(list(tmp_path.glob("k_*.code"))) == 3
 
 

@@ -5,15 +5,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mcgrad import moments, sums
+from mcgrad import moments, power_sums
 from mcgrad.compiler import passes
 
 
 def of(x, chunk=64, E=1):
     """Return the moments of samples x (E P, N), merged from chunks."""
-    parts = [sums.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
+    parts = [power_sums.of_chunk(np.ascontiguousarray(x[:, k : k + chunk]), E) for k in range(0, x.shape[1], chunk)]
     P = len(x) // E
-    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(P))), sums.tree(parts))
+    return moments.Moments(tuple(map(str, range(E))), tuple(map(str, range(P))), power_sums.tree(parts))
 
 
 def exactly(x):
@@ -67,12 +67,12 @@ def test_the_standard_error_of_the_variance_is_right():
 
 def test_groups_of_chunks_merge_to_the_same_bits():
     x = np.random.default_rng(4).normal(size=(4, 1000))
-    chunks = [sums.of_chunk(np.ascontiguousarray(x[:, k : k + 10]), 2) for k in range(0, 1000, 10)]
-    whole = sums.tree(chunks)
+    chunks = [power_sums.of_chunk(np.ascontiguousarray(x[:, k : k + 10]), 2) for k in range(0, 1000, 10)]
+    whole = power_sums.tree(chunks)
     for size in (1, 2, 4, 16, 64):
-        merged = sums.Accumulator()
+        merged = power_sums.Accumulator()
         for k in range(0, 100, size):
-            merged.add(sums.tree(chunks[k : k + size]))
+            merged.add(power_sums.tree(chunks[k : k + size]))
         for field in ("own", "joint", "cross", "nonfinite"):
             np.testing.assert_array_equal(getattr(merged.result(), field), getattr(whole, field))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad.compiler import machines, trace
+from mcgrad.compiler import backends, trace
 from mcgrad.estimators.estimator import Estimator
 from mcgrad.kernel.calls import call
 
@@ -130,7 +130,7 @@ def test_a_loop_that_is_too_long_is_stopped(monkeypatch):
 
 
 def test_a_kernel_that_is_too_large_is_not_compiled(monkeypatch):
-    monkeypatch.setattr(machines, "LARGEST", 20)
+    monkeypatch.setattr(backends, "LARGEST", 20)
     with pytest.raises(ValueError, match=r"expected at most 20 operations, got [0-9]+, which would take about 1 s"):
         mg.sample(
             problem(), [0.37], {"SF": mg.estimators.score_function(), "PW": mg.estimators.reparameterization()}, 8
@@ -139,4 +139,4 @@ def test_a_kernel_that_is_too_large_is_not_compiled(monkeypatch):
 
 def test_the_estimated_size_of_a_kernel_is_about_right():
     text = "def f(a, b):\n    c = a + b * exp(a) - -b\n    return (where(a < b, c, 1e-05), c,)\n"
-    assert machines.KernelText(text, (), 1, 1, "a kernel").operations in range(6, 9)
+    assert backends.KernelText(text, (), 1, 1, "a kernel").operations in range(6, 9)

@@ -12,13 +12,14 @@ import pytest
 
 import mcgrad as mg
 from figures import __main__ as figures_command
-from figures import files
+from figures import files, style
 from figures import ladder as ladder_figure
 from mcgrad import study
 from studies import __main__ as studies_command
 from studies import by_hand, horizon, ladder, noise_scale, points, throughput
 
 ROOT = pathlib.Path(__file__).parent.parent
+DRAWN = ("floor", "horizon", "ladder", "lessons", "noise_scale", "points")  # here; the others by the CI script
 OTHER = {noise_scale: "std", horizon: "horizon"}  # a setting to be wrong about
 
 
@@ -123,7 +124,7 @@ def test_quick_results_leave_full_ones_alone_and_say_what_they_are(tmp_path):
     few = Interrupted(None).study
     study.run(few, tmp_path, seed=1)
     full = (tmp_path / "noise_scale.csv").read_bytes()
-    study.run(few, tmp_path, quick=True, seed=2)
+    study.run(few, tmp_path, preset="quick", seed=2)
     assert (tmp_path / "noise_scale.csv").read_bytes() == full
     about = json.loads((tmp_path / "quick" / "noise_scale.json").read_text())
     assert (about["quick"], about["seed"], about["counts"]) == (True, 2, [500])
@@ -302,7 +303,7 @@ def test_the_program_by_hand_computes_the_same(name, seed):
 def test_throughput_reports_times(tmp_path):
     setting = {"workload": "W3 bandit cos(kx)", "steps": 1, "repeats": 1}
     one = dataclasses.replace(throughput.STUDY, settings=lambda quick: [setting])
-    rows = study.run(one, tmp_path, quick=True)
+    rows = study.run(one, tmp_path, preset="quick")
     assert [(r["code"], r["estimators"]) for r in rows][:2] == [("numpy", "both"), ("mcgrad", "both")]
     assert len(rows) == 4 and rows[1]["times_numpy"] > 0 and rows[1]["deviation"] < 5
     assert rows[0]["cold_seconds"] > rows[0]["warm_seconds"] > 0
@@ -316,14 +317,44 @@ def test_throughput_reports_times(tmp_path):
 def test_an_unknown_name_gets_help(command, capsys):
     assert command.main(["noise-scale"]) == 2
     message = capsys.readouterr().err
-    assert "'noise-scale'" in message and "there are noise_scale, horizon" in message
+    assert "'noise-scale'" in message and ", horizon, " in message
     assert "Did you mean noise_scale?" in message
 
 
 @pytest.mark.parametrize("command", [studies_command, figures_command])
-def test_the_list_names_all(command, capsys):
+def test_what_lies_in_the_folder_is_found_and_listed(command, capsys):
     assert command.main(["--list"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][:2] == ["noise_scale", "horizon"]
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == sorted(names) == list(command.found()) and {"noise_scale", "horizon"} <= set(names)
+    helpers = {"style", "files", "by_hand", "problems", "learned_tables"}
+    assert not helpers & set(names)
+    assert {path.stem for path in command.HERE.glob("*.py") if "\nSTUDY = " in path.read_text()} == set(names)
+
+
+def test_a_study_that_is_not_called_as_its_file_is_refused(monkeypatch):
+    false = dataclasses.replace(horizon.STUDY, name="other")
+    monkeypatch.setattr(horizon, "STUDY", false)
+    with pytest.raises(ValueError, match="horizon.py: the study is called 'other'"):
+        studies_command.found()
+
+
+def test_presets_are_what_they_say(tmp_path):
+    few = Interrupted(None)
+    assert few.study.planned("full") == few.study.planned("default")
+    settings = few.study.settings(False)
+    longer = dataclasses.replace(few.study, full=lambda: settings[:2])
+    assert len(study.run(longer, tmp_path, preset="full")) < len(study.run(longer, tmp_path))
+    with pytest.raises(ValueError, match="not 'fast'"):
+        study.run(longer, tmp_path, preset="fast")
+
+
+def test_an_estimator_that_no_table_knows_has_a_look_of_its_own():
+    known, new = style.look("reparameterization"), style.look("decayed")
+    assert known.colour == "#10305c" and new != known
+    code = "from figures import style; print(style.look('decayed'))"
+    assert subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout == (f"{new}\n")
 
 
 def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
@@ -335,23 +366,21 @@ def test_figures_without_results_say_how_to_get_them(tmp_path, capsys):
 def results(tmp_path_factory):
     """Return the folder of the results of quick runs, made by the command."""
     folder = tmp_path_factory.mktemp("results")
-    names = ["noise_scale", "horizon", "ladder", "lessons", "points", "floor"]
-    assert studies_command.main([*names, "--quick", "--results", str(folder)]) == 0
+    assert studies_command.main([*DRAWN, "--quick", "--results", str(folder)]) == 0
     return folder
 
 
 def test_figures_are_drawn_again_byte_for_byte_without_the_library(results, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    assert figures_command.main(["--results", str(results), "--output", str(here)]) == 0
+    assert figures_command.main([*DRAWN, "--results", str(results), "--output", str(here)]) == 0
     code = (
         "import sys; from figures.__main__ import main; "
-        f"main(['--results', {str(results)!r}, '--output', {str(there)!r}]); "
+        f"main([*{DRAWN}, '--results', {str(results)!r}, '--output', {str(there)!r}]); "
         "assert not {'mcgrad', 'numba', 'studies'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, check=True, capture_output=True)
     names = sorted(p.name for p in here.iterdir())
-    drawn = ("floor", "horizon", "ladder", "lessons", "noise_scale", "points")
-    assert names == [f"{name}.{kind}" for name in drawn for kind in ("pdf", "png")]
+    assert names == [f"{name}.{kind}" for name in DRAWN for kind in ("pdf", "png")]
     for name in names:
         assert (here / name).read_bytes() == (there / name).read_bytes(), name
         assert b"CreationDate" not in (here / name).read_bytes()

@@ -23,6 +23,10 @@ learning; Peters and Schaal (2008), Reinforcement learning of motor skills with 
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from numpy.typing import ArrayLike
 
 from .. import validate
 from .baseline import Baseline, Constant, NoBaseline, OfState, TimeDependent
@@ -31,11 +35,11 @@ from .known import MeanReturn, MeanToGo, Value
 from .optimal import (
     ForEachParameter,
     NaiveOptimalOverTime,
+    Optimal,
     OptimalConstant,
     OptimalOverTime,
     OptimalQuadratic,
-    TraceOptimal,
-    Tuned,
+    TotalOptimal,
 )
 
 __all__ = [
@@ -52,8 +56,8 @@ __all__ = [
     "OptimalOverTime",
     "OptimalQuadratic",
     "TimeDependent",
-    "TraceOptimal",
-    "Tuned",
+    "TotalOptimal",
+    "Optimal",
     "Value",
     "as_baseline",
     "fitted_value",
@@ -71,28 +75,32 @@ __all__ = [
 ]
 
 
-def mean_return():
+# What a user may pass for a baseline; `as_baseline` makes one of it.
+BaselineLike: TypeAlias = Baseline | OptimalConstant | ArrayLike | None
+
+
+def mean_return() -> Baseline:
     """Return b = J, the exact mean of the return."""
     return MeanReturn()
 
 
-def mean_to_go():
+def mean_to_go() -> Baseline:
     """Return b_t = E G_t, the exact mean of the return to go."""
     return MeanToGo()
 
 
-def value():
+def value() -> Baseline:
     """Return the exact value function as a baseline (linear-quadratic and tabular problems)."""
     return Value()
 
 
-def of_state(function, **params):
+def of_state(function: Callable[..., Any], **params: ArrayLike) -> Baseline:
     """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
     validate.function("function", function)
     return OfState(function, {validate.name("params", k): validate.array(k, v) for k, v in params.items()})
 
 
-def fitted_value(pilot=4096, degree=2, seed=0):
+def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     """Return a value function that is fitted to the returns to go of pilot trajectories, by least squares for each time.
 
     It works on every problem. It is fitted anew for each theta; the pilot trajectories are the last that there are, with a
@@ -114,7 +122,7 @@ def fitted_value(pilot=4096, degree=2, seed=0):
     )
 
 
-def optimal_constant(pilot=16384, base=None):
+def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalConstant:
     """Return the constant of least variance, b_p = E[g_p Z_p] / E[Z_p^2] for each parameter p, Z = sum_t z_t.
 
     It is fitted on a pilot range of trajectories that the measurement never uses, so that the estimate stays unbiased.
@@ -133,12 +141,12 @@ def optimal_constant(pilot=16384, base=None):
     return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
 
 
-def trace_optimal_constant(base=None):
+def trace_optimal_constant(base: BaselineLike = None) -> Baseline:
     """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
-    return TraceOptimal(_as_base(base))
+    return TotalOptimal(_as_base(base))
 
 
-def naive_optimal_over_time():
+def naive_optimal_over_time() -> Baseline:
     """Return the textbook's optimum for each time and parameter, E[z_t^2 G_t] / E[z_t^2], exact.
 
     It is optimal for each term of sum_t z_t (G_t - b_t) alone, not for their sum; there are systems on which the plain mean
@@ -147,7 +155,7 @@ def naive_optimal_over_time():
     return NaiveOptimalOverTime()
 
 
-def optimal_over_time(base=None):
+def optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the number of least variance for each time and parameter, b_t = E[g z_t] / E[z_t^2], exact.
 
     Parameters
@@ -158,12 +166,12 @@ def optimal_over_time(base=None):
     return OptimalOverTime(_as_base(base))
 
 
-def trace_optimal_over_time(base=None):
+def trace_optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
-    return TraceOptimal(_as_base(base), over_time=True)
+    return TotalOptimal(_as_base(base), over_time=True)
 
 
-def optimal_quadratic():
+def optimal_quadratic() -> Baseline:
     """Return the quadratic function of the state of least variance for each parameter, exact; for reward to go.
 
     It is not the value function: it also sees E[sum_{k != t} z_k G_k z_t | s_t].
@@ -173,12 +181,12 @@ def optimal_quadratic():
 
 def _as_base(base):
     base = as_baseline(base)
-    if isinstance(base, (OptimalConstant, Tuned)):
+    if isinstance(base, (OptimalConstant, Optimal)):
         raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
     return base
 
 
-def as_baseline(b):
+def as_baseline(b: BaselineLike) -> Baseline | OptimalConstant:
     """Return a baseline for what a user passes: None, a number, a vector over time, or a baseline."""
     if b is None:
         return NoBaseline()
@@ -194,14 +202,14 @@ def as_baseline(b):
     return Constant(float(b)) if b.ndim == 0 else TimeDependent(b)
 
 
-def with_baseline(kind, baseline):
+def with_baseline(kind: Callable[[Baseline], Any], baseline: Baseline | OptimalConstant) -> Any:
     """Return the estimator `kind(baseline)`; what is one number per parameter is subtracted by a second estimator."""
     if isinstance(baseline, OptimalConstant):
         from ..estimators.control_variate import ControlVariate
         from ..estimators.score_function import Score
 
         return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
-    if isinstance(baseline, Tuned):
+    if isinstance(baseline, Optimal):
         baseline = dataclasses.replace(baseline, target=kind(baseline.base))
     if baseline.per_parameter:
         from ..estimators.control_variate import Difference

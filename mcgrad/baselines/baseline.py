@@ -1,8 +1,10 @@
 """What a baseline is, and the plain ones: none, a number, a number for each time, a function of the state."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 
@@ -14,12 +16,12 @@ class Baseline:
     is_constant = False  # one number for all times
     per_parameter = False  # `value` is a tuple, a number for each parameter
 
-    def data(self, problem, theta):
+    def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return {name: array or PerStep}."""
         return {}
 
-    def value(self, c, x):
-        """Return b_t(s_t) for a step x (see `mcgrad.kernel.scan.Step`)."""
+    def value(self, c: Any, x: Any) -> Any:
+        """Return b_t(s_t) for a step x (see `mcgrad.kernel.step_view.Step`)."""
         raise NotImplementedError
 
 
@@ -71,7 +73,7 @@ class OfState(Baseline):
         return self.params
 
     def value(self, c, x):
-        from ..kernel.scan import call
+        from ..kernel.step_view import call
 
         return call("baseline", self.function, (c, x.s), None)
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ..compiler.spellings import lookup, where
+from ..compiler.functions import lookup, where
 from .baseline import Baseline
 from .forms import evaluate_form, fit_form
 

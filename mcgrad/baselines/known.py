@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
 from .baseline import Baseline, over_time
 
 

@@ -17,7 +17,7 @@ class OptimalConstant:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tuned(Baseline):
+class Optimal(Baseline):
     """Derive from it: a baseline of least variance for a certain estimator, exact (linear-quadratic problems).
 
     Attributes
@@ -33,7 +33,7 @@ class Tuned(Baseline):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TraceOptimal(Tuned):
+class TotalOptimal(Optimal):
     """One number, or one for each time, of least variance summed over the gain K: the same for all parameters."""
 
     over_time: bool = False
@@ -57,7 +57,7 @@ class TraceOptimal(Tuned):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ForEachParameter(Tuned):
+class ForEachParameter(Optimal):
     """A polynomial in the state for each parameter. Derive from it and define `forms`."""
 
     per_parameter = True

@@ -15,12 +15,12 @@ import warnings
 
 from .. import estimators as e
 from .. import exact, validate
-from ..ahead import compile_ahead
 from ..compiler.trace import TraceError
 from ..differences import slopes
 from ..kernel.program import checked, gradient_program, rollout_program
-from ..kernel.scan import DiscontinuityWarning
+from ..kernel.step_view import DiscontinuityWarning
 from ..pilots import known_value
+from ..precompile import compile_ahead
 from .findings import Finding, Report, reason
 from .gradients import Kernel, directions, finite, means, needed, pathwise
 from .jumps import jumps

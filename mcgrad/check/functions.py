@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from ..compiler.backends import _numpy_names
 from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
-from ..compiler.machines import _numpy_names
 from ..compiler.trace import Graph, Tracer
 from ..kernel.inputs import Inputs
-from ..kernel.scan import call, number
+from ..kernel.step_view import call, number
 
 
 class PolicyFunctions:

@@ -5,6 +5,8 @@
     cosine              E cos(mean of a batch of B samples, gradient), over batches of the same measurement
     bias z              max_p |mean_p - reference_p| / stderr of the difference, on common noise where there is some
 
+and, where it is known, the floor: what no estimator made of trajectories alone goes below (see `mcgrad.floor`).
+
 What the reference is, and what is said where estimators disagree, is decided in `mcgrad.compare.verdict`. What is
 recommended is unbiased by theory, has passed the test for bias, and does not rest on derivatives of a return that jumps.
 """
@@ -15,7 +17,6 @@ import warnings
 import numpy as np
 
 from .. import exact, validate
-from ..ahead import Crew
 from ..check import check
 from ..check.gradients import directions
 from ..check.jumps import return_jumps
@@ -23,14 +24,17 @@ from ..compiler.trace import TraceError
 from ..cost import timed
 from ..differences import return_kernel, slopes
 from ..estimators.estimator import rollouts
+from ..estimators.knowledge import knows
 from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score_function import score
+from ..floor import floor
 from ..kernel.flat import flat_parameters, may_jump
 from ..kernel.inputs import Inputs
 from ..kernel.program import checked, gradient_program, rollout_program
-from ..kernel.scan import DiscontinuityWarning
+from ..kernel.step_view import DiscontinuityWarning
 from ..measure import checked_estimators
 from ..pilots import fitted
+from ..precompile import CompilerPool
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
@@ -95,7 +99,7 @@ def compare(
     truth, objective = _exactly(problem, theta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)  # it is among the notes
-        with Crew(machine=machine) as crew:
+        with CompilerPool(machine=machine) as crew:
             say("looking for the estimators that exist here")
             found, claims, missing = _available(problem, theta, estimators, only, crew)
             programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}
@@ -124,7 +128,7 @@ def compare(
             say("estimators disagree: checking the problem")
             report = check(problem, theta, min(count, CHECKED), seed)
     costs = dict(zip(found, times, strict=False))
-    return _summary(problem, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
+    return _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
 
 
 def _exactly(problem, theta):
@@ -230,7 +234,7 @@ def _with_returns(problem, theta, evidence, returns, count, seed):
 # ---- what it means ---------------------------------------------------------------------------------------------
 
 
-def _summary(problem, found, missing, evidence, verdict, report, objective, costs, together, seed):
+def _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, together, seed):
     size = float(np.linalg.norm(verdict.gradient))
     rows = []
     for name, e in found.items():
@@ -240,6 +244,7 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
         row = Row(
             estimator=name,
             family=claim.family,
+            knows=knows(e).kind,
             unbiased=evidence.unbiased(name) or (claim.unbiased and evidence.broken(name)),
             smoothed=claim.smoothed,
             jumps=evidence.broken(name),
@@ -278,6 +283,7 @@ def _summary(problem, found, missing, evidence, verdict, report, objective, cost
         together=together,
         no_score=problem.policy.no_score,
         slopes=evidence.slopes,
+        floor=floor(problem, theta) if evidence.exact is not None else None,
     )
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import baselines as b
+from .. import critics
 from .. import estimators as e
+from ..floor import floor
 from ..kernel.inputs import Inputs
 from ..kernel.program import gradient_program
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
@@ -22,6 +24,7 @@ RESTS_ON = {
     "score": frozenset({SCORE}),  # the density of the policy
     "measure": frozenset({MEASURE}),  # the decomposition of the derivative of the density
     "pathwise": frozenset({DERIVATIVES}),  # of dynamics, rewards and draws: what they do not see is jumps
+    "critic": frozenset({SCORE}),  # in place of returns
     "mixed": frozenset({SCORE, DERIVATIVES}),
     "in part": frozenset({SCORE, IN_PART}),  # of what is followed alone: the rest may jump, and is scored
     "returns": frozenset(),
@@ -74,6 +77,17 @@ def candidates(problem, theta):
     def fits(make, family):
         return Candidate(make, family, pilot=True)
 
+    # Critics, exact and fitted, where there are exact ones: as a control variate, and in place of the return.
+    with_critics = {}
+    if floor(problem, theta) is not None:
+        with_critics = {
+            "doubly robust, exact critic": Candidate(e.doubly_robust, "score"),
+            "doubly robust, fitted critic": fits(lambda: e.doubly_robust(critics.fitted_model()), "score"),
+            "all actions, exact critic": Candidate(e.all_actions, "critic"),
+            "all actions, fitted critic": Candidate(
+                lambda: e.all_actions(critics.fitted_model()), "critic", False, pilot=True
+            ),
+        }
     # Baselines of zero are run-time numbers as those of the next line are: the two share a kernel.
     return {
         "score function": Candidate(lambda: e.score_function(0.0), "score"),
@@ -93,7 +107,7 @@ def candidates(problem, theta):
         "measure-valued": Candidate(e.measure_valued, "measure"),
         # Of the objective smoothed over a width, which is not the gradient that was asked for.
         f"evolution strategies, h = {words}": Candidate(lambda: e.evolution_strategies(width), "returns", False),
-    }
+    } | with_critics
 
 
 def followable(problem, theta):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..check.findings import reason
+from ..estimators.knowledge import FITTED, ORACLE
 from .evidence import DIFFERENCES, EXACT, Jumps
 from .prices import price_interval, price_ratio
 from .recommendation import recommendation
@@ -23,6 +24,7 @@ class Row(NamedTuple):
 
     estimator: str
     family: str
+    knows: str  # one of `mcgrad.estimators.knowledge.KINDS`
     unbiased: bool  # by theory, if what it rests on is right
     smoothed: bool  # of an objective smoothed over a width
     jumps: bool  # it rests on derivatives of a return that jumps
@@ -80,6 +82,8 @@ class Comparison:
         Why the policy has no score.
     slopes : Slopes or None
         Central differences of returns, where the gradient is not known exactly.
+    floor : Floor or None
+        What trajectories alone can give, where it is known.
     """
 
     title: str
@@ -96,6 +100,7 @@ class Comparison:
     together: tuple
     no_score: str | None = None
     slopes: Any = None
+    floor: Any = None
 
     def ratio(self, row, other):
         """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
@@ -128,9 +133,10 @@ class Comparison:
         """Tell whether an estimator can be recommended.
 
         It passes, and theory says that it is unbiased; where no theory says so (one's own estimators, those that follow what
-        may jump), a bias of five percent of the gradient must have been visible.
+        may jump), a bias of five percent of the gradient must have been visible. Not where a critic stands in for a return: an
+        exact one is the answer, and what a fitted one costs is not in the variance.
         """
-        if not (self.verdict.trusted and self.passes(row)):
+        if not (self.verdict.trusted and self.passes(row)) or row.knows in (ORACLE, FITTED):
             return False
         tested = row.visible_bias is not None and row.visible_bias <= OWN
         return row.unbiased or (not row.smoothed and tested)
@@ -190,19 +196,26 @@ class Comparison:
 
     def table(self):
         """Return the table, line by line."""
-        return aligned(self.cells())
+        return aligned(self.cells(), left=2)
 
     def cells(self):
         """Return the cells of the table, the head first."""
         single = len(self.parameters) == 1
-        head = ("", "mean" if single else "|mean|", "total variance", "signal/noise", f"cosine, B={self.batch}")
+        head = (
+            "",
+            "knows",
+            "mean" if single else "|mean|",
+            "total variance",
+            "signal/noise",
+            f"cosine, B={self.batch}",
+        )
         head += ("rollouts", "ns/sample", "variance x ns", "x best", "bias z")
         best = next(iter(self.contenders()), None)
         lines = [head]
         for row in self.rows:
             mean = figure(row.mean[0], row.stderr[0]) if single else f"{np.linalg.norm(row.mean):.4g}"
             variance = within(row.variance, row.variance_low, row.variance_high) + (" few" if row.rests_on_few else "")
-            cells = (row.estimator, mean, variance, f"{row.signal_to_noise:.3g}")
+            cells = (row.estimator, row.knows, mean, variance, f"{row.signal_to_noise:.3g}")
             cells += (f"{row.cosine:.3f}", str(row.rollouts), figure(row.nanoseconds, row.nanoseconds_spread))
             cells += (f"{row.price:.4g}", self._times(row, best), self._mark(row))
             lines.append(cells)
@@ -266,6 +279,9 @@ class Comparison:
         lines += [
             f"{row.estimator}: {row.nonfinite} of its samples were not finite." for row in self.rows if row.nonfinite
         ]
+        if self.floor is not None:
+            below = {row.estimator: row.variance_high * row.rollouts for row in self.rows}
+            lines += self.floor.lines({row.estimator: row.knows for row in self.rows}, below)
         reasons = {}
         for name, why in self.missing.items():
             reasons.setdefault(reason(why), []).append(name)
@@ -286,6 +302,8 @@ class Comparison:
                 "reference": self.reference,
             }
             known |= {"bias_threshold": self.threshold, "passes": self.passes(row)}
+            bounds = self.floor._asdict() if self.floor is not None else {}
+            known |= {f"{model}_bound": bounds.get(model) for model in ("tree", "markov")}
             rows.append(known | {"contends": row in self.contenders()})
         return rows + [{"estimator": name, "missing": " ".join(why.split())} for name, why in self.missing.items()]
 

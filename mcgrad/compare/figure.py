@@ -4,6 +4,7 @@ import io
 import textwrap
 from typing import NamedTuple
 
+from ..estimators.knowledge import FITTED, MARKS, ORACLE
 from .prices import price_interval
 
 
@@ -18,11 +19,19 @@ class Look(NamedTuple):
 LOOKS = {
     "score": Look("#e69f00", "s", "score function"),
     "measure": Look("#009e73", "^", "measure-valued"),
+    "critic": Look("#8c510a", "p", "a critic in place of returns"),
     "pathwise": Look("#10305c", "v", "pathwise"),
     "mixed": Look("#4a98d4", "P", "score and pathwise"),
     "in part": Look("#c0392b", "X", "pathwise in part"),
     "own": Look("#9b4f96", "D", "your own"),
     "returns": Look("#757575", "o", "returns alone"),
+}
+CRITICS = (ORACLE, FITTED)
+WORDS = {
+    "\N{DAGGER}": "derivatives of the simulator",
+    "\N{DOUBLE DAGGER}": "a critic in place of returns",
+    "\N{SECTION SIGN}": "rollouts with mirrored or common noise, branches, another behaviour",
+    "\N{PILCROW SIGN}": "of another quantity",
 }
 INK, QUIET = "#222222", "#666666"
 WIDTH, ROW, LINE = 8.0, 0.32, 0.21  # inches: of the figure, of a row, of a line of text
@@ -64,10 +73,7 @@ def draw(comparison):
         figure.subplots_adjust(left=0.43, right=0.88, top=1 - top / height, bottom=bottom / height)
         _points(axis, comparison, rows)
         axis.set_xlabel("total variance of a sample $\\times$ its nanoseconds")
-        labels = [
-            row.estimator if len(row.estimator) < 38 else f"{row.estimator[:36]}\N{HORIZONTAL ELLIPSIS}" for row in rows
-        ]
-        axis.set_yticks(range(len(rows)), labels)
+        axis.set_yticks(range(len(rows)), map(_label, rows))
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
@@ -99,6 +105,14 @@ def _points(axis, comparison, rows):
     axis.margins(x=0.06)
 
 
+def _label(row):
+    """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
+    name, mark = row.estimator, MARKS.get(row.knows, "")
+    return (name if len(name) < 38 else f"{name[:36]}\N{HORIZONTAL ELLIPSIS}") + (
+        f"\N{HAIR SPACE}{mark}" if mark else ""
+    )
+
+
 def _legend(comparison, rows):
     """Return a handle for each family that is drawn, and one for what cannot be recommended."""
     from matplotlib.lines import Line2D
@@ -107,7 +121,8 @@ def _legend(comparison, rows):
     used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
     handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
     if not all(map(comparison.contends, rows)):
-        hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": "hollow: biased, or not tested"}
+        what = "biased, not tested, or an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
+        hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": f"hollow: {what}"}
         handles.append(Line2D([], [], marker="o", **hollow, **point))
     return handles
 
@@ -137,7 +152,19 @@ def caption(comparison):
         f"{comparison.title}. Bars: 95% intervals of variance and time. "
         f"{count} samples of each, timed alone on one thread."
         + (" Numbers: times the least that is recommended." if comparison.contenders() else "")
+        + _knowledge(comparison)
     )
+
+
+def _knowledge(comparison):
+    """Return what the marks mean that are drawn, and the floor."""
+    marks = {MARKS[row.knows] for row in comparison.rows if row.knows in MARKS and row.price > 0}
+    said = [f"{mark}\N{NO-BREAK SPACE}{words}" for mark, words in WORDS.items() if mark in marks]
+    floor = comparison.floor
+    bounds = (
+        "" if floor is None else f", whose floor is a variance of {floor.tree:.4g} for each rollout, the tree bound"
+    )
+    return f" Without a mark: trajectories alone{bounds}; {', '.join(said)}." if said else ""
 
 
 def _wrapped(text, width):

@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..estimators.estimator import rollouts
+from ..estimators.knowledge import knows
 from ..moments import Moments
+from ..power_sums import Accumulator, of_chunk
 from ..run import default_chunk, run_kernel, thread_count
-from ..sums import Accumulator, of_chunk
 
 BATCHES = 30  # from so many batches on the skewness of a difference is taken from them
 
@@ -86,7 +87,13 @@ def measure(program, problem, found, first, count, batch, seed, machine="simd"):
         for sums, means in pool.map(piece, range(first, first + count, size)):
             merged.add(sums)
             batches.append(means)
-    moments = Moments(names, problem.parameters, merged.result(), tuple(rollouts(found[x], problem) for x in names))
+    moments = Moments(
+        names,
+        problem.parameters,
+        merged.result(),
+        tuple(rollouts(found[x], problem) for x in names),
+        knows=tuple(knows(found[x]).kind for x in names),
+    )
     return dict.fromkeys(names, Samples(moments, np.concatenate(batches, axis=2)))
 
 

@@ -8,11 +8,11 @@ their width.
 import dataclasses
 import warnings
 
-from ..compiler.rebind import rebind
+from ..compiler.namespaces import rebind
 from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
 from ..kernel.program import gradient_program
-from ..kernel.scan import DiscontinuityWarning
+from ..kernel.step_view import DiscontinuityWarning
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (

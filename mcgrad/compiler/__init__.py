@@ -2,11 +2,11 @@
 
 errors      what cannot be traced, said once and for all
 trace       a function of the user's, run once on tracer scalars -> a graph
-spellings   the functions that can be traced, by the names of `math`, `numpy` and `scipy.special`
-rebind      `math` and `np` that accept tracers
+functions   the functions that can be traced, by the names of `math`, `numpy` and `scipy.special`
+namespaces  a user's globals, with `math` and `np` that accept tracers
 derive      vector-Jacobian products by one reverse sweep
 emit        a graph -> the text of a Python function
-machines    the same text on NumPy arrays, SIMD lanes, numbers
+backends    the same text on NumPy arrays, SIMD lanes, numbers
 simd        the SIMD type, and values whose operators write LLVM instructions
 elementary  sin, exp, log, ... of SIMD lanes
 special     gamma, error, normal and other functions, written once for all machines

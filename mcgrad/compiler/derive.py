@@ -8,7 +8,7 @@ last to the first, the other from the first to the last, so that its cost is a s
 import math
 
 from .errors import TraceError
-from .spellings import lookup
+from .functions import lookup
 from .table import Names
 from .trace import BOOLEAN, Tracer, apply, operands, same
 

@@ -2,7 +2,7 @@
 
 The text is straight-line Python: names for the inputs that are used, one assignment for every shared expression, the
 outputs under names of their own. Expressions that are used once are written where they are used. The text is run on NumPy
-arrays, on SIMD lanes and on plain numbers alike; see `machines`.
+arrays, on SIMD lanes and on plain numbers alike; see `backends`.
 """
 
 import itertools

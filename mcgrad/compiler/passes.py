@@ -118,7 +118,7 @@ def products(x, mean, first, second, total, squares):
 
 
 def squares(powers, fourth, squared, out):
-    """Write what variances have in common, `sums.Sums.squares`, of one chunk.
+    """Write what variances have in common, `power_sums.PowerSums.squares`, of one chunk.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def squares(powers, fourth, squared, out):
 def merge(sums, other, shift):
     """Merge counts, means and powers of deviations of `other` into `sums`; write what the means differ by to `shift`.
 
-    Rows are those of `sums.Sums.own`. Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of
+    Rows are those of `PowerSums.own`. Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of
     two numbers. The difference d of two means, which enters all higher moments, is then exact to its own size, not to that
     of the means.
     """

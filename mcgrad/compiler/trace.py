@@ -165,10 +165,10 @@ class Tracer:
         return _elementwise("/", other, self)
 
     def __pow__(self, other):
-        return _spellings().power(self, other)
+        return _functions().power(self, other)
 
     def __rpow__(self, other):
-        return _spellings().power(other, self)
+        return _functions().power(other, self)
 
     def __floordiv__(self, other):
         return _elementwise("floor_divide", self, other)
@@ -245,7 +245,7 @@ class Tracer:
             f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
             "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
             "a function of `math` that is not in this list, or that a class calls which the traced function refers to "
-            f"(write np.sin instead of math.sin there). What can be traced: {_spellings().traceable()}."
+            f"(write np.sin instead of math.sin there). What can be traced: {_functions().traceable()}."
         )
 
     def __float__(self):
@@ -273,19 +273,19 @@ class Tracer:
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
-        name = _spellings().name_of_ufunc(ufunc)
+        name = _functions().name_of_ufunc(ufunc)
         if method != "__call__" or options:
             which = f"{name} with {', '.join(f'{x}=' for x in options)}" if method == "__call__" else f"{name}.{method}"
             raise TraceError(f"{user_line()}{which} of a single number cannot be traced.")
-        function = _spellings().of_ufunc(ufunc.__name__)
+        function = _functions().of_ufunc(ufunc.__name__)
         if function is None:
-            raise TraceError(f"{user_line()}{name} cannot be traced. What can: {_spellings().traceable()}.")
-        return _spellings().on_arrays(function)(*inputs)
+            raise TraceError(f"{user_line()}{name} cannot be traced. What can: {_functions().traceable()}.")
+        return _functions().on_arrays(function)(*inputs)
 
 
 def _elementwise(operation, a, b):
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return _spellings().on_arrays(lambda x, y: apply(operation, x, y))(a, b)
+        return _functions().on_arrays(lambda x, y: apply(operation, x, y))(a, b)
     for x in (a, b):
         if isinstance(x, (complex, np.inexact)):
             _check_kind(x)
@@ -309,11 +309,11 @@ def is_number(x):
     return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
 
 
-def _spellings():
+def _functions():
     """Return the module of the names that users know, which is written in terms of this one."""
-    from . import spellings
+    from . import functions
 
-    return spellings
+    return functions
 
 
 class Graph:

@@ -15,6 +15,7 @@ Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of measure-va
 """
 
 import dataclasses
+from typing import Self
 
 from .. import validate
 from ..baselines import Baseline
@@ -34,7 +35,7 @@ class Exact(Critic):
     amplitude: float = 0.0
     frequency: float = 0.0
 
-    def wrong(self, scale=1.0, shift=0.0, oscillation=(0.0, 0.0)):
+    def wrong(self, scale: float = 1.0, shift: float = 0.0, oscillation: tuple[float, float] = (0.0, 0.0)) -> Self:
         """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.
 
         Parameters
@@ -76,7 +77,7 @@ def _form(problem):
     return table if isinstance(problem.environment.choices, int) else quadratic
 
 
-def exact():
+def exact() -> Self:
     """Return the exact critic of a linear-quadratic or a tabular problem under its policy.
 
     `exact().wrong(scale=1.2)`, `.wrong(shift=1.0)` and `.wrong(oscillation=(0.1, 3.0))` are wrong in a known way.
@@ -84,7 +85,7 @@ def exact():
     return Exact()
 
 
-def fitted_model(pilot=4096, seed=0):
+def fitted_model(pilot: int = 4096, seed: int = 0) -> FittedModel:
     """Return the critic of a model that is fitted to pilot trajectories, of a linear-quadratic or a tabular problem.
 
     It is fitted anew for each theta; the pilot trajectories are the last that there are, so that control variates stay
@@ -99,7 +100,7 @@ def fitted_model(pilot=4096, seed=0):
     return FittedModel(validate.integer("pilot", pilot, 16), validate.integer("seed", seed, 0))
 
 
-def as_critic(critic):
+def as_critic(critic: Critic | None) -> Critic:
     """Return the critic to use for what a user passes: None for the exact one."""
     if critic is None:
         return exact()
@@ -108,7 +109,7 @@ def as_critic(critic):
     return critic
 
 
-def as_value(critic):
+def as_value(critic: Baseline | None) -> Baseline:
     """Return the value function to use for what a user passes: a critic, a baseline of the state, or None (exact)."""
     if critic is None:
         return exact()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
 from ..policies.categorical import probabilities
 
 NO_DERIVATIVE = (

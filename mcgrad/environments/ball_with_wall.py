@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 
@@ -17,7 +17,9 @@ class BallWithWall(NamedTuple):
     gravity: float
 
 
-def ball_with_wall(speed=1.0, distance=0.06, height=0.02, gravity=9.81):
+def ball_with_wall(
+    speed: float = 1.0, distance: float = 0.06, height: float = 0.02, gravity: float = 9.81
+) -> Environment:
     """Return the environment whose action is the angle of a throw, with reward -x^2, x being where the ball ends.
 
     Without a wall the ball lands at x = speed^2 sin(2 angle) / gravity. At `distance` it flies at

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
 from ..problem import Environment
 
 
@@ -16,7 +17,7 @@ class Bandit(NamedTuple):
     std: np.ndarray
 
 
-def bandit(values, std=0.0):
+def bandit(values: ArrayLike, std: ArrayLike = 0.0) -> Environment:
     """Return the bandit whose arm k pays N(values[k], std[k]^2); to be played with a horizon of 1 and `softmax(1, A)`.
 
     Parameters
@@ -51,7 +52,7 @@ def bandit(values, std=0.0):
     )
 
 
-def bernoulli_toy(target=0.45):
+def bernoulli_toy(target: float = 0.45) -> Environment:
     """Return the two-valued toy of REBAR and RELAX: b = 0 or 1, the cost (b - target)^2 taken as the value.
 
     With `linear_softmax([[[0.0], [1.0]]])` the one parameter is the logit of b = 1. E (b - t)^2 has the derivative

@@ -12,13 +12,20 @@ Trans. SMC 13, 834; Florian (2007), Correct equations for the dynamics of the ca
 
 import math
 
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 
 def cart_pole(
-    *, gravity=9.8, cart_mass=1.0, pole_mass=0.1, half_length=0.5, force=10.0, time_step=0.02, start_width=0.05
-):
+    *,
+    gravity: float = 9.8,
+    cart_mass: float = 1.0,
+    pole_mass: float = 0.1,
+    half_length: float = 0.5,
+    force: float = 10.0,
+    time_step: float = 0.02,
+    start_width: float = 0.05,
+) -> Environment:
     """Return the cart-pole with two actions, 0 and 1: `force` newtons to the left and to the right.
 
     Parameters

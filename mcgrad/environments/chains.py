@@ -1,12 +1,14 @@
 """Small Markov decision processes of the textbooks."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
+from ..problem import Environment
 from .tabular import tabular
 
 
-def short_corridor():
+def short_corridor() -> Environment:
     """Return the corridor of three states that look alike, the middle one with switched actions; -1 for each step.
 
     Actions 0 and 1 are left and right. With `linear_softmax(corridor_features())` the policy goes right with one probability
@@ -19,12 +21,12 @@ def short_corridor():
     return tabular(transition, -np.ones((4, 2)), [1, 0, 0, 0], ends=[3], name="short corridor")
 
 
-def corridor_features(states=4):
+def corridor_features(states: int = 4) -> NDArray[np.float64]:
     """Return features (S, 2, 2) that are the same for all states: one logit for left, one for right."""
     return np.broadcast_to(np.eye(2), (validate.size("states", states), 2, 2)).copy()
 
 
-def random_walk(states=7, slip=0.1):
+def random_walk(states: int = 7, slip: float = 0.1) -> Environment:
     """Return a walk on a line: left or right, the other way with probability `slip`; it is over at both ends.
 
     A reward of 1 for arriving at the right end, 0 elsewhere; the walk starts in the middle. Sutton and Barto (2018), example

@@ -11,7 +11,7 @@ Vose (1991), A linear algorithm for generating random numbers with a given distr
 
 import numpy as np
 
-from ..compiler.spellings import lookup, where
+from ..compiler.functions import lookup, where
 
 
 class Chances:

@@ -14,7 +14,7 @@ class ChaoticMap(NamedTuple):
     start: float
 
 
-def chaotic_map(gain=math.pi, start=0.5):
+def chaotic_map(gain: float = math.pi, start: float = 0.5) -> Environment:
     """Return the environment x' = sin(gain x + a) with reward -x'^2.
 
     The derivative of one step is gain cos(gain x + a): the pathwise gradient is a sum of products of these, whose second

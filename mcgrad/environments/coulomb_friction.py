@@ -1,11 +1,13 @@
 """Dry friction, relaxed: a block on a belt that moves it by friction alone, a force that knows little but a sign."""
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 
-def coulomb_friction(stiffness, friction=0.5, gravity=9.81, dt=0.02, target=1.0):
+def coulomb_friction(
+    stiffness: float, friction: float = 0.5, gravity: float = 9.81, dt: float = 0.02, target: float = 1.0
+) -> Environment:
     """Return the environment of a block (position x, velocity v) on a belt whose speed is the action a.
 
         v' = v + dt friction gravity clip(stiffness (a - v), -1, 1),    x' = x + dt v',    reward -dt (x' - target)^2

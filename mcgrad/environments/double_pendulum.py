@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..problem import Environment
@@ -12,17 +13,17 @@ JOINTS = {"both": (0, 1), "shoulder": (0,), "elbow": (1,)}
 
 def double_pendulum(
     *,
-    joints="both",
-    masses=(1.0, 1.0),
-    lengths=(1.0, 1.0),
-    gravity=9.8,
-    dt=0.05,
-    noise_std=0.0,
-    speed_cost=0.01,
-    torque_cost=0.001,
-    initial_mean=(math.pi, math.pi, 0.0, 0.0),
-    initial_std=0.1,
-):
+    joints: str = "both",
+    masses: ArrayLike = (1.0, 1.0),
+    lengths: ArrayLike = (1.0, 1.0),
+    gravity: float = 9.8,
+    dt: float = 0.05,
+    noise_std: float = 0.0,
+    speed_cost: float = 0.01,
+    torque_cost: float = 0.001,
+    initial_mean: ArrayLike = (math.pi, math.pi, 0.0, 0.0),
+    initial_std: float = 0.1,
+) -> Environment:
     """Return two point masses on massless rods; state (angle_1, angle_2, speed_1, speed_2), both angles 0 upright.
 
     Angles are those of the rods with the vertical; a_1 turns the first rod against the base, a_2 the second against the

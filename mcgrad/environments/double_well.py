@@ -6,7 +6,16 @@ from .. import validate
 from ..problem import Environment
 
 
-def double_well(*, dt=0.05, depth=1.0, noise_std=0.5, target=1.0, action_cost=0.1, initial_mean=-1.0, initial_std=0.1):
+def double_well(
+    *,
+    dt: float = 0.05,
+    depth: float = 1.0,
+    noise_std: float = 0.5,
+    target: float = 1.0,
+    action_cost: float = 0.1,
+    initial_mean: float = -1.0,
+    initial_std: float = 0.1,
+) -> Environment:
     """Return overdamped motion in the potential U(s) = depth (s^2 - 1)^2, pushed by the action.
 
         s' = s + dt (a - U'(s)) + noise_std sqrt(dt) w,    w ~ N(0, 1)

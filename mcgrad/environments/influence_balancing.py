@@ -6,7 +6,7 @@ from .. import validate
 from ..problem import Environment
 
 
-def influence_balancing(n=23, positive=10):
+def influence_balancing(n: int = 23, positive: int = 10) -> Environment:
     """Return the environment s' = A s + signs a, A = (I + shift) / 2, with reward -(s'_1 - 1)^2 / 2.
 
         s'_i = (s_i + s_{i+1}) / 2 + sign_i a,    the first `positive` signs +1, the others -1, s_{n+1} = 0, s_0 = 0

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..problem import Environment
@@ -21,7 +22,17 @@ class LinearQuadratic(NamedTuple):
     initial_cov: np.ndarray
 
 
-def linear_quadratic(A, B, Q, R, *, terminal_cost=None, process_noise=None, initial_mean=None, initial_cov=None):
+def linear_quadratic(
+    A: ArrayLike,
+    B: ArrayLike,
+    Q: ArrayLike,
+    R: ArrayLike,
+    *,
+    terminal_cost: ArrayLike | None = None,
+    process_noise: ArrayLike | None = None,
+    initial_mean: ArrayLike | None = None,
+    initial_cov: ArrayLike | None = None,
+) -> Environment:
     """Return s' = A s + B a + w with reward -(s'Qs + a'Ra), and -s'Q_f s at the end.
 
     Parameters

@@ -22,7 +22,7 @@ class OneStepCost(NamedTuple):
     k: float
 
 
-def quadratic_cost(k):
+def quadratic_cost(k: float) -> Environment:
     """Return the environment of one action x with reward f(x) = (x - k)^2.
 
     Parameters
@@ -38,25 +38,25 @@ def quadratic_cost(k):
     return of_actions(OneStepCost("quadratic", validate.number("k", k)), 1, lambda x, k: (x - k) ** 2)
 
 
-def exponential_cost(k):
+def exponential_cost(k: float) -> Environment:
     """Return the environment of one action x with reward f(x) = exp(-k x^2), k >= 0."""
     return of_actions(
         OneStepCost("exponential", validate.number("k", k, low=0.0)), 1, lambda x, k: math.exp(-k * x * x)
     )
 
 
-def cosine_cost(k):
+def cosine_cost(k: float) -> Environment:
     """Return the environment of one action x with reward f(x) = cos(k x)."""
     return of_actions(OneStepCost("cosine", validate.number("k", k)), 1, lambda x, k: math.cos(k * x))
 
 
-def sum_cost(D):
+def sum_cost(D: int) -> Environment:
     """Return the environment of D actions with reward f(x) = x_1 + ... + x_D."""
     D = validate.size("D", D)
     return of_actions(OneStepCost("linear", 1.0), D, lambda x, k: k * x)
 
 
-def constant_cost(D, c=100.0):
+def constant_cost(D: int, c: float = 100.0) -> Environment:
     """Return the environment of D actions with reward c whatever they are: all that an estimator says is noise."""
     D = validate.size("D", D)
     return of_actions(OneStepCost("constant", validate.number("c", c) / D), D, lambda x, k: k)

@@ -8,15 +8,15 @@ from ..problem import Environment
 
 def pendulum(
     *,
-    gravity=10.0,
-    mass=1.0,
-    length=1.0,
-    dt=0.05,
-    max_speed=8.0,
-    max_torque=2.0,
-    initial_angle=np.pi,
-    initial_speed=1.0,
-):
+    gravity: float = 10.0,
+    mass: float = 1.0,
+    length: float = 1.0,
+    dt: float = 0.05,
+    max_speed: float = 8.0,
+    max_torque: float = 2.0,
+    initial_angle: float = np.pi,
+    initial_speed: float = 1.0,
+) -> Environment:
     """Return the swing-up of a rod whose motor is too weak to lift it; state (angle, speed), angle 0 is upright.
 
         u = clip(a, -max_torque, max_torque)

@@ -6,7 +6,9 @@ from .. import validate
 from ..problem import Environment
 
 
-def plain_pendulum(*, gravity=15.0, torque=3.0, dt=0.05, push_std=0.05, initial_std=0.3):
+def plain_pendulum(
+    *, gravity: float = 15.0, torque: float = 3.0, dt: float = 0.05, push_std: float = 0.05, initial_std: float = 0.3
+) -> Environment:
     """Return a pendulum that starts hanging down, angle 0 upright; state (angle, speed).
 
         v' = v + dt (gravity sin(angle) + torque a) + push_std w,    angle' = angle + dt v',    w ~ N(0, 1)

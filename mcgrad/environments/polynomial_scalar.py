@@ -4,7 +4,7 @@ from .. import validate
 from ..problem import Environment
 
 
-def quadratic_scalar(*, dt=0.05, action_cost=1.0, initial_cov=0.1):
+def quadratic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: float = 0.1) -> Environment:
     """Return s' = s + dt (-s^2 + a) with reward -(s'^2 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^2 + std e: `linear_features(lambda s: (s[0], s[0] ** 2), 1, 1, std)`,
@@ -31,7 +31,7 @@ def quadratic_scalar(*, dt=0.05, action_cost=1.0, initial_cov=0.1):
     return _polynomial(2, 1.0, 2, dt, action_cost, initial_cov, "quadratic scalar")
 
 
-def cubic_scalar(*, dt=0.05, action_cost=1.0, initial_cov=0.1):
+def cubic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: float = 0.1) -> Environment:
     """Return s' = s + dt (-s^3 + a) with reward -(1.25 s'^6 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^3 + std e: `linear_features(lambda s: (s[0], s[0] ** 3), 1, 1, std)`,

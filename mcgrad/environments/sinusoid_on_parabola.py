@@ -3,10 +3,11 @@
 import math
 
 from .. import validate
+from ..problem import Environment
 from .one_step import OneStepCost, of_actions
 
 
-def sinusoid_on_parabola(w):
+def sinusoid_on_parabola(w: float) -> Environment:
     """Return the environment of one action x with reward -(0.1 sin(x w / pi) + (x / 10)^2 + 0.1).
 
     The paper smooths the loss with x = mean + 0.3 e, `mcgrad.policies.gaussian(1, std=0.3)`: once the ripples are shorter

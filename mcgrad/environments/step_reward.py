@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Environment
 
 
@@ -13,7 +13,7 @@ class Ramp(NamedTuple):
     width: float
 
 
-def step_reward():
+def step_reward() -> Environment:
     """Return the environment of one action a with reward 1 where a > 0, else 0.
 
     Under a = theta + std e, J = Phi(theta / std) has a gradient, of which the pathwise one sees nothing: it is 0.
@@ -29,7 +29,7 @@ def step_reward():
     return _environment(Ramp(0.0), {}, lambda p, a: where(a > 0.0, 1.0, 0.0), "step reward", lost)
 
 
-def linear_ramp(width):
+def linear_ramp(width: float) -> Environment:
     """Return the environment of one action a with reward clip(a / width + 1/2, 0, 1).
 
     The pathwise gradient is unbiased: 1 / width where |a| < width / 2, else 0. Its variance grows as 1 / width.

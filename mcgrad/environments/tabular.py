@@ -1,11 +1,13 @@
 """Markov decision processes of finitely many states and actions, with rewards that may be random."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..compiler.spellings import lookup, where
+from ..compiler.functions import lookup, where
 from ..problem import Environment
 from .chances import Chances
 
@@ -32,7 +34,16 @@ class Tabular(NamedTuple):
     terminal: np.ndarray
 
 
-def tabular(transition, reward, start, *, reward_probability=None, ends=(), terminal=None, name="tabular"):
+def tabular(
+    transition: ArrayLike,
+    reward: ArrayLike,
+    start: ArrayLike,
+    *,
+    reward_probability: ArrayLike | None = None,
+    ends: Sequence[int] = (),
+    terminal: ArrayLike | None = None,
+    name: str = "tabular",
+) -> Environment:
     """Return the environment with transitions P(s' | s, a) and rewards r(s, a, s'), or with P(s', r | s, a).
 
     Parameters
@@ -90,7 +101,7 @@ def tabular(transition, reward, start, *, reward_probability=None, ends=(), term
     return _environment(*_possible(probability, next_state, rewards.reshape(S, A, -1)), start, over, terminal, name)
 
 
-def continued(environment, start, terminal, steps):
+def continued(environment: Environment, start: ArrayLike, terminal: ArrayLike | None, steps: int) -> Environment:
     """Return a tabular environment from another start, with another terminal reward, and rewards divided by `steps`."""
     table = environment.closed_form
     terminal = np.zeros(len(start)) if terminal is None else terminal

@@ -6,12 +6,14 @@ environment that another one has extended: `with_memory(with_observation(...), 2
 
 import dataclasses
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from .. import validate
 from ..problem import Environment
 
 
-def with_clock(environment):
+def with_clock(environment: Environment) -> Environment:
     """Return the environment with the time t = 0, 1, ... as the last component of its state.
 
     For what differs from step to step: time-varying gains (`mcgrad.policies.maps.over_time`), rewards, dynamics.
@@ -21,7 +23,7 @@ def with_clock(environment):
     )
 
 
-def with_memory(environment, size):
+def with_memory(environment: Environment, size: int) -> Environment:
     """Return the environment with `size` numbers that a policy hands on to itself: the state is (s, h), the action (a, h').
 
     h' is what the next state holds; h starts at 0. A recurrent policy draws a and returns h' = f(s, h):
@@ -40,7 +42,7 @@ def with_memory(environment, size):
     )
 
 
-def with_observation(environment, observe, size, noises=0):
+def with_observation(environment: Environment, observe: Callable[..., Any], size: int, noises: int = 0) -> Environment:
     """Return the environment with an observation o_t = observe(p, s_t, v_t), of `size` numbers: the state is (s, o).
 
     A policy that looks at o alone (`maps.features(lambda s: s[n:])`) acts under partial observability: what it sees of the

@@ -42,7 +42,7 @@ class ActionControlVariate(Estimator):
         return to_go, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
 
-def action_control_variate(critic=None, first_order=False):
+def action_control_variate(critic: Critic | None = None, first_order: bool = False) -> Estimator:
     """Return the score function with reward to go less a critic's Q_t, and the mean of what was subtracted.
 
     Parameters

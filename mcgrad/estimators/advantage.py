@@ -44,7 +44,7 @@ class QFunction(Advantage):
         return carry, tuple(Q * z for z in x.score)
 
 
-def q_function(critic=None):
+def q_function(critic: Critic | None = None) -> Estimator:
     """Return sum_t z_t Q_t(s_t, a_t).
 
     Parameters
@@ -55,6 +55,6 @@ def q_function(critic=None):
     return QFunction(as_critic(critic))
 
 
-def advantage(critic=None):
+def advantage(critic: Critic | None = None) -> Estimator:
     """Return sum_t z_t A_t(s_t, a_t), the score function with the advantage of a critic (the exact one by default)."""
     return Advantage(as_critic(critic))

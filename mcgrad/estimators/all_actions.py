@@ -34,6 +34,6 @@ class AllActions(Estimator):
         return carry, self.critic.expected_score(c, x)
 
 
-def all_actions(critic=None):
+def all_actions(critic: Critic | None = None) -> Estimator:
     """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default."""
     return AllActions(as_critic(critic))

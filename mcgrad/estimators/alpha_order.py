@@ -27,14 +27,15 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined, Estimator
 from .fitted import Fitted, checked_part
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class AlphaOrder(Fitted, Together):
+class AlphaOrder(Fitted, Combined):
     """See the module; parts are X and Y, `alpha` is None while it is still to be fitted."""
 
     gamma: float
@@ -67,7 +68,7 @@ class AlphaOrder(Fitted, Together):
         )
 
 
-def alpha_rule(first, zeroth, apart, gamma, epsilon):
+def alpha_rule(first: float, zeroth: float, apart: float, gamma: float, epsilon: float) -> float:
     """Return alpha by the rule of the module, from the variances of X and Y, the distance of their means, gamma, epsilon."""
     if not epsilon <= gamma or not math.isfinite(apart):
         return 0.0
@@ -75,7 +76,9 @@ def alpha_rule(first, zeroth, apart, gamma, epsilon):
     return float(free if free * apart <= gamma - epsilon else (gamma - epsilon) / apart)
 
 
-def confidence_radius(variance, count, dimension, confidence=0.95, bound=0.0):
+def confidence_radius(
+    variance: float, count: int, dimension: int, confidence: float = 0.95, bound: float = 0.0
+) -> float:
     """Return epsilon such that a mean of `count` vectors is that close to its expectation, by the vector Bernstein inequality.
 
     It solves n epsilon^2 / 2 = log((P + 1) / (1 - confidence)) (V + L epsilon / 3).
@@ -92,7 +95,16 @@ def confidence_radius(variance, count, dimension, confidence=0.95, bound=0.0):
     return (half + math.sqrt(half * half + 2.0 * count * variance * log)) / count
 
 
-def alpha_order(first_order, zeroth_order, gamma, *, confidence=0.95, bound=0.0, pilot=4096, alpha=None):
+def alpha_order(
+    first_order: Estimator,
+    zeroth_order: Estimator,
+    gamma: float,
+    *,
+    confidence: float = 0.95,
+    bound: float = 0.0,
+    pilot: int | None = 4096,
+    alpha: ArrayLike | None = None,
+) -> Estimator:
     """Return the mixture of a gradient that may be biased and one that is not, its bias bounded by means of a pilot.
 
     Parameters

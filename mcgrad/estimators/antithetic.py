@@ -15,11 +15,11 @@ Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
 import dataclasses
 
 from .. import validate
-from .estimator import PLAIN, Together, Variation, checked
+from .estimator import PLAIN, Combined, Estimator, RolloutVariant, checked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Antithetic(Together):
+class Antithetic(Combined):
     """See the module; `flip` says which noise: "all" or "actions"."""
 
     flip: str = "all"
@@ -28,7 +28,7 @@ class Antithetic(Together):
         return tuple(0.5 * (x + y) for x, y in zip(*gradients, strict=True))
 
 
-def antithetic(estimator, flip="all"):
+def antithetic(estimator: Estimator, flip: str = "all") -> Estimator:
     """Return the average of an estimator over pairs of mirrored rollouts.
 
     Parameters
@@ -38,6 +38,6 @@ def antithetic(estimator, flip="all"):
         "all": noise of the initial state, the actions and the process. "actions": that of the actions alone.
     """
     checked("estimator", estimator)
-    flipped = {"all": Variation(initial=-1, action=-1, process=-1), "actions": Variation(action=-1)}
+    flipped = {"all": RolloutVariant(initial=-1, action=-1, process=-1), "actions": RolloutVariant(action=-1)}
     validate.one_of("flip", flip, tuple(flipped))
     return Antithetic((estimator, estimator), variations=(PLAIN, flipped[flip]), flip=flip)

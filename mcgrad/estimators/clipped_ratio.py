@@ -15,12 +15,14 @@ Schulman, Wolski, Dhariwal, Radford and Klimov (2017), Proximal policy optimizat
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, as_baseline
-from ..baselines.optimal import Tuned
-from ..compiler.spellings import where
-from .estimator import Behaviour, Estimator, Together, Variation
+from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.optimal import Optimal
+from ..compiler.functions import where
+from ..problem import Policy
+from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant
 from .importance_weighted import check_behaviour
 
 
@@ -47,10 +49,10 @@ class ClippedSurrogate(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ClippedRatio(Together):
+class ClippedRatio(Combined):
     """See the module."""
 
-    behaviour: Behaviour
+    behaviour: BehaviourPolicy
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)
@@ -60,7 +62,13 @@ class ClippedRatio(Together):
         return gradients[0]
 
 
-def clipped_ratio(behaviour_theta, clip=0.2, baseline=None, *, behaviour=None):
+def clipped_ratio(
+    behaviour_theta: ArrayLike,
+    clip: float | None = 0.2,
+    baseline: BaselineLike = None,
+    *,
+    behaviour: Policy | None = None,
+) -> Estimator:
     """Return the gradient of PPO's clipped surrogate at theta, from trajectories of a behaviour policy: biased.
 
     Parameters
@@ -84,8 +92,8 @@ def clipped_ratio(behaviour_theta, clip=0.2, baseline=None, *, behaviour=None):
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)
-    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Tuned):
+    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Optimal):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
-    acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
+    acting = BehaviourPolicy(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
     part = ClippedSurrogate(validate.number("clip", clip, above=0.0), b)
-    return ClippedRatio((part,), variations=(Variation(behaviour=acting),), behaviour=acting)
+    return ClippedRatio((part,), variations=(RolloutVariant(behaviour=acting),), behaviour=acting)

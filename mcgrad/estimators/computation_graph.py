@@ -21,13 +21,14 @@ Vibrato Monte Carlo sensitivities.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from .. import validate
-from ..baselines import Baseline, as_baseline, with_baseline
-from ..baselines.optimal import OptimalConstant, Tuned
-from ..compiler.spellings import where
+from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
+from ..baselines.optimal import Optimal, OptimalConstant
+from ..compiler.functions import where
 from .estimator import Estimator, PerStep
 from .reparameterization import reparameterization
 from .reward_to_go import reward_to_go
@@ -84,7 +85,9 @@ class ComputationGraph(Estimator):
         return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
 
 
-def computation_graph(path=(), baseline=None, *, times=None):
+def computation_graph(
+    path: Sequence[int] | str = (), baseline: BaselineLike = None, *, times: Sequence[int] | None = None
+) -> Estimator:
     """Return the estimator that follows some actions by derivative and scores the rest.
 
     Parameters
@@ -117,9 +120,9 @@ def computation_graph(path=(), baseline=None, *, times=None):
     if times is not None:
         times = validate.sequence("times", times, "times")
         times = tuple(sorted({validate.integer("times", t, -(2**31)) for t in times}))
-    if isinstance(b, Tuned) or (isinstance(b, Baseline) and b.per_parameter):
+    if isinstance(b, Optimal) or (isinstance(b, Baseline) and b.per_parameter):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
-    if isinstance(b, OptimalConstant) and (isinstance(b.base, Tuned) or b.base.per_parameter):
+    if isinstance(b, OptimalConstant) and (isinstance(b.base, Optimal) or b.base.per_parameter):
         raise ValueError(
             f"baseline: expected one that is not optimal for another estimator, got {type(b.base).__name__}"
         )

@@ -13,16 +13,18 @@ simulations; Avramidis and Wilson (1993), A splitting scheme for control variate
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined, Estimator
 from .fitted import Fitted, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ControlVariate(Fitted, Together):
+class ControlVariate(Fitted, Combined):
     """See the module. parts[0] is the estimator, parts[1:] are the controls.
 
     Attributes
@@ -91,14 +93,21 @@ def _least_squares(among, onto):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Difference(Together):
+class Difference(Combined):
     """X - Y for two estimators of the same gradient: a control variate."""
 
     def combine(self, c, gradients, direction):
         return tuple(x - y for x, y in zip(*gradients, strict=True))
 
 
-def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=False):
+def control_variate(
+    estimator: Estimator,
+    controls: Sequence[Estimator] | Estimator,
+    coefficients: ArrayLike | None = None,
+    *,
+    pilot: int | None = None,
+    full: bool = False,
+) -> Estimator:
     """Return an estimator less the regression of its samples on controls of mean zero.
 
     Parameters
@@ -126,12 +135,12 @@ def control_variate(estimator, controls, coefficients=None, *, pilot=None, full=
     return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=full)
 
 
-def difference(x, y):
+def difference(x: Estimator, y: Estimator) -> Estimator:
     """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
     return Difference(tuple(checked_part(name, part, "a difference") for name, part in (("x", x), ("y", y))))
 
 
-def mixture(first, *others, pilot=None):
+def mixture(first: Estimator, *others: Estimator, pilot: int | None = None) -> Estimator:
     """Return the mixture of least variance of two or more unbiased estimators, weights per parameter summing to one.
 
     For two, alpha = (V_Y - C) / (V_X + V_Y - 2 C) on X, with C = Cov(X, Y); cross-fitted, or fitted on `pilot`

@@ -63,7 +63,7 @@ class Delta(Estimator):
         return gradient  # its mean is zero, whatever else theta does
 
 
-def delta(order=2, *, pathwise=False, centred=False):
+def delta(order: int = 2, *, pathwise: bool = False, centred: bool = False) -> Estimator:
     """Return an estimate of zero: the gradient of the reward's Taylor expansion about the mean action, less its mean.
 
     `difference(score_function(), delta())` subtracts it as it is: nothing is left of a quadratic reward of one step, and of

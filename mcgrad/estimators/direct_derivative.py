@@ -33,6 +33,6 @@ class DirectDerivative(Estimator):
         return direct
 
 
-def direct_derivative():
+def direct_derivative() -> Estimator:
     """Return dR/dtheta with all sampled actions held fixed: biased by what a score function estimates."""
     return DirectDerivative()

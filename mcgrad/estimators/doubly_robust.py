@@ -53,7 +53,7 @@ class DoublyRobust(Estimator):
         return tuple(g - n for g, n in zip(sums, carry[1], strict=True))
 
 
-def doubly_robust(critic=None):
+def doubly_robust(critic: Critic | None = None) -> Estimator:
     """Return the doubly robust policy gradient: of all that trajectories alone can tell, without Markov states, the most.
 
     Parameters

@@ -10,12 +10,14 @@ carries are recognised, so an estimator need not know about the others.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
-from ..compiler.rebind import rebind
+from ..compiler.namespaces import rebind
 
 
 class PerStep(NamedTuple):
@@ -29,7 +31,7 @@ class Estimator:
     """A gradient estimator. Derive from it, or pass functions to `custom`; only `step` has to be given.
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
-    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.scan.Step`.
+    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.step_view.Step`.
 
     Where theta acts otherwise than through densities (components of the action that are functions of eta alone, rewards
     that see the policy, design parameters), an estimator whose `step` asks for scores and not for derivatives gets total
@@ -41,49 +43,54 @@ class Estimator:
     # what it wants, and `follows` decides.
     cotangents = None
 
-    def extra_rollouts(self, problem):
+    def extra_rollouts(self, problem: Any) -> int:
         """Return how many rollouts a sample takes besides the one that is scanned."""
         return 0
 
-    def data(self, problem, theta):
+    def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return {name: array, PerStep or dict}, the numbers that the other methods read as `c.name`; no recompile."""
         return {}
 
-    def last(self, c, end):
+    def last(self, c: Any, end: Any) -> Any:
         """Return the carry after the last step; `end` has `s`, `reward` and `reward_vjp`."""
         return ()
 
-    def step(self, c, x, carry):
+    def step(self, c: Any, x: Any, carry: Any) -> tuple[Any, Any]:
         """Return (carry, etabar): the carry for the step before, and a cotangent of eta_t, or a list of several."""
         raise NotImplementedError
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Any, sums: Any, carry: Any) -> Any:
         """Return the P components of the gradient; `sums` is like the etabar of `step`, P-tuples in place of cotangents."""
         return sums
 
     @property
-    def sums_up(self):
+    def sums_up(self) -> bool:
         """Whether the gradient is the sum of the pulled-back cotangents, and nothing else."""
         return type(self).finish is Estimator.finish and type(self).with_direct is Estimator.with_direct
 
-    def path(self, c, x):
+    def path(self, c: Any, x: Any) -> Any:
         """Return {component: weight} of the random components that are followed, or None for all; see `Step.follow`."""
         return {}
 
-    def restart(self, c, x, adjoint):
+    def restart(self, c: Any, x: Any, adjoint: Any) -> Any:
         """Return the adjoint that goes on below this step, for those who cut it."""
         return adjoint
 
-    def follows(self, used):
+    def follows(self, used: set[str]) -> bool:
         """Tell whether the scan is to follow what theta does along paths; `used`: what `step` asked for (`Step.used`)."""
         return bool(used & {"score", "branches"}) and used <= {"score", "branches"}
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Any, direct: Any) -> Any:
         """Return what `finish` returned together with the derivative of the return along what is followed, (P,)."""
         return tuple(g + d for g, d in zip(gradient, direct, strict=True))
 
 
-def custom(step, last=None, finish=None, data=None):
+def custom(
+    step: Callable[..., Any],
+    last: Callable[..., Any] | None = None,
+    finish: Callable[..., Any] | None = None,
+    data: dict[str, Any] | None = None,
+) -> Estimator:
     """Return an estimator of your own from plain functions.
 
     Parameters
@@ -136,7 +143,7 @@ class Custom(Estimator):
         return self.own_finish is None
 
 
-def checked(name, estimator):
+def checked(name: str, estimator: object) -> Estimator:
     """Return an estimator; anything else is a ValueError that names the argument."""
     if not isinstance(estimator, Estimator):
         raise ValueError(f"{name}: expected an estimator, got {validate.describe(estimator)}")
@@ -144,7 +151,7 @@ def checked(name, estimator):
 
 
 @dataclasses.dataclass(frozen=True)
-class Behaviour:
+class BehaviourPolicy:
     """What acts in a rollout in place of the policy at theta.
 
     Attributes
@@ -159,7 +166,7 @@ class Behaviour:
 
 
 @dataclasses.dataclass(frozen=True)
-class Variation:
+class RolloutVariant:
     """How a rollout differs from the plain one with the same trajectory number.
 
     Attributes
@@ -177,7 +184,7 @@ class Variation:
         Size of the perturbation of theta, or of each of its components.
     unroll : int
         0: one perturbation for the whole rollout. Otherwise a new one every so many steps.
-    behaviour : Behaviour or None
+    behaviour : BehaviourPolicy or None
         What acts, where it is not the policy at theta; scores and pull-backs are those of the policy at theta all the same.
     members : bool
         Whether the rollout is one of a loop over the members of a group, see `Members`.
@@ -191,7 +198,7 @@ class Variation:
     direction: str | int = "normal"
     width: float | tuple = 0.0
     unroll: int = 0
-    behaviour: Behaviour | None = None
+    behaviour: BehaviourPolicy | None = None
     members: bool = False
 
     def of(self, inner):
@@ -201,7 +208,7 @@ class Variation:
                 "a rollout at two other parameters at once (perturbed, or of a behaviour) is not supported"
             )
         shifted = self if self.shift else inner
-        return Variation(
+        return RolloutVariant(
             self.initial * inner.initial,
             self.action * inner.action,
             self.process * inner.process,
@@ -215,17 +222,17 @@ class Variation:
         )
 
 
-PLAIN = Variation()
+PLAIN = RolloutVariant()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Together(Estimator):
+class Combined(Estimator):
     """Several estimators whose gradients are combined, on the same rollout or on variations of it.
 
     Attributes
     ----------
     parts : tuple of Estimator
-    variations : tuple of Variation
+    variations : tuple of RolloutVariant
         One for each part; () if all of them use the plain rollout.
     """
 
@@ -248,7 +255,7 @@ class Together(Estimator):
         gradients : list
             What the parts return from `finish`.
         direction : callable
-            direction(kind) -> the P components of the perturbation of theta with that `Variation.direction`.
+            direction(kind) -> the P components of the perturbation of theta with that `RolloutVariant.direction`.
         """
         raise NotImplementedError
 
@@ -271,13 +278,13 @@ class Members(Estimator):
         One that scans a single rollout.
     size : int
         G, the number of members: 2 to 64. Member k draws the noise of stream k; that of member 0 is the plain rollout's.
-    variation : Variation
+    variation : RolloutVariant
         What else the members' rollouts are; of stream 0.
     """
 
     part: Estimator
     size: int
-    variation: Variation = dataclasses.field(default=PLAIN, kw_only=True)
+    variation: RolloutVariant = dataclasses.field(default=PLAIN, kw_only=True)
 
     def data(self, problem, theta):
         return {"part": self.part.data(problem, theta)}
@@ -295,24 +302,24 @@ class Members(Estimator):
         raise NotImplementedError
 
 
-def scans(estimator, variation=PLAIN):
+def scans(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tuple[Estimator, RolloutVariant]]:
     """Return (estimator, variation) for each scan over a trajectory that an estimator consists of."""
     return [(leaf.part if isinstance(leaf, Members) else leaf, where) for leaf, where in leaves(estimator, variation)]
 
 
-def leaves(estimator, variation=PLAIN):
+def leaves(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tuple[Estimator, RolloutVariant]]:
     """Return (leaf, variation) for each part that is no combination itself: a scan, or the members of a group."""
     if isinstance(estimator, Members):
         if variation.stream:
             raise ValueError("a group inside of an estimator that draws independent noise is not supported")
         inner = variation.of(estimator.variation)
         return [(estimator, dataclasses.replace(inner, members=True))]
-    if not isinstance(estimator, Together):
+    if not isinstance(estimator, Combined):
         return [(estimator, variation)]
     return [leaf for part, inner in estimator.varied() for leaf in leaves(part, variation.of(inner))]
 
 
-def rollouts(estimator, problem):
+def rollouts(estimator: Estimator, problem: Any) -> int:
     """Return how many rollouts one sample of an estimator takes."""
     parts, different = leaves(estimator), set()
     for leaf, variation in parts:

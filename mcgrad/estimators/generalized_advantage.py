@@ -41,7 +41,7 @@ class GeneralizedAdvantage(Estimator):
         return (value, advantage), tuple(advantage * z for z in x.score)
 
 
-def generalized_advantage(decay=0.95, critic=None):
+def generalized_advantage(decay: float = 0.95, critic: Baseline | None = None) -> Estimator:
     """Return the score function with the generalized advantage estimate.
 
     Parameters

@@ -21,7 +21,7 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from .estimator import MOST_MEMBERS, Estimator, Members
 
 EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is left is rounding
@@ -85,17 +85,17 @@ class Group(Members):
         return tuple(where(equal, 0.0, x / (self.size * (std + c.epsilon))) for x in totals)
 
 
-def leave_one_out(size):
+def leave_one_out(size: int) -> Estimator:
     """Return the score function less the mean return of the other trajectories in groups of 2 to 64."""
     return _group(size, "leave one out")
 
 
-def same_batch_mean(size):
+def same_batch_mean(size: int) -> Estimator:
     """Return the score function less the mean return of its own group of 2 to 64: biased by the factor 1 - 1/size."""
     return _group(size, "mean")
 
 
-def standardised(size, ddof=0, epsilon=0.0):
+def standardised(size: int, ddof: int = 0, epsilon: float = 0.0) -> Estimator:
     """Return the score function with returns standardised within the group (GRPO): biased.
 
         1/G sum_i (R_i - Rbar) / (S + epsilon) Z_i,    S^2 = sum_i (R_i - Rbar)^2 / (G - ddof)

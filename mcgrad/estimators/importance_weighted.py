@@ -33,12 +33,14 @@ scalable distributed deep-RL with importance weighted actor-learner architecture
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, as_baseline
-from ..baselines.optimal import Tuned
-from ..compiler.spellings import where
-from .estimator import MOST_MEMBERS, Behaviour, Estimator, Members, Together, Variation
+from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.optimal import Optimal
+from ..compiler.functions import where
+from ..problem import Policy
+from .estimator import MOST_MEMBERS, BehaviourPolicy, Combined, Estimator, Members, RolloutVariant
 
 LOWEST = -1e300  # a log weight below all others
 KINDS = ("trajectory", "per decision", "self-normalised")
@@ -98,11 +100,11 @@ class PerDecision(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ImportanceWeighted(Together):
+class ImportanceWeighted(Combined):
     """See the module; `weights` is "trajectory" or "per decision"."""
 
     weights: str
-    behaviour: Behaviour
+    behaviour: BehaviourPolicy
     baseline: Baseline
     clip: float | None = None
 
@@ -123,7 +125,7 @@ class ImportanceWeighted(Together):
 class SelfNormalised(Members):
     """See the module."""
 
-    behaviour: Behaviour
+    behaviour: BehaviourPolicy
     baseline: Baseline
 
     def data(self, problem, theta):
@@ -166,7 +168,15 @@ def check_behaviour(problem, behaviour):
     validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
 
 
-def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *, behaviour=None, group=None, clip=None):
+def importance_weighted(
+    behaviour_theta: ArrayLike,
+    weights: str = "trajectory",
+    baseline: BaselineLike = None,
+    *,
+    behaviour: Policy | None = None,
+    group: int | None = None,
+    clip: float | None = None,
+) -> Estimator:
     """Return the score function at theta from trajectories of a behaviour policy; `mcgrad.best_behaviour` finds the best one.
 
     Parameters
@@ -199,15 +209,15 @@ def importance_weighted(behaviour_theta, weights="trajectory", baseline=None, *,
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)
-    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Tuned):
+    if not isinstance(b, Baseline) or b.per_parameter or isinstance(b, Optimal):
         raise ValueError(f"baseline: expected one that is not optimal for another estimator, got {type(b).__name__}")
-    acting = Behaviour(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
+    acting = BehaviourPolicy(tuple(validate.array("behaviour_theta", behaviour_theta, (None,)).tolist()), behaviour)
     if clip is not None:
         clip = validate.number("clip", clip, above=0.0)
         if group is not None:
             raise ValueError(f"clip: expected None with self-normalised weights, got {clip!r}")
     part = PerDecision(b, clip) if weights == "per decision" else WeightAndGradient(b)
-    acts = Variation(behaviour=acting)
+    acts = RolloutVariant(behaviour=acting)
     if group is not None:
         size = validate.integer("group", group, 2, MOST_MEMBERS)
         return SelfNormalised(part, size, variation=acts, behaviour=acting, baseline=b)

@@ -14,14 +14,15 @@ weight for all parameters, from the traces of the covariances).
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined, Estimator
 from .fitted import Fitted, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InverseVariance(Fitted, Together):
+class InverseVariance(Fitted, Combined):
     """See the module.
 
     Attributes
@@ -57,7 +58,7 @@ class InverseVariance(Fitted, Together):
         return dataclasses.replace(self, weights=weights([moments[x].variance for x in names], self.shared))
 
 
-def weights(variances, shared=False):
+def weights(variances: ArrayLike, shared: bool = False) -> NDArray[np.float64]:
     """Return weights in inverse proportion to variances (k, ..., P), which sum to one over k.
 
     What does not vary takes all of the weight, and what has no finite variance none; where that leaves no choice, all are
@@ -73,7 +74,13 @@ def weights(variances, shared=False):
     return w / w.sum(axis=0)
 
 
-def inverse_variance(first, *others, weights=None, pilot=None, shared=False):
+def inverse_variance(
+    first: Estimator,
+    *others: Estimator,
+    weights: ArrayLike | None = None,
+    pilot: int | None = None,
+    shared: bool = False,
+) -> Estimator:
     """Return the mean of two or more estimators of the same gradient, weighted by their inverse variances.
 
     Parameters

@@ -18,10 +18,11 @@ gradients?, arXiv 2604.18161 (inverse variances for each step).
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..baselines import Baseline, Tuned, as_baseline
-from ..compiler.spellings import where
+from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
+from ..compiler.functions import where
 from .estimator import Estimator, PerStep
 from .fitted import Fitted
 from .inverse_variance import weights as inverse_weights
@@ -109,7 +110,9 @@ class _Known(Baseline):
         return self.baseline.value(c, x)
 
 
-def inverse_variance_per_step(baseline=None, *, weights=None, pilot=4096, shared=False):
+def inverse_variance_per_step(
+    baseline: BaselineLike = None, *, weights: ArrayLike | None = None, pilot: int = 4096, shared: bool = False
+) -> Estimator:
     """Return score function (reward to go) and pathwise gradient, weighted by inverse variances at every step.
 
     Parameters
@@ -124,7 +127,7 @@ def inverse_variance_per_step(baseline=None, *, weights=None, pilot=4096, shared
         One weight for all parameters, from the sums of their variances, as in total propagation; else one for each.
     """
     baseline = as_baseline(baseline)
-    if not isinstance(baseline, Baseline) or isinstance(baseline, Tuned):
+    if not isinstance(baseline, Baseline) or isinstance(baseline, Optimal):
         raise ValueError(f"baseline: expected one that is not tuned to an estimator, got {type(baseline).__name__}")
     if weights is not None:
         weights = validate.array("weights", weights)

@@ -61,6 +61,13 @@ KINDS = (
     ANOTHER_QUANTITY,
     UNKNOWN,
 )  # combined: the last that is in
+MARKS = {  # in figures; those without one are trajectories alone, or your own
+    FITTED: "\N{DOUBLE DAGGER}",
+    ORACLE: "\N{DOUBLE DAGGER}",
+    SIMULATOR: "\N{DAGGER}",
+    OTHER_DATA: "\N{SECTION SIGN}",
+    ANOTHER_QUANTITY: "\N{PILCROW SIGN}",
+}
 
 
 class Knowledge(NamedTuple):
@@ -83,8 +90,13 @@ class Knowledge(NamedTuple):
         return self.kind == TRAJECTORIES
 
 
-def knows(estimator):
-    """Return the `Knowledge` that an estimator needs."""
+def knows(estimator: Estimator, designed: bool = False) -> Knowledge:
+    """Return the `Knowledge` that an estimator needs; `designed`: its noise is that of a sampling design (`mcgrad.designs`)."""
+    found = _knows(estimator)
+    return _joined([found, Knowledge(OTHER_DATA, "rollouts of a sampling design")]) if designed else found
+
+
+def _knows(estimator: Estimator) -> Knowledge:
     match estimator:
         case ScoreFunction() | RewardToGo():
             return Knowledge(TRAJECTORIES, "rewards and scores")

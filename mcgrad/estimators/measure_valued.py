@@ -28,9 +28,9 @@ import dataclasses
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..critics import Critic, as_critic
-from ..kernel.branches import Kind, replacements_count
+from ..kernel.branches import BranchRequest, replacements_count
 from .estimator import Estimator, PerStep
 
 
@@ -54,7 +54,7 @@ class MeasureValued(Estimator):
     def step(self, c, x, carry):
         m = len(x.a)
         _, learned = scales(x.problem.policy)
-        kind = Kind(self.independent, self.once, learned != "fixed", m)
+        kind = BranchRequest(self.independent, self.once, learned != "fixed", m)
         differences = self._of_critic(c, x, kind) if self.critic else x.branches(kind)
         if self.once:
             here = c.time == x.branch_time()
@@ -102,7 +102,7 @@ def scales(policy):
     )
 
 
-def measure_valued(branches="common", times="all", *, critic=None):
+def measure_valued(branches: str = "common", times: str = "all", *, critic: Critic | None = None) -> Estimator:
     """Return the measure-valued gradient for a Gaussian policy with independent actions.
 
     Parameters

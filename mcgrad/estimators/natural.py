@@ -15,9 +15,10 @@ Amari (1998), Natural gradient works efficiently in learning; Kakade (2002), A n
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Together
+from .estimator import Combined, Estimator
 from .fitted import Fitted, checked_part, checked_pilot
 from .score_function import Score
 
@@ -33,7 +34,7 @@ class ScoreSquare(Score):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Natural(Fitted, Together):
+class Natural(Fitted, Combined):
     """See the module; parts[0] estimates the gradient, `fisher` (P, P) is None while it is still to be estimated."""
 
     fisher: np.ndarray | None = None
@@ -64,7 +65,7 @@ class Natural(Fitted, Together):
         return dataclasses.replace(self, fisher=np.array([found[x].mean for x in rows]))
 
 
-def generalised_inverse(fisher):
+def generalised_inverse(fisher: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return F^-1; of a singular F, where some directions of theta change nothing, one that leaves these alone.
 
     It does not depend on the units of the parameters.
@@ -73,7 +74,7 @@ def generalised_inverse(fisher):
     return np.linalg.pinv(fisher / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
 
 
-def natural(estimator, fisher=None, *, pilot=None):
+def natural(estimator: Estimator, fisher: ArrayLike | None = None, *, pilot: int | None = None) -> Estimator:
     """Return F^-1 times an estimator of the gradient.
 
     Parameters

@@ -18,8 +18,10 @@ simultaneous perturbation gradient approximation; Nesterov and Spokoiny (2017), 
 
 import dataclasses
 
+from numpy.typing import ArrayLike
+
 from .. import validate
-from .estimator import Estimator, Together, Variation
+from .estimator import Combined, Estimator, RolloutVariant
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Return(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Perturbed(Together):
+class _Perturbed(Combined):
     width: float | tuple = 0.0
     noise: str = "common"
 
@@ -80,7 +82,7 @@ class FiniteDifferences(_Perturbed):
         return tuple((up - down) / (2.0 * h) for ((up,), (down,)), h in zip(pairs, widths, strict=True))
 
 
-def evolution_strategies(width, points=2, noise="common"):
+def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common") -> Estimator:
     """Return the evolution-strategies (PGPE) gradient along normal directions.
 
     Parameters
@@ -101,12 +103,12 @@ def evolution_strategies(width, points=2, noise="common"):
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
 
 
-def spsa(width, noise="common"):
+def spsa(width: ArrayLike, noise: str = "common") -> Estimator:
     """Return the simultaneous-perturbation gradient: a pair of returns along random signs, times h > 0, a float or (P,)."""
     return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
 
 
-def finite_differences(width, parameters, noise="common"):
+def finite_differences(width: ArrayLike, parameters: int, noise: str = "common") -> Estimator:
     """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
     P = validate.size("parameters", parameters)
     width = validate.widths("width", width)
@@ -126,8 +128,8 @@ def _options(width, noise, direction, points):
     width = validate.widths("width", width)
     validate.one_of("noise", noise, ("common", "independent"))
     other = 0 if noise == "common" else 1
-    plus = Variation(shift=1, direction=direction, width=width)
-    minus = Variation(shift=-1, direction=direction, width=width, stream=other)
+    plus = RolloutVariant(shift=1, direction=direction, width=width)
+    minus = RolloutVariant(shift=-1, direction=direction, width=width, stream=other)
     return {"width": width, "noise": noise, "variations": (plus, minus)[:points]}
 
 

@@ -19,10 +19,11 @@ training of learned optimizers (truncated).
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..compiler.spellings import where
-from .estimator import Estimator, PerStep, Together, Variation
+from ..compiler.functions import where
+from .estimator import Combined, Estimator, PerStep, RolloutVariant
 from .parameter_space import checked_widths
 
 
@@ -59,7 +60,7 @@ class PerturbedRewards(Estimator):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class PersistentEvolutionStrategies(Together):
+class PersistentEvolutionStrategies(Combined):
     """See the module; one rollout or a mirrored pair."""
 
     width: float | tuple
@@ -73,7 +74,9 @@ class PersistentEvolutionStrategies(Together):
         return tuple(0.5 * (up - down) for up, down in zip(*gradients, strict=True))
 
 
-def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, truncated=False):
+def persistent_evolution_strategies(
+    width: ArrayLike, unroll: int, points: int = 2, noise: str = "common", *, truncated: bool = False
+) -> Estimator:
     """Return the persistent-evolution-strategies gradient.
 
     Parameters
@@ -100,8 +103,8 @@ def persistent_evolution_strategies(width, unroll, points=2, noise="common", *, 
     validate.one_of("noise", noise, ("common", "independent"))
     truncated = validate.flag("truncated", truncated)
     other = 0 if noise == "common" else 1
-    plus = Variation(shift=1, width=width, unroll=unroll)
-    minus = Variation(shift=-1, width=width, unroll=unroll, stream=other)
+    plus = RolloutVariant(shift=1, width=width, unroll=unroll)
+    minus = RolloutVariant(shift=-1, width=width, unroll=unroll, stream=other)
     part = PerturbedRewards(width, unroll, truncated)
     # The part of the rollout at theta - h z counts z, too: the pair is the half of the difference.
     return PersistentEvolutionStrategies(

@@ -16,7 +16,7 @@ backpropagation; for policies Heess et al. (2015), Learning continuous control p
 import dataclasses
 import math
 
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from .estimator import Estimator
 
 
@@ -49,7 +49,7 @@ class Reparameterization(Pathwise):
     """See the module."""
 
 
-def reparameterization():
+def reparameterization() -> Estimator:
     """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
 
     It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.

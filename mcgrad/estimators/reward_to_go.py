@@ -12,7 +12,7 @@ Mansour (2000), Policy gradient methods for reinforcement learning with function
 
 import dataclasses
 
-from ..baselines import Baseline, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
 from .estimator import Estimator
 
 
@@ -34,7 +34,7 @@ class RewardToGo(Estimator):
         return to_go, tuple(advantage * z for z in x.score)
 
 
-def reward_to_go(baseline=None):
+def reward_to_go(baseline: BaselineLike = None) -> Estimator:
     """Return the score function with reward to go, sum_t z_t (G_t - b_t(s_t)).
 
     Parameters

@@ -12,7 +12,7 @@ Machine Learning 8, 229.
 
 import dataclasses
 
-from ..baselines import Baseline, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
 from .estimator import Estimator
 
 
@@ -53,7 +53,7 @@ class Score(Estimator):
         return gradient  # it says nothing about the return
 
 
-def score_function(baseline=None):
+def score_function(baseline: BaselineLike = None) -> Estimator:
     """Return the score function with the whole return, R sum_t z_t, less a baseline.
 
     Parameters
@@ -65,6 +65,6 @@ def score_function(baseline=None):
     return with_baseline(ScoreFunction, as_baseline(baseline))
 
 
-def score():
+def score() -> Estimator:
     """Return the sum of the scores: an estimate of zero, for use as a control variate."""
     return Score()

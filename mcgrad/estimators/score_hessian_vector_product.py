@@ -17,10 +17,11 @@ methods for policy search in Markov decision processes.
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..compiler.derive import pull_back, push_forward
-from ..kernel.scan import call
+from ..kernel.step_view import call
 from .estimator import Estimator
 
 
@@ -61,7 +62,7 @@ class ScoreHessianVectorProduct(Estimator):
         return tuple((whole_return - c.b) * (along * z + dz) for z, dz in zip(sums, curvature, strict=True))
 
 
-def score_hessian_vector_product(v, baseline=0.0):
+def score_hessian_vector_product(v: ArrayLike, baseline: float = 0.0) -> Estimator:
     """Return the score-function estimate of H v, H the Hessian of the objective.
 
     Parameters

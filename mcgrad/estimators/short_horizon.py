@@ -22,9 +22,9 @@ import numpy as np
 from .. import validate
 from ..baselines import Baseline, NoBaseline
 from ..compiler.derive import pull_back
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..critics import as_value
-from .estimator import PerStep
+from .estimator import Estimator, PerStep
 from .reparameterization import Pathwise
 
 
@@ -54,7 +54,7 @@ class ShortHorizon(Pathwise):
         return tuple(a + b for a, b in zip(bars, through_policy, strict=False))
 
 
-def short_horizon(steps, critic=None):
+def short_horizon(steps: int, critic: Baseline | None = None) -> Estimator:
     """Return the pathwise gradient over blocks of `steps` rewards, each followed by a value function.
 
     Parameters
@@ -66,6 +66,6 @@ def short_horizon(steps, critic=None):
     return ShortHorizon(validate.integer("steps", steps, 1), as_value(critic))
 
 
-def truncated_reparameterization(steps):
+def truncated_reparameterization(steps: int) -> Estimator:
     """Return the pathwise gradient cut every `steps` steps: biased, since it forgets what comes after its block."""
     return ShortHorizon(validate.integer("steps", steps, 1), NoBaseline())

@@ -36,7 +36,7 @@ class TrajectoryControlVariate(Estimator):
         return unexplained, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
 
-def trajectory_control_variate(critic=None):
+def trajectory_control_variate(critic: Critic | None = None) -> Estimator:
     """Return the score function less a critic's advantages of this and all later actions.
 
     Parameters

@@ -34,6 +34,6 @@ class ValueGradient(Estimator):
         return carry, x.sample_vjp(self.critic.action_gradient(c, x))
 
 
-def value_gradient(critic=None):
+def value_gradient(critic: Critic | None = None) -> Estimator:
     """Return sum_t (da_t/dtheta)^T dQ_t/da with a critic, the exact one by default."""
     return ValueGradient(as_critic(critic))

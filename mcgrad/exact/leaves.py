@@ -195,7 +195,7 @@ def _number(theory, b, tuning):
             return float(number)
         case baselines.MeanReturn():
             return theory.objective
-        case baselines.TraceOptimal(base=base, target=target, over_time=False):
+        case baselines.TotalOptimal(base=base, target=target, over_time=False):
             number = _number(theory, base, tuning)
             return None if number is None else number + tuning.total_constant(theory, target)
     return None
@@ -211,7 +211,7 @@ def of_state(theory, b, tuning=None):
             return theory.over_time(np.asarray(numbers, dtype=float))
         case baselines.MeanToGo():
             return theory.over_time(theory.mean_return_to_go())
-        case baselines.TraceOptimal(base=base, target=target, over_time=over_time):
+        case baselines.TotalOptimal(base=base, target=target, over_time=over_time):
             tuned = tuning.total_over_time if over_time else tuning.total_constant
             return of_state(theory, base, tuning) + theory.over_time(tuned(theory, target))
         case baselines.Value():

@@ -11,14 +11,14 @@ rollout, whose state they take up to that time.
 from typing import NamedTuple
 
 from ..compiler.emit import function_text
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.trace import Graph
 
 REPLACEMENTS, SHARED, PLUS, MINUS = 12, 13, 14, 15  # streams of independent noise
 LONE = 0xFFFFFFFD  # the "time" at which is drawn what belongs to the one random time
 
 
-class Kind(NamedTuple):
+class BranchRequest(NamedTuple):
     """Which branches an estimator asks for.
 
     Attributes
@@ -91,7 +91,7 @@ class Branches:
     ----------
     problem : Problem
     inputs : Inputs
-    kind : Kind
+    kind : BranchRequest
     kept : sequence of str
         What the workspace keeps at each step; all components of the state must be among it.
     """
@@ -238,7 +238,7 @@ class Branching:
     ----------
     problem : Problem
     inputs : Inputs
-    kinds : sequence of Kind
+    kinds : sequence of BranchRequest
     reads : set of str
         The names that `backward` reads.
     kept : sequence of str

@@ -6,8 +6,8 @@ import weakref
 import numpy as np
 
 from ..compiler.errors import TraceError, is_users, place_of, stated
-from ..compiler.rebind import rebind
-from ..compiler.spellings import traceable
+from ..compiler.functions import traceable
+from ..compiler.namespaces import rebind
 from ..compiler.trace import Tracer, is_number
 from ..validate import describe
 

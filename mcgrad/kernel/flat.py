@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..compiler.reach import RANDOM, reach
 from ..compiler.trace import Graph, Tracer
-from .scan import DiscontinuityWarning
+from .step_view import DiscontinuityWarning
 
 _known = weakref.WeakKeyDictionary()  # problem -> {scored: names}
 

@@ -7,15 +7,15 @@ import re
 import numpy as np
 
 from .. import validate
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.table import Table
 from ..compiler.trace import FUNCTIONS, Graph
 from ..estimators.estimator import PerStep
 from .calls import call
-from .scan import End, Named, Start, Step
 from .split import functions_of_eta
+from .step_view import End, Named, Start, Step
 
-# What kernel texts call things of their own; see also `compiler.machines`.
+# What kernel texts call things of their own; see also `compiler.backends`.
 RESERVED = re.compile(
     "|".join(
         [
@@ -158,7 +158,7 @@ class Inputs:
         return self.named(graph, tree, "the data of this estimator", per_step)
 
     def perturbation(self, kind, normal):
-        """Return the direction of a perturbation of theta (see `Variation.direction`) from P standard normals."""
+        """Return the direction of a perturbation of theta (see `RolloutVariant.direction`) from P standard normals."""
         if kind == "normal":
             return normal
         if kind == "sign":
@@ -204,7 +204,7 @@ class Inputs:
         return [f"e{kind}{x[1:]}" for x in self.e_names], [f"w{kind}{x[1:]}" for x in self.w_names]
 
     def _acting(self, graph, behaviour):
-        """Return the policy of a `Behaviour`, its parameters and its theta as inputs: run-time numbers like all others."""
+        """Return the policy of a `BehaviourPolicy`, its parameters and theta: run-time numbers like all inputs."""
         if behaviour not in self.behaviours:
             policy, tree = behaviour.policy, self.policy_p
             if policy is not None:

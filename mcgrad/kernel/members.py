@@ -15,7 +15,7 @@ from ..compiler.trace import Graph, same
 from .calls import attempt
 from .draws import MEMBER
 from .reverse_scan import fill, flatten
-from .scattered import arguments as sums_in_memory
+from .scatter_add import arguments as sums_in_memory
 
 
 class MembersLoop:

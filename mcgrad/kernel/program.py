@@ -14,11 +14,11 @@ import dataclasses
 
 import numpy as np
 
+from ..compiler.backends import KernelText
 from ..compiler.emit import function_text
-from ..compiler.machines import KernelText
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.trace import Graph, TraceError
-from ..estimators.estimator import PLAIN, Estimator, Members, Together, leaves, scans
+from ..estimators.estimator import PLAIN, Combined, Estimator, Members, leaves, scans
 from ..problem import Problem
 from ..validate import describe
 from .calls import number
@@ -27,7 +27,7 @@ from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .members import MembersLoop
 from .reverse_scan import ReverseScan
-from .scattered import arguments as sums_in_memory
+from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
 from .support import check_support
 
@@ -162,7 +162,7 @@ def _loops(inputs, estimators, rollouts):
 
 def _leaf_trees(estimator, tree):
     """Return the data of each leaf of an estimator, in the order of `leaves`."""
-    if not isinstance(estimator, Together):
+    if not isinstance(estimator, Combined):
         return [tree]
     return [t for i, part in enumerate(estimator.parts) for t in _leaf_trees(part, tree[f"part{i}"])]
 
@@ -183,7 +183,7 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
     def value(e, tree):
         if isinstance(e, Members):
             return e.result(inputs.data(graph, tree, per_step=False), next(results))
-        if not isinstance(e, Together):
+        if not isinstance(e, Combined):
             return next(results)
         parts = [value(part, tree[f"part{i}"]) for i, part in enumerate(e.parts)]
         return e.combine(inputs.data(graph, tree, per_step=False), parts, direction)

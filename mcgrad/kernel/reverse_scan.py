@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from ..compiler.emit import function_text, live_inputs, live_nodes
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
 from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
@@ -13,7 +13,7 @@ from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
 from .flat import warn_of_flat
-from .scattered import Scattered
+from .scatter_add import Scattered
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
@@ -35,7 +35,7 @@ class ReverseScan:
         Each with its data.
     suffix : str
         Tells the names of this scan from those of others in the same kernel.
-    behaviour : Behaviour, optional
+    behaviour : BehaviourPolicy, optional
         What acts, where it is not the problem's policy.
     """
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from ..compiler.emit import function_text
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..compiler.trace import Graph, Tracer
-from .scan import alive
+from .step_view import alive
 
 
 def common_texts(problem, inputs, draws, perturbations):

@@ -7,7 +7,7 @@ One uniform number chooses the action by the inverse of the cumulative distribut
 
 import numpy as np
 
-from ..compiler.spellings import where
+from ..compiler.functions import where
 from ..problem import Policy
 
 NO_PATHWISE = (

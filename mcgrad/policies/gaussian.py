@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..problem import Policy
@@ -15,7 +16,7 @@ class Gaussian(NamedTuple):
     std: np.ndarray | None
 
 
-def gaussian(m, std=None, *, states=1):
+def gaussian(m: int, std: ArrayLike | None = None, *, states: int = 1) -> Policy:
     """Return the policy a_i = mean_i + std_i e_i, e ~ N(0, I), whatever the state.
 
     Scores, with e_i = (a_i - mean_i) / std_i: e_i / std_i for mean_i and (e_i^2 - 1) / std_i for std_i.

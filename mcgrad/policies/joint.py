@@ -7,7 +7,7 @@ from ..problem import Policy
 from .heads.head import Head
 
 
-def joint(states, *heads, name=None, **named_heads):
+def joint(states: int, *heads: Head, name: str | None = None, **named_heads: Head) -> Policy:
     """Return the policy whose action is drawn by heads, one after the other, each on noise of its own.
 
     log p(a | s) = sum_h log p_h(a_h | values_h(s)),    score = the scores of the heads side by side

@@ -1,12 +1,26 @@
 """A policy that is linear in features of the state: a = Theta phi(s) + L e."""
 
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
 from .. import validate
 from ..compiler.trace import Graph
-from ..kernel.scan import call
+from ..kernel.step_view import call
+from ..problem import Policy
 from .gaussian_head import gaussian_policy, linear
 
 
-def linear_features(features, n, m, std=None, *, cov=None, learn_std=False):
+def linear_features(
+    features: Callable[..., Any],
+    n: int,
+    m: int,
+    std: ArrayLike | None = None,
+    *,
+    cov: ArrayLike | None = None,
+    learn_std: bool = False,
+) -> Policy:
     """Return the policy a = Theta phi(s) + L e, e ~ N(0, I), with theta = Theta.ravel() and, if learned, m log scales.
 
     Parameters

@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
+from ..problem import Policy
 from .gaussian_head import gaussian_policy, linear
 
 
@@ -15,7 +17,9 @@ class LinearGaussian(NamedTuple):
     learn_std: bool
 
 
-def linear_gaussian(n, m, std=None, *, cov=None, learn_std=False):
+def linear_gaussian(
+    n: int, m: int, std: ArrayLike | None = None, *, cov: ArrayLike | None = None, learn_std: bool = False
+) -> Policy:
     """Return the policy a = K s + L e, e ~ N(0, I), with theta = K.ravel() and, if learned, m log scales.
 
     The score is d log p / d(K s) = L^-T e = Sigma^-1 (a - K s), and for the log scale of row i of L,

@@ -12,13 +12,14 @@ used in two places is one map with one set of weights: a trunk of a network, or 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..compiler.rebind import rebind
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
+from ..compiler.namespaces import rebind
 from .gaussian_head import linear as product
 
 
@@ -65,12 +66,16 @@ class Map:
     of: "Map | None" = None
 
 
-def as_map(name, value):
+# What a user may pass for a map; `as_map` makes one of it.
+MapLike: TypeAlias = Map | ArrayLike
+
+
+def as_map(name: str, value: object) -> Map:
     """Return a map as it is, and a number or an array as one that is not learned."""
     return value if isinstance(value, Map) else fixed(value, name)
 
 
-def fixed(value, name="value"):
+def fixed(value: Any, name: str = "value") -> Map:
     """Return the map to given numbers, which are not learned: one for all outputs, or (k,)."""
     value = validate.array(name, value)
     value = validate.array(name, value, () if value.ndim == 0 else (None,))
@@ -82,7 +87,7 @@ def fixed(value, name="value"):
     return Map("fixed", build)
 
 
-def constant(start=0.0):
+def constant(start: ArrayLike = 0.0) -> Map:
     """Return the map to k numbers that are learned and do not depend on the state; they start at `start`, a number or (k,)."""
     start = validate.array("start", start)
     start = validate.array("start", start, () if start.ndim == 0 else (None,))
@@ -95,7 +100,7 @@ def constant(start=0.0):
     return Map("constant", build)
 
 
-def linear(of=None, *, bias=False, outputs=None):
+def linear(of: Map | Callable[..., Any] | None = None, *, bias: bool = False, outputs: int | None = None) -> Map:
     """Return the map x -> W x, or W x + b: W (k, n) row by row, then b (k,). All weights start at 0.
 
     Parameters
@@ -119,7 +124,9 @@ def linear(of=None, *, bias=False, outputs=None):
     return Map("linear", build, _inner("of", of))
 
 
-def layer(units, of=None, *, activation=np.tanh, seed=0):
+def layer(
+    units: int, of: Map | Callable[..., Any] | None = None, *, activation: Callable[..., Any] = np.tanh, seed: int = 0
+) -> Map:
     """Return the map x -> activation(W x + b) with h = `units` outputs: one layer of a network.
 
     Parameters
@@ -148,7 +155,7 @@ def layer(units, of=None, *, activation=np.tanh, seed=0):
     return Map("layer", build, _inner("of", of))
 
 
-def features(function, of=None):
+def features(function: Callable[..., Any], of: Map | Callable[..., Any] | None = None) -> Map:
     """Return the map x -> function(x), a tuple of numbers, without weights: `lambda s: (s[0], math.sin(s[1]))`."""
     function = rebind(validate.function("function", function))
 
@@ -159,7 +166,7 @@ def features(function, of=None):
     return Map("features", build, _inner("of", of))
 
 
-def each(function, of):
+def each(function: Callable[..., Any], of: Map) -> Map:
     """Return the map x -> (function(x_1), ..., function(x_k)), without weights: `each(math.exp, linear())`."""
     function = rebind(validate.function("function", function))
     inner = _inner("of", of, optional=False)
@@ -171,7 +178,7 @@ def each(function, of):
     return Map(inner.kind, build, inner.of)
 
 
-def above(low, of):
+def above(low: float, of: Map) -> Map:
     """Return the map x -> low + log(1 + exp(x)): numbers that stay above `low`, such as the shapes of a `beta` head."""
     low = validate.number("low", low)
 
@@ -181,7 +188,7 @@ def above(low, of):
     return each(softplus, of)
 
 
-def over_time(horizon, of, *, clock=-1):
+def over_time(horizon: int, of: Map, *, clock: int = -1) -> Map:
     """Return a map whose weights are others at each time t = 0, ..., T - 1, which a component of the state tells.
 
     theta_t is row t of a table (T, P) of the map's P weights: time-varying gains with `linear()`, an open-loop policy with

@@ -1,11 +1,14 @@
 """Softmax policies: the logits of a discrete action are a table, or linear in features."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
-from ..compiler.spellings import lookup
+from ..compiler.functions import lookup
+from ..problem import Policy
 from .categorical import categorical
 
 
@@ -15,7 +18,7 @@ class TabularSoftmax(NamedTuple):
     features: np.ndarray
 
 
-def softmax(states, choices):
+def softmax(states: int, choices: int) -> Policy:
     """Return the policy pi(k | s) = softmax(theta[s, :])_k with a logit for each state and action.
 
     Parameters
@@ -36,7 +39,7 @@ def softmax(states, choices):
     return categorical(1, A, names, eta, {}, f"softmax S={S} A={A}", TabularSoftmax(features))
 
 
-def linear_softmax(features):
+def linear_softmax(features: ArrayLike) -> Policy:
     """Return the policy pi(k | s) = softmax(features[s, :, :] theta)_k for states that are whole numbers.
 
     Parameters
@@ -64,7 +67,7 @@ def linear_softmax(features):
     return categorical(1, A, names, eta, {"features": features}, name, TabularSoftmax(features))
 
 
-def softmax_of_state(features, states, choices):
+def softmax_of_state(features: Callable[..., Any], states: int, choices: int) -> Policy:
     """Return the policy pi(k | s) = softmax(Theta phi(s))_k for a state of numbers and a function phi of features.
 
     Parameters

@@ -1,12 +1,16 @@
 """A small neural network: a = W2 tanh(W1 s + b1) + b2 + L e."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..problem import Policy
 from .gaussian_head import gaussian_policy, linear
 
 
-def tanh_network(n, m, hidden, std=None, *, cov=None, learn_std=False):
+def tanh_network(
+    n: int, m: int, hidden: int, std: ArrayLike | None = None, *, cov: ArrayLike | None = None, learn_std: bool = False
+) -> Policy:
     """Return the policy a = W2 tanh(W1 s + b1) + b2 + L e with one hidden layer of h = `hidden` units.
 
     theta = (W1.ravel(), b1, W2.ravel(), b2) and, if learned, m log scales: P = h (n + 1) + m (h + 1), plus m. Everything is
@@ -37,7 +41,7 @@ def tanh_network(n, m, hidden, std=None, *, cov=None, learn_std=False):
     return gaussian_policy(n, m, mean, names, std, cov, learn_std, name=f"tanh network {n}-{h}-{m}")
 
 
-def network_weights(n, m, hidden, seed=0, scale=1.0):
+def network_weights(n: int, m: int, hidden: int, seed: int = 0, scale: float = 1.0) -> NDArray[np.float64]:
     """Return random weights of a `tanh_network`, (h (n + 1) + m (h + 1),): W1 ~ N(0, 1/n), W2 ~ N(0, scale^2/h), b = 0.
 
     Parameters

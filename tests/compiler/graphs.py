@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from mcgrad.compiler.backends import _numpy_names
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import stated
-from mcgrad.compiler.machines import _numpy_names
-from mcgrad.compiler.rebind import rebind
-from mcgrad.compiler.spellings import power, where
+from mcgrad.compiler.functions import power, where
+from mcgrad.compiler.namespaces import rebind
 from mcgrad.compiler.trace import OPERATIONS, Graph, Tracer, apply, is_number
 
 

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 
 from mcgrad.compiler.derive import FLAT, PARTIALS, pull_back
-from mcgrad.compiler.spellings import power, where
+from mcgrad.compiler.functions import power, where
 from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, TraceError, Tracer, apply
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.compiler.emit import LINE, function_text, live_inputs, wrapped
-from mcgrad.compiler.spellings import where
+from mcgrad.compiler.functions import where
 from mcgrad.compiler.trace import OPERATIONS, Graph, apply
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

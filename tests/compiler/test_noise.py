@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mcgrad.compiler import machines, noise
-from mcgrad.compiler.machines import KernelText
+from mcgrad.compiler import backends, noise
+from mcgrad.compiler.backends import KernelText
 
 # Known-answer vectors of the Random123 distribution (kat_vectors, philox4x32 10): counter, key, result.
 VECTORS = [
@@ -40,7 +40,7 @@ KERNEL = KernelText(TEXT, (("draw", 3, 4), ("deliver", 3, None)), 1, 4, "noise")
 
 
 def draw(machine, count, seed=5, first=0, t=3, width=None):
-    kernel = machines.compiled(KERNEL, machine, width)
+    kernel = backends.compiled(KERNEL, machine, width)
     width = width or KERNEL.width(machine) or count
     out = np.empty((4, -(-count // width) * width))
     none, table = np.zeros(1), np.zeros((1, 1))

@@ -29,8 +29,8 @@ from numpy import exp as exponential
 from numpy.random import default_rng
 
 import mcgrad as mg
-from mcgrad.compiler.rebind import rebind
-from mcgrad.compiler.spellings import NAMES, where
+from mcgrad.compiler.functions import NAMES, where
+from mcgrad.compiler.namespaces import rebind
 from mcgrad.compiler.trace import Graph, TraceError, Tracer, apply
 
 A = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.5], [0.1, 0.3, 1.0]])

@@ -8,7 +8,7 @@ from exact_cases import canonical, random_system
 from exact_dense import Dense, covariance
 
 from mcgrad.exact import lq
-from mcgrad.exact.lq.bounds import Past
+from mcgrad.exact.lq.past import Past
 
 HALF = np.array([[1.0], [0.5]])
 SYSTEMS = {
@@ -229,11 +229,8 @@ def test_the_order_of_the_bounds_as_matrices():
             assert (lq.variance(s, X) >= np.diag(T) * (1 - 1e-11)).all()
 
 
-def test_many_parameters_go_in_blocks(monkeypatch):
+def test_what_has_no_bound():
     s = random_system(8, 2, 2, 3)
-    whole = lq.markov_bound(s, matrix=True)
-    monkeypatch.setattr("mcgrad.exact.lq.bounds.BLOCK", 100)
-    np.testing.assert_allclose(lq.markov_bound(s, matrix=True), whole, rtol=1e-13)
     with pytest.raises(ValueError, match="stationary: expected one state variable, got 2"):
         lq.stationary_bound(s)
     with pytest.raises(ValueError, match="L is singular"):

@@ -181,7 +181,7 @@ def odd_values():
         B.optimal_over_time(),
         B.fitted_value(16),
         mg.critics.exact(),
-        mg.points.sobol(4),
+        mg.designs.sobol(4),
         mg.Problem,
         SF.step,
     ]
@@ -259,7 +259,7 @@ def targets():
         "rollout": (mg.rollout, asked | {"count": 4, "seed": 0, "start": 0} | NUMPY),
         "sample": (mg.sample, asked | {"estimators": {"SF": SF}, "count": 4, "seed": 0} | NUMPY),
         "measure": (mg.measure, asked | {"estimators": {"SF": SF}, "count": 64, "seed": 0, "threads": 1, "executor": None,
-                                         "progress": False, "start": 0, "full_covariance": False, "points": None} | NUMPY),
+                                         "progress": False, "start": 0, "full_covariance": False, "design": None} | NUMPY),
         "fisher": (mg.fisher, asked | {"count": 64, "seed": 0} | NUMPY | {"progress": False}),
         "cost": (mg.cost, asked | {"estimators": {"SF": SF}, "seconds": 1e-9, "seed": 0} | NUMPY),
         "linear_quadratic": (E.linear_quadratic, {"A": eye, "B": eye, "Q": eye, "R": eye, "terminal_cost": None,
@@ -348,7 +348,7 @@ def targets():
     }
     found |= {name: (getattr(B, name), x) for name, x in options.items()}
     found |= {
-        name: (getattr(mg.points, name), {"size": 8}) for name in ("sobol", "latin_hypercube", "stratified_start")
+        name: (getattr(mg.designs, name), {"size": 8}) for name in ("sobol", "latin_hypercube", "stratified_start")
     }
     only_theta = ("objective gradient value critic mean_return_to_go naive_optimal_over_time optimum system hessian fisher "
                   "natural_gradient gradient_news average_reward average_gradient differential_value "

@@ -25,7 +25,7 @@ def test_every_public_function_is_a_target():
     import mcgrad as mg
 
     names = " ".join(public_api.targets())
-    for room in (mg.estimators, mg.baselines, mg.environments, mg.points, mg.exact, mg.policies):
+    for room in (mg.estimators, mg.baselines, mg.environments, mg.designs, mg.exact, mg.policies):
         for name in getattr(room, "__all__", ("sobol", "latin_hypercube", "stratified_start")):
             function = getattr(room, name)
             # Classes of estimators are made by the functions; without arguments there is nothing to get wrong.

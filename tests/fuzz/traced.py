@@ -20,9 +20,9 @@ import warnings
 
 import numpy as np
 
+from mcgrad.compiler.backends import _numpy_names
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import TraceError
-from mcgrad.compiler.machines import _numpy_names
 from mcgrad.compiler.trace import Graph
 from mcgrad.kernel.calls import call, number
 

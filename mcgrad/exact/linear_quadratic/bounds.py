@@ -8,17 +8,12 @@ The influence functions are martingales whose increments know nothing of the act
 with omega_t = r_t + V_{t+1}(s_{t+1}) - Q_t(s_t, a_t), what the process noise does to the return, and n_t =
 H_{t+1}(s_{t+1}) - E[H_{t+1}(s_{t+1}) | s_t, a_t], what it does to the gradient to go H = dV/dp.
 
-d_t is the derivative of the log density of s_t ~ N(mu_t, S_t), a quadratic form, exactly:
+d_t is a quadratic of the state (`past`), so that everything is an expectation over the white noise y = (e, v) of s_t and of the
+action, u = L v, of products of few quadratics (`quadratics`), and a matrix over parameters is a product of two arrays. Of
+the past of the tree bound, which is no function of the state, no second moment is needed either: with A_t(x) =
+E[sum_{k>=t} omega_k^2 | s_t, u_t], summed by parts,
 
-    d_t(s) = dmu'S^- y + y'S^- dS S^- y / 2 - tr(S^- dS) / 2,     y = s - mu_t.
-
-S_t may be singular, or nearly so, and d_t does not care how long the axes of S_t are. So nothing here inverts S_t. With
-y = C_t e, e white of as many components as S_t has rank, and the singular value decomposition
-
-    [Acl C_t, G] = C_{t+1} Q     (rows of Q orthonormal),     e_{t+1} = Q (e_t; xi_t),
-
-d_t(s) = alpha_t'e + (e'beta_t e - tr beta_t) / 2 with alpha_{t+1} = Q E[Z_t (e_t; xi_t)] and beta_{t+1} =
-Q E[Z_t (e_t; xi_t)(e_t; xi_t)'] Q': rotations alone. Everything is then an expectation over white e (`covariances.pair`).
+    sum_t E[Z_t Z_t' omega_t^2] = sum_t E[(Z_t Z_t' - Z_{t-1} Z_{t-1}') A_t] = sum_t E[(d_t + z_t) z_t' A_t + z_t d_t' A_t].
 
 **stationary**: h*(s, a, s') = sum_t mu_t phi_t / sum_k mu_k with the densities mu_t of s_t is a ratio, with a closed form where
 all mu_t are one, and the ratio 1 / T. Else it needs one variable: for n = 1
@@ -27,54 +22,53 @@ all mu_t are one, and the ratio 1 / T. Else it needs one variable: for n = 1
 
 u and w are integrated exactly, s by Gauss-Legendre quadrature between the multiples of half a standard deviation of every s_t.
 
-Cost: time O(T P (1 + n + m)^3), P^2 in place of P for matrices. n = m = 4, T = 50, P = 20: 0.04 s, matrices 0.4 s (Markov)
-and 1 s (tree).
+Cost: time O(T P (1 + n + m)^3), and T P^2 (n + m)^2 for matrices. n = m = 4, T = 50, P = 20: 0.05 s, matrices too.
 """
 
-import copy
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from . import gaussian
-from .innovations import Innovation, cumulant2
-from .chain import Carry
-from .increments import Estimator, Term
-from .trajectory import Trajectory
-from .values import riccati, state_moments
-from .covariances import BLOCK, covariance_matrix, covariance_on, pair, variance
+from .past import Past
+from .quadratics import Quadratic, Weight, both_ways, flat, inner
+from .values import gradient_to_go, riccati, state_moments
 
 SAME = 1e-11  # of two distributions that are taken for one, relative
-RANK = 1e-12  # of singular values of C_t, each row of which counts in its own units
 NODES, REACH, PANEL = 12, 12.0, 0.5  # of a panel; standard deviations to integrate over, and between panels
 
 
-@dataclass(frozen=True)
-class DoublyRobust(Estimator):
-    """sum_t [z_t sum_{k>=t} omega_k + H_t(s_t) - E[H_{t+1}(s_{t+1}) | s_t, a_t]], exact critic: it attains the tree bound."""
+class Stage(NamedTuple):
+    """What x = Acl s_t + B u_t is: mean (n,) and X (n, N) of y = (e, v); W, and second = E[x x'] (n, n)."""
 
-    def terms(self, chain, path=0):
-        """Return the summands of m_t."""
-        surprise = chain.innovation("error", path) - chain.innovation("advantage", path)
-        return [Term(Carry("score", 1.0, path), surprise), *_now(chain, surprise, path)]
+    mean: np.ndarray
+    X: np.ndarray
+    W: np.ndarray
+    second: np.ndarray
+
+    def weight(self, G, g):
+        """Return x'G x + g as a Weight."""
+        return Weight(np.sum(G * self.second) + g, 2 * self.X.T @ G @ self.mean, self.X.T @ G @ self.X)
+
+    def with_news(self, P, H):
+        """Return E[omega n_p | x] less its mean, where omega = -(x + w)'P (x + w) and n_p = (x + w)'H_p (x + w), centred."""
+        both = P @ self.W @ H
+        both = both + gaussian.transpose(both)
+        return Quadratic(-4 * (both @ self.mean) @ self.X, -2 * self.X.T @ both @ self.X)
+
+    def news(self, H, matrix):
+        """E[n_p n_q]."""
+        other = 2 * self.W @ H @ (2 * self.second + self.W)
+        if not matrix:
+            return np.einsum("pij,pji->p", H, other)
+        return flat(H) @ flat(gaussian.transpose(other)).T
 
 
-@dataclass(frozen=True)
-class MarkovInfluence(Estimator):
-    """sum_t [(d_t + z_t) omega_t + n_t] + H_0(s_0): the efficient influence function where states are known to be Markov."""
-
-    def terms(self, chain, path=0):
-        """Return the summands of m_t; `chain` is a `Whitened` one."""
-        surprise = chain.innovation("error", path) - chain.innovation("advantage", path)
-        return [Term(chain.past(path), surprise), *_now(chain, surprise, path)]
-
-
-def _now(chain, surprise, path):
-    m = chain.system.actions
-    future = chain.innovation("future", path)
-    linear, quadratic = future.linear.copy(), future.quadratic.copy()
-    linear[..., :m, :] = quadratic[..., :m, :m] = 0.0  # what the action alone decides
-    return [Term(None, chain.innovation("score", path), surprise), Term(None, Innovation(linear, quadratic))]
+def _stage(past, t):
+    system, mean = past.system, past.mean[t]
+    X = np.hstack([system.closed @ past.root[t], system.B @ system.L])
+    mean = system.closed @ mean
+    return Stage(mean, X, system.W, X @ X.T + np.outer(mean, mean))
 
 
 # ---- tree, Markov ------------------------------------------------------------------------------------------------
@@ -82,108 +76,60 @@ def _now(chain, surprise, path):
 
 def tree_bound(system, matrix=False):
     """Return the bound without a Markov assumption, (P,) or (P, P)."""
-    return covariance_matrix(system, DoublyRobust(), DoublyRobust()) if matrix else variance(system, DoublyRobust())
+    past, P, H = Past(system), riccati(system)[0], _gradients(system)
+    total = _start(system, H, matrix)
+    ahead, left = _surprises_to_go(system, P)
+    for t in range(system.horizon):
+        x, d, z = _stage(past, t), past.before(t), past.now(t)
+        weight = x.weight(ahead[t], left[t])
+        total = total + inner((d + z).times(weight), z, matrix) + inner(z.times(weight), d, matrix)
+        total = total + _with_news(x, d + z, P[t + 1], H[t + 1], matrix)
+    return total
 
 
 def markov_bound(system, matrix=False):
     """Return the bound for Markov states, (P,) or (P, P)."""
-    past = Past(system)
-    influence = MarkovInfluence()
-
-    def between(first, second):
-        start, steps = covariance_on(Whitened(past, first, second), influence, influence, path=1)
-        return start + steps.sum(axis=0)
-
-    return _in_blocks(system, between, matrix)
-
-
-def _in_blocks(system, between, matrix):
-    """Return between(first, second), lists of parameters, for all pairs of them or for each with itself."""
-    P = system.parameters
-    p, q = np.triu_indices(P) if matrix else (np.arange(P), np.arange(P))
-    block = max(1, BLOCK // ((1 + system.states) ** 2 * system.horizon))
-    parts = [slice(k, k + block) for k in range(0, len(p), block)]
-    found = np.concatenate([between(p[k], q[k]) for k in parts])
-    if not matrix:
-        return found
-    out = np.empty((P, P))
-    out[p, q] = out[q, p] = found
-    return out
+    past, P, H = Past(system), riccati(system)[0], _gradients(system)
+    total = _start(system, H, matrix)
+    for t in range(system.horizon):
+        x, zeta = _stage(past, t), past.before(t) + past.now(t)
+        weight = x.weight(*_surprise(system, P[t + 1], P[t + 1]))
+        total = total + inner(zeta.times(weight), zeta, matrix) + _with_news(x, zeta, P[t + 1], H[t + 1], matrix)
+    return total
 
 
-class Past:
-    """What the state at t says of the scores before: C_t (T, n, n), alpha_t (T, P, n) and beta_t (T, P, n, n)."""
-
-    def __init__(self, system):
-        T, n, P = system.horizon, system.states, system.parameters
-        self.system, G, r = system, system.noise, system.noise.shape[1]
-        score = Trajectory(system, np.arange(P), lifted=False).score
-        self.root, self.alpha, self.beta = np.zeros((T, n, n)), np.zeros((T, P, n)), np.zeros((T, P, n, n))
-        self.root[0] = _pressed(system.initial_factor)[0]
-        for t in range(T - 1):
-            linear, C = score.linear[t], self.root[t]  # (P, r, 1 + n)
-            first, second = np.zeros((P, n + r)), np.zeros((P, n + r, n + r))
-            first[:, :n], first[:, n:] = self.alpha[t], linear[..., 0]
-            second[:, :n, :n], second[:, n:, n:] = self.beta[t], 2 * score.quadratic[t]
-            second[:, n:, :n] = linear[..., 1:] @ C
-            second[:, :n, n:] = gaussian.transpose(second[:, n:, :n])
-            self.root[t + 1], Q = _pressed(np.hstack([system.closed @ C, G]))
-            self.alpha[t + 1], self.beta[t + 1] = first @ Q.T, Q @ second @ Q.T
-
-    def in_one_basis(self):
-        """Return this with the C_t of time 0 at all times, where S_t is the same at all of them."""
-        turn = np.linalg.pinv(self.root, rcond=RANK) @ self.root[0]
-        other = copy.copy(self)
-        other.root = np.broadcast_to(self.root[0], self.root.shape)
-        other.alpha = self.alpha @ turn
-        other.beta = gaussian.transpose(turn)[:, None] @ self.beta @ turn[:, None]
-        return other
+def _with_news(x, zeta, P, H, matrix):
+    """E[zeta omega n' + n omega zeta' + n n']."""
+    return both_ways(inner(zeta, x.with_news(P, H), matrix), matrix) + x.news(H, matrix)
 
 
-def _pressed(factor):
-    """Return C (n, n) and Q (n, k) with C Q = factor (n, k), Q Q' a projection; columns beyond the rank are 0."""
-    n, k = factor.shape
-    C, Q = np.zeros((n, n)), np.zeros((n, k))
-    size = np.linalg.norm(factor, axis=1)
-    size[size == 0.0] = 1.0
-    U, values, V = np.linalg.svd(factor / size[:, None], full_matrices=False)
-    rank = int(np.sum(values > RANK * values.max(initial=0.0)))
-    C[:, :rank], Q[:rank] = size[:, None] * U[:, :rank] * values[:rank], V[:rank]
-    return C, Q
+def _gradients(system):
+    return gradient_to_go(system, np.arange(system.parameters))[0]
 
 
-class Whitened:
-    """The chain of `covariances.covariance_on` in coordinates (1, e); its paths are one trajectory, for parameters p and q."""
+def _start(system, H, matrix):
+    """Cov dV_0(s_0)."""
+    C = system.initial_factor
+    start = Quadratic(2 * (H[0] @ system.mean) @ C, C.T @ H[0] @ C)
+    return inner(start, start, matrix)
 
-    def __init__(self, past, first, second):
-        self.system, self.parameters, self._past = past.system, np.asarray(first), past
-        self._lists = self.parameters, np.asarray(second)
-        self._paths = [Trajectory(past.system, x, lifted=False) for x in self._lists]
-        n = past.system.states
-        self.C = np.eye(1 + n)
-        self.C[0, 0] = 0.0
-        self._white = np.zeros((past.system.horizon, 1, 1 + n, 1 + n))
-        self._white[..., 0, 0], self._white[:, 0, 1:, 1:] = 1.0, past.root
 
-    def innovation(self, name, path=0):
-        """Return the named innovation of a path."""
-        linear, quadratic = getattr(self._paths[path], name)
-        return Innovation(linear @ self._white, quadratic)
+def _surprise(system, P, other):
+    """Return G and g of E[omega omega' | x] = x'G x + g, for omega = -((x + w)'P (x + w) - its mean) and another P."""
+    W = system.W
+    both = P @ W @ other
+    return 2 * (both + both.T), 2 * np.sum((P @ W) * (other @ W).T)
 
-    def start(self, name, path=0):
-        """Return the named initial innovation of a path."""
-        return getattr(self._paths[path], "start_" + name)
 
-    def past(self, path=0):
-        """Return d_t as a form of (1, e), (T, p, 1 + n, 1 + n)."""
-        chosen = self._lists[path]
-        alpha, beta = self._past.alpha[:, chosen], self._past.beta[:, chosen]
-        T, p, n = alpha.shape
-        out = np.zeros((T, p, 1 + n, 1 + n))
-        out[..., 0, 1:] = out[..., 1:, 0] = alpha / 2
-        out[..., 1:, 1:] = beta / 2
-        out[..., 0, 0] = -np.trace(beta, axis1=-2, axis2=-1) / 2
-        return out
+def _surprises_to_go(system, P):
+    """Return G_t (T, n, n) and g_t (T,) of E[sum_{k>=t} omega_k^2 | s_t, u_t] = x'G x + g."""
+    T, n = system.horizon, system.states
+    G, g, A = np.zeros((T + 1, n, n)), np.zeros(T + 1), system.closed
+    spread = A @ system.W @ A.T + system.B @ system.policy_cov @ system.B.T
+    for t in reversed(range(T)):
+        own, level = _surprise(system, P[t + 1], P[t + 1])
+        G[t], g[t] = own + A.T @ G[t + 1] @ A, level + g[t + 1] + np.sum(G[t + 1] * spread)
+    return G, g
 
 
 # ---- stationary --------------------------------------------------------------------------------------------------
@@ -203,17 +149,15 @@ def stationary_bound(system, matrix=False):
                 f"stationary: expected one state variable, got {system.states}: h* is a ratio of densities"
             )
         return _at_all_times(system, matrix)
-    past, trajectory = Past(system), Trajectory(system, np.arange(system.parameters), lifted=False)
-    start = trajectory.start_gradient
-    other = Innovation(start.linear[:, None], start.quadratic[:, None]) if matrix else start
-    total = cumulant2(other, start)[..., 0, 0]
+    past, H = Past(system), _gradients(system)
+    total = _start(system, H, matrix)
     if not system.W.any():
         return total
     scale = past.root[:, 0, 0]
     spread = np.flatnonzero(scale)
     if spread[0] == 1:  # s_0 is one point: a set of states of its own
-        total = total + _at_a_point(system, trajectory, matrix)
-    return total + _pooled(system, trajectory, past, spread, matrix)
+        total = total + _at_a_point(system, H, matrix)
+    return total + _pooled(system, H, past, spread, matrix)
 
 
 def in_equilibrium(system):
@@ -225,42 +169,24 @@ def in_equilibrium(system):
 
 def _at_all_times(system, matrix):
     """Each w_t is 1 / T: Cov dV_0 + E (sum_t phi_t)(sum_t phi_t)' / T, all phi_t functions of one (s, u, w)."""
-    past = Past(system).in_one_basis()
-
-    def between(first, second):
-        chain, influence = Whitened(past, first, second), MarkovInfluence()
-        one, two = ([_pooled_terms(chain, x, t) for t in range(system.horizon)] for x in (0, 1))
-        once = [terms[1:] for terms in (one[0], two[0])]  # what all times share
-        total = sum(pair(chain, x, y)[0] for x in once[0] for y in once[1])
-        for x, y in zip(one, two, strict=True):
-            total = total + sum(pair(chain, x[0], other[0])[0] for other in two)
-            total = total + sum(
-                pair(chain, x[0], other)[0] + pair(chain, y[0], mine)[0] for mine, other in zip(*once, strict=True)
-            )
-        start = cumulant2(chain.start(influence.start), chain.start(influence.start, 1))[..., 0, 0]
-        return start + total / system.horizon
-
-    return _in_blocks(system, between, matrix)
+    past, P, H, T = Past(system).in_one_basis(), riccati(system)[0], _gradients(system), system.horizon
+    x, news = _stage(past, 0), H[1:].sum(axis=0)
+    zeta = [past.before(t) + past.now(t) for t in range(T)]
+    total = x.news(news, matrix)
+    for t in range(T):
+        total = total + both_ways(inner(zeta[t], x.with_news(P[t + 1], news), matrix), matrix)
+        for k in range(T):
+            weight = x.weight(*_surprise(system, P[t + 1], P[k + 1]))
+            total = total + inner(zeta[t].times(weight), zeta[k], matrix)
+    return _start(system, H, matrix) + total / T
 
 
-def _pooled_terms(chain, path, t):
-    """Return d_t omega_t, z sum_t omega_t and sum_t n_t: sum_t phi_t has the first of each t, and the others once."""
-    passed, scored, news = MarkovInfluence().terms(chain, path)
-
-    def at(x):
-        return x[t : t + 1] if len(x) > 1 else x
-
-    surprise = Innovation(*map(at, passed.innovation))
-    whole, news = (Innovation(*(x.sum(axis=0, keepdims=True) for x in innovation)) for innovation in (passed.innovation, news.innovation))
-    return [Term(at(passed.weight), surprise), Term(None, Innovation(*(x[:1] for x in scored.innovation)), whole), Term(None, news)]
-
-
-def _at_a_point(system, trajectory, matrix):
-    P, H = riccati(system)[0][1, 0, 0], trajectory.gradient_to_go[1, :, 0, 0]
+def _at_a_point(system, H, matrix):
+    P, H = riccati(system)[0][1, 0, 0], H[1, :, 0, 0]
     return _over_actions(system, system.mean, H[None], np.array([P]), matrix)[0]
 
 
-def _pooled(system, trajectory, past, times, matrix):
+def _pooled(system, H, past, times, matrix):
     """Integrate E[(sum_t mu_t phi_t)^2 | s] / sum_t mu_t over s."""
     mean, scale = state_moments(system)[0][times, 0], np.abs(past.root[times, 0, 0])
     steps = np.arange(-REACH, REACH + PANEL / 2, PANEL)
@@ -268,7 +194,7 @@ def _pooled(system, trajectory, past, times, matrix):
     x, weight = np.polynomial.legendre.leggauss(NODES)
     s = (edges[:-1, None] + np.diff(edges)[:, None] * (x + 1) / 2).ravel()
     ds = (np.diff(edges)[:, None] * weight / 2).ravel()
-    P, H = riccati(system)[0][1:, 0, 0][times], trajectory.gradient_to_go[1:, :, 0, 0][times]
+    P, H = riccati(system)[0][1:, 0, 0][times], H[1:, :, 0, 0][times]
     sign = np.sign(past.root[times, 0, 0])
     mu, a, b = np.zeros(len(s)), np.zeros((len(s), system.parameters)), np.zeros(len(s))
     for k, t in enumerate(times):

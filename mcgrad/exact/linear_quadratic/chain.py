@@ -28,6 +28,7 @@ import numpy as np
 
 from .gaussian import lift, transpose
 from .innovations import Innovation, cumulant2
+from .values import value_forms
 
 
 class Carry(NamedTuple):
@@ -111,10 +112,9 @@ class Chain:
     def _known(self, innovation, path):
         return innovation.linear[..., 1 : 1 + len(self.columns[path])]
 
-    def start(self, name, path=0):
-        """Return the named initial innovation, or that of forms of (1, s_0), of one of the paths (linear part constant)."""
-        own = self.paths[path]
-        found, signs = getattr(own, "start_" + name) if isinstance(name, str) else own.start(name), self.start_signs[path]
+    def start(self, form, path=0):
+        """Return the initial innovation of a form of (1, s_0) of one of the paths, whose linear part is constant."""
+        found, signs = self.paths[path].start(form), self.start_signs[path]
         return Innovation(signs[:, None] * found.linear, signs[:, None] * found.quadratic * signs)
 
     def form(self, matrix, path=0):
@@ -160,7 +160,7 @@ class Chain:
         return out
 
     def _feed(self, carry):
-        start = self.start("return", carry.path) if carry.name == "error" else None
+        start = self.start(value_forms(self.paths[carry.path].system)[0], carry.path) if carry.name == "error" else None
         return self.innovation(carry.name, carry.path), start
 
     @staticmethod

@@ -49,7 +49,6 @@ class Term(NamedTuple):
 class Estimator:
     """What all estimators declare: `terms(chain, path)`, the summands of m_t for one path of a chain."""
 
-    start = "gradient"  # E[X | s_0] - E X is that of the gradient to go, H_0(s_0); None: zero
     lifted = False  # needs the sensitivity D_t in the chain
     plain = True  # sees a trajectory as all others do
     keeps_scores = True  # the scores and values on its path are those of all others
@@ -63,8 +62,8 @@ class Estimator:
         return Trajectory(system, columns, lifted)
 
     def start_on(self, chain, path):
-        """Return what `chain.start` takes."""
-        return self.start
+        """Return E[X | s_0], up to a constant, as forms of (1, s_0), or None if it is one."""
+        return None
 
 
 class OfRule(Estimator):
@@ -95,7 +94,7 @@ class OfRule(Estimator):
         return np.sum(self.H[0] * second, axis=(1, 2))
 
     def start_on(self, chain, path):
-        """Return the forms H_0, or None if there is nothing to say."""
+        """Return the forms H_0."""
         return self.H[0, chain.paths[path].columns] if self.H[0].any() else None
 
     def terms(self, chain, path=0):

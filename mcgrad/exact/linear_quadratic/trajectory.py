@@ -17,7 +17,7 @@ import numpy as np
 
 from .gaussian import symmetric, transpose
 from .innovations import Innovation
-from .values import gradient_to_go, riccati, state_moments
+from .values import riccati, state_moments
 
 
 class Trajectory:
@@ -158,11 +158,6 @@ class Trajectory:
         return self.innovation(-2 * linear[:, None], -quadratic[:, None])
 
     @cached_property
-    def advantage(self):
-        """A_t = -(2 u'F_t s + u'U_t u - tr U_t Sigma): the part of delta_t that the action alone decides."""
-        return self.error - without_action(self.error, self.system.actions)
-
-    @cached_property
     def score(self):
         """z_t: (Sigma^-1 u)_i s_j for K_ij, u_i (Sigma^-1 u)_i - 1 for ls_i. Needs an invertible L."""
         m, inverse = self.system.actions, self.system.inverse_factor.T
@@ -173,12 +168,6 @@ class Trajectory:
         if self.scored is not None:
             linear, quadratic = (self.scored[:, :, None, None] * x for x in (linear, quadratic))
         return self.innovation(linear, quadratic)
-
-    @cached_property
-    def future(self):
-        """News about the gradient to go, H_{t+1}(s_{t+1}) - E[H_{t+1}(s_{t+1}) | s_t]."""
-        G, H = self.system.noise, self.gradient_to_go[1:]
-        return self.innovation(2 * G.T @ H @ self.system.closed, G.T @ H @ G)
 
     @cached_property
     def pathwise(self):
@@ -216,21 +205,6 @@ class Trajectory:
         slope = form[..., 1:, 0] + form[..., 1:, 1:] @ mean
         return Innovation(2 * (slope @ C)[..., None], C.T @ form[..., 1:, 1:] @ C)
 
-    @cached_property
-    def start_return(self):
-        """V_0(s_0) - J."""
-        return self.start(_of_squares(-self.P[:1]))
-
-    @cached_property
-    def start_gradient(self):
-        """H_0(s_0) - dJ/dp."""
-        return self.start(_of_squares(self.gradient_to_go[0]))
-
-    @cached_property
-    def gradient_to_go(self):
-        """The quadratic parts H_t, (T+1, p, n, n)."""
-        return gradient_to_go(self.system, self.parameters)[0]
-
     def _per_parameter(self):
         T, (n, r), p = self.system.horizon, self.system.noise.shape, len(self.parameters)
         return np.zeros((T, p, r, n)), np.zeros((T, p, r, r))
@@ -242,9 +216,3 @@ def without_action(innovation, actions):
     linear[..., :actions, :] = quadratic[..., :actions, :actions] = 0.0
     return Innovation(linear, quadratic)
 
-
-def _of_squares(quadratic):
-    """Return s'quadratic s as a form of (1, s)."""
-    out = np.zeros((*quadratic.shape[:-2], *(1 + np.array(quadratic.shape[-2:]))))
-    out[..., 1:, 1:] = quadratic
-    return out

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
+from ..maps import MapLike
 from .head import Head, parameter
 from .quantile import normal_density, with_slopes
 from .squashed_gaussian import interval
@@ -13,7 +14,7 @@ from .squashed_gaussian import interval
 LOWEST, HIGHEST = 1.0, 1e4  # of alpha and beta
 
 
-def beta(alpha, beta, *, low=0.0, high=1.0):
+def beta(alpha: MapLike, beta: MapLike, *, low: float = 0.0, high: float = 1.0) -> Head:
     """Return the head a = low + (high - low) x, x ~ Beta(alpha, beta), for one component of the action.
 
     log p(x) = (alpha - 1) log x + (beta - 1) log(1 - x) - log B(alpha, beta); with psi the digamma function, scores are

@@ -1,10 +1,11 @@
 """Components of an action that are functions of the state: a memory that is handed on, a log std that a reward wants to see."""
 
 from ... import validate
+from ..maps import MapLike
 from .head import Head, parameter
 
 
-def deterministic(value, *, actions=0):
+def deterministic(value: MapLike, *, actions: int = 0) -> Head:
     """Return the head a = value(s), without noise: it has no density, and its derivative is followed, never scored.
 
     Parameters

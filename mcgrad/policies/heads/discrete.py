@@ -1,12 +1,13 @@
 """Discrete actions, alone and as the switch between other heads."""
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from .. import categorical
+from ..maps import MapLike
 from .head import Head, Parameter, parameter
 
 
-def discrete(choices, logits):
+def discrete(choices: int, logits: MapLike) -> Head:
     """Return the head of one of A = `choices` whole numbers from 0: pi_k = exp(logits_k) / sum_j exp(logits_j).
 
     The score in the logits is onehot(a) - pi; there is no pathwise gradient.
@@ -39,7 +40,7 @@ def discrete(choices, logits):
     return Head("discrete", parameters, 1, sample, log_prob, score, uniforms=1, choices=A, no_pathwise=reason)
 
 
-def switch(logits, *heads):
+def switch(logits: MapLike, *heads: Head) -> Head:
     """Return the head (k, a): k one of the `heads` by a softmax of logits, a drawn from that head.
 
     log p(k, a) = log pi_k + log p_k(a). The score in the logits is onehot(k) - pi, that in the parameters of head j is its

@@ -5,10 +5,11 @@ import math
 import numpy as np
 
 from ... import validate
+from ..maps import MapLike
 from .head import Head, parameter, scale_parameter
 
 
-def gaussian(mean, *, std=None, log_std=None, actions=1):
+def gaussian(mean: MapLike, *, std: MapLike | None = None, log_std: MapLike | None = None, actions: int = 1) -> Head:
     """Return the head a_i = mean_i + std_i e_i, e ~ N(0, I), for m = `actions` components.
 
     Scores, with e_i = (a_i - mean_i) / std_i: e_i / std_i for mean_i, e_i^2 - 1 for log std_i, (e_i^2 - 1) / std_i for std_i.

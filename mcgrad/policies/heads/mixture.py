@@ -3,9 +3,10 @@
 import numpy as np
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
 from .. import categorical
+from ..maps import MapLike
 from .gaussian import scales
 from .head import Head, parameter, scale_parameter
 from .quantile import normal_density, with_slopes
@@ -15,7 +16,9 @@ ITERATIONS = (
 )
 
 
-def mixture(components, logits, means, *, std=None, log_std=None):
+def mixture(
+    components: int, logits: MapLike, means: MapLike, *, std: MapLike | None = None, log_std: MapLike | None = None
+) -> Head:
     """Return the head p(a) = sum_k pi_k N(a; mean_k, std_k^2), pi = softmax(logits), for one component of the action.
 
     With x_k = (a - mean_k) / std_k and r_k = pi_k N_k / p, the share of normal k in the density at a, scores are

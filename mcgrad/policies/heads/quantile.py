@@ -16,7 +16,7 @@ Pathwise derivatives beyond the reparameterization trick. ICML.
 
 import numpy as np
 
-from ...compiler.spellings import with_derivative
+from ...compiler.functions import with_derivative
 
 
 def with_slopes(a, inputs, slopes):

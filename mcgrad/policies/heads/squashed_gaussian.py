@@ -3,13 +3,23 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import validate
+from ..maps import MapLike
 from .gaussian import normal_log_density, normal_score, scales, standardised
 from .head import Head, parameter, scale_parameter
 
 
-def squashed_gaussian(mean, *, std=None, log_std=None, low=-1.0, high=1.0, actions=1):
+def squashed_gaussian(
+    mean: MapLike,
+    *,
+    std: MapLike | None = None,
+    log_std: MapLike | None = None,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    actions: int = 1,
+) -> Head:
     """Return the head a_i = c + h tanh(u_i), u_i = mean_i + std_i e_i, on (low, high): c, h its centre and half width.
 
     log p(a) = sum_i log N(u_i; mean_i, std_i^2) - log h - log(1 - tanh(u_i)^2),    u_i = arctanh((a_i - c) / h)

@@ -3,16 +3,26 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import validate
-from ...compiler.spellings import where
+from ...compiler.functions import where
 from ...compiler.trace import apply
+from ..maps import MapLike
 from .head import Head, parameter, scale_parameter
 from .quantile import normal_density, with_slopes
 from .squashed_gaussian import interval
 
 
-def truncated_normal(mean, *, std=None, log_std=None, low=-1.0, high=1.0, actions=1):
+def truncated_normal(
+    mean: MapLike,
+    *,
+    std: MapLike | None = None,
+    log_std: MapLike | None = None,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    actions: int = 1,
+) -> Head:
     """Return the head a_i ~ N(mean_i, std_i^2) given low < a_i < high.
 
     With x = (a - mean) / std, l and h the same for low and high, Z = Phi(h) - Phi(l), and phi the normal density,

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import threading
 
-from .compiler import machines, store
+from .compiler import backends, store
 from .run import thread_count
 
 WORTH = 120  # lines of text that take about as long to compile as a process takes to start
 
 
-class Crew:
+class CompilerPool:
     """Processes that compile, started when there is something to do; a context, at whose end they are gone.
 
     Whatever goes wrong in them is no error: a kernel that is not in the cache is compiled when it is first used.
@@ -55,7 +55,7 @@ class Crew:
         """Begin to compile those of the kernels that are not in the cache, the longest first."""
         new = {k.text: k for k in kernels if k.text not in self.seen}
         self.seen |= set(new)
-        self.missing += [k for k in new.values() if not machines.is_compiled(k, self.machine)]
+        self.missing += [k for k in new.values() if not backends.is_compiled(k, self.machine)]
         if not self.children and sum(map(_lines, self.missing)) < 2 * WORTH:
             return
         if self.machine == "numpy" or self.workers < 2 or store.folder() is None:
@@ -74,7 +74,7 @@ class Crew:
         # Whoever waits is told elsewhere what for.
         with contextlib.suppress(queue.Empty), contextlib.redirect_stderr(io.StringIO()):
             while self.children:
-                machines.compiled(self.waiting.get_nowait()[2], self.machine)
+                backends.compiled(self.waiting.get_nowait()[2], self.machine)
         for _ in self.children:
             self.waiting.put((math.inf, next(self.numbers), None))
         for thread in self.threads:
@@ -92,7 +92,7 @@ class Crew:
 
 def compile_ahead(kernels, workers=None, machine="simd"):
     """Compile those of the kernels that are not in the cache yet."""
-    with Crew(workers, machine) as crew:
+    with CompilerPool(workers, machine) as crew:
         crew.submit(kernels)
         crew.wait()
 
@@ -103,7 +103,7 @@ def _lines(kernel):
 
 def _start(machine):
     """Start a process that compiles the kernels it is sent; it finds this package where this process found it."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from mcgrad.ahead import _child; _child({machine!r})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from mcgrad.precompile import _child; _child({machine!r})"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([sys.executable, "-c", code], **pipes)
 
@@ -111,6 +111,6 @@ def _start(machine):
 def _child(machine):
     with contextlib.suppress(EOFError):
         while True:
-            machines.compiled(pickle.load(sys.stdin.buffer), machine)
+            backends.compiled(pickle.load(sys.stdin.buffer), machine)
             sys.stdout.write(".")
             sys.stdout.flush()

@@ -20,7 +20,7 @@ import types
 import numpy as np
 
 from .errors import TRACED, TraceError, user_line
-from .spellings import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
+from .functions import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
 from .trace import Tracer
 
 
@@ -233,7 +233,7 @@ def _rebound(value, name, known, home):
     return replacement(value, name)
 
 
-# Parts of this library that are written for tracers as they are, with `np` and the spellings, and need no copy.
+# Parts of this library that are written for tracers as they are, with `np` and the functions of `functions`, and need no copy.
 OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.kernel")
 
 

@@ -11,11 +11,11 @@ from scipy import stats
 from support import CASES, reference_problem, standard_errors
 
 import mcgrad as mg
+from mcgrad.designs import Design
 from mcgrad.estimators.estimator import rollouts
-from mcgrad.points import Points
 
 e = mg.estimators
-DESIGNS = [mg.points.sobol(256), mg.points.latin_hypercube(200), mg.points.stratified_start(256)]
+DESIGNS = [mg.designs.sobol(256), mg.designs.latin_hypercube(200), mg.designs.stratified_start(256)]
 LADDER = {
     "score function": e.score_function(),
     "value baseline": e.reward_to_go(mg.baselines.value()),
@@ -61,7 +61,7 @@ def same(a, b):
 def test_sobol_points_are_a_net(replicate):
     """Every interval of length 2^-m has one point of each coordinate, every box of area 2^-m one of the first two."""
     m = 10
-    u = uniform(mg.points.sobol(2**m), 40, replicate)
+    u = uniform(mg.designs.sobol(2**m), 40, replicate)
     assert 0 < u.min() and u.max() < 1
     np.testing.assert_array_equal(np.sort((u * 2**m).astype(int), axis=1), np.tile(np.arange(2**m), (40, 1)))
     for k in range(m + 1):
@@ -71,12 +71,12 @@ def test_sobol_points_are_a_net(replicate):
 
 @pytest.mark.parametrize("size", [1, 100, 2**17])
 def test_latin_hypercubes_are_stratified(size):
-    u = uniform(mg.points.latin_hypercube(size), 3)
+    u = uniform(mg.designs.latin_hypercube(size), 3)
     assert 0 < u.min() and u.max() < 1
     np.testing.assert_array_equal(np.sort((u * size).astype(int), axis=1), np.tile(np.arange(size), (3, 1)))
 
 
-@pytest.mark.parametrize("points", [mg.points.sobol(16), mg.points.latin_hypercube(16)], ids=lambda p: p.kind)
+@pytest.mark.parametrize("points", [mg.designs.sobol(16), mg.designs.latin_hypercube(16)], ids=lambda p: p.kind)
 def test_each_point_is_uniform_and_replicates_are_independent(points, seed):
     u = np.array([uniform(points, 4, k, seed) for k in range(4000)])  # (replicate, coordinate, point)
     for coordinate in (0, 3):
@@ -90,8 +90,8 @@ def test_scrambled_points_are_as_even_as_scipys(seed):
     """Mean discrepancies of replicates agree within 5 standard errors; those of random points do not."""
     rng, repeats = np.random.default_rng(seed), 300
     for ours, theirs in (
-        (mg.points.sobol(64), stats.qmc.Sobol(6, seed=rng)),
-        (mg.points.latin_hypercube(64), stats.qmc.LatinHypercube(6, seed=rng)),
+        (mg.designs.sobol(64), stats.qmc.Sobol(6, seed=rng)),
+        (mg.designs.latin_hypercube(64), stats.qmc.LatinHypercube(6, seed=rng)),
     ):
 
         def scipys(engine=theirs):
@@ -117,7 +117,7 @@ def test_rows_do_not_depend_on_how_many_there_are(points):
 
 
 def test_neither_seeds_nor_replicates_share_points():
-    sobol = mg.points.sobol(8)
+    sobol = mg.designs.sobol(8)
     seeds = [(seed, k) for seed in (0, 1, 5, 5 + 2**32, 2**64 - 1) for k in (0, 1, 2**32)]
     assert len({uniform(sobol, 2, k, seed).tobytes() for seed, k in seeds}) == len(seeds)
 
@@ -135,7 +135,7 @@ def test_a_replicate_is_the_mean_gradient_on_its_points():
             a, da = theta * s + 0.5 * noise[1 + 2 * t], s + theta * ds
             gradient = gradient - 2 * s * ds - 0.2 * a * da
             s, ds = 0.9 * s + 0.5 * a + 0.2 * noise[2 + 2 * t], 0.9 * ds + 0.5 * da
-        options = {"seed": 3, "start": 2 * points.size, "points": points, "machine": "numpy"}
+        options = {"seed": 3, "start": 2 * points.size, "design": points, "machine": "numpy"}
         found = mg.sample(problem, theta, LADDER, points.size, **options)["pathwise"]
         np.testing.assert_allclose(found, [[gradient.mean()]], rtol=1e-12)
 
@@ -145,11 +145,11 @@ def system():
     return reference_problem(next(c for c in CASES if c["id"] == "S02")["system"], learn_std=False)
 
 
-@pytest.mark.parametrize("points", [*DESIGNS, mg.points.sobol(1)], ids=lambda p: f"{p.kind} {p.size}")
+@pytest.mark.parametrize("points", [*DESIGNS, mg.designs.sobol(1)], ids=lambda p: f"{p.kind} {p.size}")
 def test_every_estimator_is_unbiased(points, seed):
     problem, theta = system()
     replicates = 800 if points.size > 1 else 20_000
-    found = mg.measure(problem, theta, MANY, replicates * points.size, seed, points=points)
+    found = mg.measure(problem, theta, MANY, replicates * points.size, seed, design=points)
     for name, estimator in MANY.items():
         x, mean = found[name], mg.exact.mean(problem, theta, estimator)
         assert (x.count, x.rollouts) == (replicates, points.size * rollouts(estimator, problem))
@@ -162,16 +162,16 @@ def test_every_estimator_is_unbiased(points, seed):
 @pytest.mark.parametrize("spoil", ["too wide", "one for all"])
 def test_spoilt_points_are_caught(spoil, seed, monkeypatch):
     """Noise that is 2 % too wide has another mean; points that are used twice, without a scrambling, do not vary."""
-    honest = Points.noise
+    honest = Design.noise
 
     def spoilt(self, kinds, seed, first, count):
         if spoil == "one for all":
             return np.tile(honest(self, kinds, seed, 0), count)
         return 1.02 * honest(self, kinds, seed, first, count)
 
-    monkeypatch.setattr(Points, "noise", spoilt)
+    monkeypatch.setattr(Design, "noise", spoilt)
     problem, theta = scalar(10)
-    found = mg.measure(problem, theta, LADDER, 256 * 200, seed, points=DESIGNS[0])
+    found = mg.measure(problem, theta, LADDER, 256 * 200, seed, design=DESIGNS[0])
     if spoil == "one for all":
         assert all(found[name].variance < 1e-20 for name in LADDER)
     else:
@@ -181,7 +181,7 @@ def test_spoilt_points_are_caught(spoil, seed, monkeypatch):
 
 def test_threads_and_processes_do_not_change_a_bit():
     problem, theta = scalar(10)
-    options = {"points": DESIGNS[0], "seed": 3, "chunk": 1000}
+    options = {"design": DESIGNS[0], "seed": 3, "chunk": 1000}
     one = mg.measure(problem, theta, LADDER, 256 * 101, threads=1, **options).sums
     same(mg.measure(problem, theta, LADDER, 256 * 101, threads=2, **options).sums, one)
     context = multiprocessing.get_context("spawn")
@@ -192,22 +192,22 @@ def test_threads_and_processes_do_not_change_a_bit():
 @pytest.mark.parametrize("points", [DESIGNS[0], DESIGNS[2]], ids=lambda p: p.kind)
 def test_a_measurement_can_be_continued(points):
     problem, theta = scalar(10)
-    options = {"points": points, "seed": 3, "chunk": 512}
+    options = {"design": points, "seed": 3, "chunk": 512}
     whole = mg.measure(problem, theta, LADDER, 256 * 16, **options)
     first = mg.measure(problem, theta, LADDER, 256 * 8, **options)
     rest = mg.measure(problem, theta, LADDER, 256 * 8, start=256 * 8, **options)
     same(first.merge(rest).sums, whole.sums)
-    samples = mg.sample(problem, theta, LADDER, 256 * 16, 3, points=points)
+    samples = mg.sample(problem, theta, LADDER, 256 * 16, 3, design=points)
     for name in LADDER:
         assert samples[name].shape == (16, 1)
         np.testing.assert_allclose(samples[name].mean(axis=0), whole[name].mean, rtol=1e-12)
         np.testing.assert_allclose(samples[name].var(axis=0, ddof=1), whole[name].variance, rtol=1e-9)
 
 
-@pytest.mark.parametrize("points", [DESIGNS[1], mg.points.stratified_start(37)], ids=lambda p: p.kind)
+@pytest.mark.parametrize("points", [DESIGNS[1], mg.designs.stratified_start(37)], ids=lambda p: p.kind)
 def test_three_machines_agree(points):
     problem, theta = scalar(10)
-    options = {"points": points, "seed": 3}
+    options = {"design": points, "seed": 3}
     expected = mg.sample(problem, theta, LADDER, points.size * 5, machine="numpy", **options)
     for machine in ("simd", "scalar"):
         found = mg.sample(problem, theta, LADDER, points.size * 5, machine=machine, **options)
@@ -217,7 +217,7 @@ def test_three_machines_agree(points):
 
 def test_estimators_can_join_without_changing_the_points_of_others():
     problem, theta = scalar(4)
-    options = {"points": DESIGNS[0], "machine": "numpy"}
+    options = {"design": DESIGNS[0], "machine": "numpy"}
     alone = mg.sample(problem, theta, LADDER, 1024, **options)
     more = mg.sample(problem, theta, LADDER | {"loo": e.leave_one_out(2), "ES": e.spsa(0.1)}, 1024, **options)
     for name in LADDER:
@@ -245,11 +245,11 @@ def test_a_gradient_that_is_not_finite_takes_its_replicate_along():
         states=1, actions=1, initial_noises=1, init=lambda p, z: z, step=lambda p, s, a, w: s, reward=reward
     )
     problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.5), 1)
-    points = mg.points.latin_hypercube(50)
+    points = mg.designs.latin_hypercube(50)
     bad = sum((points.noise(("normal",) * 2, 0, k)[0] > 2.5).any() for k in range(40))
     assert 5 < bad < 35
     with pytest.warns(UserWarning, match=f"of 40 replicates some had .* {bad} of SF"):
-        found = mg.measure(problem, [0.3], {"SF": e.reward_to_go()}, 2000, points=points, machine="numpy")
+        found = mg.measure(problem, [0.3], {"SF": e.reward_to_go()}, 2000, design=points, machine="numpy")
     assert (found["SF"].count, found["SF"].nonfinite) == (40 - bad, bad)
 
 
@@ -278,12 +278,12 @@ def test_a_latin_hypercube_leaves_what_is_not_additive(size, seed):
     np.testing.assert_allclose(mg.exact.variance(problem, theta, LADDER["pathwise"]), 2 * alpha**2 + products)
     additive = alpha**2 * within(size, 2) / size
     between = products / size * (1 + (1 - within(size, 1)) ** 2 / (size - 1))
-    options = {"seed": seed, "points": mg.points.latin_hypercube(size)}
+    options = {"seed": seed, "design": mg.designs.latin_hypercube(size)}
     x = mg.measure(problem, theta, LADDER, 10_000 * size, **options)["pathwise"]
     assert standard_errors(x, mg.exact.gradient(problem, theta), additive + between) < 5
     assert standard_errors(x, mg.exact.gradient(problem, theta), (2 * alpha**2 + products) / size) > 20
     assert standard_errors(x, mg.exact.gradient(problem, theta), additive + 1.4 * between) > 5
-    options["points"] = mg.points.stratified_start(size)
+    options["design"] = mg.designs.stratified_start(size)
     x = mg.measure(problem, theta, LADDER, 10_000 * size, **options)["pathwise"]
     assert standard_errors(x, mg.exact.gradient(problem, theta), additive + products / size) < 5
 
@@ -301,7 +301,7 @@ def test_a_latin_hypercube_integrates_sums_almost_exactly(seed):
     problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.5), 1)
     random = 4 * 0.29
     for size in (16, 1024):
-        options = {"seed": seed, "points": mg.points.latin_hypercube(size), "machine": "numpy"}
+        options = {"seed": seed, "design": mg.designs.latin_hypercube(size), "machine": "numpy"}
         x = mg.measure(problem, [0.3], {"PW": e.reparameterization()}, 2000 * size, **options)["PW"]
         assert standard_errors(x, np.array([-0.6]), np.array([random * within(size, 1) / size])) < 5
     assert x.variance * x.rollouts < random / 300
@@ -315,8 +315,8 @@ def test_a_stratified_start_takes_away_the_variance_of_the_mean_given_the_start(
     problem, theta = scalar(10)
     size = 64
     d = mg.exact.gradient(problem, theta) - mg.exact.gradient(scalar(10, start=0.0)[0], theta)
-    points = mg.points.stratified_start(size)
-    found = mg.measure(problem, theta, LADDER, 20_000 * size, seed, points=points)
+    points = mg.designs.stratified_start(size)
+    found = mg.measure(problem, theta, LADDER, 20_000 * size, seed, design=points)
     for name, estimator in LADDER.items():
         random = mg.exact.variance(problem, theta, estimator)
         expected = (random - 2 * d**2 + d**2 * within(size, 2)) / size
@@ -330,13 +330,13 @@ def test_sobol_points_converge_faster(seed):
     sizes = 4 ** np.arange(2, 7)
 
     def errors(design):
-        found = [mg.measure(problem, theta, LADDER, 300 * n, seed, points=design(int(n))) for n in sizes]
+        found = [mg.measure(problem, theta, LADDER, 300 * n, seed, design=design(int(n))) for n in sizes]
         return np.array([np.sqrt(x["pathwise"].variance[0]) for x in found])
 
     def slope(errors):
         return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
 
-    sobol, latin = errors(mg.points.sobol), errors(mg.points.latin_hypercube)
+    sobol, latin = errors(mg.designs.sobol), errors(mg.designs.latin_hypercube)
     assert slope(sobol) < -0.8
     assert -0.65 < slope(latin) < -0.45
     random = np.sqrt(mg.exact.variance(problem, theta, LADDER["pathwise"]) / sizes)
@@ -350,7 +350,7 @@ def test_discrete_actions_and_states_take_uniform_points(seed):
     exact = mg.exact.gradient(problem, theta)
     random = mg.exact.variance(problem, theta, chosen["to go"]).sum()
     for points in DESIGNS[:2]:
-        found = mg.measure(problem, theta, chosen, 500 * points.size, seed, points=points)
+        found = mg.measure(problem, theta, chosen, 500 * points.size, seed, design=points)
         for name in chosen:
             tiny = 1e-12 * (found[name].stderr == 0)
             assert np.all(np.abs(found[name].mean - exact) <= 5 * found[name].stderr + tiny)
@@ -363,10 +363,10 @@ def test_discrete_actions_and_states_take_uniform_points(seed):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: mg.points.sobol(100), "size: expected a power of two.*got 100"),
-        (lambda: mg.points.sobol(0), "size: expected a whole number from 1 to 1048576, got 0"),
-        (lambda: mg.points.latin_hypercube(2**21), "size: expected a whole number from 1 to 1048576"),
-        (lambda: mg.points.stratified_start(1.5), "size: expected a whole number"),
+        (lambda: mg.designs.sobol(100), "size: expected a power of two.*got 100"),
+        (lambda: mg.designs.sobol(0), "size: expected a whole number from 1 to 1048576, got 0"),
+        (lambda: mg.designs.latin_hypercube(2**21), "size: expected a whole number from 1 to 1048576"),
+        (lambda: mg.designs.stratified_start(1.5), "size: expected a whole number"),
     ],
 )
 def test_sizes_are_checked(make, message):
@@ -377,9 +377,9 @@ def test_sizes_are_checked(make, message):
 @pytest.mark.parametrize(
     "count, options, message",
     [
-        (1000, {}, "count: expected a multiple of points.size = 256, got 1000"),
-        (1024, {"start": 100}, "start: expected a multiple of points.size = 256, got 100"),
-        (1024, {"points": 256}, "points: expected a design such as points.sobol"),
+        (1000, {}, "count: expected a multiple of design.size = 256, got 1000"),
+        (1024, {"start": 100}, "start: expected a multiple of design.size = 256, got 100"),
+        (1024, {"design": 256}, "design: expected a design such as designs.sobol"),
         (31 * 256, {}, "expected at least 32 replicates of 256 for a cross-fitted control variate, got 31"),
     ],
 )
@@ -387,20 +387,20 @@ def test_ranges_are_whole_replicates(count, options, message):
     problem, theta = scalar(2)
     for measure in (mg.measure, mg.sample):
         with pytest.raises(ValueError, match=message):
-            measure(problem, theta, MANY, count, **{"points": DESIGNS[0], "machine": "numpy"} | options)
+            measure(problem, theta, MANY, count, **{"design": DESIGNS[0], "machine": "numpy"} | options)
 
 
 @pytest.mark.parametrize(
     "horizon, points, message",
     [
-        (11_000, mg.points.sobol(2), "at most 21201 numbers.*got 22001; use latin_hypercube or stratified_start"),
-        (1000, mg.points.sobol(2**20), "size x dimension <= 2.27 .*got 1048576 x 2001"),
+        (11_000, mg.designs.sobol(2), "at most 21201 numbers.*got 22001; use latin_hypercube or stratified_start"),
+        (1000, mg.designs.sobol(2**20), "size x dimension <= 2.27 .*got 1048576 x 2001"),
     ],
 )
 def test_designs_that_are_too_large_are_refused(horizon, points, message):
     problem, theta = scalar(horizon)
     with pytest.raises(ValueError, match=message):
-        mg.measure(problem, theta, LADDER, points.size, points=points)
+        mg.measure(problem, theta, LADDER, points.size, design=points)
 
 
 def test_a_start_without_noise_cannot_be_stratified():
@@ -412,5 +412,5 @@ def test_a_start_without_noise_cannot_be_stratified():
         reward=lambda p, s, a, s_next, w: a[0],
     )
     problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.5), 1)
-    with pytest.raises(ValueError, match="points: expected a start that draws noise"):
-        mg.measure(problem, [0.0], {"PW": e.reparameterization()}, 256, points=DESIGNS[2])
+    with pytest.raises(ValueError, match="design: expected a start that draws noise"):
+        mg.measure(problem, [0.0], {"PW": e.reparameterization()}, 256, design=DESIGNS[2])

@@ -1,4 +1,4 @@
-"""The spellings that users know: the functions of `math` and `numpy`, on tracers and on arrays of them."""
+"""The functions that users know: those of `math` and `numpy`, on tracers and on arrays of them."""
 
 import functools
 import math

@@ -25,7 +25,7 @@ FEW = 64  # so many samples tell the covariance of their squared deviations to s
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sums:
+class PowerSums:
     """Mergeable sums of E estimators with P parameters each.
 
     Attributes
@@ -78,7 +78,7 @@ def merge(a, b):
     if few.shape[1] >= FEW:
         enough = of_chunk(few, E)
         squares, degrees, few = squares + enough.squares, degrees + enough.degrees, enough.few
-    return Sums(own, joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite)
+    return PowerSums(own, joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite)
 
 
 def tree(many):
@@ -159,13 +159,13 @@ def of_chunk(gradients, E, full=False, few=FEW):
         degrees[0] = N - 1
     else:
         kept = common
-    return Sums(
+    return PowerSums(
         own.reshape(6, E, P), joint[:3].reshape(3, E, P).copy(), cross, squares, degrees, kept.copy(), nonfinite
     )
 
 
 def _products(x, mean, E, full):
-    """Return `Sums.cross`, and the sums of squares of what it sums for pairs of estimators (E (E - 1) / 2, P)."""
+    """Return `PowerSums.cross`, and the sums of squares of what it sums for pairs of estimators (E (E - 1) / 2, P)."""
     Q = len(x)
     first, second = _rows(E, Q // E, full)
     total, square = np.empty(len(first)), np.empty(len(first))
@@ -179,13 +179,13 @@ def _products(x, mean, E, full):
 
 @functools.cache
 def pairs(E):
-    """Return the numbers (a, b) of all pairs of estimators b < a, in the order of `Sums.cross`."""
+    """Return the numbers (a, b) of all pairs of estimators b < a, in the order of `PowerSums.cross`."""
     return np.tril_indices(E, -1)
 
 
 @functools.cache
 def _rows(E, P, full):
-    """Return the rows of samples whose products make `Sums.cross`."""
+    """Return the rows of samples whose products make `PowerSums.cross`."""
     if full:
         return np.tril_indices(E * P)
     return tuple((P * k[:, None] + np.arange(P)).ravel() for k in pairs(E))

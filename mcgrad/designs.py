@@ -43,7 +43,7 @@ SOBOL, LATIN, START = "sobol", "latin hypercube", "stratified start"
 
 
 @dataclasses.dataclass(frozen=True)
-class Points:
+class Design:
     """A sampling design, see the module.
 
     Attributes
@@ -66,14 +66,14 @@ class Points:
         """Raise a ValueError if there are no such points with this many coordinates."""
         if self.kind == SOBOL and rows > DIMENSIONS:
             raise ValueError(
-                f"points: expected trajectories that draw at most {DIMENSIONS} numbers, which is as many dimensions as Sobol "
+                f"design: expected trajectories that draw at most {DIMENSIONS} numbers, which is as many dimensions as Sobol "
                 f"points have, got {rows}; use latin_hypercube or stratified_start, or a shorter horizon"
             )
         if self.kind == START and rows == 0:
-            raise ValueError("points: expected a start that draws noise to be stratified, got one that draws none")
+            raise ValueError("design: expected a start that draws noise to be stratified, got one that draws none")
         if rows * self.size > MEMORY:
             raise ValueError(
-                f"points: expected size x dimension <= 2^27 (1 GiB), got {self.size} x {rows}; use more, smaller replicates"
+                f"design: expected size x dimension <= 2^27 (1 GiB), got {self.size} x {rows}; use more, smaller replicates"
             )
 
     def noise(self, kinds, seed, first, count=1):
@@ -110,7 +110,7 @@ class Points:
         return out.reshape(d, count * self.size)
 
 
-def sobol(size):
+def sobol(size: int) -> Design:
     """Return replicates of `size` scrambled Sobol points, a power of two from 1 to 2^20.
 
     They help where a gradient is a smooth function of its noise, all the more where few of the coordinates matter.
@@ -123,20 +123,20 @@ def sobol(size):
     size = validate.integer("size", size, 1, LARGEST)
     if size & (size - 1):
         raise ValueError(f"size: expected a power of two, for which Sobol points are balanced, got {size}")
-    return Points(SOBOL, size)
+    return Design(SOBOL, size)
 
 
-def latin_hypercube(size):
+def latin_hypercube(size: int) -> Design:
     """Return replicates of a Latin hypercube of `size` points, from 1 to 2^20, in any dimension."""
-    return Points(LATIN, validate.integer("size", size, 1, LARGEST))
+    return Design(LATIN, validate.integer("size", size, 1, LARGEST))
 
 
-def stratified_start(size):
+def stratified_start(size: int) -> Design:
     """Return replicates of `size` initial states (1 to 2^20) from a Latin hypercube; later noise stays random.
 
     With one number drawn at the start it takes away the variance of E[g | s_0], up to O(size^-3) of it.
     """
-    return Points(START, validate.integer("size", size, 1, LARGEST))
+    return Design(START, validate.integer("size", size, 1, LARGEST))
 
 
 def _generators(seed, replicate, number):

@@ -7,8 +7,8 @@ cost an instruction for every element.
 """
 
 from ..compiler.emit import ByPlace, live_inputs
-from ..compiler.spellings import where
-from .scan import number
+from ..compiler.functions import where
+from .step_view import number
 
 
 class Scattered:

@@ -1,0 +1,163 @@
+"""What turns a gradient into the next theta: plain rules of gradient *ascent*, for `mcgrad.ascend`.
+
+    theta, state = rule(theta, gradient, state)        state is None at the first step
+
+Any callable of that kind is an optimizer. theta and the gradient are (S, P), a row for each seed: a rule treats each row as if
+it were alone (elementwise, or along the last axis). The ones here are frozen records, so that a result can say what made it.
+A rate is a number > 0, or a function of the step 0, 1, 2, ... that returns one.
+
+Rules of optax descend; this is one of them that climbs (elementwise rules as they are, others under `jax.vmap`):
+
+    rule = optax.adam(1e-2)
+
+    def climb(theta, gradient, state):
+        state = rule.init(theta) if state is None else state
+        updates, state = rule.update(-gradient, state, theta)
+        return optax.apply_updates(theta, updates), state
+
+References
+----------
+Robbins and Monro (1951), A stochastic approximation method; Polyak (1964), Some methods of speeding up the convergence of
+iteration methods; Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from . import validate
+
+__all__ = ["Adam", "Clipped", "Decaying", "Projected", "SGD", "adam", "clipped", "decaying", "projected", "sgd"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decaying:
+    """rate / (1 + step / offset)^power, see `decaying`."""
+
+    rate: float
+    power: float
+    offset: float
+
+    def __call__(self, step):
+        return self.rate / (1.0 + step / self.offset) ** self.power
+
+
+@dataclasses.dataclass(frozen=True)
+class SGD:
+    """theta + rate v,    v = momentum v + g, see `sgd`."""
+
+    rate: float | Callable
+    momentum: float = 0.0
+
+    def __call__(self, theta, gradient, state):
+        step, velocity = (0, 0.0) if state is None else state
+        velocity = self.momentum * velocity + gradient
+        return theta + _at(self.rate, step) * velocity, (step + 1, velocity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """theta + rate m^ / (sqrt(v^) + epsilon), see `adam`."""
+
+    rate: float | Callable
+    first: float = 0.9
+    second: float = 0.999
+    epsilon: float = 1e-8
+
+    def __call__(self, theta, gradient, state):
+        step, m, v = (0, 0.0, 0.0) if state is None else state
+        m = self.first * m + (1.0 - self.first) * gradient
+        v = self.second * v + (1.0 - self.second) * gradient**2
+        unbiased_m, unbiased_v = m / (1.0 - self.first ** (step + 1)), v / (1.0 - self.second ** (step + 1))
+        return theta + _at(self.rate, step) * unbiased_m / (np.sqrt(unbiased_v) + self.epsilon), (step + 1, m, v)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clipped:
+    """A rule that sees gradients of norm `norm` at most, see `clipped`."""
+
+    rule: Callable
+    norm: float
+
+    def __call__(self, theta, gradient, state):
+        length = np.linalg.norm(gradient, axis=-1, keepdims=True)
+        return self.rule(theta, gradient * np.minimum(1.0, self.norm / np.maximum(length, 1e-300)), state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Projected:
+    """A rule whose iterates are put back into a box, see `projected`."""
+
+    rule: Callable
+    low: float
+    high: float
+
+    def __call__(self, theta, gradient, state):
+        theta, state = self.rule(theta, gradient, state)
+        return np.clip(theta, self.low, self.high), state
+
+
+def decaying(rate: float, power: float = 1.0, offset: float = 1.0) -> Decaying:
+    """Return the schedule rate / (1 + step / offset)^power.
+
+    With 1/2 < power <= 1 it is one of Robbins and Monro: sum of rates infinite, sum of their squares finite.
+    """
+    numbers = {"rate": (rate, {"above": 0.0}), "power": (power, {"low": 0.0}), "offset": (offset, {"above": 0.0})}
+    return Decaying(*(validate.number(name, value, **bounds) for name, (value, bounds) in numbers.items()))
+
+
+def sgd(rate: float | Callable[[int], float], momentum: float = 0.0) -> SGD:
+    """Return stochastic gradient ascent, theta + rate v with v = momentum v + g (Polyak 1964).
+
+    Parameters
+    ----------
+    rate : float or callable
+        A number > 0 or a function of the step.
+    momentum : float
+        From 0 to 1, without 1; steps are 1 / (1 - momentum) times as long in the end.
+    """
+    return SGD(_rate(rate), _share("momentum", momentum))
+
+
+def adam(
+    rate: float | Callable[[int], float], first: float = 0.9, second: float = 0.999, epsilon: float = 1e-8
+) -> Adam:
+    """Return Adam (Kingma and Ba 2015, algorithm 1), climbing.
+
+    m = first m + (1 - first) g,    v = second v + (1 - second) g^2,    both over their weights: m^, v^
+    theta + rate m^ / (sqrt(v^) + epsilon)
+    """
+    moments = _share("first", first), _share("second", second)
+    return Adam(_rate(rate), *moments, validate.number("epsilon", epsilon, low=0.0))
+
+
+def clipped(rule: Callable, norm: float) -> Clipped:
+    """Return a rule that sees gradients shortened to a norm: biased, and steady where a score function is not."""
+    return Clipped(_rule(rule), validate.number("norm", norm, above=0.0))
+
+
+def projected(rule: Callable, low: float, high: float) -> Projected:
+    """Return a rule whose iterates are put back into the box low <= theta <= high after each step."""
+    low = validate.number("low", low)
+    return Projected(_rule(rule), low, validate.number("high", high, low=low))
+
+
+def _at(rate, step):
+    return rate(step) if callable(rate) else rate
+
+
+def _rate(rate):
+    return rate if callable(rate) else validate.number("rate", rate, above=0.0)
+
+
+def _rule(rule):
+    validate.function("rule", rule)
+    return rule
+
+
+def _share(name, value):
+    value = validate.number(name, value, low=0.0)
+    if value >= 1.0:
+        raise ValueError(f"{name}: expected a number below 1, got {value!r}")
+    return value
