@@ -9,8 +9,8 @@ from test_critics import random_problem
 import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.estimators.natural import generalised_inverse
-from mcgrad.exact.natural import covariance_matrix, natural_gradient
-from mcgrad.exact.natural import fisher as exact_fisher
+from mcgrad.exact import covariance_matrix, natural_gradient
+from mcgrad.exact import fisher as exact_fisher
 from mcgrad.fisher import fisher
 from mcgrad.fitting import PILOT, Range
 from mcgrad.run import Run

@@ -44,11 +44,11 @@ class Value(Baseline):
         from ..estimators.estimator import PerStep
         from ..exact import value
 
-        if problem.environment.choices:
-            return {"V": PerStep(value(problem, theta))}
-        P, c = value(problem, theta)
-        upper = np.triu(P) + np.triu(P, 1)
-        return {"P": PerStep(upper), "c": PerStep(c)}
+        V = value(problem, theta)
+        if V.table is not None:
+            return {"V": PerStep(V.table)}
+        upper = np.triu(V.P) + np.triu(V.P, 1)
+        return {"P": PerStep(upper), "c": PerStep(V.c)}
 
     def value(self, c, x):
         if x.problem.environment.choices:

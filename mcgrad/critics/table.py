@@ -16,7 +16,8 @@ def data(wrong, problem, theta):
     from ..estimators.estimator import PerStep
     from ..exact import critic
 
-    _, Q, policy = critic(problem, theta)
+    exact = critic(problem, theta)
+    Q, policy = exact.table, exact.policy
     oscillation = wrong.amplitude * np.cos(wrong.frequency * np.arange(Q.shape[2]))
     Q = np.concatenate([wrong.scale * Q + wrong.shift + oscillation, np.zeros_like(Q[:1])])  # no action at the end
     return {"V": PerStep(np.sum(policy * Q, axis=2)), "Q": PerStep(Q)}

@@ -5,6 +5,7 @@ for each parameter (P,), or a matrix (P, P) that mixes them (natural gradients, 
 covariance, Cov(C X, D Y)_p = (C J D')_pp, which is c_p d_p Cov(X_p, Y_p) where nothing is mixed.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from .. import estimators
 from ..estimators.inverse_variance import weights as inverse_weights
 from ..estimators.natural import generalised_inverse
-from .leaves import Rule, Tuning, folded, identity, read
+from .leaves import Pathwise, Rule, Tuning, folded, identity, read
 from .theory import NoClosedForm
 
 PLAIN = (1, 1, 1)  # signs of the noise of the start, of the actions and of the process
@@ -39,11 +40,11 @@ class GroupOf(NamedTuple):
 
 
 class Opaque(NamedTuple):
-    """An estimator of which mean and variance alone are known, (P,) both."""
+    """An estimator of which mean and variance alone are known: functions that return (P,)."""
 
     key: tuple
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Callable
+    variance: Callable
     name: str
 
 
@@ -97,18 +98,18 @@ def coefficients(theory, estimator):
 
 def optimal_over_time(theory, estimator):
     """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted as sum_t b_t z_t: (T, P)."""
-    return ratio(*_with_scores(theory, estimator))
+    return ratio(*with_scores(theory, estimator))
 
 
 def total_optimal_over_time(theory, estimator):
     """Return the b_t of least total variance over the parameters `totals`, (T,)."""
-    cov, power = (x[:, theory.totals].sum(axis=1) for x in _with_scores(theory, estimator))
+    cov, power = (x[:, theory.totals].sum(axis=1) for x in with_scores(theory, estimator))
     return ratio(cov, power)
 
 
 def total_optimal_constant(theory, estimator):
     """Return the b of least total variance over the parameters `totals`, a float."""
-    cov, power = (x[:, theory.totals].sum() for x in _with_scores(theory, estimator))
+    cov, power = (x[:, theory.totals].sum() for x in with_scores(theory, estimator))
     return float(ratio(cov, power))
 
 
@@ -144,7 +145,11 @@ def _terms(theory, estimator):
     def of(part):
         return terms(theory, part)
 
+    if type(estimator).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        raise NoClosedForm(f"no closed form is known for {type(estimator).__name__}, whose functions are your own")
     match estimator:
+        case Rule() | Pathwise():
+            return [Term(1.0, estimator)]
         case estimators.Difference(parts=(x, y)):
             return of(x) + _times(-1.0, of(y))
         case estimators.ControlVariate(parts=(target, *controls), coefficients=c):
@@ -192,9 +197,7 @@ def _product(a, c):
 
 
 def _flipped(many, signs):
-    """Return terms on rollouts with other signs; the first member of a group is not all of it."""
-    if any(isinstance(x, (GroupOf, Opaque)) for _, x, _ in many):
-        raise NoClosedForm("no closed form is known for antithetic pairs of estimators with several rollouts")
+    """Return terms on rollouts with other signs."""
     return [Term(c, x, tuple(a * b for a, b in zip(rollout, signs, strict=True))) for c, x, rollout in many]
 
 
@@ -235,7 +238,7 @@ def _folded(theory, found):
 
 def _mean(theory, x):
     if isinstance(x, Opaque):
-        return x.mean
+        return x.mean()
     return theory.gradient() if isinstance(x, GroupOf) else theory.mean(x)
 
 
@@ -269,9 +272,9 @@ def _pair(theory, x, y, signs):
         return _with_group(theory, x, y, signs)
     if isinstance(x, Opaque) or isinstance(y, Opaque):
         if x.key == y.key and signs == PLAIN:
-            return x.variance
+            return x.variance()
         name = x.name if isinstance(x, Opaque) else y.name
-        raise NoClosedForm(f"{name} has a closed variance, but no covariance with others")
+        raise NoClosedForm(f"no closed form is known for the covariance of {name} with others")
     return theory.covariance(x, y) if signs == PLAIN else theory.mirrored(x, y, signs)
 
 
@@ -298,6 +301,8 @@ def _with_group(theory, x, y, signs):
     if not isinstance(x, GroupOf) or not isinstance(y, GroupOf):
         group, other = (x, y) if isinstance(x, GroupOf) else (y, x)
         return _pair(theory, centred, other, signs) / group.size
+    if signs != PLAIN:
+        raise NoClosedForm("no closed form is known for antithetic pairs of groups")
     G, H = x.size, y.size
     m, score = min(G, H), Rule(score=1.0)
     mixed = theory.return_variance * theory.covariance(score, score) + theory.gradient() ** 2
@@ -328,7 +333,7 @@ def _full_coefficients(theory, target, controls, parts):
     return _solved(theory.fisher(), onto).T[None]
 
 
-def _with_scores(theory, estimator):
+def with_scores(theory, estimator):
     """Return Cov(g_p, z_tp) and Var z_tp, (T, P) both."""
     total = np.zeros((theory.horizon, theory.parameters))
     for c, x, rollout in terms(theory, estimator):

@@ -260,4 +260,5 @@ def folded(theory, rule, ratio, other):
         return getattr(rule, name) + (theory.times(more, ratio) if np.ndim(more) else ratio * more)
 
     changes = {name: added(name) for name in ("weight", "expected", "followed") if np.ndim(getattr(other, name))}
-    return dataclasses.replace(rule, **changes, score=rule.score + ratio * other.score, news=rule.news + ratio * other.news)
+    changes["score"] = rule.score + ratio * other.score
+    return dataclasses.replace(rule, **changes, news=rule.news + float(ratio) * other.news if other.news else rule.news)

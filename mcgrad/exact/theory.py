@@ -12,9 +12,8 @@ added (`leaves` writes estimators in terms of them); and the moments of *leaves*
 A kind of problem derives from `Theory`, and overrides what it knows: the rest raises `NoClosedForm`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
-
-import numpy as np
 
 
 class NoClosedForm(ValueError):
@@ -22,10 +21,10 @@ class NoClosedForm(ValueError):
 
 
 class Alone(NamedTuple):
-    """The mean and the variance of an estimator whose covariances with others are not known, (P,) both."""
+    """The mean and the variance of an estimator whose covariances with others are not known: functions that return (P,)."""
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Callable
+    variance: Callable
 
 
 def _unknown(what):

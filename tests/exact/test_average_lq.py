@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+import lq_leaves as lq
 import numpy as np
 import pytest
 from exact_cases import canonical, random_system
 
-from mcgrad.exact import lq
-from mcgrad.exact.lq import average
+from mcgrad.exact.linear_quadratic import average
 
 
 def stable(n=3, m=2, seed=5):

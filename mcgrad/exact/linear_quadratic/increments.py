@@ -88,10 +88,9 @@ class OfRule(Estimator):
 
     def mean(self):
         """Return E H_0(s_0), (P,)."""
-        mean, cov = (x[0] for x in state_moments(self.system))
-        second = np.zeros(self.H.shape[2:])
-        second[0, 0], second[0, 1:], second[1:, 0], second[1:, 1:] = 1.0, mean, mean, cov + np.outer(mean, mean)
-        return np.sum(self.H[0] * second, axis=(1, 2))
+        if self.rule.trace is not None or self.weight.any() or np.any(self.rule.score):
+            self.system.inverse_factor  # a policy without noise has no score  # noqa: B018
+        return _mean(self.system, self.H)
 
     def start_on(self, chain, path):
         """Return the forms H_0."""
@@ -180,12 +179,7 @@ class OfPath(Estimator):
 
     def mean(self):
         """Return E H_0(s_0), (K,)."""
-        return OfRule.mean(self)
-
-    @property
-    def system(self):
-        """The system as the estimator sees it."""
-        return self.seen
+        return _mean(self.seen, self.H)
 
     def trajectory(self, system, columns, lifted):
         """Return the trajectory as the estimator sees it, for some of its columns."""
@@ -208,6 +202,13 @@ class OfPath(Estimator):
         z, delta = chain.innovation("score", path), chain.innovation("error", path)
         level = value_forms(self.seen)[:-1] - (0.0 if self.baseline is None else self.baseline)
         return [*found, Term(Carry("score", 1.0, path), delta), Term(None, z, delta), Term(chain.form(level, path), z)]
+
+
+def _mean(system, H):
+    mean, cov = (x[0] for x in state_moments(system))
+    second = np.zeros(H.shape[2:])
+    second[0, 0], second[0, 1:], second[1:, 0], second[1:, 1:] = 1.0, mean, mean, cov + np.outer(mean, mean)
+    return np.sum(H[0] * second, axis=(1, 2))
 
 
 def _errors(system, rule, V, Q):

@@ -24,31 +24,26 @@ the log scales, of systems without coincidences (an F_t that vanishes on the way
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from ... import validate
-from .baselines import (
-    optimal_constant,
-    optimal_time_baseline,
-    trace_optimal_constant,
-    trace_optimal_time_baseline,
-)
-from .estimators import (
-    ActionControlVariate,
-    AllActions,
-    ExactAdvantage,
-    GeneralizedAdvantage,
-    Reparameterization,
-    RewardToGo,
-    Score,
-    ScoreFunction,
-    ValueGradient,
+from ... import critics, estimators, validate
+from .. import algebra
+from ..leaves import Pathwise, Rule
+from ..theory import NoClosedForm
+from .covariances import variance
+from .increments import OfPath
+from .system import factor
+from .values import (
+    gradient_to_go,
+    mean_return_to_go,
+    objective,
+    return_variance,
+    riccati,
+    state_moments,
     value_forms,
 )
-from .system import factor
-from .values import gradient_to_go, mean_return_to_go, objective, return_variance, riccati, state_moments
-from .variances import variance
 
 NEVER = np.inf  # the order of what is zero
 CLOSE = 1e-9  # relative difference below which numbers count as equal
@@ -82,7 +77,16 @@ class Scaling:
     horizon: Exponent
 
 
-def scaling(system, X, parameters="gain"):
+class Known(NamedTuple):
+    """What an estimator is here: a class of `mcgrad.estimators`, its baseline, one of `KINDS`, and that as numbers or forms."""
+
+    kind: type
+    baseline: str | None = None
+    b: np.ndarray | None = None
+    option: float | bool | None = None  # the decay, or whether a control variate is of first order
+
+
+def scaling(theory, X, parameters="gain"):
     """Predict how the variance of an estimator depends on the exploration and on the horizon.
 
     `parameters`: "gain", the entries of K, or "scale", the log scales (predicted whether learned or not). What is not
@@ -90,46 +94,77 @@ def scaling(system, X, parameters="gain"):
     a constant or time-dependent one, and of the variance where X has no noise without exploration.
     """
     validate.one_of("parameters", parameters, ("gain", "scale"))
-    scale, baseline = parameters == "scale", _recognised(system, X)
-    return Scaling(_std(system, X, scale, baseline), _horizon(system, X, scale, baseline))
+    scale, known = parameters == "scale", _known(theory, X)
+    return Scaling(_std(theory.system, known, scale), _horizon(theory.system, known, scale))
 
 
-# ---- baselines ---------------------------------------------------------------------------------------------------
+# ---- what an estimator is ----------------------------------------------------------------------------------------
 
 
-def _recognised(system, X):
-    """Return what the baseline is: a key of `KINDS`, or None for an estimator without one."""
-    every = slice(None), slice(0, system.K.size)
-    if isinstance(X, ScoreFunction):
-        X, b = ScoreFunction(), np.asarray(X.baseline, dtype=float)
-        if not np.any(b):
-            return "none"
-        if _equal(b, objective(system)):
-            return "mean"
-        best = [optimal_constant(system, X)] if b.ndim else [trace_optimal_constant(system, X, p) for p in every]
-        return "optimum" if any(_equal(b, x) for x in best) else "number"
-    if not isinstance(X, RewardToGo):
-        return None
-    if X.baseline is None or not np.any(X.baseline):
-        return "none"
-    forms = np.asarray(X.baseline, dtype=float)
-    if _equal(forms, value_forms(system)):
-        return "value"
+def _known(theory, X):
+    found = algebra.terms(theory, X)
+    if len(found) != 1 or np.any(np.asarray(found[0].coefficient) != 1.0) or found[0].rollout != algebra.PLAIN:
+        raise NoClosedForm(f"no exponents are known for combinations such as {type(X).__name__}")
+    leaf = found[0].leaf
+    if isinstance(leaf, Pathwise):
+        return Known(estimators.Reparameterization)
+    critic = getattr(X, "critic", None)
+    if isinstance(critic, critics.Exact) and (critic.shift, critic.amplitude) != (0.0, 0.0):
+        raise NoClosedForm(f"no exponents are known for a critic that is {critic}")
+    if isinstance(leaf, Rule) and leaf.trace == 1.0 and leaf.ahead is None and not np.ndim(leaf.expected):
+        kind = estimators.ScoreFunction if leaf.whole else estimators.RewardToGo
+        return Known(kind, *(_of_whole if leaf.whole else _of_to_go)(theory, leaf))
+    return Known(type(X), option=getattr(X, "decay", getattr(X, "first_order", None)))
+
+
+def _of_whole(theory, leaf):
+    """Return what the baseline of a score function is, a key of `KINDS`, and the number, or one for each parameter."""
+    b = -np.asarray(leaf.score, dtype=float)
+    if np.ndim(leaf.weight) and np.any(leaf.weight):
+        raise NoClosedForm("no exponents are known for score functions with baselines that are not constant")
+    if not np.any(b):
+        return "none", b
+    if _equal(b, theory.objective):
+        return "mean", b
+    return ("optimum" if any(_equal(b, x) for x in _best_constants(theory, True, b.ndim)) else "number"), b
+
+
+def _of_to_go(theory, leaf):
+    """Return the same for reward to go, and the forms (T, 1 or P, 1 + n, 1 + n)."""
+    n = 1 + theory.system.states
+    weight = leaf.weight[..., :n, :n] if np.ndim(leaf.weight) else np.zeros((theory.horizon, 1, n, n))
+    score = np.atleast_1d(leaf.score)
+    forms = -np.broadcast_to(weight, (theory.horizon, max(weight.shape[1], len(score)), n, n)).copy()
+    forms[..., 0, 0] -= score
     b = forms[:, :, 0, 0]
+    if not np.any(forms):
+        return "none", forms
+    if _equal(forms, value_forms(theory.system)[:-1]):
+        return "value", forms
     if np.any(forms[..., 1:]) or np.any(forms[..., 1:, :]):
-        return "state"
-    if _equal(b, mean_return_to_go(system)[:-1, None]):
-        return "mean"
-    X = RewardToGo()
-    best = [optimal_time_baseline(system, X), *(trace_optimal_time_baseline(system, X, p)[:, None] for p in every)]
-    if any(_equal(b, x) for x in best):
-        return "optimum"
+        return "state", forms
+    if _equal(b, mean_return_to_go(theory.system)[:-1, None]):
+        return "mean", forms
+    cov, power = algebra.with_scores(theory, estimators.reward_to_go())
+    gain = slice(0, theory.system.K.size)
+    totals = [algebra.ratio(cov[:, p].sum(axis=1), power[:, p].sum(axis=1))[:, None] for p in (slice(None), gain)]
+    if any(_equal(b, x) for x in (algebra.ratio(cov, power), *totals)):
+        return "optimum", forms
     if np.any(b != b[:1]):
-        return "time"
-    if _equal(b[0], objective(system)):
-        return "level"
-    best = [optimal_constant(system, X), *(trace_optimal_constant(system, X, p) for p in every)]
-    return "best level" if any(_equal(b[0], x) for x in best) else "number"
+        return "time", forms
+    if _equal(b[0], theory.objective):
+        return "level", forms
+    best = _best_constants(theory, False, True) + _best_constants(theory, False, False)
+    return ("best level" if any(_equal(b[0], x) for x in best) else "number"), forms
+
+
+def _best_constants(theory, whole, for_each):
+    """Return the constants of least variance: for each parameter, or for the sums over all of them and over the gain."""
+    X = estimators.score_function() if whole else estimators.reward_to_go()
+    cov, power = (x.sum(axis=0) for x in algebra.with_scores(theory, X))
+    if for_each:
+        return [algebra.ratio(cov, power)]
+    return [algebra.ratio(cov[p].sum(), power[p].sum()) for p in (slice(None), slice(0, theory.system.K.size))]
 
 
 def _equal(a, b):
@@ -140,10 +175,10 @@ def _equal(a, b):
 # ---- exploration -> 0 --------------------------------------------------------------------------------------------
 
 
-def _std(system, X, scale, baseline):
-    parts = _parts(system, X, scale, baseline)
+def _std(system, known, scale):
+    parts, baseline = _parts(system, known, scale), known.baseline
     if parts is None:
-        return Exponent(None, f"no prediction is known for {type(X).__name__}")
+        return Exponent(None, f"no prediction is known for {known.kind.__name__}")
     name, order = min(parts.items(), key=lambda part: part[1])
     if baseline == "state" and order > _Orders(system, scale).z.min():
         return Exponent(None, f"how {KINDS[baseline]} as a baseline follows the exploration is not known")
@@ -152,42 +187,34 @@ def _std(system, X, scale, baseline):
     return Exponent(float(2 * order), f"the largest part is of order std^{order:.0f}: {name}")
 
 
-def _parts(system, X, scale, baseline):
+def _parts(system, known, scale):
     """Return the orders in c of an estimator's summands, by name; None if it is not known."""
-    o = _Orders(system, scale)
-    score = {
-        "past scores times the errors of the value function": (o.past + o.error).min(),
-        "each score times the error of its own step": (o.z + o.error).min(),
-    }
+    o, E, kind = _Orders(system, scale), estimators, known.kind
+    past = {"past scores times the errors of the value function": (o.past + o.error).min()}
+    own = {"each score times the error of its own step": (o.z + o.error).min()}
     common = {"news about the gradient to go": o.news.min(), "the gradient given s_0": o.start_gradient}
-    match X:
-        case ScoreFunction():
-            level = o.level(X.baseline, baseline)
-            running = {"each score times the return so far": (o.running + o.z).min()}
-            return score | running | {"the mean return less the baseline, times the scores": level + o.z.min()} | common
-        case RewardToGo():
-            left = {"what the baseline leaves of the value, times the score": o.left(X.baseline, baseline)}
-            return score | left | common
-        case GeneralizedAdvantage():
-            if X.decay == 0:
-                score.pop("past scores times the errors of the value function")
-            return score | common
-        case ExactAdvantage():
-            parts = {"each score times its own advantage": (o.z + o.advantage).min()} | common
-            return parts | ({"the value, times the score": o.left(None, "none")} if X.value else {})
-        case ActionControlVariate():
-            left = np.minimum(o.noise, o.square) if X.first_order else o.noise
-            own = {"each score times what the control variate leaves of its step": (o.z + left).min()}
-            return {k: v for k, v in score.items() if k.startswith("past")} | own | common
-        case AllActions():
-            return common
-        case ValueGradient():
-            return {"the noise in the critic's action gradient": o.critic.min()} | common
-        case Reparameterization():
-            return {"the noise in the derivative of the return": o.pathwise()}
-        case Score():
-            return {"the scores": o.z.min()}
-    return None
+    if kind is E.ScoreFunction:
+        level = o.level(known.b, known.baseline) + o.z.min()
+        running = {"each score times the return so far": (o.running + o.z).min()}
+        return past | own | running | {"the mean return less the baseline, times the scores": level} | common
+    if kind is E.RewardToGo:
+        left = {"what the baseline leaves of the value, times the score": o.left(known.b, known.baseline)}
+        return past | own | left | common
+    if kind is E.GeneralizedAdvantage:
+        return (past if known.option else {}) | own | common
+    if kind in (E.Advantage, E.QFunction):
+        parts = {"each score times its own advantage": (o.z + o.advantage).min()} | common
+        return parts | ({"the value, times the score": o.left(None, "none")} if kind is E.QFunction else {})
+    if kind is E.ActionControlVariate:
+        left = np.minimum(o.noise, o.square) if known.option else o.noise
+        return past | {"each score times what the control variate leaves of its step": (o.z + left).min()} | common
+    if kind is E.AllActions:
+        return common
+    if kind is E.ValueGradient:
+        return {"the noise in the critic's action gradient": o.critic.min()} | common
+    if kind is E.Reparameterization:
+        return {"the noise in the derivative of the return": o.pathwise()}
+    return {"the scores": o.z.min()} if kind is E.Score else None
 
 
 class _Orders:
@@ -252,10 +279,10 @@ class _Orders:
         if self.scale:
             later = np.minimum.accumulate(self.noise[::-1])[::-1]
             return np.min([1 + self.feedback, self.square, 1 + later])
-        gain, X = slice(0, self.system.K.size), Reparameterization()
-        if variance(self.quiet, X).sum() > 0:
+        gain, quiet, system = slice(0, self.system.K.size), self.quiet, self.system
+        if variance(quiet, OfPath(quiet)).sum() > 0:
             return 0
-        return (1 if np.any(self.state == 0) else 2) if variance(self.system, X)[gain].sum() > 0 else NEVER
+        return (1 if np.any(self.state == 0) else 2) if variance(system, OfPath(system))[gain].sum() > 0 else NEVER
 
     @staticmethod
     def _shock(forms, root, moved, order):
@@ -300,19 +327,19 @@ _REASONS = {
 }
 
 
-def _horizon(system, X, scale, baseline):
-    family = _family(X, baseline)
+def _horizon(system, known, scale):
+    kind, baseline, family = known.kind, known.baseline, _family(known)
     if family is None:
         detail = f" with {KINDS[baseline]} as its baseline" if baseline else ""
-        return Exponent(None, f"no prediction is known for {X if hasattr(X, 'decay') else type(X).__name__}{detail}")
-    if scale and isinstance(X, AllActions):
+        return Exponent(None, f"no prediction is known for {kind.__name__}{detail}")
+    if scale and kind is estimators.AllActions:
         return Exponent(None, "the variance is zero for every horizon")
     rho = np.abs(np.linalg.eigvals(system.closed)).max()
     gamma, score = system.discount, family == "the score"
     if gamma != 1 and not score:
         if not (0 < gamma < 1 and rho < 1 - CLOSE):
             return Exponent(None, "with a discount, predictions are known for a spectral radius below 1 only")
-        if isinstance(X, ScoreFunction):
+        if kind is estimators.ScoreFunction:
             return Exponent(1.0, "the scores go on adding up after the discounted return has come to rest")
         if baseline in ("number", "level"):
             return Exponent(1.0, "the baseline goes on adding up after the discounted returns to go have gone")
@@ -330,25 +357,14 @@ def _horizon(system, X, scale, baseline):
     return Exponent(float(power), reason, float(rate))
 
 
-def _family(X, baseline):
-    match X:
-        case ScoreFunction() | RewardToGo():
-            centred = {"mean": "centred returns", "optimum": "centred returns", "value": "errors of the value function"}
-            known = dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred
-            return known.get(baseline)
-        case GeneralizedAdvantage(decay=decay):
-            if abs(decay) < 1:
-                return "exact critics and derivatives"
-            return "errors of the value function" if decay == 1 else None
-        case ExactAdvantage(value=True):
-            return "returns"
-        case ActionControlVariate():
-            return "errors of the value function"
-        case ExactAdvantage() | AllActions() | ValueGradient() | Reparameterization():
-            return "exact critics and derivatives"
-        case Score():
-            return "the score"
-    return None
+def _family(known):
+    E, kind = estimators, known.kind
+    if kind in (E.ScoreFunction, E.RewardToGo):
+        centred = {"mean": "centred returns", "optimum": "centred returns", "value": "errors of the value function"}
+        return (dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred).get(known.baseline)
+    if kind in (E.GeneralizedAdvantage, E.Advantage, E.AllActions, E.ValueGradient, E.Reparameterization):
+        return "exact critics and derivatives"
+    return {E.QFunction: "returns", E.ActionControlVariate: "errors of the value function", E.Score: "the score"}.get(kind)
 
 
 def _stable(system, family, scale):

@@ -257,34 +257,28 @@ class LinearQuadratic(Theory):
     def alone(self, estimator):
         """Return estimators whose rollouts branch off, are perturbed, or follow another policy."""
         s = self.system
-        try:
-            match estimator:
-                case estimators.MeasureValued(independent=independent, once=once, critic=critic):
-                    scales(self.problem.policy)  # refuses policies that have no such derivatives
-                    branches = "critic" if critic else "independent" if independent else "shared"
-                    scale = 1.0 if critic is None else _scale(critic)
-                    variance = measure_valued_variance(s, branches, "one" if once else "all")
-                    return Alone(scale * self.gradient(), scale**2 * variance)
-                case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
-                    return Alone(*spsa(s, width, noise))
-                case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
-                    return Alone(*evolution_strategies(s, width, len(parts), noise))
-                case estimators.FiniteDifferences(width=width, noise=noise):
-                    return Alone(*finite_differences(s, width, noise))
-                case estimators.PersistentEvolutionStrategies(parts=parts, width=width, unroll=unroll, noise=noise):
-                    found = persistent_evolution_strategies(
-                        s, width, unroll, len(parts), noise, estimator.truncated
-                    )
-                    return Alone(*found)
-                case estimators.ImportanceWeighted(weights=weights, clip=None):
-                    variance = importance_weighted_variance(s, *self._acting(estimator), weights)
-                    return Alone(self.gradient(), variance)
-        except NoClosedForm:
-            raise
-        except ValueError as error:
-            if isinstance(estimator, (estimators.MeasureValued, estimators.ImportanceWeighted)):
-                raise
-            raise NoClosedForm(f"no closed form: {error}") from None
+        match estimator:
+            case estimators.MeasureValued(independent=independent, once=once, critic=critic):
+                scales(self.problem.policy)  # refuses policies that have no such derivatives
+                branches = "critic" if critic else "independent" if independent else "shared"
+                scale = 1.0 if critic is None else _scale(critic)
+                return Alone(
+                    lambda: scale * self.gradient(),
+                    lambda: scale**2 * measure_valued_variance(s, branches, "one" if once else "all"),
+                )
+            case estimators.ImportanceWeighted(weights=weights, clip=None):
+                return Alone(
+                    self.gradient, lambda: importance_weighted_variance(s, *self._acting(estimator), weights)
+                )
+            case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
+                return _perturbed(spsa, s, width, noise)
+            case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
+                return _perturbed(evolution_strategies, s, width, len(parts), noise)
+            case estimators.FiniteDifferences(width=width, noise=noise):
+                return _perturbed(finite_differences, s, width, noise)
+            case estimators.PersistentEvolutionStrategies(parts=parts, width=width, unroll=unroll, noise=noise):
+                options = width, unroll, len(parts), noise, estimator.truncated
+                return _perturbed(persistent_evolution_strategies, s, *options)
         return None
 
     def self_normalised_limits(self, estimator):
@@ -304,7 +298,7 @@ class LinearQuadratic(Theory):
         b = None if isinstance(estimator.baseline, baselines.NoBaseline) else of_state(self, estimator.baseline)[..., :n, :n]
         return dataclasses.replace(s, K=theta[:gain].reshape(s.K.shape), L=factors[:, None] * root), b
 
-    def _of(self, leaf):
+    def increments(self, leaf):
         """Return the increments of a leaf, made once."""
         if isinstance(leaf, _Keyed):
             return leaf.increments
@@ -315,23 +309,23 @@ class LinearQuadratic(Theory):
 
     def mean(self, x):
         """Return E X, (P,)."""
-        return self._of(x).mean()
+        return self.increments(x).mean()
 
     def covariance(self, x, y):
         """Return Cov(X_p, Y_p) on one trajectory, (P,)."""
-        return covariances.covariance(self.system, self._of(x), self._of(y))
+        return covariances.covariance(self.system, self.increments(x), self.increments(y))
 
     def by_step(self, x):
         """Return Cov(X_p, z_tp), (T, P)."""
-        return covariances.covariance_by_step(self.system, self._of(x), self._of(Rule(score=1.0)))[1]
+        return covariances.covariance_by_step(self.system, self.increments(x), self.increments(Rule(score=1.0)))[1]
 
     def mirrored(self, x, y, signs):
         """Return Cov(X_p, Y_p), the noise of Y's trajectory with other signs, (P,)."""
-        return covariances.covariance(self.system, self._of(x), self._of(y), signs)
+        return covariances.covariance(self.system, self.increments(x), self.increments(y), signs)
 
     def joint(self, x, y):
         """Return Cov(X_p, Y_q), (P, P)."""
-        return covariances.covariance_matrix(self.system, self._of(x), self._of(y))
+        return covariances.covariance_matrix(self.system, self.increments(x), self.increments(y))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -350,6 +344,15 @@ def step_variances(system, forms=None):
     pairs = (only, none), (none, only)
     found = (covariances.variance(system, OfPath(system, *pair, forms, owner=owner)) for pair in pairs)
     return tuple(x.reshape(T, P) for x in found)
+
+
+def _perturbed(function, *arguments):
+    """Return an estimator that perturbs theta; log scales and many parameters have no exact rule."""
+    try:
+        found = function(*arguments)
+    except ValueError as error:
+        raise NoClosedForm(f"no closed form: {error}") from None
+    return Alone(lambda: found.mean, lambda: found.variance)
 
 
 def _scale(critic):

@@ -117,7 +117,7 @@ class OneStep(Theory):
     def alone(self, estimator):
         """Return measure-valued derivatives: with one step, branches have no future to share."""
         if isinstance(estimator, estimators.MeasureValued) and estimator.critic is None:
-            return Alone(self.gradient(), self.measure_valued_variance())
+            return Alone(self.gradient, self.measure_valued_variance)
         return None
 
     def measure_valued_variance(self, coupled=True):

@@ -210,19 +210,20 @@ class Tabular(Theory):
 
     def alone(self, estimator):
         """Return importance-weighted estimators."""
-        match estimator:
-            case estimators.ImportanceWeighted(weights="per decision", baseline=b, clip=None):
-                policy = estimator.behaviour.policy or self.problem.policy
-                if not isinstance(policy.closed_form, TabularSoftmax):
-                    raise NoClosedForm(
-                        f"no closed form is known for the behaviour {policy.name}; it is not a softmax over a table"
-                    )
-                acting = softmax(policy.closed_form.features @ np.array(estimator.behaviour.theta))
-                found = per_decision_variance(self.system, acting, of_state(self, b)[:, :, 0])
-                return Alone(self.gradient(), found)
-            case estimators.ImportanceWeighted(clip=None):
-                return Alone(self.gradient(), None)
+        if isinstance(estimator, estimators.ImportanceWeighted) and estimator.clip is None:
+            return Alone(self.gradient, lambda: self._weighted_variance(estimator))
         return None
+
+    def _weighted_variance(self, estimator):
+        if estimator.weights != "per decision":
+            raise NoClosedForm("no closed form is known for the variance with weights of whole trajectories on a table")
+        policy = estimator.behaviour.policy or self.problem.policy
+        if not isinstance(policy.closed_form, TabularSoftmax):
+            raise NoClosedForm(
+                f"no closed form is known for the behaviour {policy.name}; it is not a softmax over a table"
+            )
+        acting = softmax(policy.closed_form.features @ np.array(estimator.behaviour.theta))
+        return per_decision_variance(self.system, acting, of_state(self, estimator.baseline)[:, :, 0])
 
     def mean(self, x):
         """Return E X, (P,)."""
