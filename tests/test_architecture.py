@@ -24,34 +24,21 @@ FORBIDDEN = {
             "study",
         )
     ],
-    "mcgrad/exact/lq": [
-        "mcgrad.compiler",
-        "mcgrad.measure",
-        "mcgrad.run",
-        "mcgrad.rollouts",
-        "mcgrad.moments",
-        "mcgrad.kernel",
-        "mcgrad.estimators",
-        "mcgrad.environments",
-        "mcgrad.policies",
-        "mcgrad.problem",
-        "mcgrad.baselines",
-        "numba",
-    ],
+    # A theory knows no other, and what stands on top of all of them knows none.
+    "mcgrad/exact/linear_quadratic": ["mcgrad.exact." + x for x in ("tabular", "one_step", "theories", "questions")],
     "mcgrad/exact/tabular": [
-        "mcgrad.compiler",
-        "mcgrad.measure",
-        "mcgrad.run",
-        "mcgrad.rollouts",
-        "mcgrad.moments",
-        "mcgrad.kernel",
-        "mcgrad.estimators",
-        "mcgrad.environments",
-        "mcgrad.policies",
-        "mcgrad.problem",
-        "mcgrad.baselines",
-        "numba",
+        "mcgrad.exact." + x for x in ("linear_quadratic", "one_step", "theories", "questions", "algebra")
     ],
+    "mcgrad/exact/one_step": [
+        "mcgrad.exact." + x for x in ("linear_quadratic", "tabular", "theories", "questions", "algebra")
+    ],
+    **{
+        f"mcgrad/exact/{name}.py": [
+            "mcgrad.exact." + x
+            for x in ("linear_quadratic", "tabular", "one_step", "chaotic_map", "theories", "questions", "bounds")
+        ]
+        for name in ("theory", "leaves", "algebra")
+    },
     "mcgrad/exact": [
         "mcgrad.compiler",
         "mcgrad.measure",

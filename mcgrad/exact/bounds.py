@@ -73,9 +73,7 @@ def efficiency_bound(
 
 
 @asked
-def gradient_news(
-    problem: Problem, theta: ArrayLike
-) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
+def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
     Returns

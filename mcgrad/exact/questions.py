@@ -97,7 +97,9 @@ def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabu
     """
     theory = theory_of(problem, theta)
     if not isinstance(theory, (linear_quadratic.LinearQuadratic, tabular.Tabular)):
-        raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not linear-quadratic or tabular")
+        raise NoClosedForm(
+            f"no closed form is known for {problem.environment.name}; it is not linear-quadratic or tabular"
+        )
     return theory.system
 
 
@@ -138,9 +140,7 @@ def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Est
 
 
 @asked
-def covariance_matrix(
-    problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator | None = None
-) -> Array:
+def covariance_matrix(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator | None = None) -> Array:
     """Return Cov(X_p, Y_q) of two estimators on the same trajectory for all p and q, (P, P); Y = X by default.
 
     Raises

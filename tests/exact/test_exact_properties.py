@@ -150,7 +150,9 @@ def test_combinations():
     assert np.all(algebra.variance(theory, E.Difference((x, x))) == 0)
     mixture = E.ControlVariate((y, E.Difference((x, y))))
     weight = -algebra.coefficients(theory, mixture)[0]
-    np.testing.assert_allclose(of_combination((weight, x), (1 - weight, y)), algebra.variance(theory, mixture), rtol=1e-10)
+    np.testing.assert_allclose(
+        of_combination((weight, x), (1 - weight, y)), algebra.variance(theory, mixture), rtol=1e-10
+    )
     own, score = E.ControlVariate((x, E.score())), exact.Score()(theory)
     c = algebra.coefficients(theory, own)[0]
     np.testing.assert_allclose(of_combination((1.0, x), (-c, score)), algebra.variance(theory, own), rtol=1e-10)

@@ -7,7 +7,11 @@ from exact_cases import random_system
 from exact_dense import Dense, covariance, expectation
 from lq_leaves import covariance_matrix, step_variances, theory_of, trajectory_fisher, weighted_variance
 
-from mcgrad.exact.linear_quadratic.hessian import directional_system, hessian_vector_product, hessian_vector_product_variance
+from mcgrad.exact.linear_quadratic.hessian import (
+    directional_system,
+    hessian_vector_product,
+    hessian_vector_product_variance,
+)
 
 SHAPES = [(0, 1, 1, 4), (1, 2, 1, 3), (5, 2, 2, 2)]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+import tabular_leaves as tb
 from tabular_cases import Enumeration, random_problem, system_of
 
-from mcgrad.exact import tabular as tb
 from mcgrad.exact.tabular import average
 
 

@@ -261,4 +261,3 @@ def _padded(f, like):
 
 def _of(f, columns):
     return f[:, columns] if f.shape[1] > 1 else f
-

@@ -364,7 +364,9 @@ def _family(known):
         return (dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred).get(known.baseline)
     if kind in (E.GeneralizedAdvantage, E.Advantage, E.AllActions, E.ValueGradient, E.Reparameterization):
         return "exact critics and derivatives"
-    return {E.QFunction: "returns", E.ActionControlVariate: "errors of the value function", E.Score: "the score"}.get(kind)
+    return {E.QFunction: "returns", E.ActionControlVariate: "errors of the value function", E.Score: "the score"}.get(
+        kind
+    )
 
 
 def _stable(system, family, scale):

@@ -267,9 +267,7 @@ class LinearQuadratic(Theory):
                     lambda: scale**2 * measure_valued_variance(s, branches, "one" if once else "all"),
                 )
             case estimators.ImportanceWeighted(weights=weights, clip=None):
-                return Alone(
-                    self.gradient, lambda: importance_weighted_variance(s, *self._acting(estimator), weights)
-                )
+                return Alone(self.gradient, lambda: importance_weighted_variance(s, *self._acting(estimator), weights))
             case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
                 return _perturbed(spsa, s, width, noise)
             case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
@@ -295,7 +293,11 @@ class LinearQuadratic(Theory):
             raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not linear-Gaussian")
         gain, root = s.K.size, policy.closed_form.root
         factors = np.exp(theta[gain:]) if policy.closed_form.learn_std else np.ones(s.actions)
-        b = None if isinstance(estimator.baseline, baselines.NoBaseline) else of_state(self, estimator.baseline)[..., :n, :n]
+        b = (
+            None
+            if isinstance(estimator.baseline, baselines.NoBaseline)
+            else of_state(self, estimator.baseline)[..., :n, :n]
+        )
         return dataclasses.replace(s, K=theta[:gain].reshape(s.K.shape), L=factors[:, None] * root), b
 
     def increments(self, leaf):

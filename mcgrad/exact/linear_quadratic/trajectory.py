@@ -215,4 +215,3 @@ def without_action(innovation, actions):
     linear, quadratic = (part.copy() for part in innovation)
     linear[..., :actions, :] = quadratic[..., :actions, :actions] = 0.0
     return Innovation(linear, quadratic)
-

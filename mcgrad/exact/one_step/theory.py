@@ -137,7 +137,9 @@ class OneStep(Theory):
         P = self.parameters
         if isinstance(x, Pathwise):
             return np.eye(3)[PATHWISE][:, None] * np.ones(P), self.table, 0.0
-        functions = [np.broadcast_to(f, (P, 4)) if np.ndim(f) else np.zeros((P, 4)) for f in (x.weight, x.expected, x.followed)]
+        functions = [
+            np.broadcast_to(f, (P, 4)) if np.ndim(f) else np.zeros((P, 4)) for f in (x.weight, x.expected, x.followed)
+        ]
         if (x.ahead is not None and x.known is not x.ahead) or x.news or x.only_return:
             raise NoClosedForm(f"no closed form is known for this estimator on {self.name}")
         weight, expected, followed = functions
