@@ -6,8 +6,8 @@ import pytest
 import mcgrad as mg
 from figures import files
 from figures import floor as figure
-from studies import __main__ as studies_command
 from mcgrad.exact.tabular.values import state_distribution
+from studies import __main__ as studies_command
 from studies import floor, learned_tables
 
 

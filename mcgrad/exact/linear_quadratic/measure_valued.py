@@ -23,8 +23,8 @@ At one time tau, uniform on 0, ..., T - 1, and with weight T, E g^2 = T sum_t E 
 
 import numpy as np
 
-from . import gaussian
 from ..leaves import Rule
+from . import gaussian
 from .covariances import chains, variance
 from .increments import OfPath, OfRule, Term
 from .values import action_value_forms, gradient, riccati

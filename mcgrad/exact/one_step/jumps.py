@@ -17,8 +17,8 @@ import numpy as np
 
 from ...environments.ball_with_wall import BallWithWall
 from ...environments.step_reward import Ramp
-from .moments import PATHWISE, SCORE, SCORE_FUNCTION, Table, law
 from ..theory import NoClosedForm
+from .moments import PATHWISE, SCORE, SCORE_FUNCTION, Table, law
 
 REACH = 38.5  # standard deviations; what is further out underflows
 NODES = 20  # of each panel
