@@ -39,10 +39,13 @@ from .questions import (
     variance,
 )
 from .records import ExactCritic, ValueFunction
+from .recursion import ExactEstimate, ExactMoments, moments
 from .theory import NoClosedForm
 
 __all__ = [
     "ExactCritic",
+    "ExactEstimate",
+    "ExactMoments",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",
@@ -61,6 +64,7 @@ __all__ = [
     "hessian_vector_product_variance",
     "mean",
     "mean_return_to_go",
+    "moments",
     "naive_optimal_over_time",
     "natural_gradient",
     "objective",

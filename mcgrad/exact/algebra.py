@@ -290,10 +290,11 @@ def _with_group(theory, x, y, signs):
     """Return the covariance with a group of G trajectories; of a group with itself, its variance.
 
     A group does not change when J is subtracted from all returns. Then 1/G sum_i R_i Z_i and 1/(G (G - 1)) sum_{i != j} R_j Z_i
-    are uncorrelated, and of the products of two terms R_j Z_i only R_j^2 Z_i^2 and R_j Z_j R_i Z_i have a mean. So, for m members
-    in common of groups of G and H, and the first of a group in common with an X on the plain rollout,
+    are uncorrelated, and of the products of two terms R_j Z_i only R_j^2 Z_i^2 and R_j Z_j R_i Z_i have a mean. So, for m
+    members in common of groups of G and H, and for an X on the plain rollout, that of the first member,
 
-        Cov = m / (G H) Var((R - J) Z) + m (m - 1) / (G (G - 1) H (H - 1)) (Var R Var Z + g^2),    Cov(X, group) = Cov(X, (R - J) Z) / G
+        Cov(group, group) = m / (G H) Var((R - J) Z) + m (m - 1) / (G (G - 1) H (H - 1)) (Var R Var Z + g^2),
+        Cov(X, group) = Cov(X, (R - J) Z) / G
 
     Kool, van Hoof and Welling (2019), Buy 4 REINFORCE samples, get a baseline for free.
     """

@@ -1,4 +1,4 @@
-"""What is known of values, in one form for all kinds of problems: functions that can be called, and the arrays they are made of."""
+"""What is known of values, in one form for all kinds of problems: functions to call, and the arrays they are made of."""
 
 import dataclasses
 from collections.abc import Callable

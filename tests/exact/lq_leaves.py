@@ -1,4 +1,4 @@
-"""Leaves of linear-quadratic systems by the names of the formulas, without estimators or problems: what the referees are set against.
+"""Leaves of linear-quadratic systems by the names of the formulas, without problems: what the referees are set against.
 
 An estimator here is a function of the theory that returns a leaf; baselines are forms of (1, s), and add.
 """

@@ -1,6 +1,6 @@
 """No value gets lost: every answer of `mcgrad.exact` that was known once is known still, and is the same.
 
-The numbers were computed by theories that shared no code with each other; where both knew an answer, what came after them agreed.
+The numbers were computed by theories that shared no code with each other, with one hand-written case for each estimator.
 """
 
 import every_value

@@ -1,7 +1,7 @@
 """Baselines that depend on the state: the quadratic one of least variance, and the textbook's optimum over time.
 
-Subtracting b_t(s_t) from an estimator X means X - sum_t b_t(s_t) z_t, and E[z_t z_k] = 0 for t != k: so the best quadratic is the
-solution c_t of E[z_t^2 phi phi'] c_t = Cov(X, z_t phi), phi the products of (1, s).
+Subtracting b_t(s_t) from an estimator X means X - sum_t b_t(s_t) z_t, and E[z_t z_k] = 0 for t != k: so the best quadratic is
+the solution c_t of E[z_t^2 phi phi'] c_t = Cov(X, z_t phi), phi the products of (1, s).
 """
 
 import numpy as np
@@ -32,8 +32,8 @@ def naive_over_time(system):
 def optimal_quadratic(system):
     """Return the quadratic baseline of least variance for reward to go: forms (T, P, 1 + n, 1 + n).
 
-    V_t plus the solution c_t, with the (n+1)(n+2)/2 products of the centred, scaled (1, s), for X with the value baseline; least
-    squares where the state is degenerate. The Gram matrices cost O(n^4) times a mean of three forms: 0.1 s at n = 4, T = 50 but
+    V_t plus the solution c_t, with the (n+1)(n+2)/2 products of the centred, scaled (1, s), for X with the value baseline;
+    least squares where the state is degenerate. The Gram matrices cost O(n^4) times a mean of three forms: 0.1 s at n = 4, T = 50 but
     13 s at n = 8, T = 200.
     """
     V = value_forms(system)[:-1]

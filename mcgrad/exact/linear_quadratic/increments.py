@@ -4,9 +4,9 @@ For the filtration F_t of the trajectory up to s_t, each estimator X of a parame
 
     X = E X + (X_0 - E X) + sum_t m_t,     X_0 = E[X | s_0],     m_t = E[X | F_{t+1}] - E[X | F_t],
 
-so that Cov(X, Y) = Cov(X_0, Y_0) + sum_t E[m_t m'_t]: single sums only. Write [y] = y - E[y | s_t]. For the rule of `leaves`, all
-of whose functions are forms of (1, s, u), u = a - K s, let U_t(s) = E[sum_{k>=t} lam^{k-t} d_k | s_t = s], the error eps_t = d_t +
-lam U_{t+1}(s_{t+1}) - U_t(s_t), and H_t(s) = E[what the scores from t on make of X | s_t = s]. Then m_t is the sum of
+so that Cov(X, Y) = Cov(X_0, Y_0) + sum_t E[m_t m'_t]: single sums only. Write [y] = y - E[y | s_t]. For the rule of `leaves`,
+all of whose functions are forms of (1, s, u), u = a - K s, let U_t(s) = E[sum_{k>=t} lam^{k-t} d_k | s_t = s], the error
+eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and H_t(s) = E[what the scores from t on make of X | s_t = s]. Then m_t is the sum of
 
     E_{t-1}' eps_t                    E_t' = lam (E_{t-1}' + z_t), the past of the trace
     [z_t (eps_t + f_t)]
@@ -143,8 +143,8 @@ class OfPath(Estimator):
         sum_t k_t (da_t/dp)' dR/da_t + sum_t l_t z_t (G_t - b_t(s_t))
 
     is the gradient in a parameter that acts at time t with strength k_t (pathwise) and l_t (score): in the theory of both the
-    sensitivities E_s and E_u become k_t E_s and k_t E_u, the score z_t becomes l_t z_t, and what time t adds to H, in which both
-    agree, (k_t + l_t) times that. In blocks, D_t starts anew with each, and the action at t sees `bootstrapped` values.
+    sensitivities E_s and E_u become k_t E_s and k_t E_u, the score z_t becomes l_t z_t, and what time t adds to H, in which
+    both agree, (k_t + l_t) times that. In blocks, D_t starts anew with each, and the action at t sees `bootstrapped` values.
 
     Parameters
     ----------

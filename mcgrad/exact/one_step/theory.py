@@ -3,8 +3,8 @@
     f s (score function),   s (the score),   f' dx/dtheta (pathwise),    f the reward, x = mean + std e,
     s = e / std for a mean, (e^2 - 1) / std for a std
 
-and, with `estimators.delta`, of the first and the third for the Taylor expansions of f, less their means. Their covariances, and
-those with the same numbers at -e, are what `costs` and `jumps` compute.
+and, with `estimators.delta`, of the first and the third for the Taylor expansions of f, less their means. Their covariances,
+and those with the same numbers at -e, are what `costs` and `jumps` compute.
 
 Functions of (t, s, a) are combinations of f, the number 1, and the expansions of order 1 and 2: arrays (1 or P, 4).
 """
@@ -133,7 +133,7 @@ class OneStep(Theory):
         return self.table.measure_valued(coupled)
 
     def _numbers(self, x):
-        """Return a leaf as coefficients of the random numbers, (3 or 7, P), the table that knows them, and what is added, (P,)."""
+        """Return a leaf as coefficients of the random numbers, (3 or 7, P), the table of these, and what is added, (P,)."""
         P = self.parameters
         if isinstance(x, Pathwise):
             return np.eye(3)[PATHWISE][:, None] * np.ones(P), self.table, 0.0

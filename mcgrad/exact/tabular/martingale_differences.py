@@ -21,8 +21,8 @@ are its temporal-difference errors. A factor is kept as
 
 with omega, the surprise, all that the action leaves open of eps_t: the noise of the reward and its mean given s'.
 
-Functions of (t, s, a) are arrays (K, S, 1 or A, 1 or P), with K stages, see `values`. Without a horizon (1, S, A, 1) says of time t
-gamma^t times that.
+Functions of (t, s, a) are arrays (K, S, 1 or A, 1 or P), with K stages, see `values`. Without a horizon (1, S, A, 1) says of
+time t gamma^t times that.
 """
 
 from typing import NamedTuple
