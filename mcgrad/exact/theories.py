@@ -2,6 +2,8 @@
 
 import functools
 
+import numpy as np
+
 from ..environments.ball_with_wall import BallWithWall
 from ..environments.bandit import Bandit
 from ..environments.chaotic_map import ChaoticMap
@@ -10,6 +12,7 @@ from ..environments.one_step import OneStepCost
 from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from . import chaotic_map, linear_quadratic, one_step, tabular
+from .faithful import check_faithful
 from .theory import NoClosedForm
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
@@ -34,4 +37,6 @@ def _theory(problem, theta):
     make = THEORIES.get(type(problem.environment.closed_form))
     if make is None:
         raise NoClosedForm(f"no closed form is known for {problem.environment.name}")
-    return make(problem, theta)
+    theory = make(problem, theta)
+    check_faithful(problem, np.array(theta))
+    return theory

@@ -18,7 +18,7 @@ def test_every_value_of(name):
             missing.append(question)
             continue
         found = answers[question]
-        scale = np.abs(expected) + 1e-6 * size_of(question, STORED[name]) + 1e-13
+        scale = np.abs(expected) + 1e-6 * size_of(question, STORED[name]) + 1e-5
         if found.shape != expected.shape or not (np.abs(found - expected) <= 1e-8 * scale).all():
             wrong.append((question, found, expected))
     assert not missing and not wrong

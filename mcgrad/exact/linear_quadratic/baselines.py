@@ -33,8 +33,8 @@ def optimal_quadratic(system):
     """Return the quadratic baseline of least variance for reward to go: forms (T, P, 1 + n, 1 + n).
 
     V_t plus the solution c_t, with the (n+1)(n+2)/2 products of the centred, scaled (1, s), for X with the value baseline;
-    least squares where the state is degenerate. The Gram matrices cost O(n^4) times a mean of three forms: 0.1 s at n = 4, T = 50 but
-    13 s at n = 8, T = 200.
+    least squares where the state is degenerate. The Gram matrices cost O(n^4) times a mean of three forms: 0.1 s at n = 4,
+    T = 50 but 13 s at n = 8, T = 200.
     """
     V = value_forms(system)[:-1]
     X = OfRule(system, Rule(trace=1.0, weight=-V))

@@ -6,7 +6,7 @@ For the filtration F_t of the trajectory up to s_t, each estimator X of a parame
 
 so that Cov(X, Y) = Cov(X_0, Y_0) + sum_t E[m_t m'_t]: single sums only. Write [y] = y - E[y | s_t]. For the rule of `leaves`,
 all of whose functions are forms of (1, s, u), u = a - K s, let U_t(s) = E[sum_{k>=t} lam^{k-t} d_k | s_t = s], the error
-eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and H_t(s) = E[what the scores from t on make of X | s_t = s]. Then m_t is the sum of
+eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and H_t(s) = E[what the scores from t on make of X | s_t = s]. m_t is the sum of
 
     E_{t-1}' eps_t                    E_t' = lam (E_{t-1}' + z_t), the past of the trace
     [z_t (eps_t + f_t)]
