@@ -19,12 +19,15 @@ Stone and Niekum (2017), Data-efficient policy evaluation through behavior polic
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import exact, validate
+from .estimators.estimator import Estimator
 from .estimators.importance_weighted import ImportanceWeighted, importance_weighted
 from .kernel.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
+from .problem import Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
 
@@ -58,7 +61,7 @@ class BestBehaviour(NamedTuple):
     region: tuple | None
 
 
-def best_behaviour(problem, theta, estimator, *, vary="std"):
+def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:
     """Return the behaviour that minimises the exact variance, summed over the parameters, of an importance-weighted estimator.
 
     Parameters

@@ -1,15 +1,18 @@
-"""The command line: `mcgrad new my_problem.py`, `mcgrad check my_problem.py`, `mcgrad compare my_problem.py`."""
+"""The command line: `mcgrad new`, `check` and `compare` for a problem of one's own, `study` and `figure` for a study."""
 
 import argparse
 import contextlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import sys
 import threading
 import time
 import traceback
+
+from . import __version__, study_command
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
 
@@ -47,6 +50,7 @@ def _parser():
     parser = argparse.ArgumentParser(
         prog="mcgrad", description="Which gradient estimator has the least variance on my problem, and at what cost?"
     )
+    parser.add_argument("--version", action="version", version=f"mcgrad {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compare = commands.add_parser("compare", help="measure and time every estimator that exists for a problem")
     compare.set_defaults(run=_compare)
@@ -65,23 +69,100 @@ def _parser():
     check.add_argument("file", type=pathlib.Path, help="a Python file that defines `problem` and `theta`")
     check.add_argument("--count", type=int, help="trajectories whose means are compared (50000)")
     check.add_argument("--seed", type=int, default=0)
-    new = commands.add_parser("new", help="write a problem to start from")
+    study = commands.add_parser("study", help="run a study of your own, or go on with it")
+    study.set_defaults(run=_study)
+    study.add_argument("file", type=pathlib.Path, help="a Python file that defines `STUDY`")
+    study_command.add_options(study)
+    study.add_argument("--results", type=pathlib.Path, metavar="DIR", help="where files go (results, beside the file)")
+    figure = commands.add_parser("figure", help="draw the figure of a study of your own from its results")
+    figure.set_defaults(run=_figure)
+    figure.add_argument("file", type=pathlib.Path, help="a Python file that defines `STUDY` and, if you like, `draw`")
+    figure.add_argument("--results", type=pathlib.Path, metavar="DIR", help="where they lie (results, beside the file)")
+    figure.add_argument("--out", type=pathlib.Path, metavar="DIR", help="where it goes (figures, beside the file)")
+    new = commands.add_parser("new", help="write a problem, or a study, to start from")
     new.set_defaults(run=_new)
     new.add_argument("file", type=pathlib.Path)
+    new.add_argument("--study", action="store_true", help="a study instead of a problem")
     return parser
 
 
 def _new(asked):
-    template = pathlib.Path(__file__).with_name("template.py")
+    text = (
+        pathlib.Path(__file__)
+        .with_name("template_study.py" if asked.study else "template.py")
+        .read_text(encoding="utf-8")
+    )
+    if asked.study:  # its results are called after it
+        text = text.replace('name="my_study"', f"name={json.dumps(asked.file.stem)}")
     try:
         with open(asked.file, "x", encoding="utf-8") as stream:
-            stream.write(template.read_text(encoding="utf-8"))
+            stream.write(text)
     except FileExistsError:
         raise Mistake(f"{asked.file} is there already, and is left as it is") from None
     except OSError as error:
         raise Mistake(f"cannot write {asked.file}: {error.strerror}") from None
-    print(f"{asked.file} is a problem that runs: mcgrad compare {asked.file}")
+    what, how = ("study", "study") if asked.study else ("problem", "compare")
+    print(f"{asked.file} is a {what} that runs: mcgrad {how} {asked.file}")
     return 0
+
+
+def _study(asked):
+    with _importable(asked.file):  # what it imports while it runs, too
+        _, own = _own_study(asked)
+        folder = asked.results or asked.file.resolve().parent / "results"
+        try:
+            status = study_command.run([own], folder, asked, f"mcgrad study {asked.file.name}")
+        except (ValueError, TypeError, KeyError) as error:
+            raise Mistake(f"{_place(error, asked.file)}{type(error).__name__}: {error}") from error
+    if status == 0:
+        where = study_command.plan(asked).folder(folder) / f"{own.name}.csv"
+        print(f"mcgrad: wrote {where}; for a figure: mcgrad figure {asked.file}", file=sys.stderr)
+    return status
+
+
+def _figure(asked):
+    from . import study_figure
+
+    with _importable(asked.file):
+        user, own = _own_study(asked)
+        draw = getattr(user, "draw", study_figure.draw)
+        here = asked.file.resolve().parent
+        try:
+            rows, about = study_figure.read(own.name, asked.results or here / "results")
+            paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
+        except OSError as error:
+            raise Mistake(f"{own.name}: {error}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Mistake(f"{_place(error, asked.file)}{error}") from error
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _own_study(asked):
+    """Return a user's module and the study that it defines."""
+    from .study import Study
+
+    user = load(asked.file, "mcgrad new --study")
+    own = getattr(user, "STUDY", None)
+    if not isinstance(own, Study):
+        found = "nothing is called `STUDY`" if own is None else f"`STUDY` is a {type(own).__name__}"
+        raise Mistake(
+            f"{asked.file}: {found}; it should define STUDY = mcgrad.study.Study(...). `mcgrad new --study FILE` writes one "
+            "that runs"
+        )
+    return user, own
+
+
+@contextlib.contextmanager
+def _importable(path):
+    """Let a file find what lies beside it, as Python lets a script."""
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def _compare(asked):
@@ -153,25 +234,22 @@ def _read(user, asked):
     return problem, user.theta, getattr(user, "estimators", None), options
 
 
-def load(path):
+def load(path, writes="mcgrad new"):
     """Return the module that a file defines; whatever goes wrong in it is a Mistake with file and line."""
     if not path.is_file():
-        raise Mistake(f"there is no file {path}; `mcgrad new {path}` writes one to start from")
+        raise Mistake(f"there is no file {path}; `{writes} {path}` writes one to start from")
     # A name of its own: a file may be called like a module of Python's.
     name = f"_problem_{path.stem}"
     spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(path.resolve().parent))
     try:
-        with _watched(path):
+        with _importable(path), _watched(path):
             spec.loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except Exception as error:
         raise Mistake(f"{_place(error, path)}{type(error).__name__}: {error}") from None
-    finally:
-        sys.path.remove(str(path.resolve().parent))
     return module
 
 

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import exact
 from .estimators import all_actions, knowledge, knows, trajectory_control_variate
-from .estimators.estimator import rollouts
+from .estimators.estimator import Estimator, rollouts
+from .problem import Problem
 
 WHY = {  # what one has to know that is not in trajectories
     knowledge.SIMULATOR: "derivatives of the simulator",
@@ -37,7 +39,7 @@ class Floor(NamedTuple):
     oracle: float | None
     fitted: float | None
 
-    def lines(self, kinds, variances):
+    def lines(self, kinds: dict[str, str], variances: dict[str, float | None]) -> list[str]:
         """Return lines to print under a table.
 
         Parameters
@@ -70,7 +72,7 @@ class Floor(NamedTuple):
         return found
 
 
-def floor(problem, theta):
+def floor(problem: Problem, theta: ArrayLike) -> Floor | None:
     """Return the `Floor` of a problem, or None where the bounds are not known (or there is no score)."""
     theta = problem.theta(theta)
     tree, markov = (_sum(exact.efficiency_bound, problem, theta, model) for model in ("tree", "markov"))
@@ -84,7 +86,9 @@ def floor(problem, theta):
     return Floor(tree, markov, oracle, markov + max(controlled - tree, 0.0) if known else None)
 
 
-def footnotes(problem, theta, estimators, variances=None):
+def footnotes(
+    problem: Problem, theta: ArrayLike, estimators: dict[str, Estimator], variances: dict[str, float] | None = None
+) -> list[str]:
     """Return lines to print under a table of variances; none where no floor is known.
 
     Parameters

@@ -1,22 +1,33 @@
 """Moments of gradient samples: means, variances and covariances, with the standard error of each."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from . import intervals
-from .power_sums import PowerSums, merge, of_chunk, place
+from . import archive, intervals
+from .power_sums import PowerSums, entry, merge, of_chunk, of_chunks, place
 from .validate import describe
 
+if TYPE_CHECKING:
+    import pandas
+
+WHAT = "moments of gradients"  # what a file of them says that it is
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
+
+    Of a batch of B measurements, arrays are (B, P), and what is a single number otherwise is (B,).
 
     Attributes
     ----------
@@ -48,16 +59,16 @@ class Estimate:
     total_variance_stderr: float = math.nan
 
     @property
-    def total_variance(self):
+    def total_variance(self) -> float:
         """Sum of the variances of all parameters: the trace of the covariance matrix."""
-        return float(np.sum(self.variance))
+        return _plain(np.sum(self.variance, axis=-1))
 
     @property
-    def rests_on_few(self):
+    def rests_on_few(self) -> NDArray[np.bool_]:
         """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
-        return self.count < FEW * np.nan_to_num(self.kurtosis)
+        return _column(self.count) < FEW * np.nan_to_num(self.kurtosis)
 
-    def variance_interval(self, level=0.95):
+    def variance_interval(self, level: float = 0.95) -> intervals.Interval:
         """Return (low, high), the confidence interval of each variance, each (P,).
 
         A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
@@ -74,13 +85,23 @@ class Estimate:
             For a level out of its range.
         """
         relative = _relative(self.variance_stderr, self.variance)
-        return intervals.of_variance(self.variance, relative, self.count, level)
+        return intervals.of_variance(self.variance, relative, _column(self.count), level)
 
-    def total_variance_interval(self, level=0.95):
+    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval:
         """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
         relative = _relative(self.total_variance_stderr, self.total_variance)
-        low, high = intervals.of_variance(np.float64(self.total_variance), relative, self.count, level)
-        return intervals.Interval(float(low), float(high))
+        low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
+        return intervals.Interval(_plain(low), _plain(high))
+
+
+def _plain(x, kind=float):
+    """Return a single number as Python's; what belongs to a batch stays an array."""
+    return kind(x) if np.ndim(x) == 0 else x
+
+
+def _column(x):
+    """Return what there is one of for each entry of a batch so that it goes with arrays of parameters."""
+    return x if np.ndim(x) == 0 else x[:, None]
 
 
 def _relative(stderr, value):
@@ -88,9 +109,37 @@ def _relative(stderr, value):
         return np.divide(stderr, value)
 
 
+class Source(NamedTuple):
+    """Where moments come from: what was measured, and which trajectories of which seed."""
+
+    problem: Any  # a Problem, or how it prints once it has been saved
+    theta: Any
+    seed: int
+    start: int
+    count: int
+
+    def overlaps(self, other: Source) -> bool:
+        """Tell whether both have seen some of the same trajectories."""
+        return (
+            self.seed == other.seed
+            and np.array_equal(self.theta, other.theta)
+            and str(self.problem) == str(other.problem)
+            and self.start < other.start + other.count
+            and other.start < self.start + self.count
+        )
+
+    def words(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        return self._asdict() | {"problem": str(self.problem), "theta": np.asarray(self.theta).tolist()}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`."""
+    """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`.
+
+    Of a batch (thetas of shape (B, P), or B problems) everything has a leading axis, and `found.entry(b)` is what a measurement
+    of entry b alone would have found, bit for bit.
+    """
 
     names: tuple
     parameters: tuple
@@ -98,10 +147,11 @@ class Moments:
     rollouts: tuple = ()
     rounding_errors: tuple = ()
     knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
+    sources: tuple = ()  # a `Source` for each measurement that was merged; () where nobody said
 
     def __getitem__(self, name):
         e = self._number(name)
-        n, mean, _, m2, m3, m4 = self.sums.own[:, e, :]
+        n, mean, _, m2, m3, m4 = np.moveaxis(self.sums.own[..., e, :], -2, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             mean = np.where(n > 0, mean, np.nan)
             # Sums that overflowed are infinite, or inf - inf once they were merged.
@@ -113,14 +163,13 @@ class Moments:
             overflowed = (n > 1) & (np.isinf(variance) | ~np.isfinite(m4))
             of_variance = np.where(overflowed, np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
-            of_total = (
-                np.maximum(self._squares[place(e, e), -1], 0.0) / n[0]
-            )  # rounding may leave a little less than none
-        count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
+            # Rounding may leave a little less than none.
+            of_total = np.maximum(self._squares[..., place(e, e), -1], 0.0) / n[..., 0]
+        count, nonfinite = n[..., 0].astype(np.int64), self.sums.nonfinite[..., e]
         return Estimate(
             self.parameters,
-            count,
-            nonfinite,
+            _plain(count, int),
+            _plain(nonfinite, int),
             mean,
             stderr,
             variance,
@@ -128,8 +177,21 @@ class Moments:
             skewness,
             kurtosis,
             self.rollouts[e] if self.rollouts else 1,
-            float(np.sqrt(of_total)),
+            _plain(np.sqrt(of_total)),
         )
+
+    @property
+    def batch(self) -> int | None:
+        """Number of entries of a batch, or None."""
+        return len(self.sums.own) if self.sums.own.ndim == 4 else None
+
+    def entry(self, b: int) -> Moments:
+        """Return what was measured of one entry of a batch, as a measurement of its own."""
+        if self.batch is None or not -self.batch <= b < self.batch:
+            what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
+            raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
+        lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
+        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost)
 
     def __iter__(self):
         return iter(self.names)
@@ -143,21 +205,22 @@ class Moments:
         return self.names.index(name)
 
     @property
-    def nonfinite(self):
+    def nonfinite(self) -> dict[str, Any]:
         """Number of trajectories left out, by estimator."""
-        return {name: int(k) for name, k in zip(self.names, self.sums.nonfinite, strict=True)}
+        counts = np.moveaxis(self.sums.nonfinite, -1, 0)
+        return {name: _plain(k, int) for name, k in zip(self.names, counts, strict=True)}
 
     @property
-    def overflowed(self):
+    def overflowed(self) -> dict[str, Any]:
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
-        return {name: int(np.isinf(self[name].variance_stderr).sum()) for name in self.names}
+        return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property
-    def rounding(self):
+    def rounding(self) -> dict[str, Any]:
         """What one rounding error makes of a gradient, in its standard deviations, by estimator: see `mcgrad.precision`."""
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
-    def covariance(self, first, second):
+    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
         """Return the covariance of two estimators on common noise.
 
         Returns
@@ -166,28 +229,30 @@ class Moments:
         """
         a, b = self._number(first), self._number(second)
         E, P = self.sums.joint.shape[-2:]
-        n = self.sums.joint[0, 0, 0]
+        n = self.sums.joint[..., 0, 0, 0, None, None]
         cross = np.where(n > 1, self.sums.cross, np.nan)
-        n = max(n, 2)
-        if cross.shape == (E * P, E * P):
-            return cross[a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
+        n = np.maximum(n, 2)
+        if cross.shape[-2:] == (E * P, E * P):
+            return cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
         if a == b:
             return self[first].variance
         a, b = max(a, b), min(a, b)
-        return cross[a * (a - 1) // 2 + b] / (n - 1)
+        return cross[..., a * (a - 1) // 2 + b, :] / (n[..., 0] - 1)
 
     @functools.cached_property
     def _squares(self):
         """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
-        if sums.degrees[0] == 0.0 and sums.few.shape[1] > 2:
-            sums = of_chunk(sums.few, len(self.names), few=3)
+        if self.batch is not None and np.isnan(sums.few).any():  # entries with samples of different numbers
+            return np.stack([self.entry(b)._squares for b in range(self.batch)])
+        if (sums.degrees == 0.0).all() and sums.few.shape[-1] > 2:
+            sums = (of_chunk if self.batch is None else of_chunks)(sums.few, len(self.names), few=3)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = sums.squares / sums.degrees
-        overflowed = np.isnan(found) & (sums.degrees[0] > 0.0)
+            found = sums.squares / sums.degrees[..., None]
+        overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
         return np.where(overflowed, np.inf, found)
 
-    def variance_ratio(self, first, second, level=0.95):
+    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
         """Return (ratio, low, high): the variance of one estimator over that of another, with its confidence interval.
 
         Both were measured on common noise, and what their variances have in common is taken off: the interval is narrower
@@ -212,32 +277,74 @@ class Moments:
         a, b = self[first], self[second]
         return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
 
-    def total_variance_ratio(self, first, second, level=0.95):
+    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
-        found = self._ratio(first, second, np.float64(a.total_variance), np.float64(b.total_variance), -1, level)
-        return intervals.Ratio(*map(float, found))
+        found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
+        return intervals.Ratio(*map(_plain, found))
 
     def _ratio(self, first, second, over, under, columns, level):
         a, b = self._number(first), self._number(second)
-        count = self.sums.joint[0, 0, 0]
+        count = self.sums.joint[..., 0, 0, 0]
+        count = _column(count) if columns != -1 else count
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             found = [
-                self._squares[place(max(i, j), min(i, j)), columns] / count / x / y
+                self._squares[..., place(max(i, j), min(i, j)), columns] / count / x / y
                 for i, j, x, y in ((a, a, over, over), (b, b, under, under), (a, b, over, under))
             ]
         return intervals.of_ratio(over, under, found, count, level)
 
-    def merge(self, other):
-        """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`)."""
+    def save(self, path: str | pathlib.Path) -> pathlib.Path:
+        """Write everything to one .npz file, which `mcgrad.moments.load` reads, with where it comes from; return its path."""
+        words: dict[str, Any] = {k: getattr(self, k) for k in ("names", "parameters", "rollouts", "knows")}
+        words |= {"what": WHAT, "sources": [x.words() for x in self.sources]}
+        arrays = {f"sums_{f.name}": getattr(self.sums, f.name) for f in dataclasses.fields(self.sums)}
+        return archive.save(path, words, arrays | {"rounding_errors": np.array(self.rounding_errors)})
+
+    def __repr__(self) -> str:
+        lines = [f"Moments of {len(self)} estimators, {len(self.parameters)} parameters"]
+        if self.batch is not None:
+            return f"{lines[0]}, a batch of {self.batch}: found.entry(b) is one of them"
+        rows = [("", "samples", "|mean|", "total variance", "95 %", "kurtosis", "rollouts")]
+        for name in self.names:
+            x = self[name]
+            low, high = x.total_variance_interval()
+            mean, kurtosis = np.linalg.norm(x.mean), f"{np.max(x.kurtosis):.3g}"
+            figures = (f"{x.count}", f"{mean:.4g}", f"{x.total_variance:.4g}", f"{low:.4g} to {high:.4g}", kurtosis)
+            rows.append((name, *figures, str(x.rollouts)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for first, *rest in rows:
+            others = "  ".join(x.rjust(w) for x, w in zip(rest, widths[1:], strict=True))
+            lines.append(f"  {first.ljust(widths[0])}  {others}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.batch is not None else self.table()._repr_html_()
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`).
+
+        Raises
+        ------
+        ValueError
+            For moments of something else, or of some of the same trajectories.
+        """
         if (self.names, self.parameters) != (other.names, other.parameters):
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
         if self.sums.cross.shape != other.sums.cross.shape:
             raise ValueError("other: expected the same full_covariance in both measurements")
-        worst = tuple(max(self.rounding[name], other.rounding[name]) for name in self.names)
-        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst)
+        twice = [(a, b) for a in self.sources for b in other.sources if a.overlaps(b)]
+        if twice:
+            a, b = twice[0]
+            raise ValueError(
+                f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
+                f"{b.start} to {b.start + b.count - 1}; measure with start="
+            )
+        worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
+        sources = self.sources + other.sources if self.sources and other.sources else ()
+        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst, sources=sources)
 
-    def table(self, cost=None):
+    def table(self, cost: Any = None) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
 
         `variance_low` and `variance_high` are the 95 % confidence interval of the variance; where `rests_on_few` is true, it
@@ -259,9 +366,18 @@ class Moments:
         known = getattr(cost, "nanoseconds", cost)
         if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
             raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+        if self.batch is not None:
+            rows = [
+                {"entry": b, **row}
+                for b in range(self.batch)
+                for alone in [self.entry(b)]
+                for name in self.names
+                for row in alone.rows(name, known and known[name])
+            ]
+            return pandas.DataFrame(rows)
         return pandas.DataFrame([row for name in self.names for row in self.rows(name, known and known[name])])
 
-    def rows(self, name, nanoseconds=None):
+    def rows(self, name: str, nanoseconds: float | None = None) -> list[dict[str, Any]]:
         """Return the rows of the table that belong to an estimator, as dicts; `nanoseconds` of one sample, if known."""
         found = self[name]
         price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
@@ -278,7 +394,7 @@ class Moments:
         return rows
 
 
-def of_samples(samples, parameters=None):
+def of_samples(samples: Mapping[str, ArrayLike], parameters: Sequence[str] | None = None) -> Moments:
     """Return the `Moments` of gradients that are in memory, such as `mcgrad.sample` returns.
 
     Parameters
@@ -305,3 +421,19 @@ def of_samples(samples, parameters=None):
         raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
     columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
     return Moments(tuple(samples), parameters, of_chunk(columns, len(arrays)))
+
+
+def load(path: str | pathlib.Path) -> Moments:
+    """Return the `Moments` that `Moments.save` has written.
+
+    Raises
+    ------
+    ValueError
+        For a file that holds something else.
+    """
+    words, arrays = archive.load(path, WHAT)
+    lost = arrays.pop("rounding_errors")
+    sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()})
+    fields = {k: tuple(words[k]) for k in ("names", "parameters", "rollouts", "knows")}
+    sources = tuple(Source(**x) for x in words["sources"])
+    return Moments(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)

@@ -13,8 +13,9 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 
-from .compiler import backends, store
+from .compiler import backends, cache, store
 from .run import thread_count
 
 WORTH = 120  # lines of text that take about as long to compile as a process takes to start
@@ -77,8 +78,10 @@ class CompilerPool:
                 backends.compiled(self.waiting.get_nowait()[2], self.machine)
         for _ in self.children:
             self.waiting.put((math.inf, next(self.numbers), None))
+        began = time.perf_counter()
         for thread in self.threads:
             thread.join()
+        cache.waited(time.perf_counter() - began)
 
     def _feed(self, child):
         """Send one kernel after the other to a process."""

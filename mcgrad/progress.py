@@ -3,6 +3,7 @@
 import sys
 import time
 
+from .compiler.cache import compiling as compiling
 from .validate import describe
 
 
@@ -16,15 +17,19 @@ class Progress:
     show : None, bool, callable or tqdm
         None and True: stderr. False: nothing. A callable gets (done, total) after each piece of work. tqdm, the class, makes a
         bar for this measurement; a bar of tqdm's that is there already is moved on, and left open.
+    unit : str
+        What is counted.
+    say : callable, optional
+        say(seconds left) in place of the line on stderr.
     """
 
     PATIENCE, INTERVAL = 2.0, 0.5
 
-    def __init__(self, total, show=None):
-        self.total, self.show, self.done = total, show, 0
+    def __init__(self, total, show=None, unit="trajectories", say=None):
+        self.total, self.show, self.done, self.unit, self.say = total, show, 0, unit, say
         self.bar, self.own = (show, False) if _is_bar(show) else (None, True)
         if isinstance(show, type) and self.bar is not None:
-            self.bar, self.own = show(total=total, unit=" trajectories", unit_scale=True), True
+            self.bar, self.own = show(total=total, unit=f" {unit}", unit_scale=True), True
         self.started = self.printed = time.monotonic()
         self.wrote = False
 
@@ -52,7 +57,10 @@ class Progress:
     def _print(self, now):
         rate = self.done / (now - self.started)
         left = (self.total - self.done) / rate
-        line = f"{self.done / self.total:4.0%} of {self.total:.3g} trajectories, {rate:.2g}/s, {left:.0f} s left"
+        if self.say is not None:
+            self.say(left)
+            return
+        line = f"{self.done / self.total:4.0%} of {self.total:.3g} {self.unit}, {rate:.2g}/s, {left:.0f} s left"
         print(f"\rmcgrad: {line:<70}", end="", file=sys.stderr, flush=True)
         self.wrote = True
 
@@ -62,6 +70,55 @@ class Progress:
             self.bar.close()
         if self.wrote:
             print(file=sys.stderr, flush=True)
+
+
+class StudyProgress:
+    """Say how far a study is: a line on stderr now and then, ever more seldom; a context.
+
+    Parameters
+    ----------
+    name : str
+    work : list of float
+        How long each setting takes, relative to the others.
+    known : list of bool
+        Which are done already: they cost no time.
+    show
+        As for `Progress`; settings count by their work.
+    """
+
+    SELDOM = 0.05  # a line when so much more time has gone by
+
+    def __init__(self, name, work, known, show=None):
+        self.name, self.work, self.number, self.next = name, work, sum(known), 0.0
+        total = sum(w for w, done in zip(work, known, strict=True) if not done)
+        self.bar = Progress(total, checked(show), "settings, weighed", self._say)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.bar.close()
+
+    def finished(self, number, compiled):
+        """Count a setting as done, of whose time so many seconds went to the compiler."""
+        self.number += 1
+        self.bar.pause(compiled)
+        self.bar.add(self.work[number])
+
+    def _say(self, left):
+        now = time.monotonic()
+        if now < self.next and self.number < len(self.work):
+            return
+        self.next = now + max(Progress.PATIENCE, self.SELDOM * (now - self.bar.started))
+        rest = f", {duration(left)} left" if self.number < len(self.work) else ""
+        print(f"{self.name}: {self.number} of {len(self.work)} settings{rest}", file=sys.stderr, flush=True)
+
+
+def duration(seconds):
+    """Return a time in words, as exactly as it is known."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def checked(progress):

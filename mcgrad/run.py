@@ -8,6 +8,7 @@ exact values and fitted coefficients come from NumPy's linear algebra, whose las
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import threading
 import time
@@ -56,10 +57,15 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
         with np.errstate(all="ignore"):
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
-    work = _buffer("work", program.kernel.memory(T, width))
+    work = kernel_memory(program, machine)
     out = _buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
+
+
+def kernel_memory(program, machine):
+    """Return the workspace of a program on this thread; its contents are of no use to others."""
+    return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
 def _buffer(name, shape):
@@ -112,6 +118,7 @@ class Run(NamedTuple):
     chunk: int | None
     machine: str
     design: Design | None = None
+    precision: str = "double"
 
     @property
     def unit(self):
@@ -121,10 +128,16 @@ class Run(NamedTuple):
     def program(self, problem, theta, estimators):
         """Return the program that samples the gradients of named estimators."""
         if self.design is None:
-            return gradient_program(problem, theta, estimators)
+            return self.precise(gradient_program(problem, theta, estimators))
         program = gradient_program(problem, theta, estimators, self.design.given)
         self.design.check(program.draws.rows)
-        return program
+        return self.precise(program)
+
+    def precise(self, program):
+        """Return a program whose kernel computes in the precision of this run."""
+        if program.kernel.precision == self.precision:
+            return program
+        return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
     def sums(self, program, first, count, full=False, bar=None):
         """Return the sums of a range of trajectories."""
@@ -216,8 +229,13 @@ def _called(pool):
 
 
 def default_chunk(outputs):
-    """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
-    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
+    """Return how many trajectories make a chunk: a power of two, and a function of the number of gradients alone.
+
+    As many as fill 1 MB with gradients, which a cache holds, so that short kernels are not called too often; 8192 where they
+    then fit into 4 MB, and as many as do otherwise.
+    """
+    most = max(2**17 / outputs, min(CHUNK, 2**19 / outputs), 64)
+    return 2 ** int(np.log2(most))
 
 
 def _group_size(count, chunk, threads):

@@ -5,34 +5,27 @@ the rows of every finished setting in a partial file beside the result, so that 
 stopped, and writes NAME.csv and NAME.json (where the numbers come from) once all are there.
 """
 
-import ast
 import csv
 import dataclasses
-import datetime
 import hashlib
-import importlib.util
 import io
 import json
 import math
-import os
 import pathlib
-import platform
-import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Callable
 
 import mcgrad as mg
 
 from . import records
+from .merge_rows import MOMENTS, Misfit, merged
+from .progress import StudyProgress, compiling
+from .provenance import fingerprint, provenance
 from .records import Busy as Busy
 
 # The columns of `measured`: `count` trajectories from number `start` on. A count of 0: exact values only.
-MOMENTS = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
 MEASURED = ("estimator", "parameter", "exact_mean", "exact_variance", "count", "start", "nonfinite", *MOMENTS)
 PRESETS = ("quick", "default", "full")
-PATIENCE = 2.0  # seconds before the first word about progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +39,8 @@ class Study:
     columns : tuple of str
         Of the CSV file, in order.
     settings : callable
-        settings(quick) -> list of dicts that JSON can hold; `quick` asks for a few seconds of work.
+        settings(quick) -> list of dicts that JSON can hold; `quick` asks for a few seconds of work. One with `count` and
+        `start` measures trajectories start, ..., start + count - 1.
     rows : callable
         rows(setting, seed, threads) -> list of dicts with keys from `columns`; a missing key is an empty cell.
     report : callable
@@ -66,11 +60,10 @@ class Study:
     full: Callable | None = None
     quiet: bool = False
 
-    def planned(self, preset):
-        """Return the settings of a preset."""
-        if preset == "full" and self.full is not None:
-            return self.full()
-        return self.settings(preset == "quick")
+    def planned(self, preset, changes=None):
+        """Return the settings of a preset, with some of their values changed (see `changed`)."""
+        settings = self.full() if preset == "full" and self.full is not None else self.settings(preset == "quick")
+        return changed(self.name, settings, changes) if changes else settings
 
 
 def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None):
@@ -107,66 +100,195 @@ def worst_deviation(rows):
     return max(scores, default=math.nan), len(scores)
 
 
-def run(study, folder, *, preset="default", seed=0, threads=None, progress=True):
+# ---- settings ----------------------------------------------------------------------------------------------------
+
+
+def changed(study, settings, changes):
+    """Return settings with some of their values replaced, those that become equal but once.
+
+    Settings that had ranges of trajectories of their own keep that, whatever the new `count`. One that measures nothing
+    (`count` 0) goes on measuring nothing.
+
+    Raises
+    ------
+    Misfit
+        For a name that no setting has; it says which there are.
+    """
+    known = sorted({key for s in settings for key in s} - {"start"})
+    for name in changes:
+        if name not in known:
+            raise Misfit(f"{study}: --set {name}: the settings of this study have {', '.join(known)}")
+    found = []
+    for s in settings:
+        own = {k: v for k, v in changes.items() if k in s and not (k == "count" and not s["count"])}
+        found.append(s | own)
+    if "count" in changes:
+        longest = {}  # of all settings that share a range
+        for old, new in zip(settings, found, strict=True):
+            if "start" in old and old.get("count"):
+                longest[old["start"]] = max(longest.get(old["start"], 0), new["count"])
+        starts, at = {}, 0
+        for start in sorted(longest):
+            starts[start], at = at, at + longest[start]
+        found = [s | ({"start": starts[s["start"]]} if s.get("start") in starts else {}) for s in found]
+    kept, first = [], {}
+    for old, new in zip(settings, found, strict=True):
+        was, is_now = (json.dumps({k: v for k, v in s.items() if k != "start"}, sort_keys=True) for s in (old, new))
+        if first.setdefault(is_now, was) == was:  # what has become equal to another one is dropped
+            kept.append(new)
+    return kept
+
+
+def shifted(name, settings, part):
+    """Return the settings of a further part of a study: the same ones on trajectories that no part before has used."""
+    if not any(s.get("count") and "start" in s for s in settings):
+        raise Misfit(f"{name}: --more needs settings that say `count` and `start`; this study has none")
+    span = 4 * max(
+        s["start"] + s["count"] for s in settings if s.get("count") and "start" in s
+    )  # pilots and folds included
+    return [s | ({"start": s["start"] + part * span} if s.get("count") and "start" in s else {}) for s in settings]
+
+
+# ---- running -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a study is to be run; what of it the command line says."""
+
+    preset: str = "default"
+    seed: int = 0
+    changes: dict = dataclasses.field(default_factory=dict)
+    more: bool = False
+    threads: int | None = None
+    progress: object = None
+    command: str = "python -m studies {name}"
+
+    def folder(self, results):
+        """Return where the files go: those of quick and of changed runs never replace others."""
+        results = pathlib.Path(results)
+        results = results / "quick" if self.preset == "quick" else results
+        return results / "set" if self.changes else results
+
+    def said(self, study, parts):
+        """Return the command that makes these results, for their provenance."""
+        words = [self.command.format(name=study.name), f"--seed {self.seed}"]
+        words += [f"--{self.preset}"] * (self.preset != "default")
+        words += [f"--set {k}={json.dumps(v)}" for k, v in self.changes.items()]
+        return " ".join(words) + (f", then --more {parts - 1} time(s)" if parts > 1 else "")
+
+
+def run(study, folder, *, preset="default", seed=0, changes=None, more=False, threads=None, progress=None):
     """Run a study, or what is left of it; write its CSV and JSON files, return its rows.
 
     Parameters
     ----------
     study : Study
     folder : path
-        Where the files go; those of a quick run to `folder`/quick, so that it never replaces full results.
+        Where the files go; those of a quick run to `folder`/quick and those of changed settings to `set` in there, so that
+        they never replace others.
     preset : {"quick", "default", "full"}
         A few seconds of work, minutes, or as long as it takes.
     seed : int
+    changes : dict, optional
+        Values of settings to be replaced, see `changed`.
+    more : bool
+        Add as many trajectories again to results that are there; their ranges go on.
     threads : int, optional
         By default, as many as there are cores; numbers do not depend on it.
-    progress : bool
-        Say on stderr how far it is, after two seconds.
+    progress : None, bool, callable or tqdm
+        None and True: say on stderr how far it is, after two seconds, and how long it will take without the compiler. A
+        callable gets (done, total), in settings weighed by their trajectories.
 
     Raises
     ------
     Busy
         If another process is running this study in this folder.
+    Misfit
+        For changes and additions that do not fit.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset!r}")
-    folder = pathlib.Path(folder) / "quick" if preset == "quick" else pathlib.Path(folder)
+    return carry_out(study, folder, Plan(preset, seed, changes or {}, more, threads, progress))
+
+
+def carry_out(study, folder, plan):
+    """Run a study as planned, or what is left of it; see `run`."""
+    if plan.preset not in PRESETS:
+        raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
+    folder = plan.folder(folder)
+    settings = study.planned(plan.preset, plan.changes)  # what is wrong with changes is said before a folder is made
     folder.mkdir(parents=True, exist_ok=True)
     with records.locked(folder / f"{study.name}.lock"):
-        return _run(study, folder, preset, seed, threads, progress)
+        if not plan.more:
+            return _written(study, folder, plan, settings, *_rows(study, folder, plan, settings), 1)
+        old, about = _finished(study, folder, plan)
+        parts = about["parts"]
+        new, seconds, partial = _rows(study, folder, plan, shifted(study.name, settings, parts))
+        if len(new) != len(old):
+            raise Misfit(f"{study.name}: --more made {len(new)} rows, and there are {len(old)}")
+        rows = [merged(study.name, x, y) for x, y in zip(old, read(as_csv(study.columns, new)), strict=True)]
+        return _written(study, folder, plan, settings, rows, about["seconds"] + seconds, partial, parts + 1)
 
 
-def _run(study, folder, preset, seed, threads, progress):
+def _rows(study, folder, plan, settings):
+    """Return the rows of all settings, the seconds that they took, and the file of those that are finished."""
     partial = folder / f"{study.name}.partial"
-    settings = study.planned(preset)
-    facts = {
-        "seed": seed,
-        "preset": preset,
-        "quick": preset == "quick",
-        "counts": sorted({s["count"] for s in settings if s.get("count")}),
-    }
-    depends = [study.name, seed, preset, fingerprint(study)]
+    depends = [study.name, plan.seed, plan.preset, fingerprint(study)]
     keys = [hashlib.sha256(json.dumps([depends, s]).encode()).hexdigest() for s in settings]
     kept = records.kept(partial)
-    began = spoken = time.monotonic()
-    with open(partial, "ab") as stream:
-        for number, (key, setting) in enumerate(zip(keys, settings, strict=True), 1):
+    bar = StudyProgress(study.name, work(settings), [key in kept for key in keys], plan.progress)
+    with open(partial, "ab") as stream, bar:
+        for number, (key, setting) in enumerate(zip(keys, settings, strict=True)):
             if key not in kept:
-                clock = time.perf_counter()
-                rows = study.rows(setting, seed, threads)
+                clock, before = time.perf_counter(), compiling()
+                rows = study.rows(setting, plan.seed, plan.threads)
                 kept[key] = {"key": key, "seconds": time.perf_counter() - clock, "rows": rows}
                 stream.write(records.line(kept[key]))
                 stream.flush()
-            now = time.monotonic()
-            if progress and now - began > PATIENCE and (now - spoken > PATIENCE or number == len(settings)):
-                spoken = now
-                print(f"{study.name}: {number} of {len(settings)} settings", file=sys.stderr, flush=True)
-    rows = [row for key in keys for row in kept[key]["rows"]]
-    facts |= {"settings": len(settings), "rows": len(rows), "seconds": sum(kept[key]["seconds"] for key in keys)}
+                bar.finished(number, compiling() - before)
+    return [row for key in keys for row in kept[key]["rows"]], sum(kept[key]["seconds"] for key in keys), partial
+
+
+def work(settings):
+    """Return how long each setting may take, relative to the others: its trajectories times its horizon, and something."""
+    sizes = [float((s.get("count") or 0) * (s.get("horizon") or 1)) for s in settings]
+    mean = sum(sizes) / max(len(sizes), 1) or 1.0
+    return [1.0 + size / mean for size in sizes]
+
+
+def _written(study, folder, plan, settings, rows, seconds, partial, parts):
+    """Write the files of a finished study; return its rows."""
+    facts = {"seed": plan.seed, "preset": plan.preset, "quick": plan.preset == "quick"}
+    facts |= {"set": plan.changes} if plan.changes else {}
+    facts |= {"counts": sorted({s["count"] for s in settings if s.get("count")}), "parts": parts}
+    facts |= {"settings": len(settings), "rows": len(rows), "seconds": seconds, "sources": fingerprint(study)}
     write(folder / f"{study.name}.csv", as_csv(study.columns, rows))
-    write(folder / f"{study.name}.json", json.dumps(provenance(study, **facts), indent=2) + "\n")
+    about = provenance(study, plan.said(study, parts), **facts)
+    write(folder / f"{study.name}.json", json.dumps(about, indent=2) + "\n")
     partial.unlink()
     return rows
+
+
+def _finished(study, folder, plan):
+    """Return the rows and the provenance of results that more is to be added to."""
+    table, source = folder / f"{study.name}.csv", folder / f"{study.name}.json"
+    if not (table.exists() and source.exists()):
+        raise Misfit(f"{study.name}: --more adds to finished results, and there are none in {folder}; run it without")
+    about = json.loads(source.read_text(encoding="utf-8"))
+    for name, own, what in (
+        ("seed", plan.seed, "seed"),
+        ("preset", plan.preset, "preset"),
+        ("set", plan.changes or None, "changed settings"),
+        ("sources", fingerprint(study), "sources and versions"),
+    ):
+        if about.get(name) != own:
+            raise Misfit(
+                f"{study.name}: --more adds trajectories of the same {what} alone, and the results in {folder} are of others; "
+                "run it anew"
+            )
+    return read(table.read_text(encoding="utf-8")), about
+
+
+# ---- files -------------------------------------------------------------------------------------------------------
 
 
 def as_csv(columns, rows):
@@ -178,89 +300,20 @@ def as_csv(columns, rows):
     return text.getvalue()
 
 
+def read(text):
+    """Return the rows of a CSV file: numbers as such, empty cells as None."""
+    return [{key: _value(x) for key, x in row.items()} for row in csv.DictReader(text.splitlines())]
+
+
+def _value(text):
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text or None
+
+
 def write(path, text):
     """Write a file in one stroke: whoever reads it sees the old text or the new one."""
     records.write(path, text.encode())
-
-
-def fingerprint(study):
-    """Return a hash of what a row depends on: the sources of this package and of the study, versions of libraries.
-
-    The study's sources are its own file and all that it imports, directly or not, from outside of installed packages.
-    """
-    digest = hashlib.sha256(json.dumps(versions()).encode())
-    own = pathlib.Path(__file__).parent
-    for path in (*sorted(own.rglob("*.py")), *sorted(_imported(study.rows.__module__, own))):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def _imported(name, without):
-    """Return the files of a module and of all that it imports, except installed packages and what is in a folder."""
-    installed = [pathlib.Path(p) for key, p in sysconfig.get_paths().items() if "lib" in key]
-    found, waiting = {}, [name]
-    while waiting:
-        name = waiting.pop()
-        path = _source(name)
-        if name in found or path is None or without in path.parents or any(x in path.parents for x in installed):
-            continue
-        found[name] = path
-        package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-        waiting += [".".join(package[:k]) for k in range(1, len(package))]
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                waiting += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else []
-                base = ".".join([*base, *([node.module] if node.module else [])])
-                waiting += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return set(found.values())
-
-
-def _source(name):
-    """Return the file of a module's source, loaded or not; None of what is no module or has none."""
-    try:
-        module = sys.modules.get(name)
-        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin
-    except (ImportError, AttributeError, ValueError):
-        return None
-    return pathlib.Path(path).resolve() if path and path.endswith(".py") else None
-
-
-def versions():
-    """Return {name: version} of Python and of the libraries that numbers come from."""
-    import llvmlite
-    import numba
-    import numpy
-    import scipy
-
-    libraries = {m.__name__: m.__version__ for m in (numpy, numba, llvmlite, scipy, mg)}
-    return {"python": platform.python_version()} | libraries
-
-
-def provenance(study, **facts):
-    """Return where results come from, as a dict for JSON; it names no person, path or host."""
-    command = f"python -m studies {study.name} --seed {facts['seed']}" + (
-        "" if facts["preset"] == "default" else f" --{facts['preset']}"
-    )
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    about = {"study": study.name, "question": study.question, "command": command, "date": date} | facts
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
-    machine = {"cpu": cpu or platform.processor(), "cores": os.cpu_count(), "platform": platform.platform()}
-    return about | {"versions": versions(), "git": _git(), "machine": machine}
-
-
-def _git():
-    """Return commit and whether any source differs from it, or None if this package does not lie in a repository of its own."""
-
-    def git(*arguments):
-        command = ["git", "-C", str(pathlib.Path(__file__).parent), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", ":/*.py"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None

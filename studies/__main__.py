@@ -1,4 +1,4 @@
-"""Run studies: `python -m studies [names] [--quick | --full] [--seed N] [--threads N]`.
+"""Run studies: `python -m studies [names] [--quick | --full] [--set NAME=VALUE] [--more] [--seed N] [--threads N]`.
 
 A study is a file of this folder that says `STUDY = mcgrad.study.Study(...)`; it is found by that, and listed nowhere.
 """
@@ -9,7 +9,7 @@ import importlib
 import pathlib
 import sys
 
-from mcgrad import study
+from mcgrad import study, study_command
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results"
@@ -40,13 +40,7 @@ def main(arguments=None):
         "names", nargs="*", help="which studies; if none, all but those that want a quiet machine (throughput)"
     )
     parser.add_argument("--list", action="store_true", help="say what studies there are")
-    preset = parser.add_mutually_exclusive_group()
-    preset.add_argument("--quick", action="store_true", help="a few seconds each, into a folder of their own")
-    preset.add_argument(
-        "--full", action="store_true", help="more trajectories and settings than by default, where there are"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="0 by default")
-    parser.add_argument("--threads", type=int, help="all cores by default; results do not depend on it")
+    study_command.add_options(parser)
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="folder to write to")
     asked = parser.parse_args(arguments)
     studies = found()
@@ -61,19 +55,8 @@ def main(arguments=None):
         hint = f" Did you mean {close[0]}?" if close else ""
         print(f"no study is called {unknown[0]!r}; there are {', '.join(studies)}.{hint}", file=sys.stderr)
         return 2
-    chosen = "quick" if asked.quick else "full" if asked.full else "default"
-    for name in asked.names or [name for name, s in studies.items() if not s.quiet]:
-        try:
-            options = {"preset": chosen, "seed": asked.seed, "threads": asked.threads}
-            rows = study.run(studies[name], asked.results, **options)
-        except KeyboardInterrupt:
-            print(f"\n{name}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
-            return 130
-        except (study.Busy, OSError) as error:
-            print(f"{name}: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
-            return 1
-        print(f"{name}: {studies[name].question}\n{studies[name].report(rows)}")
-    return 0
+    names = asked.names or [name for name, s in studies.items() if not s.quiet]
+    return study_command.run([studies[name] for name in names], asked.results, asked)
 
 
 if __name__ == "__main__":

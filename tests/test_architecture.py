@@ -111,13 +111,17 @@ FORBIDDEN = {
 FORBIDDEN["mcgrad/exact/recursion"] = [
     *(
         f"mcgrad.{x}"
-        for x in ("measure", "run", "rollouts", "moments", "compare", "check", "exact.problems", "exact.finite")
+        for x in ("measure", "run", "rollouts", "moments", "compare", "check", "exact.questions", "exact.theories")
     ),
-    "mcgrad.exact.lq",
+    "mcgrad.exact.linear_quadratic",
     "mcgrad.exact.tabular",
+    "mcgrad.exact.one_step",
     "numba",
 ]
 TRACED = ROOT / "mcgrad" / "exact" / "recursion"
+
+# Pilot trajectories, which baselines are fitted to, come from the kernels: the variance is that with this very baseline.
+PILOTS = {(name, "mcgrad.rollouts" + x) for name in ("leaves.py", "truth.py") for x in ("", ".pilot")}
 
 
 def imports(path):
@@ -145,6 +149,8 @@ def test_arrows_are_one_way(room):
     assert files(room)
     for path in files(room):
         for name in imports(path):
+            if (path.name, name) in PILOTS:
+                continue
             for forbidden in FORBIDDEN[room]:
                 assert name != forbidden and not name.startswith(forbidden + "."), f"{path.name} imports {name}"
 

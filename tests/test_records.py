@@ -13,7 +13,7 @@ import pytest
 from support import w1
 
 import mcgrad as mg
-from mcgrad import records, study
+from mcgrad import provenance, records, study
 from studies import ladder, lessons
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -162,7 +162,7 @@ def test_an_edit_of_anything_that_a_study_imports_is_another_study(tmp_path, mon
     from some_studies_of_a_test import asks
 
     this = dataclasses.replace(Counted().study, rows=asks.rows)
-    before = study.fingerprint(this)
+    before = provenance.fingerprint(this)
     for name, matters in (
         ("unrelated", False),
         *((x, True) for x in ("asks", "direct", "inner", "deep", "late", "__init__")),
@@ -170,17 +170,17 @@ def test_an_edit_of_anything_that_a_study_imports_is_another_study(tmp_path, mon
         path = package / f"{name}.py"
         old = path.read_text()
         path.write_text(old + "# edited\n")
-        assert (study.fingerprint(this) != before) == matters, name
+        assert (provenance.fingerprint(this) != before) == matters, name
         path.write_text(old)
-    assert study.fingerprint(this) == before
+    assert provenance.fingerprint(this) == before
 
 
 def test_the_studies_of_this_repository_know_their_sources():
     package = pathlib.Path(mg.__file__).parent
-    names = {p.name for p in study._imported(lessons.STUDY.rows.__module__, package)}
+    names = {p.name for p in provenance._imported(lessons.STUDY.rows.__module__, package)}
     assert {"lessons.py", "problems.py", "ladder.py", "throughput.py", "__init__.py"} <= names
     assert "horizon.py" not in names and not {"numpy", "numba"} & {p.parent.name for p in map(pathlib.Path, names)}
-    assert {p.name for p in study._imported(ladder.STUDY.rows.__module__, package)} < names
+    assert {p.name for p in provenance._imported(ladder.STUDY.rows.__module__, package)} < names
 
 
 def test_the_exact_mean_of_a_biased_estimator_is_not_the_gradient(seed):

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..calls import call
+from ..per_step import PerStep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -15,6 +17,7 @@ class Baseline:
 
     is_constant = False  # one number for all times
     per_parameter = False  # `value` is a tuple, a number for each parameter
+    only_data = ()  # as of an estimator
 
     def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return {name: array or PerStep}."""
@@ -40,6 +43,7 @@ class Constant(Baseline):
     """The same number at every time."""
 
     b: float
+    only_data = ("b",)
     is_constant = True
 
     def data(self, problem, theta):
@@ -54,6 +58,7 @@ class TimeDependent(Baseline):
     """A number for each time, b_0, ..., b_{T-1}."""
 
     b: np.ndarray
+    only_data = ("b",)
 
     def data(self, problem, theta):
         return over_time(validate.array("baseline", self.b, (problem.horizon,)))
@@ -68,18 +73,15 @@ class OfState(Baseline):
 
     function: object
     params: dict
+    only_data = ("params",)
 
     def data(self, problem, theta):
         return self.params
 
     def value(self, c, x):
-        from ..kernel.step_view import call
-
         return call("baseline", self.function, (c, x.s), None)
 
 
 def over_time(b):
     """Return one number for each time as the data of a baseline."""
-    from ..estimators.estimator import PerStep
-
     return {"b": PerStep(np.append(b, 0.0))}

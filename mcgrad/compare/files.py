@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 
-from ..study import as_csv, versions
+from ..provenance import versions
+from ..study import as_csv
 
 MADE_BY = "mcgrad compare"
 

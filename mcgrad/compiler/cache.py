@@ -102,6 +102,19 @@ def _processor():
     return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
+_waited = [0.0]
+
+
+def compiling():
+    """Return how many seconds this process has waited for the compiler: what no estimate of a time left should count."""
+    return _waited[0]
+
+
+def waited(seconds):
+    """Count seconds of waiting for the compiler, or for other processes that compile."""
+    _waited[0] += seconds
+
+
 @contextlib.contextmanager
 def _uncollected():
     """Compile without garbage collection, which would take a fifth of the time and finds next to nothing."""
@@ -126,5 +139,7 @@ class _announced:
             print(f"mcgrad: {self.what} ...", end="", file=sys.stderr, flush=True)
 
     def __exit__(self, *failure):
+        seconds = time.perf_counter() - self.started
+        waited(seconds)
         if not self.silent:
-            print(f" {time.perf_counter() - self.started:.1f} s", file=sys.stderr, flush=True)
+            print(f" {seconds:.1f} s", file=sys.stderr, flush=True)

@@ -11,19 +11,13 @@ carries are recognised, so an estimator need not know about the others.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
-
-
-class PerStep(NamedTuple):
-    """Data of an estimator with one entry for each time: step t reads entry t (the end of the trajectory, entry T)."""
-
-    values: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +39,10 @@ class Estimator:
     # How many cotangents `step` returns, of an estimator that has derivatives along paths on every problem; None: it asks for
     # what it wants, and `follows` decides.
     cotangents = None
+
+    # Attributes that nothing but `data` reads, of which the kernel depends on the type alone: new values of them do not
+    # trace again. (Of attributes that are not named here it may depend on all.)
+    only_data = ()
 
     def extra_rollouts(self, problem: Any) -> int:
         """Return how many rollouts a sample takes besides the one that is scanned."""
@@ -128,6 +126,7 @@ class Custom(Estimator):
     own_last: object = None
     own_finish: object = None
     own_data: dict = dataclasses.field(default_factory=dict)
+    only_data = ("own_data",)
 
     def data(self, problem, theta):
         return self.own_data

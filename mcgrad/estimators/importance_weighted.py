@@ -84,6 +84,7 @@ class PerDecision(Estimator):
 
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         return self.baseline.data(problem, theta) | _data_of(self.clip)
@@ -111,6 +112,7 @@ class ImportanceWeighted(Combined):
     behaviour: BehaviourPolicy
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)
@@ -204,8 +206,6 @@ def importance_weighted(
     ValueError
         For an argument that is not as described; by `measure`, for a policy that has no `log_prob`.
     """
-    from ..problem import Policy
-
     validate.one_of("weights", weights, KINDS)
     if (weights == "self-normalised") != (group is not None):
         wanted = "a number from 2 to 64 with" if group is None else "None without"

@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 from .. import validate
 from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
 from ..compiler.functions import where
-from .estimator import Estimator, PerStep
+from ..per_step import PerStep
+from .estimator import Estimator
 from .fitted import Fitted
 from .inverse_variance import weights as inverse_weights
 
@@ -44,6 +45,7 @@ class InverseVariancePerStep(Fitted, Estimator):
     weights: np.ndarray | None = None
     pilot: int = 4096
     shared: bool = False
+    only_data = ("weights", "pilot", "shared")
     what = "a mean by inverse variances"
 
     @property
@@ -104,6 +106,7 @@ class _Known(Baseline):
 
     baseline: Baseline
     known: dict
+    only_data = ("known",)
 
     def data(self, problem, theta):
         return self.known

@@ -43,7 +43,8 @@ from .parameter_space import EvolutionStrategies, FiniteDifferences
 from .persistent import PersistentEvolutionStrategies
 from .reparameterization import Reparameterization
 from .reward_to_go import RewardToGo
-from .score_function import Score, ScoreFunction
+from .score import Score
+from .score_function import ScoreFunction
 from .score_hessian_vector_product import ScoreHessianVectorProduct
 from .short_horizon import ShortHorizon
 from .trajectory_control_variate import TrajectoryControlVariate
@@ -61,13 +62,6 @@ KINDS = (
     ANOTHER_QUANTITY,
     UNKNOWN,
 )  # combined: the last that is in
-MARKS = {  # in figures; those without one are trajectories alone, or your own
-    FITTED: "\N{DOUBLE DAGGER}",
-    ORACLE: "\N{DOUBLE DAGGER}",
-    SIMULATOR: "\N{DAGGER}",
-    OTHER_DATA: "\N{SECTION SIGN}",
-    ANOTHER_QUANTITY: "\N{PILCROW SIGN}",
-}
 
 
 class Knowledge(NamedTuple):

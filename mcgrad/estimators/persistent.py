@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 
 from .. import validate
 from ..compiler.functions import where
-from .estimator import Combined, Estimator, PerStep, RolloutVariant
+from ..per_step import PerStep
+from .estimator import Combined, Estimator, RolloutVariant
 from .parameter_space import checked_widths
 
 
@@ -36,6 +37,7 @@ class PerturbedRewards(Estimator):
     width: float | tuple
     unroll: int
     truncated: bool
+    only_data = ("width", "unroll")
 
     def data(self, problem, theta):
         t = np.arange(problem.horizon + 1)
@@ -69,6 +71,7 @@ class PersistentEvolutionStrategies(Combined):
     unroll: int
     noise: str = "common"
     truncated: bool = False
+    only_data = ("width", "unroll")
 
     def combine(self, c, gradients, direction):
         if len(gradients) == 1:

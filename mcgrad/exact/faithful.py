@@ -1,7 +1,7 @@
 """Whether a problem's functions are those that its `closed_form` speaks of: `dataclasses.replace` keeps it whatever changes.
 
-Functions are run as they are, on plain numbers, at a few states, actions and noises, beside those of an environment that is made
-anew from the closed form, and beside a = K s + L e.
+Functions are run as they are, on plain numbers, at a few states, actions and noises, beside those of an environment that is
+made anew from the closed form, and beside a = K s + L e.
 """
 
 import types

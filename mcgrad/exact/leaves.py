@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import baselines, critics, estimators
+from ..rollouts import pilot
 from .theory import NoClosedForm
 
 
@@ -220,7 +221,7 @@ def of_state(theory, b, tuning=None):
             V = _scaled(theory, theory.value_function(), scale, shift)
             return V + theory.over_actions(theory.ripples(amplitude, frequency)) if amplitude else V
         case baselines.FittedValue():
-            return theory.fitted(b.data(theory.problem, theory.theta))
+            return theory.fitted(b.fitted(theory.problem, pilot(theory.problem, theory.theta, b.pilot, b.seed)))
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 

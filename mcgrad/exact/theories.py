@@ -36,7 +36,10 @@ def theory_of(problem, theta):
 def _theory(problem, theta):
     make = THEORIES.get(type(problem.environment.closed_form))
     if make is None:
-        raise NoClosedForm(f"no closed form is known for {problem.environment.name}")
+        raise NoClosedForm(
+            f"no closed form is known for {problem.environment.name}; it is not linear-quadratic, and of no other kind that "
+            "has a theory"
+        )
     theory = make(problem, theta)
     check_faithful(problem, np.array(theta))
     return theory

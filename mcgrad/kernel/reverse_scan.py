@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..calls import attempt, number
 from ..compiler.emit import function_text, live_inputs, live_nodes
 from ..compiler.functions import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
@@ -12,9 +13,8 @@ from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
 from .branches import Branching
-from .calls import attempt, number
 from .carry_names import distinct, leaf_names, snake, sum_names, word
-from .flat import warn_of_flat
+from .flat import note_flat
 from .scatter_add import Scattered
 
 # What costs more than to write a number to memory and to read it again.
@@ -118,7 +118,7 @@ class ReverseScan:
         return e
 
     def _with_path(self, e, cotangents):
-        warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
+        note_flat(self.inputs, scored=not isinstance(e, Reparameterization))
         return Followed(e, cotangents)
 
     def _trace_last(self):

@@ -5,11 +5,11 @@ import weakref
 
 import numpy as np
 
-from ..compiler.errors import TraceError, is_users, place_of, stated
-from ..compiler.functions import traceable
-from ..compiler.namespaces import rebind
-from ..compiler.trace import Tracer, is_number
-from ..validate import describe
+from .compiler.errors import TraceError, is_users, place_of, stated
+from .compiler.functions import traceable
+from .compiler.namespaces import rebind
+from .compiler.trace import Tracer, is_number
+from .validate import describe
 
 # How a user's function is called, by the first word of what it is.
 _SIGNATURES = {
