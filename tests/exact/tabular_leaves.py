@@ -4,11 +4,12 @@ An estimator here is a function of the theory that returns a rule; baselines are
 """
 
 import numpy as np
+from tabular_cases import outcomes  # noqa: F401
 
 from mcgrad import estimators as E
 from mcgrad.exact import algebra
 from mcgrad.exact.leaves import Rule
-from mcgrad.exact.tabular import System, Tabular, average, covariances, outcomes, softmax, values
+from mcgrad.exact.tabular import System, Tabular, average, covariances, softmax, values
 from mcgrad.exact.tabular.baselines import naive_over_states as naive_state_baseline
 from mcgrad.exact.tabular.baselines import naive_over_time as naive_time_baseline
 from mcgrad.exact.tabular.baselines import optimal_over_states
@@ -19,7 +20,6 @@ from mcgrad.exact.tabular.values import (
     advantage,
     fisher,
     gradient,
-    gradient_by_recursion,
     gradient_news,
     gradient_to_go,
     mean_return_to_go,
@@ -35,7 +35,6 @@ __all__ = [
     "average",
     "fisher",
     "gradient",
-    "gradient_by_recursion",
     "gradient_news",
     "gradient_to_go",
     "markov_bound",
@@ -43,7 +42,6 @@ __all__ = [
     "naive_state_baseline",
     "naive_time_baseline",
     "objective",
-    "outcomes",
     "return_variance",
     "softmax",
     "state_distribution",
@@ -51,6 +49,11 @@ __all__ = [
     "tree_bound",
     "value",
 ]
+
+
+def gradient_by_recursion(system):
+    """dJ/dtheta = sum_s start(s) dV_0(s)/dtheta, the witness of the theorem: (P,)."""
+    return system.start @ gradient_to_go(system)[0]
 
 
 def bandit(means, policy, jacobian=None, variances=0.0):

@@ -129,7 +129,6 @@ def test_bad_arguments():
         (lambda: tb.variance(system, tb.GeneralizedAdvantage(0.5, np.zeros((3, 5)))), "b: expected shape"),
         (lambda: tb.state_baseline(system, np.zeros(5)), "b: expected shape"),
         (lambda: tb.time_baseline(system, np.zeros(5)), "b: expected a number or shape"),
-        (lambda: tb.outcomes(np.zeros((2, 2)), np.zeros(2)), "table, rewards: expected shapes"),
         (lambda: system.with_expected_rewards("state"), "given: expected"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Linear-quadratic problems without end: the average reward, its gradient in two ways, and the differential value.
+"""Linear-quadratic problems without end: the average reward, its gradient, and the differential value.
 
 With Acl = A + B K stable (spectral radius below 1), the state has a stationary distribution N(0, S), and
 
@@ -18,7 +18,7 @@ import numpy as np
 
 def stationary_covariance(system):
     """S of the stationary state, whose mean is 0: (n, n). ValueError unless A + B K is stable."""
-    return _lyapunov(system, system.closed, system.noise @ system.noise.T)
+    return lyapunov(system, system.closed, system.noise @ system.noise.T)
 
 
 def average_reward(system):
@@ -29,7 +29,7 @@ def average_reward(system):
 
 def differential_value(system):
     """P (n, n) and c with V(s) = -(s'P s + c), c = -tr P S, so that its stationary mean is 0."""
-    P = _lyapunov(system, system.closed.T, system.Q + system.K.T @ system.R @ system.K)
+    P = lyapunov(system, system.closed.T, system.Q + system.K.T @ system.R @ system.K)
     return P, -float(np.sum(P * stationary_covariance(system)))
 
 
@@ -48,28 +48,8 @@ def average_gradient(system):
     return np.concatenate(parts)
 
 
-def average_gradient_by_perturbation(system):
-    """dJ/dtheta from dS = Acl dS Acl' + (the derivative of the rest), the witness of `average_gradient`: (P,)."""
-    S, B, K, R = stationary_covariance(system), system.B, system.K, system.R
-    stage, found = system.Q + K.T @ R @ K, []
-    for i, j in np.ndindex(K.shape):
-        D = np.zeros_like(K)
-        D[i, j] = 1.0
-        moved = B @ D @ S @ system.closed.T
-        dS = _lyapunov(system, system.closed, moved + moved.T)
-        found.append(-np.sum(stage * dS) - 2 * np.sum((D.T @ R @ K) * S))
-    for i in range(system.actions if system.learn_scale else 0):
-        spread = np.zeros_like(system.L)
-        spread[i] = system.policy_cov[i]
-        spread = spread + spread.T
-        found.append(-np.sum(stage * _lyapunov(system, system.closed, B @ spread @ B.T)) - np.sum(R * spread))
-    return np.array(found)
-
-
-def _lyapunov(system, A, Q):
+def lyapunov(system, A, Q):
     """X = A X A' + Q for a symmetric Q and the stable A + B K or its transpose."""
-    from scipy.linalg import solve_discrete_lyapunov  # SciPy takes a while to import
-
     radius = np.abs(np.linalg.eigvals(system.closed)).max()
     if radius >= 1:
         raise ValueError(f"K: expected a stable A + B K, got a spectral radius of {radius:.6g}: no stationary state")

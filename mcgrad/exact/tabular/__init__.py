@@ -20,7 +20,7 @@ factor cancel is lost: 8 digits are left where 1e6 is added to every reward of o
 again. Optimal mixtures and control variates subtract, and lose what they gain.
 """
 
-from .system import System, outcomes, softmax
+from .system import System, softmax
 from .theory import Tabular, of_problem
 
-__all__ = ["System", "Tabular", "of_problem", "outcomes", "softmax"]
+__all__ = ["System", "Tabular", "of_problem", "softmax"]
