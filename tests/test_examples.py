@@ -2,6 +2,9 @@
 
 import importlib.util
 import pathlib
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -32,3 +35,18 @@ def test_an_environment(capsys):
 
 def test_a_policy():
     assert agree(example("a_policy").main(20_000))
+
+
+def test_a_study_and_its_figure(tmp_path):
+    """From another folder, by the command line; the exact variances are where the measured ones are."""
+    options = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    file = str(FOLDER / "a_study.py")
+    said = subprocess.run(
+        [sys.executable, "-m", "mcgrad", "study", file, "--quick", "--results", str(tmp_path)], **options
+    )
+    worst = float(re.search(r"at worst (.*) standard errors", said.stdout)[1])
+    assert worst < 5
+    subprocess.run(
+        [sys.executable, "-m", "mcgrad", "figure", file, "--results", str(tmp_path), "--out", str(tmp_path)], **options
+    )
+    assert [x.stat().st_size > 5000 for x in tmp_path.rglob("a_study.p*")] == [True, True]
