@@ -50,6 +50,8 @@ def average_gradient(system):
 
 def lyapunov(system, A, Q):
     """X = A X A' + Q for a symmetric Q and the stable A + B K or its transpose."""
+    from scipy.linalg import solve_discrete_lyapunov  # SciPy takes a while to import
+
     radius = np.abs(np.linalg.eigvals(system.closed)).max()
     if radius >= 1:
         raise ValueError(f"K: expected a stable A + B K, got a spectral radius of {radius:.6g}: no stationary state")
