@@ -136,9 +136,9 @@ def test_more_nodes_change_nothing(monkeypatch):
     """2T + 2 nodes are exact, 2T + 1 are not."""
     from mcgrad.exact.linear_quadratic import perturbed
 
-    points, counts = perturbed._normal_rule, {}
+    points, counts = perturbed.normal_rule, {}
     for extra in (-1, 0, 1, 4):
-        monkeypatch.setattr(perturbed, "_normal_rule", lambda nodes, extra=extra: points(nodes + extra))
+        monkeypatch.setattr(perturbed, "normal_rule", lambda nodes, extra=extra: points(nodes + extra))
         counts[extra] = evolution_strategies(SMALL, 0.5, points=1).variance
     np.testing.assert_allclose(counts[1], counts[0], rtol=1e-12)
     np.testing.assert_allclose(counts[4], counts[0], rtol=1e-12)

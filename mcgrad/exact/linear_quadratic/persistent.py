@@ -15,7 +15,7 @@ Cost: as there, for each of the P parameters. Vicol, Metz & Sohl-Dickstein (2021
 
 import numpy as np
 
-from .perturbed import BLOCK, MOST_NODES, Perturbed, _check, _normal_rule, _pair_system, _trace
+from .perturbed import BLOCK, MOST_NODES, Perturbed, checked_widths, normal_rule, pair_system, weighted_return_moments
 
 
 def persistent_evolution_strategies(system, width, unroll, points=2, noise="common", truncated=False):
@@ -24,7 +24,7 @@ def persistent_evolution_strategies(system, width, unroll, points=2, noise="comm
     `width` h > 0, or (mn,) of them; `unroll` K; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises
     ValueError with log scales, which no polynomial rule integrates, and where the rule would need more than `MOST_NODES` nodes.
     """
-    h, widths = _check(system, width, noise)
+    h, widths = checked_widths(system, width, noise)
     T, size = system.horizon, system.K.size
     unroll = min(unroll, T)
     unrolls = -(-T // unroll)
@@ -47,7 +47,7 @@ def persistent_evolution_strategies(system, width, unroll, points=2, noise="comm
 
 def _grid(nodes, dimensions):
     """Nodes (N, dimensions) and weights (N,) of a tensor rule."""
-    z, weight = _normal_rule(nodes)
+    z, weight = normal_rule(nodes)
     digits = np.indices((nodes,) * dimensions).reshape(dimensions, -1)
     return z[digits].T, np.prod(weight[digits], axis=0)
 
@@ -65,36 +65,9 @@ def _conditional(system, z, width, ratio, unroll, points, noise, truncated):
         else:
             own = np.broadcast_to(system.K, Z.shape)
             pair = np.block([[own, width**2 * Z], [Z, own]])
-            mean, var = weighted_return_moments(_pair_system(system), pair, weights[..., p] * width)
+            mean, var = weighted_return_moments(pair_system(system), pair, weights[..., p] * width)
             if noise == "independent":
                 both = [weighted_return_moments(system, system.K + h * Z, weights[..., p])[1] for h in (width, -width)]
                 var = sum(both) / 4
         moments.append((mean, var + mean**2))
     return np.moveaxis(np.array(moments), 0, -1)
-
-
-def weighted_return_moments(system, gains, weights):
-    """Mean and variance of sum_t weights_t r_t, r_T at the end, under gains (N, T, m, n), weights (N, T + 1): (N,), (N,).
-
-    J as in `values`; Var(G_t | s_t) = s'N_t s + k_t as in `perturbed.return_moments`, with matrices that depend on t.
-    """
-    B, R, W, Sigma, cov, mu = system.B, system.R, system.W, system.policy_cov, system.cov, system.mean
-    w = weights[..., None, None]
-    P = system.terminal_weight * w[:, -1] * system.Qf
-    N, k, c = np.zeros_like(P), np.zeros(len(P)), np.zeros(len(P))
-    for t in reversed(range(system.horizon)):
-        K, weight = gains[:, t], w[:, t] * system.discount**t
-        A, Kt = system.A + B @ K, K.swapaxes(-1, -2)
-        At = A.swapaxes(-1, -2)
-        BP, PW = B.T @ P, P @ W
-        F, U = weight * (R @ K) + BP @ A, weight * R + BP @ B
-        C = 4 * PW @ P + N
-        US = U @ Sigma
-        k += 2 * _trace(PW, PW) + _trace(N, W) + _trace(B.T @ C @ B, Sigma) + 2 * _trace(US, US)
-        c += np.trace(US, axis1=-2, axis2=-1) + np.trace(PW, axis1=-2, axis2=-1)
-        N = 4 * F.swapaxes(-1, -2) @ Sigma @ F + At @ C @ A
-        P = weight * (system.Q + Kt @ R @ K) + At @ P @ A
-    Pmu, PC = P @ mu, P @ cov
-    mean = -(_trace(P, cov) + Pmu @ mu + c)
-    start = 4 * np.einsum("ti,ij,tj->t", Pmu, cov, Pmu) + 2 * _trace(PC, PC)
-    return mean, start + _trace(N, cov) + (N @ mu) @ mu + k

@@ -62,14 +62,14 @@ def evolution_strategies(system, width, points=2, noise="common"):
     """
     if points not in (1, 2):
         raise ValueError(f"points: expected 1 or 2, got {points!r}")
-    h, widths = _check(system, width, noise)
+    h, widths = checked_widths(system, width, noise)
     nodes, size = 2 * system.horizon + 2, system.K.size
     if nodes**size > MOST_NODES:
         raise ValueError(
             f"system: the exact rule for {size} entries of K over {system.horizon} steps needs "
             f"{nodes}^{size} = {nodes**size} nodes, more than {MOST_NODES}"
         )
-    z, weight = _normal_rule(nodes)
+    z, weight = normal_rule(nodes)
     z = np.stack(np.meshgrid(*[z] * size, indexing="ij"), axis=-1).reshape(-1, size)
     weight = np.prod(np.meshgrid(*[weight] * size, indexing="ij"), axis=0).ravel()
     if points == 2:
@@ -83,7 +83,7 @@ def spsa(system, width, noise="common"):
 
     Raises ValueError as `evolution_strategies` does; 2^(mn) nodes.
     """
-    h, widths = _check(system, width, noise)
+    h, widths = checked_widths(system, width, noise)
     size = system.K.size
     if 2**size > MOST_NODES:
         raise ValueError(f"system: {size} entries of K have 2^{size} signs, more than {MOST_NODES}")
@@ -93,7 +93,7 @@ def spsa(system, width, noise="common"):
 
 def finite_differences(system, width, noise="common"):
     """Return the mean and variance of central differences, `noise` within each pair; ValueError with log scales."""
-    h, widths = _check(system, width, noise)
+    h, widths = checked_widths(system, width, noise)
     mean, var = _pairs(system, np.diag(widths / h), h, noise)
     return Perturbed(mean * (h / widths), var * (h / widths) ** 2)
 
@@ -113,18 +113,12 @@ def evolution_strategies_limit(system, direction="normal", width=1.0):
 
 
 def return_moments(system, gains):
-    """Mean and variance of the return at many gains (N, m, n) in one recursion: (N,), (N,); ValueError on overflow.
-
-    J as in `values`; Var(G_t | s_t) = s'N_t s + k_t with C_t = 4 P_{t+1} W P_{t+1} + N_{t+1},
-
-        N_t = 4 F_t'Sigma F_t + Acl'C_t Acl,
-        k_t = k_{t+1} + 2 tr(P W P W) + tr(N W) + tr(B'C_t B Sigma) + 2 tr(U_t Sigma U_t Sigma),     P, N at t + 1.
-    """
+    """Mean and variance of the return at many gains (N, m, n) in one recursion: (N,), (N,); ValueError on overflow."""
     gains = np.asarray(gains, dtype=float)
     if gains.ndim != 3 or gains.shape[1:] != system.K.shape:
         raise ValueError(f"gains: expected shape (N, {system.actions}, {system.states}), got {gains.shape}")
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = [_return_moments(system, gains[k : k + BLOCK]) for k in range(0, len(gains), BLOCK)]
+        parts = [_constant_gains(system, gains[k : k + BLOCK]) for k in range(0, len(gains), BLOCK)]
         mean, var = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not np.isfinite(var).all():
         raise ValueError(
@@ -134,22 +128,36 @@ def return_moments(system, gains):
     return mean, var
 
 
-def _return_moments(system, K):
+def _constant_gains(system, K):
+    T = system.horizon
+    gains = np.broadcast_to(K[:, None], (len(K), T, *K.shape[1:]))
+    return weighted_return_moments(system, gains, np.ones((len(K), T + 1)))
+
+
+def weighted_return_moments(system, gains, weights):
+    """Mean and variance of sum_t weights_t r_t, r_T at the end, under gains (N, T, m, n), weights (N, T + 1): (N,), (N,).
+
+    J as in `values`; Var(G_t | s_t) = s'N_t s + k_t with C_t = 4 P_{t+1} W P_{t+1} + N_{t+1},
+
+        N_t = 4 F_t'Sigma F_t + Acl'C_t Acl,
+        k_t = k_{t+1} + 2 tr(P W P W) + tr(N W) + tr(B'C_t B Sigma) + 2 tr(U_t Sigma U_t Sigma),     P, N at t + 1.
+    """
     B, R, W, Sigma, cov, mu = system.B, system.R, system.W, system.policy_cov, system.cov, system.mean
-    A, Kt = system.A + B @ K, K.swapaxes(-1, -2)
-    At, stage = A.swapaxes(-1, -2), system.Q + Kt @ R @ K
-    P = np.broadcast_to(system.terminal_weight * system.Qf, A.shape)
-    N, k, c = np.zeros_like(A), np.zeros(len(K)), np.zeros(len(K))
+    w = weights[..., None, None]
+    P = system.terminal_weight * w[:, -1] * system.Qf
+    N, k, c = np.zeros_like(P), np.zeros(len(P)), np.zeros(len(P))
     for t in reversed(range(system.horizon)):
-        weight = system.discount**t
+        K, weight = gains[:, t], w[:, t] * system.discount**t
+        A, Kt = system.A + B @ K, K.swapaxes(-1, -2)
+        At = A.swapaxes(-1, -2)
         BP, PW = B.T @ P, P @ W
-        F, U = weight * R @ K + BP @ A, weight * R + BP @ B
+        F, U = weight * (R @ K) + BP @ A, weight * R + BP @ B
         C = 4 * PW @ P + N
         US = U @ Sigma
         k += 2 * _trace(PW, PW) + _trace(N, W) + _trace(B.T @ C @ B, Sigma) + 2 * _trace(US, US)
         c += np.trace(US, axis1=-2, axis2=-1) + np.trace(PW, axis1=-2, axis2=-1)
         N = 4 * F.swapaxes(-1, -2) @ Sigma @ F + At @ C @ A
-        P = weight * stage + At @ P @ A
+        P = weight * (system.Q + Kt @ R @ K) + At @ P @ A
     Pmu, PC = P @ mu, P @ cov
     mean = -(_trace(P, cov) + Pmu @ mu + c)
     start = 4 * np.einsum("ti,ij,tj->t", Pmu, cov, Pmu) + 2 * _trace(PC, PC)
@@ -160,14 +168,14 @@ def _pairs(system, z, width, noise):
     """Mean and variance of the slope (R+ - R-) / (2 h) along each direction z (N, mn): (N,), (N,)."""
     Z = z.reshape(-1, *system.K.shape)
     gains = np.block([[np.broadcast_to(system.K, Z.shape), width**2 * Z], [Z, np.broadcast_to(system.K, Z.shape)]])
-    mean, var = return_moments(_pair_system(system), gains)
+    mean, var = return_moments(pair_system(system), gains)
     if noise == "independent":
         up, down = (return_moments(system, system.K + h * Z)[1] for h in (width, -width))
         var = (up + down) / (4 * width**2)
     return mean, var
 
 
-def _pair_system(system):
+def pair_system(system):
     """(s, d) with the actions (a, e): the return of this system is the slope."""
     n, m = system.states, system.actions
     first = {name: np.pad(getattr(system, name), ((0, k), (0, k))) for name, k in (("L", m), ("W", n), ("cov", n))}
@@ -185,7 +193,7 @@ def _average(z, weight, mean, var):
     return Perturbed(total, second + weight @ (mean[:, None] * z - total) ** 2)
 
 
-def _normal_rule(nodes):
+def normal_rule(nodes):
     """Gauss-Hermite nodes and weights of N(0, 1): moments of every degree to 1e-12, up to 400 nodes at least."""
     from scipy.special import roots_hermitenorm
 
@@ -193,7 +201,7 @@ def _normal_rule(nodes):
     return z, weight / weight.sum()
 
 
-def _check(system, width, noise):
+def checked_widths(system, width, noise):
     """Return the largest of the widths, and all of them (mn,)."""
     if system.learn_scale:
         raise ValueError(
