@@ -42,7 +42,6 @@ def problems():
     return {
         "lq": (mg.Problem(scalar, POL.linear_gaussian(1, 1, std=0.5), 5), [-0.6]),
         "lq scale": (mg.Problem(scalar, POL.linear_gaussian(1, 1, std=0.5, learn_std=True), 3, 0.9), [-0.6, -0.7]),
-        "lq plane": (mg.Problem(plane, POL.linear_gaussian(2, 2, std=[0.3, 0.5]), 3, 0.95), np.ravel(K)),
         "lq correlated": (
             mg.Problem(plane, POL.linear_gaussian(2, 2, cov=[[0.2, 0.05], [0.05, 0.1]], learn_std=True), 3, 0.95),
             [*np.ravel(K), 0.1, -0.2],
