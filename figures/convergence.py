@@ -26,9 +26,9 @@ BASELINES = {  # of a batch: (label, look)
     "same-batch mean": ("batch mean", style.Look("#10305c", "v", (6, 1.5))),
 }
 INTERVALS = {  # label -> (interval, column, look)
-    "of means": ("mean", "coverage", style.Look("#009e73", "D", ())),
-    "of variances": ("variance", "coverage", style.Look("#10305c", "o", ())),
-    "two standard errors of variances": ("variance", "coverage_of_two_stderr", style.Look("#e69f00", "s", ())),
+    "means": ("mean", "coverage", style.Look("#009e73", "D", ())),
+    "variances": ("variance", "coverage", style.Look("#10305c", "o", ())),
+    "variances, 2 std. errors": ("variance", "coverage_of_two_stderr", style.Look("#e69f00", "s", ())),
 }
 NORMAL = (0.0627, 0.3186, 0.6745, 1.1503, 1.9600)  # 5, 25, 50, 75, 95 per cent of |normal|
 FEW = 5  # wrong signs: below, a share is not drawn
@@ -40,23 +40,26 @@ def draw(results):
     rows = {part: results.rows[results.rows["part"] == part] for part in results.rows["part"].unique()}
     coverage = files.read("coverage").rows
     caption = describe(rows, coverage, results.about)
-    figure, axes = style.grid(2, 3, 2.5, MESSAGE, caption, [style.handle(name) for name in RUNGS], gap=0.95)
-    figure.subplots_adjust(wspace=0.3)
+    figure, axes = style.grid(2, 4, 2.3, MESSAGE, caption, [style.handle(name) for name in RUNGS], gap=0.95)
+    figure.subplots_adjust(wspace=0.36)
     running(axes[0, 0], rows["running"])
     bands(axes[0, 1], rows["running"])
     covered(axes[0, 2], coverage)
-    signs(axes[1, 0], rows["direction"])
-    arms(axes[1, 1], rows["arms"])
-    batches(axes[1, 2], rows["batches"])
-    titles = ("error of the mean", "spread of errors", "how often intervals of 95% cover")
-    titles += ("wrong sign", "direction, three arms", "baselines made of the batch")
+    signs(axes[0, 3], rows["direction"])
+    uphill(axes[1, 0], rows["uphill"], "cosine", {"ylabel": "mean cosine", "ylim": (0, 1.03)})
+    uphill(axes[1, 1], rows["uphill"], "downhill", {"ylabel": "points downhill", "ylim": (2e-4, 0.8), "yscale": "log"})
+    arms(axes[1, 2], rows["arms"])
+    batches(axes[1, 3], rows["batches"])
+    titles = ("error of the mean", "spread of errors", "95% intervals cover", "wrong sign")
+    titles += ("cosine, 8 parameters", "downhill", "three arms, exact", "baselines from the batch")
     style.finish(figure, axes.ravel(), titles)
     return figure
 
 
-def of(rows, name):
-    """Return the rows of an estimator by size."""
-    return rows[rows["estimator"] == name].sort_values("count")
+def of(rows, name, what=None):
+    """Return the rows of an estimator, or of one quantity of it, by size."""
+    here = rows[rows["estimator"] == name]
+    return (here if what is None else here[here["what"] == what]).sort_values("count")
 
 
 def exact_and_seen(axis, here, look, label=None):
@@ -100,7 +103,7 @@ def covered(axis, rows):
         low, mid, high = (100 * getattr(here, f)() for f in ("min", "mean", "max"))
         axis.errorbar(x, mid, yerr=[mid - low, high - mid], label=label, **style.bars(look), **style.point(look))
     axis.set(xscale="log", xlabel="trajectories of a measurement", ylabel="covers, %", ylim=(72, 101))
-    axis.legend(frameon=False, fontsize=7.5, loc="lower right", borderpad=0, handletextpad=0.2)
+    axis.legend(frameon=False, fontsize=7, loc="lower right", borderpad=0, handletextpad=0.2)
 
 
 def signs(axis, rows):
@@ -111,33 +114,43 @@ def signs(axis, rows):
     axis.set(xscale="log", yscale="log", ylim=(2e-4, 0.8), xlabel="batch B", ylabel="probability of the wrong sign")
 
 
+def uphill(axis, rows, what, look):
+    """Draw what was measured of the directions of batches."""
+    for name in SIGNS:
+        here = of(rows, name, what)
+        seen = here[here["value"] * here["repeats"] >= FEW]
+        axis.errorbar(seen["count"], seen["value"], yerr=seen["stderr"], **style.bars(name), **style.point(name))
+        axis.plot(seen["count"], seen["value"], **style.line(name) | {"linewidth": 0.9})
+    axis.set(xscale="log", xlabel="batch B", **look)
+
+
 def arms(axis, rows):
     """Draw mean cosines and how often a batch points downhill, exact at every B."""
     axis.axhline(0, color=style.QUIET, linewidth=0.7, zorder=0)
     for name, (label, look) in list(BASELINES.items())[:3]:
-        exact_and_seen(axis, of(rows, f"{name}: cosine"), look)
-        exact_and_seen(axis, of(rows, f"{name}: downhill"), look)
+        exact_and_seen(axis, of(rows, name, "cosine"), look)
+        exact_and_seen(axis, of(rows, name, "downhill"), look)
         axis.plot([], [], label=label, **style.line(look), **style.point(look))
     axis.text(0.97, 0.94, "mean cosine", transform=axis.transAxes, ha="right", size=8)
-    axis.text(0.97, 0.32, "downhill", transform=axis.transAxes, ha="right", size=8)
+    axis.text(0.97, 0.33, "downhill", transform=axis.transAxes, ha="right", size=8)
     axis.set(xscale="log", ylim=(-0.35, 1.12), xlabel="batch B", ylabel="cosine, probability")
-    axis.legend(frameon=False, fontsize=7.5, loc=(0.5, 0.45), borderpad=0, handlelength=2.4)
+    axis.legend(frameon=False, fontsize=7.5, loc=(0.4, 0.42), borderpad=0, handlelength=2.4)
 
 
 def batches(axis, rows):
     """Draw variances of a batch over that of one without a baseline, times G; and what the mean of the batch shrinks."""
     for name, (label, look) in BASELINES.items():
-        exact_and_seen(axis, of(rows, f"{name}: variance"), look)
+        exact_and_seen(axis, of(rows, name, "variance"), look)
         axis.plot([], [], label=label, **style.line(look), **style.point(look))
     shrunk = style.Look(style.INK, "x", ())
-    here = of(rows, "same-batch mean: mean")
+    here = of(rows, "same-batch mean", "mean")
     axis.plot(here["count"], here["exact"], color=style.INK, linewidth=1.1, label="its mean / gradient")
     seen = here[here["value"].notna()]
     crosses = {"marker": "x", "markersize": 4.2, "color": style.INK}
     axis.errorbar(seen["count"], seen["value"], yerr=seen["stderr"], **style.bars(shrunk) | crosses)
-    axis.set(xscale="log", ylim=(0, 1.5), xlabel="batch G", ylabel="G variance / that of one")
+    axis.set(xscale="log", ylim=(0, 1.95), xlabel="batch G", ylabel="G variance / that of one")
     style.plain_ticks(axis, (1, 4, 16, 64))
-    axis.legend(frameon=False, fontsize=7, loc="upper right", ncols=2, borderpad=0, handlelength=2.0, columnspacing=0.8)
+    axis.legend(frameon=False, fontsize=7, loc="upper right", borderpad=0, handlelength=2.2, labelspacing=0.3)
 
 
 def describe(rows, coverage, about):
@@ -147,10 +160,13 @@ def describe(rows, coverage, about):
     last = run[run["count"] == run["count"].max()].set_index("estimator")["exact"]
     ratio = (last["score function"] / last["reparameterization"]) ** 2
     enough = [of(sign, name)[of(sign, name)["value"] < 0.05]["count"].min() for name in SIGNS]
-    arm = rows["arms"].set_index(["estimator", "count"])["exact"]
-    cosines = [arm[f"{name}: cosine", AT] for name in list(BASELINES)[:3]]
-    batch = rows["batches"].set_index(["estimator", "count"])["exact"]
-    dearer = batch["score function, leave one out: variance", AT] / batch["score function, baseline J: variance", AT]
+    arm = rows["arms"].set_index(["estimator", "what", "count"])["exact"]
+    cosines = [arm[name, "cosine", AT] for name in list(BASELINES)[:3]]
+    batch = rows["batches"].set_index(["estimator", "what", "count"])["exact"]
+    dearer = (
+        batch["score function, leave one out", "variance", AT] / batch["score function, baseline J", "variance", AT]
+    )
+    turned = [of(rows["uphill"], name, "cosine").set_index("count")["value"][64] for name in (SIGNS[0], SIGNS[-1])]
     least = coverage[(coverage["interval"] == "variance") & (coverage["count"] == coverage["count"].min())]
     interval, plain = (100 * least[column].min() for column in ("coverage", "coverage_of_two_stderr"))
     return (
@@ -163,10 +179,12 @@ def describe(rows, coverage, about):
         f"cover {n(interval)}~% or more, two standard errors {n(plain)}~% or more. (d)~Fewer than 5~% of batches have a wrong "
         f"sign from B~=~{enough[0]:.0f} on (score function), {enough[1]:.0f} (reward to go), {enough[2]:.0f} (value baseline), "
         f"{enough[3]:.0f} (reparameterization). Lines: the normal law, which overstates what is rare: large samples point "
-        "uphill. (e)~A bandit, rewards certain; lines: exact sums over all counts of a batch. Without a baseline a single "
-        f"trajectory points downhill in {100 * arm['score function: downhill', 1]:.0f}~% of cases. At B~=~{AT} the mean cosine "
+        "uphill. (e,~f)~Two double integrators, 50 steps, measured: at B~=~64 the mean cosine is "
+        f"{n(turned[0], 2)} (score function) and {n(turned[1], 2)} (reparameterization). (g)~A bandit, rewards certain; lines: "
+        "exact sums over all counts of a batch. Without a baseline a single trajectory points downhill in "
+        f"{100 * arm['score function', 'downhill', 1]:.0f}~% of cases. At B~=~{AT} the mean cosine "
         f"is {n(cosines[0])}, with the exact J {n(cosines[1])}, with leave one out {n(cosines[2])}; the mean of the batch and "
-        "standardised advantages point as leave one out does. (f)~The mean of the batch as a baseline shrinks the gradient by "
+        "standardised advantages point as leave one out does. (h)~The mean of the batch as a baseline shrinks the gradient by "
         f"1~\N{MINUS SIGN}~1/G, exactly, and has the variance of leave one out times the square of that. Leave one out is "
         f"unbiased, and at G~=~{AT} varies {n(dearer)} times as much as with the exact J."
     )

@@ -140,7 +140,7 @@ def measure(
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
-    made = (Source(problem, theta, run.seed, start, count),) if batch is None else ()
+    made = (Source(problem, theta, run.seed, start, count) if batch is None else batch.source(count),)
     found = Moments(names, parameters, sums, takes, tuple(lost), known, made)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}

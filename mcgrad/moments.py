@@ -110,13 +110,25 @@ def _relative(stderr, value):
 
 
 class Source(NamedTuple):
-    """Where moments come from: what was measured, and which trajectories of which seed."""
+    """Where moments come from: what was measured, and which trajectories of which seed.
+
+    Of a batch, theta is (B, P), and `seed` and `start` are tuples of B; `problem` is one, or a tuple of B.
+    """
 
     problem: Any  # a Problem, or how it prints once it has been saved
     theta: Any
-    seed: int
-    start: int
+    seed: Any
+    start: Any
     count: int
+
+    def each(self) -> list[Source]:
+        """Return the source of every entry of a batch; a single one for what is no batch."""
+        if np.ndim(self.seed) == 0:
+            return [self]
+        several = isinstance(self.problem, (tuple, list))
+        problems = self.problem if several else [self.problem] * len(self.seed)
+        each = zip(problems, self.theta, self.seed, self.start, strict=True)
+        return [Source(*entry, self.count) for entry in each]
 
     def overlaps(self, other: Source) -> bool:
         """Tell whether both have seen some of the same trajectories."""
@@ -130,7 +142,9 @@ class Source(NamedTuple):
 
     def words(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
-        return self._asdict() | {"problem": str(self.problem), "theta": np.asarray(self.theta).tolist()}
+        several = isinstance(self.problem, (tuple, list))
+        problem = list(map(str, self.problem)) if several else str(self.problem)
+        return self._asdict() | {"problem": problem, "theta": np.asarray(self.theta).tolist()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,7 +205,8 @@ class Moments:
             what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
             raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
         lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
-        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost)
+        sources = tuple(x.each()[b] for x in self.sources)
+        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
 
     def __iter__(self):
         return iter(self.names)
@@ -213,6 +228,8 @@ class Moments:
     @property
     def overflowed(self) -> dict[str, Any]:
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
+        if np.isfinite(self.sums.own).all():
+            return dict.fromkeys(self.names, 0)
         return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property
@@ -331,11 +348,14 @@ class Moments:
         """
         if (self.names, self.parameters) != (other.names, other.parameters):
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
+        if self.batch != other.batch:
+            sizes = ("no batch" if x.batch is None else f"a batch of {x.batch}" for x in (self, other))
+            raise ValueError("other: expected {}, got {}".format(*sizes))
         if self.sums.cross.shape != other.sums.cross.shape:
             raise ValueError("other: expected the same full_covariance in both measurements")
-        twice = [(a, b) for a in self.sources for b in other.sources if a.overlaps(b)]
-        if twice:
-            a, b = twice[0]
+        pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
+        if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
+            a, b = twice
             raise ValueError(
                 f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
                 f"{b.start} to {b.start + b.count - 1}; measure with start="

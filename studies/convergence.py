@@ -6,7 +6,9 @@ On the scalar problem of the study `ladder` (s' = .9 s + .5 a + w, a = -.6 s + .
     running     the error |mean of N samples - gradient| of every rung of the ladder over independent repetitions: root mean
                 square, which should be sqrt(variance / N) (with evolution strategies: and the bias, at which it stays), and
                 quantiles, which tend to those of a normal distribution
-    direction   how often the mean of a batch of B trajectories points downhill, P(g'dJ < 0), and E cos(g, dJ)
+    direction   how often the mean of a batch of B trajectories has the wrong sign
+    uphill      how often it points downhill, P(g'dJ < 0), and E cos(g, dJ), on two double integrators with 8 parameters
+    arms        the same on a bandit, exactly
     batches     the variance of a mean over a batch of G, with baselines made of the batch itself
 
 A direction for one parameter is a sign, and its law for large B is Phi(-sqrt(B) |dJ| / std). Exact values at every B are
@@ -51,7 +53,7 @@ SIGNS = {  # whose direction is measured on the scalar problem
 }
 ARMS, CHANCES = (0.0, 1.0, 2.0), (0.05, 0.65, 0.3)  # rewards of three arms, and the policy
 MEASURED_GROUPS = (2, 4, 8)
-COLUMNS = ("part", "estimator", "rollouts", "count", "repeats", "value", "stderr", "exact")
+COLUMNS = ("part", "estimator", "what", "rollouts", "count", "repeats", "value", "stderr", "exact")
 COLUMNS += tuple(f"q{round(100 * q)}" for q in QUANTILES)
 
 
@@ -63,6 +65,7 @@ def settings(quick):
     return [
         {"part": "running", "names": names, "count": count, "repeats": repeats, "start": 0},
         {"part": "direction", "count": total, "start": 10**9},
+        {"part": "uphill", "count": total // 4, "start": 0},
         {"part": "arms", "largest": 32 if quick else 128, "count": total // 4, "start": 0},
         {"part": "batches", "largest": 16 if quick else 64, "count": total // 8, "start": 2 * 10**9},
     ]
@@ -78,7 +81,7 @@ def full():
 
 def rows(setting, seed, threads):
     """Return the rows of one setting."""
-    part = {"running": running, "direction": direction, "arms": arms, "batches": batches}[setting["part"]]
+    part = {f.__name__: f for f in (running, direction, uphill, arms, batches)}[setting["part"]]
     options = {key: value for key, value in setting.items() if key != "part"}
     return [{"part": setting["part"]} | row for row in part(seed=seed, **options)]
 
@@ -139,6 +142,28 @@ def direction(count, start, seed):
     return found
 
 
+def uphill(count, start, seed):
+    """Return P(downhill) and E cos of batches on the problem of many parameters, measured."""
+    p, theta = ladder.two_double_integrators()
+    gradient = mg.exact.gradient(p, theta)
+    samples = mg.sample(p, theta, {name: make() for name, make in SIGNS.items()}, count, seed, start=start)
+    found = []
+    for name, x in samples.items():
+        for B in 2 ** np.arange(11):
+            cosines = cosine(x.reshape(-1, B, x.shape[1]).mean(axis=1), gradient)
+            found += [{"estimator": name, "rollouts": 1, "count": int(B)} | row for row in shares(cosines)]
+    return found
+
+
+def shares(cosines):
+    """Return the mean of cosines and how often they are negative, with standard errors, as rows."""
+    found = []
+    for what, x in (("cosine", cosines), ("downhill", (cosines < 0).astype(float))):
+        error = max(float(np.std(x, ddof=1)), 1 / math.sqrt(len(x))) / math.sqrt(len(x))
+        found.append({"what": what, "repeats": len(x), "value": float(x.mean()), "stderr": error})
+    return found
+
+
 def three_arms():
     """Return a bandit with three arms whose rewards are certain, and theta."""
     return mg.Problem(mg.environments.bandit(list(ARMS)), mg.policies.softmax(1, 3), 1), np.log(CHANCES)
@@ -161,14 +186,10 @@ def arms(largest, count, start, seed):
                 continue
             exact = directions(int(B), baseline)
             means = groups.get("") if baseline == "group" else plain[baseline].reshape(-1, B, 3).mean(axis=1)
-            cosines = None if means is None else np.array([cosine(means, gradient)]).ravel()
-            for what, value in exact.items():
-                row = {"estimator": f"{name}: {what}", "rollouts": 1, "count": int(B), "exact": value}
-                if cosines is not None:
-                    x = cosines if what == "cosine" else (cosines < 0).astype(float)
-                    error = max(float(np.std(x, ddof=1)), 1 / math.sqrt(len(x))) / math.sqrt(len(x))
-                    row |= {"repeats": len(x), "value": float(x.mean()), "stderr": error}
-                found.append(row)
+            cosines = None if means is None else cosine(means, gradient)
+            seen = [{"what": what} for what in exact] if cosines is None else shares(cosines)
+            about = {"estimator": name, "rollouts": 1, "count": int(B)}
+            found += [about | row | {"exact": exact[row["what"]]} for row in seen]
     return found
 
 
@@ -225,7 +246,7 @@ def batches(largest, count, start, seed):
             scale = G / unit if name in groups else 1 / unit  # the mean of G of them varies G times less
             exact = {"mean": mean / gradient, "variance": variance * scale}
             for what, value in exact.items():
-                row = {"estimator": f"{name}: {what}", "rollouts": G, "count": G, "exact": value}
+                row = {"estimator": name, "what": what, "rollouts": G, "count": G, "exact": value}
                 if name in seen:
                     x = seen[name]
                     numbers = (x.mean[0] / gradient, x.stderr[0] / abs(gradient))
@@ -258,7 +279,7 @@ def report(rows):
     largest = max(r["count"] for r in of["batches"])
     for r in of["batches"]:
         if r["count"] == largest:
-            lines.append(f"  G = {largest}: {r['estimator']} {r['exact']:.4f}")
+            lines.append(f"  G = {largest}: {r['estimator']}, {r['what']} {r['exact']:.4f}")
     return "\n".join(lines)
 
 

@@ -108,10 +108,10 @@ def test_measured_directions_of_three_arms(rows):
     arms = rows["arms"]
     seen = arms[arms["value"].notna()]
     assert len(seen) > 30 and (np.abs(seen["value"] - seen["exact"]) < 5 * seen["stderr"]).all()
-    exact = arms.set_index(["estimator", "count"])["exact"]
-    assert exact["score function: downhill", 1] == pytest.approx(0.65)
+    exact = arms.set_index(["estimator", "what", "count"])["exact"]
+    assert exact["score function", "downhill", 1] == pytest.approx(0.65)
     # Planted: a batch of another size
-    shifted = seen.assign(exact=[exact.get((x.estimator, 2 * x.count), math.nan) for x in seen.itertuples()])
+    shifted = seen.assign(exact=[exact.get((x.estimator, x.what, 2 * x.count), math.nan) for x in seen.itertuples()])
     assert (np.abs(shifted["value"] - shifted["exact"]) > 5 * shifted["stderr"]).sum() > 20
 
 
@@ -140,34 +140,69 @@ def test_wrong_signs_against_a_simulation_by_hand(rows, seed):
         assert (np.abs(law["value"] - law["exact"]) < 0.12).all()
 
 
+def double_integrators(count, rng):
+    """Score function and pathwise gradients (count, 8) of two double integrators, in NumPy."""
+    two = np.eye(2)
+    A, B, K = np.kron([[1, 0.1], [0, 1]], two), np.kron([[0.005], [0.1]], two), -0.5 * np.hstack([two, two])
+    s, D, R = rng.normal(size=(count, 4)), np.zeros((count, 4, 2, 4)), np.zeros(count)  # D = ds/dK
+    Z, path = np.zeros((count, 2, 4)), np.zeros((count, 2, 4))
+    for _ in range(50):
+        u = 0.3 * rng.normal(size=(count, 2))
+        a, da = s @ K.T + u, np.einsum("ij,njkl->nikl", K, D)
+        da[:, 0, 0] += s
+        da[:, 1, 1] += s
+        R = R - np.sum(s**2, axis=1) - 0.1 * np.sum(a**2, axis=1)
+        Z = Z + u[:, :, None] / 0.09 * s[:, None]
+        path = path - 2 * np.einsum("ni,nikl->nkl", s, D) - 0.2 * np.einsum("ni,nikl->nkl", a, da)
+        s = s @ A.T + a @ B.T + 0.1 * rng.normal(size=s.shape)
+        D = np.einsum("ij,njkl->nikl", A, D) + np.einsum("ij,njkl->nikl", B, da)
+    return {"score function": R[:, None] * Z.reshape(count, 8), "reparameterization": path.reshape(count, 8)}
+
+
+def test_cosines_of_many_parameters_against_a_simulation_by_hand(rows, seed):
+    gradient = mg.exact.gradient(*ladder.two_double_integrators())
+    samples = double_integrators(2**13, np.random.default_rng(seed))
+    for name, x in samples.items():
+        for what in ("cosine", "downhill"):
+            here = figure.of(rows["uphill"], name, what).set_index("count")
+            for B in (1, 4, 16, 64):
+                cosines = convergence.cosine(x.reshape(-1, B, 8).mean(axis=1), gradient)
+                values = cosines if what == "cosine" else (cosines < 0).astype(float)
+                error = max(values.std(ddof=1), 1 / math.sqrt(len(values))) / math.sqrt(len(values))
+                error = math.hypot(error, here.loc[B, "stderr"])
+                assert abs(values.mean() - here.loc[B, "value"]) < 5 * error, (name, what, B)
+                if (name, what) == ("reparameterization", "cosine") and B < 64:  # planted: batches of another size
+                    assert abs(values.mean() - here.loc[4 * B, "value"]) > 5 * error, (name, B)
+
+
 # ---- batches -----------------------------------------------------------------------------------------------------
 
 
 def test_what_batches_do_to_baselines(rows):
     """1 - 1/G, exactly; leave one out is that divided by it; for large G the exact J."""
-    exact = rows["batches"].set_index(["estimator", "count"])["exact"]
+    exact = rows["batches"].set_index(["estimator", "what", "count"])["exact"]
     for G in (2, 4, 8, 16, 32, 64):
-        assert exact["same-batch mean: mean", G] == pytest.approx(1 - 1 / G, rel=1e-12)
-        assert exact["score function, leave one out: mean", G] == pytest.approx(1, rel=1e-12)
-        shrunk = exact["score function, leave one out: variance", G] * (1 - 1 / G) ** 2
-        assert exact["same-batch mean: variance", G] == pytest.approx(shrunk, rel=1e-12)
-        assert exact["score function: variance", G] == pytest.approx(1)
-    assert exact["score function, leave one out: variance", 4] == pytest.approx(
+        assert exact["same-batch mean", "mean", G] == pytest.approx(1 - 1 / G, rel=1e-12)
+        assert exact["score function, leave one out", "mean", G] == pytest.approx(1, rel=1e-12)
+        shrunk = exact["score function, leave one out", "variance", G] * (1 - 1 / G) ** 2
+        assert exact["same-batch mean", "variance", G] == pytest.approx(shrunk, rel=1e-12)
+        assert exact["score function", "variance", G] == pytest.approx(1)
+    assert exact["score function, leave one out", "variance", 4] == pytest.approx(
         4 * 81.44475593 / 633.34557354, rel=1e-8
     )
-    level = exact["score function, baseline J: variance", 64]
-    assert exact["score function, leave one out: variance", 64] == pytest.approx(level, rel=0.02)
+    level = exact["score function, baseline J", "variance", 64]
+    assert exact["score function, leave one out", "variance", 64] == pytest.approx(level, rel=0.02)
     seen = rows["batches"][rows["batches"]["value"].notna()]
     assert len(seen) == 12 and (np.abs(seen["value"] - seen["exact"]) < 5 * seen["stderr"]).all()
-    shrunk = seen[seen["estimator"] == "same-batch mean: mean"]
+    shrunk = seen[(seen["estimator"] == "same-batch mean") & (seen["what"] == "mean")]
     assert (np.abs(shrunk["value"] - 1) > 5 * shrunk["stderr"]).all()  # planted: unbiased
 
 
 def test_the_figure_says_what_is_in_the_results(results, rows):
     text = figure.describe(rows, files.read("coverage").rows, results.about)
-    assert "trajectory points downhill in 65~% of cases" in text and "takes 73 times the trajectories" in text
+    assert "a single trajectory points downhill in 65~% of cases" in text and "takes 73 times the trajectories" in text
     report = convergence.STUDY.report(results.rows.replace({np.nan: None}).to_dict("records"))
     assert (
-        "G = 64: same-batch mean: mean 0.9844" in report
+        "G = 64: same-batch mean, mean 0.9844" in report
         and "reparameterization: uphill in 95 of 100 batches of 2" in report
     )

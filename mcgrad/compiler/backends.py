@@ -102,15 +102,17 @@ class KernelText:
         return {"scalar": 1, "numpy": 0}[machine]
 
     def _lanes(self):
-        """Return how many lanes a SIMD kernel has; its bits do not depend on that. Twice as many if they are half as wide.
+        """Return how many lanes a SIMD kernel has; its bits do not depend on that.
 
         Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
         registers of AVX-512, four of AVX2; half of that for kernels that keep many values. With AVX-512, which has twice as
-        many registers, small kernels take twice as many lanes, but for those whose trajectories wait for the longest one.
+        many registers, small kernels take twice as many lanes, and so do all in single precision, whose lanes are half as
+        wide; but not where trajectories end early, and wait for the longest one of their block.
         """
-        small = wide_registers() and self.operations <= SMALL and "any_positive(" not in self.text
+        waits = "any_positive(" in self.text
+        small = wide_registers() and self.operations <= SMALL and not waits
         lanes = 8 if self.workspace > 16 else 32 if small else 16
-        return lanes * (2 if self.precision == "single" else 1)
+        return 2 * lanes if self.precision == "single" and not waits else lanes
 
 
 @functools.cache

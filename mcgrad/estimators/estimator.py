@@ -324,6 +324,8 @@ def leaves(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tupl
 def rollouts(estimator: Estimator, problem: Any) -> int:
     """Return how many rollouts one sample of an estimator takes."""
     parts, different = leaves(estimator), set()
+    if parts == [(estimator, PLAIN)]:
+        return 1 + estimator.extra_rollouts(problem)
     for leaf, variation in parts:
         alone = dataclasses.replace(variation, members=False)
         size = leaf.size if isinstance(leaf, Members) else 1

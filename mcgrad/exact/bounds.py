@@ -53,7 +53,8 @@ def efficiency_bound(
     Returns
     -------
     (P,) or (P, P) array
-        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), of tables O(T S^2 A P); P times that for matrices.
+        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), and T P^2 (n + m)^2 for matrices; of tables
+        O(T S^2 A P), and P times that.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from .. import estimators
 from ..estimators import Estimator
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
-from .arguments import checked_arguments
+from .arguments import checked_arguments, of_each
 from .linear_quadratic.off_policy import Limits
 from .linear_quadratic.optimum import Optimum
 from .linear_quadratic.scaling import Scaling
@@ -57,12 +57,17 @@ def _is_finite(answer):
 # ---- values ------------------------------------------------------------------------------------------------------
 
 
+@of_each
 @asked
 def objective(problem: Problem, theta: ArrayLike) -> float:
-    """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T]."""
+    """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float; for B thetas, (B, P), or B problems (B,).
+
+    `gradient`, `mean` and `variance` take such batches, too: every result has a leading axis.
+    """
     return theory_of(problem, theta).objective
 
 
+@of_each
 @asked
 def gradient(problem: Problem, theta: ArrayLike) -> Array:
     """Return dJ/dtheta, (P,)."""
@@ -106,6 +111,7 @@ def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabu
 # ---- estimators --------------------------------------------------------------------------------------------------
 
 
+@of_each
 @asked
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
@@ -118,6 +124,7 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     return algebra.mean(theory_of(problem, theta), estimator)
 
 
+@of_each
 @asked
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or of one group's or pair's.
