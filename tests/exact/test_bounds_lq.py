@@ -208,9 +208,7 @@ def test_limits():
     np.testing.assert_allclose(lq.markov_bound(certain), all_actions, rtol=1e-12)
     np.testing.assert_allclose(lq.tree_bound(certain), all_actions, rtol=1e-12)
     nearly = dataclasses.replace(certain, W=1e-3 * np.eye(2))
-    assert (
-        lq.markov_bound(nearly) > lq.variances.covariance_by_step(nearly, lq.AllActions(), lq.AllActions())[0]
-    ).all()
+    assert (lq.markov_bound(nearly) > lq.covariance_by_step(nearly, lq.AllActions(), lq.AllActions())[0]).all()
     point = canonical(6, cov=0.0, mean=1.0, learn_scale=True)
     near = canonical(6, cov=1e-8, mean=1.0, learn_scale=True)  # a start that overlaps with no later state by much
     np.testing.assert_allclose(lq.stationary_bound(point), lq.stationary_bound(near), rtol=1e-3)
