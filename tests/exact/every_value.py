@@ -48,10 +48,6 @@ def problems():
         ),
         "lq quiet": (mg.Problem(quiet, POL.linear_gaussian(1, 1, std=0.3), 4), [-0.4]),
         "lq certain": (mg.Problem(scalar, POL.linear_gaussian(1, 1, std=0.0), 4), [-0.6]),
-        "corridor": (
-            mg.Problem(ENV.short_corridor(), POL.linear_softmax(ENV.corridor_features()), 5),
-            [0.1, 0.2],
-        ),
         "table": (mg.Problem(table, tables, 4, 0.9), rng.normal(size=6)),
         "bandit": (
             mg.Problem(ENV.bandit([1.0, 2.0, 0.0], std=[0.5, 0.1, 0.3]), POL.softmax(1, 3), 1),
@@ -59,7 +55,6 @@ def problems():
         ),
         "quadratic": (mg.Problem(ENV.quadratic_cost(0.5), POL.gaussian(1), 1), [1.0, 0.7]),
         "cosine": (mg.Problem(ENV.cosine_cost(1.3), POL.gaussian(1), 1), [0.4, 0.6]),
-        "sum": (mg.Problem(ENV.sum_cost(2), POL.gaussian(2, std=[0.5, 1.5]), 1), [0.3, -0.2]),
         "ramp": (mg.Problem(ENV.linear_ramp(0.5), POL.gaussian(1), 1), [0.2, 0.7]),
         "step": (mg.Problem(ENV.step_reward(), POL.gaussian(1, std=0.8), 1), [0.2]),
         "wall": (mg.Problem(ENV.ball_with_wall(), POL.gaussian(1), 1), [0.7, 0.2]),
