@@ -14,7 +14,7 @@ from mcgrad import estimators as E
 from mcgrad.compiler.derive import pull_back, push_forward
 from mcgrad.compiler.functions import where
 from mcgrad.directional import directional
-from mcgrad.exact.hessian import hessian, hessian_vector_product, hessian_vector_product_variance
+from mcgrad.exact import hessian, hessian_vector_product, hessian_vector_product_variance
 from mcgrad.kernel.program import gradient_program
 
 COUNT = 200_000

@@ -6,7 +6,8 @@ from support import CASES, reference_problem, standard_errors
 
 import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
-from mcgrad.exact import lq
+from mcgrad.exact.linear_quadratic.persistent import persistent_evolution_strategies
+from mcgrad.exact.linear_quadratic.perturbed import evolution_strategies
 from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
@@ -112,8 +113,8 @@ def test_exact_moments_of_one_unroll_are_those_of_evolution_strategies():
         problem, theta = case(name, learn_std=False)
         s = mg.exact.system(problem, theta)
         for points, noise in ((1, "common"), (2, "common"), (2, "independent")):
-            found = lq.persistent_evolution_strategies(s, 0.2, 99, points, noise)
-            expected = lq.evolution_strategies(s, 0.2, points, noise)
+            found = persistent_evolution_strategies(s, 0.2, 99, points, noise)
+            expected = evolution_strategies(s, 0.2, points, noise)
             np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
             np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9)
 

@@ -12,7 +12,8 @@ import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.estimators.alpha_order import alpha_rule, confidence_radius
 from mcgrad.estimators.inverse_variance import weights
-from mcgrad.exact.lq.by_step import step_variances
+from mcgrad.exact.linear_quadratic.theory import step_variances
+from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.fitting import PILOT, Range
 from mcgrad.kernel.program import gradient_program
 from mcgrad.run import Run, run_kernel
@@ -49,7 +50,7 @@ def test_measured_variances_are_the_exact_ones(seed):
     """
     problem, theta = case("S10")
     s = mg.exact.system(problem, theta)
-    k, w = weights(step_variances(s, mg.exact.lq.value_baseline(s)))
+    k, w = weights(step_variances(s, value_forms(s)[:-1]))
     separate = np.array([mg.exact.variance(problem, theta, x) for x in (pw(), rtg())])
     exactly = {
         "inverse variance": E.inverse_variance(pw(), rtg(), weights=weights(separate)),

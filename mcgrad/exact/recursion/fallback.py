@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...estimators.estimator import Estimator
 from ...problem import Problem
-from .. import problems
+from .. import questions
 from .public import moments
 from .refusal import NoClosedForm
 
@@ -31,7 +31,7 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
     NoClosedForm
         If there is none for the problem or the estimator, and the recursion does not apply or converge.
     """
-    return _either(problems.mean, work, problem, theta, estimator)
+    return _either(questions.mean, work, problem, theta, estimator)
 
 
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> NDArray[np.float64]:
@@ -40,14 +40,14 @@ def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: 
     A control variate whose coefficients are still to be fitted counts with the optimal ones. Arguments and errors are those
     of `mean`.
     """
-    return _either(problems.variance, work, problem, theta, estimator)
+    return _either(questions.variance, work, problem, theta, estimator)
 
 
 def covariance(
     problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK
 ) -> NDArray[np.float64]:
     """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`."""
-    return _either(problems.covariance, work, problem, theta, first, second)
+    return _either(questions.covariance, work, problem, theta, first, second)
 
 
 def _either(question: Any, work, problem, theta, *estimators):
