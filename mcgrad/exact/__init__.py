@@ -12,7 +12,6 @@ from .questions import (
     average_gradient,
     average_reward,
     coefficients,
-    covariance,
     covariance_matrix,
     critic,
     differential_value,
@@ -21,7 +20,6 @@ from .questions import (
     hessian,
     hessian_vector_product,
     hessian_vector_product_variance,
-    mean,
     mean_return_to_go,
     naive_optimal_over_time,
     natural_gradient,
@@ -36,16 +34,17 @@ from .questions import (
     trace_optimal_constant,
     trace_optimal_over_time,
     value,
-    variance,
 )
 from .records import ExactCritic, ValueFunction
-from .recursion import ExactEstimate, ExactMoments, moments
+from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
+from .recursion.fallback import covariance, mean, variance
 from .theory import NoClosedForm
 
 __all__ = [
     "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
+    "ExactValue",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",
@@ -79,5 +78,6 @@ __all__ = [
     "trace_optimal_constant",
     "trace_optimal_over_time",
     "value",
+    "value_function",
     "variance",
 ]
