@@ -16,6 +16,7 @@ from mcgrad.exact.linear_quadratic.theory import step_variances
 from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.fitting import PILOT, Range
 from mcgrad.kernel.program import gradient_program
+from mcgrad.prepare import prepare
 from mcgrad.run import Run, run_kernel
 
 COUNT = 200_000
@@ -102,7 +103,7 @@ def test_steps_are_fitted_one_by_one(seed):
             only = np.zeros((2, T, P))
             only[k, t] = 1.0
             alone = {"x": dataclasses.replace(estimator, weights=only)}
-            x = run_kernel(gradient_program(problem, theta, alone), seed, PILOT, 64, "numpy")
+            x = run_kernel(gradient_program(problem, theta, prepare(alone)), seed, PILOT, 64, "numpy")
             expected[k, t] = x.var(axis=1, ddof=1)
     np.testing.assert_allclose(fitted.weights, weights(expected), rtol=1e-9)
     shared = fit(problem, theta, dataclasses.replace(estimator, shared=True), seed, "numpy")

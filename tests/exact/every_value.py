@@ -214,8 +214,8 @@ def questions(problem, theta):
     chosen = estimators(P, problem.horizon) | off_policy(theta)
     sf, rtg, pw = E.score_function(), E.reward_to_go(), E.reparameterization()
 
-    def of(function, *arguments):
-        return lambda: function(problem, theta, *arguments)
+    def of(function, *arguments, **options):
+        return lambda: function(problem, theta, *arguments, **options)
 
     for name in ("objective", "gradient", "mean_return_to_go", "naive_optimal_over_time", "fisher", "natural_gradient"):
         yield name, of(getattr(x, name))
@@ -227,9 +227,9 @@ def questions(problem, theta):
         yield f"bound {model}", of(x.efficiency_bound, model)
         yield f"bound {model} matrix", of(x.efficiency_bound, model, True)
     for name, estimator in chosen.items():
-        yield f"mean of {name}", of(x.mean, estimator)
-        yield f"variance of {name}", of(x.variance, estimator)
-        yield f"covariance of {name} and to go", of(x.covariance, estimator, rtg)
+        yield f"mean of {name}", of(x.mean, estimator, work=0)
+        yield f"variance of {name}", of(x.variance, estimator, work=0)
+        yield f"covariance of {name} and to go", of(x.covariance, estimator, rtg, work=0)
         if isinstance(estimator, E.ControlVariate):
             yield f"coefficients of {name}", of(x.coefficients, estimator)
     for name, estimator in (("SF", sf), ("to go", rtg), ("pathwise", pw), ("to go, value", E.reward_to_go(B.value()))):
