@@ -79,9 +79,7 @@ def floor(problem: Problem, theta: ArrayLike) -> Floor | None:
     if tree is None:
         return None
     # What the action decides of the gradient to go: the trajectory-wise control variate leaves it, doubly robust does not.
-    oracle, controlled = (
-        _sum(exact.variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate())
-    )
+    oracle, controlled = (_sum(_variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate()))
     known = oracle is not None and markov is not None and controlled is not None
     return Floor(tree, markov, oracle, markov + max(controlled - tree, 0.0) if known else None)
 
@@ -102,12 +100,17 @@ def footnotes(
     if known is None:
         return []
     if variances is None:
-        variances = {name: _sum(exact.variance, problem, theta, e) for name, e in estimators.items()}
+        variances = {name: _sum(_variance, problem, theta, e) for name, e in estimators.items()}
     each = {
         name: None if variances.get(name) is None else variances[name] * rollouts(e, problem)
         for name, e in estimators.items()
     }
     return known.lines({name: knows(e).kind for name, e in estimators.items()}, each)
+
+
+def _variance(problem, theta, estimator):
+    """Return the variance where it has a closed form, which costs nothing."""
+    return exact.variance(problem, theta, estimator, work=0)
 
 
 def _sum(function, problem, theta, what):

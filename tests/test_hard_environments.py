@@ -7,7 +7,7 @@ import pytest
 from support import standard_errors
 
 import mcgrad as mg
-from mcgrad.exact import jumps
+from mcgrad.exact.one_step import jumps
 
 E, B, envs = mg.estimators, mg.baselines, mg.environments
 SF, PW = E.score_function(), E.reparameterization()

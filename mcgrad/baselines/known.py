@@ -47,11 +47,11 @@ class Value(Baseline):
     only_data = ("truth",)
 
     def data(self, problem, theta):
-        if problem.environment.choices:
-            return {"V": PerStep(asked(self).value(problem, theta))}
-        P, c = asked(self).value(problem, theta)
-        upper = np.triu(P) + np.triu(P, 1)
-        return {"P": PerStep(upper), "c": PerStep(c)}
+        V = asked(self).value(problem, theta)
+        if V.table is not None:
+            return {"V": PerStep(V.table)}
+        upper = np.triu(V.P) + np.triu(V.P, 1)
+        return {"P": PerStep(upper), "c": PerStep(V.c)}
 
     def value(self, c, x):
         if x.problem.environment.choices:

@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import exact, validate
+from ..baselines import Value
 from ..check import check
 from ..check.gradients import directions
 from ..check.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..cost import timed
+from ..critics import Exact
 from ..differences import return_kernel, slopes
 from ..estimators.estimator import Estimator, rollouts
 from ..estimators.knowledge import knows
@@ -248,6 +250,7 @@ def _summary(problem, theta, found, missing, evidence, verdict, report, objectiv
             estimator=name,
             family=claim.family,
             knows=knows(e).kind,
+            exact_values=any(isinstance(getattr(e, x, None), (Exact, Value)) for x in ("critic", "baseline")),
             unbiased=evidence.unbiased(name) or (claim.unbiased and evidence.broken(name)),
             smoothed=claim.smoothed,
             jumps=evidence.broken(name),

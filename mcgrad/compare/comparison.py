@@ -31,6 +31,7 @@ class Row(NamedTuple):
     estimator: str
     family: str
     knows: str  # one of `mcgrad.estimators.knowledge.KINDS`
+    exact_values: bool  # its critic or its baseline are the exact values, which problems with a closed form alone have
     unbiased: bool  # by theory, if what it rests on is right
     smoothed: bool  # of an objective smoothed over a width
     jumps: bool  # it rests on derivatives of a return that jumps
@@ -292,7 +293,8 @@ class Comparison:
             f"{row.estimator}: {row.nonfinite} of its samples were not finite." for row in self.rows if row.nonfinite
         ]
         if self.floor is not None:
-            below = {row.estimator: row.variance_high * row.rollouts for row in self.rows}
+            # What did not vary at all has no interval.
+            below = {r.estimator: (r.variance_high if r.variance > 0 else 0.0) * r.rollouts for r in self.rows}
             lines += self.floor.lines({row.estimator: row.knows for row in self.rows}, below)
         reasons = {}
         for name, why in self.missing.items():

@@ -12,8 +12,9 @@ from ..per_step import PerStep
 
 def data(wrong, problem, theta, truth):
     """Return the numbers that the functions below read."""
-    P, c, F, U, cov = truth.critic(problem, theta)
-    F, U = (np.concatenate([x, np.zeros_like(x[:1])]) for x in (F, U))  # no action at the end
+    exact = truth.critic(problem, theta)
+    P, c, cov = exact.value.P, exact.value.c, exact.cov
+    F, U = (np.concatenate([x, np.zeros_like(x[:1])]) for x in (exact.F, exact.U))  # no action at the end
     by_action = np.einsum("tij,ji->ti", U, cov)  # (U_t Sigma)_ii
     learned = len(problem.parameters) - F[0].size  # all log scales, or none
     oscillation = {

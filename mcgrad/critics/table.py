@@ -14,7 +14,8 @@ NO_DERIVATIVE = (
 
 def data(wrong, problem, theta, truth):
     """Return the numbers that the functions below read."""
-    _, Q, policy = truth.critic(problem, theta)
+    exact = truth.critic(problem, theta)
+    Q, policy = exact.table, exact.policy
     oscillation = wrong.amplitude * np.cos(wrong.frequency * np.arange(Q.shape[2]))
     Q = np.concatenate([wrong.scale * Q + wrong.shift + oscillation, np.zeros_like(Q[:1])])  # no action at the end
     return {"V": PerStep(np.sum(policy * Q, axis=2)), "Q": PerStep(Q)}

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import validate
 from ..problem import Problem
-from . import lq
-from .floors import bound
-from .problems import by_kind, system
+from .questions import asked
+from .theories import theory_of
+
+MODELS = ("markov", "tree", "stationary")
 
 
-@by_kind
+@asked
 def efficiency_bound(
     problem: Problem, theta: ArrayLike, model: str = "markov", matrix: bool = False
 ) -> NDArray[np.float64]:
@@ -67,10 +69,11 @@ def efficiency_bound(
     Kallus and Uehara (2020), Statistically efficient off-policy policy gradients; Huang and Jiang (2020), From importance
     sampling to doubly robust policy gradient; van der Vaart (1998), Asymptotic statistics, chapter 25.
     """
-    return bound(lq, system(problem, theta), model, matrix)
+    validate.one_of("model", model, MODELS)
+    return theory_of(problem, theta).efficiency_bound(model, validate.flag("matrix", matrix))
 
 
-@by_kind
+@asked
 def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
@@ -81,4 +84,4 @@ def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | t
     (T, P, m, n), (T, P, m, m) and (T, P) arrays
         Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
     """
-    return lq.gradient_news(system(problem, theta))
+    return theory_of(problem, theta).gradient_news()

@@ -2,18 +2,18 @@
 
 from ..rollouts import pilot
 from ..truth import Truth
-from . import bounds, problems
+from . import bounds, questions
 
 TRUTH = Truth(
-    objective=problems.objective,
-    mean_return_to_go=problems.mean_return_to_go,
-    value=problems.value,
-    critic=problems.critic,
+    objective=questions.objective,
+    mean_return_to_go=questions.mean_return_to_go,
+    value=questions.value,
+    critic=questions.critic,
     gradient_news=bounds.gradient_news,
-    naive_optimal_over_time=problems.naive_optimal_over_time,
-    trace_optimal_constant=problems.trace_optimal_constant,
-    trace_optimal_over_time=problems.trace_optimal_over_time,
-    optimal_over_time=problems.optimal_over_time,
-    optimal_quadratic=problems.optimal_quadratic,
+    naive_optimal_over_time=questions.naive_optimal_over_time,
+    trace_optimal_constant=questions.trace_optimal_constant,
+    trace_optimal_over_time=questions.trace_optimal_over_time,
+    optimal_over_time=questions.optimal_over_time,
+    optimal_quadratic=questions.optimal_quadratic,
     pilot=pilot,
 )
