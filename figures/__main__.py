@@ -10,7 +10,7 @@ import importlib
 import pathlib
 import sys
 
-from figures import files
+from figures import files, style
 
 HERE = pathlib.Path(__file__).parent
 
@@ -42,6 +42,7 @@ def main(arguments=None):
         print(f"no figure is called {unknown[0]!r}; there are {', '.join(figures)}.{hint}", file=sys.stderr)
         return 2
     asked.output.mkdir(parents=True, exist_ok=True)
+    style.theme()  # before any line is made, those of legends included: a figure is the same whichever is drawn first
     status = 0
     for name in asked.names or figures:
         module = figures[name]
