@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 
@@ -106,6 +107,18 @@ class Environment:
         if self.reward_sees:  # it is not the reward that a theory knows
             object.__setattr__(self, "closed_form", None)
 
+    def __repr__(self):
+        noise = [
+            _counted(count, what)
+            for what, count in (
+                ("process noise", self.noises + self.uniforms),
+                ("initial noise", self.initial_noises + self.initial_uniforms),
+            )
+            if count
+        ]
+        facts = [_counted(self.states, "state"), _of_actions(self), *noise, *_shapes(self.params)]
+        return f"<Environment {self.name}: {', '.join(facts)}>"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Policy:
@@ -186,7 +199,12 @@ class Policy:
                 f"start: expected at most {len(names)} numbers, one for each parameter, got {len(self.start)}"
             )
 
-    def theta(self, gain):
+    def __repr__(self):
+        count = len(self.parameters)
+        theta = f"theta: {', '.join(self.parameters[:4])}{f', ... ({count})' if count > 4 else ''}"
+        return f"<Policy {self.name}: {_counted(self.states, 'state')}, {_of_actions(self)}, {theta}>"
+
+    def theta(self, gain: ArrayLike) -> NDArray[np.float64]:
         """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters."""
         size = len(self.parameters) - len(self.start)
         gain = validate.array("gain", gain).ravel()
@@ -283,18 +301,27 @@ class Problem:
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
         object.__setattr__(self, "discount", _discount(self.discount, self.horizon))
 
+    def __repr__(self):
+        discount = "by step" if self.discount_varies else f"{self.discount:g}"
+        lines = [
+            f"Problem: horizon {self.horizon}, discount {discount}, {len(self.parameters)} parameters",
+            f"  environment  {self.environment!r}",
+            f"  policy       {self.policy!r}",
+        ]
+        return "\n".join(lines + ([f"  design       {', '.join(self.design)}"] if self.design else []))
+
     @property
-    def discount_varies(self):
+    def discount_varies(self) -> bool:
         """Whether the discount differs from step to step."""
         return isinstance(self.discount, np.ndarray)
 
     @property
-    def parameters(self):
+    def parameters(self) -> tuple[str, ...]:
         """Names of theta's P components: those of the policy, then those of the design."""
         return self.policy.parameters + self.design_names
 
     @property
-    def design_names(self):
+    def design_names(self) -> tuple[str, ...]:
         """Names of the design's components of theta: "mass", and "k[0]", "k[1]" of an array."""
         names = []
         for name in self.design:
@@ -303,7 +330,7 @@ class Problem:
         return tuple(names)
 
     @property
-    def design_values(self):
+    def design_values(self) -> NDArray[np.float64]:
         """What the design parameters are in `params` of the environment, as components of theta."""
         return np.concatenate([np.zeros(0), *(self.environment.params[x].ravel() for x in self.design)])
 
@@ -320,11 +347,11 @@ class Problem:
             values[name] = array.reshape(shape) if shape else part[0]
         return theta[: len(self.policy.parameters)], values
 
-    def theta(self, theta):
+    def theta(self, theta: ArrayLike) -> NDArray[np.float64]:
         """Return theta as a checked array of P finite numbers."""
         return validate.array("theta", theta, (len(self.parameters),))
 
-    def weights(self):
+    def weights(self) -> NDArray[np.float64]:
         """Return gamma^t, or the product of the gamma_k, k < t, for t = 0, ..., T, shape (T + 1,)."""
         if self.discount_varies:
             return np.cumprod([1.0, *self.discount])
@@ -397,6 +424,23 @@ def _check_choices(thing):
     elif choices is not None:
         choices = validate.size("choices", choices, 2)
     object.__setattr__(thing, "choices", choices)
+
+
+def _of_actions(thing):
+    """Say what an action is."""
+    if isinstance(thing.choices, int):
+        return f"one of {thing.choices} actions"
+    return _counted(thing.actions, "action")
+
+
+def _counted(count, what):
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _shapes(params):
+    """Say what the parameters are called, and how large arrays are."""
+    named = [f"{k}[{', '.join(map(str, np.shape(x)))}]" if np.ndim(x) else k for k, x in params.items()]
+    return [f"parameters {' '.join(named)}"] if named else []
 
 
 def _params(params):

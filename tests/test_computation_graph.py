@@ -90,7 +90,7 @@ def test_ends_of_the_line():
 def test_where_theta_moves_nothing_along_paths_no_adjoint_is_carried():
     problem = mg.Problem(mg.environments.pendulum(), mg.policies.linear_gaussian(2, 1, std=0.3), 5)
     text = gradient_program(problem, [0.1, 0.2], {"SF": E.score_function(), "loo": E.leave_one_out(2)}).kernel.text
-    carried = [line for line in text.splitlines() if line.startswith("    return (carry_")]
+    carried = [line for line in text.splitlines() if line.startswith("    return (to_go")]
     assert carried and all(line.count(",") <= 4 for line in carried)  # a return, and two scores
 
 

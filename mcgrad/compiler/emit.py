@@ -22,7 +22,7 @@ class ByPlace(dict):
     """An argument whose values {input name: place} are lanes in memory, to be read by `take`."""
 
 
-def function_text(name, arguments, graph, outputs, names=(), given=None):
+def function_text(name, arguments, graph, outputs, names=(), given=None, aliases=None):
     """Return the source of a function `name` that evaluates `outputs` of a graph and returns them as a tuple.
 
     Parameters
@@ -35,6 +35,8 @@ def function_text(name, arguments, graph, outputs, names=(), given=None):
         A name for each output; `v0, v1, ...` where there is none.
     given : dict, optional
         Node index -> name of an input that holds its value already.
+    aliases : dict, optional
+        Node index -> what a reader calls it, where it gets an assignment of its own.
     """
     given = given or {}
     live = live_nodes(graph, outputs, given)
@@ -43,7 +45,7 @@ def function_text(name, arguments, graph, outputs, names=(), given=None):
     for argument, content in arguments.items():
         lines += _read(argument, content, used)
     arrays = {argument: held for argument, held in arguments.items() if isinstance(held, dict)}
-    body = _Body(graph, outputs, names, live, given, arrays)
+    body = _Body(graph, outputs, names, live, given, arrays, aliases or {})
     lines += body.lines
     lines += (
         wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
@@ -101,7 +103,7 @@ def _read(argument, content, used):
 class _Body:
     """The assignments of a function's body; remembers which node has got which name."""
 
-    def __init__(self, graph, outputs, names, live, given, arrays):
+    def __init__(self, graph, outputs, names, live, given, arrays, aliases):
         self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
         self.arrays = arrays
         taken = live_inputs(graph, outputs, given) | set(names)
@@ -129,7 +131,9 @@ class _Body:
             if index not in wanted and uses[index] == 1 and len(text) < LINE - 50:
                 self.named[index] = (text, precedence)
             else:
-                name = wanted.get(index) or next(self.fresh)
+                name = wanted.get(index) or (aliases.get(index) if aliases.get(index) not in taken else None)
+                name = name or next(self.fresh)
+                taken.add(name)
                 self.lines += self._assignment(name, text)
                 self.named[index] = (name, _ATOM)
 

@@ -328,6 +328,12 @@ class Graph:
         """Return the tracer of the input called `name`, one node per name."""
         return self.node("input", name)
 
+    def rename(self, names):
+        """Give inputs other names, {old: new}, once all is traced."""
+        for index, (operation, arguments) in enumerate(self.nodes):
+            if operation == "input" and arguments[0] in names:
+                self.nodes[index] = ("input", (names[arguments[0]],))
+
     def element(self, name):
         """Return the tracer of an input that is an element of an array in memory, where `lookup` can read it by its place."""
         x = self.input(name)

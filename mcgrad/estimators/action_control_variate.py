@@ -23,6 +23,8 @@ from .estimator import Estimator
 class ActionControlVariate(Estimator):
     """See the module."""
 
+    carries = ("to_go",)
+
     critic: Critic
     first_order: bool = False
 

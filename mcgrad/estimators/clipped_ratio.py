@@ -30,6 +30,8 @@ from .importance_weighted import check_behaviour
 class ClippedSurrogate(Estimator):
     """g of the module, of a rollout of the behaviour policy."""
 
+    carries = ("to_go",)
+
     clip: float
     baseline: Baseline
 

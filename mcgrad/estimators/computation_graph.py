@@ -47,6 +47,8 @@ class ComputationGraph(Estimator):
         When they are followed; None: always.
     """
 
+    carries = ("to_go",)
+
     cotangents = 1
     baseline: Baseline
     components: tuple | None

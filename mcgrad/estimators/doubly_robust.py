@@ -29,6 +29,8 @@ from .estimator import Estimator
 class DoublyRobust(Estimator):
     """See the module."""
 
+    carries = ("unexplained", "news")
+
     critic: Critic
 
     def data(self, problem, theta):

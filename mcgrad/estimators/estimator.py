@@ -39,6 +39,9 @@ class Estimator:
     for derivatives has to see to them all.
     """
 
+    # What the parts of the carry are called in the kernel's text.
+    carries = ()
+
     # How many cotangents `step` returns, of an estimator that has derivatives along paths on every problem; None: it asks for
     # what it wants, and `follows` decides.
     cotangents = None

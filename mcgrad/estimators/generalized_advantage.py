@@ -25,6 +25,8 @@ from .estimator import Estimator
 class GeneralizedAdvantage(Estimator):
     """See the module."""
 
+    carries = ("later_value", "advantage")
+
     decay: float
     critic: Baseline
 

@@ -31,6 +31,8 @@ EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is le
 class ReturnAndScore(Estimator):
     """(R, Z_1, ..., Z_P, D_1, ..., D_P) of a rollout: not a gradient, but what group baselines are made of."""
 
+    carries = ("to_go",)
+
     def last(self, c, end):
         return end.reward
 

@@ -50,6 +50,8 @@ KINDS = ("trajectory", "per decision", "self-normalised")
 class WeightAndGradient(Estimator):
     """(log w, sum_t z_t (R - b_t)) of a rollout: the weight is still to be applied."""
 
+    carries = ("to_go", "log_weight")
+
     baseline: Baseline
 
     def data(self, problem, theta):
@@ -77,6 +79,8 @@ class WeightAndGradient(Estimator):
 @dataclasses.dataclass(frozen=True, eq=False)
 class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
+
+    carries = ("to_go", "gradient")
 
     baseline: Baseline
     clip: float | None = None

@@ -38,6 +38,8 @@ class InverseVariancePerStep(Fitted, Estimator):
         Those of X_t, k_t, and those of Y_t, 1 - k_t; None: still to be fitted.
     """
 
+    carries = ("adjoint", "to_go", "scored")
+
     baseline: Baseline
     weights: np.ndarray | None = None
     pilot: int = 4096

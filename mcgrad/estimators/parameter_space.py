@@ -28,6 +28,8 @@ from .estimator import Combined, Estimator, RolloutVariant
 class Return(Estimator):
     """The return R of a rollout: one number, not a gradient; a part of other estimators."""
 
+    carries = ("to_go",)
+
     def last(self, c, end):
         return end.reward
 

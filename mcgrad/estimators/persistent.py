@@ -31,6 +31,8 @@ from .parameter_space import checked_widths
 class PerturbedRewards(Estimator):
     """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
 
+    carries = ("to_go", "gradient")
+
     width: float | tuple
     unroll: int
     truncated: bool

@@ -24,6 +24,8 @@ from .estimator import Estimator
 class Pathwise(Estimator):
     """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
+    carries = ("to_go",)
+
     cotangents = 0
 
     def last(self, c, end):

@@ -20,6 +20,8 @@ from .estimator import Estimator
 class ScoreFunction(Estimator):
     """See the module."""
 
+    carries = ("to_go",)
+
     baseline: Baseline
 
     def data(self, problem, theta):

@@ -29,6 +29,8 @@ from .estimator import Estimator
 class ScoreHessianVectorProduct(Estimator):
     """See the module."""
 
+    carries = ("to_go", "score_sum")
+
     v: np.ndarray
     baseline: float = 0.0
 

@@ -21,6 +21,8 @@ from .estimator import Estimator
 class TrajectoryControlVariate(Estimator):
     """See the module."""
 
+    carries = ("to_go",)
+
     critic: Critic
 
     def data(self, problem, theta):

@@ -20,6 +20,8 @@ from .estimator import Estimator
 class WeightedScore(Estimator):
     """See the module; `baseline` is one whose value is a tuple, a number for each parameter."""
 
+    carries = ("weighted",)
+
     baseline: Baseline
 
     def data(self, problem, theta):

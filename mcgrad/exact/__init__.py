@@ -32,8 +32,11 @@ from .problems import (
     variance,
 )
 from .quadrature import quadrature
+from .recursion import ExactEstimate, ExactMoments, moments
 
 __all__ = [
+    "ExactEstimate",
+    "ExactMoments",
     "NoClosedForm",
     "average_gradient",
     "average_reward",
@@ -51,6 +54,7 @@ __all__ = [
     "hessian_vector_product_variance",
     "mean",
     "mean_return_to_go",
+    "moments",
     "naive_optimal_over_time",
     "natural_gradient",
     "objective",

@@ -11,6 +11,7 @@ compare rollouts (antithetic noise, perturbed parameters) have one set of these 
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,6 +64,44 @@ class Program:
     data: tuple = (0, 0, 0)
 
 
+class Traced(NamedTuple):
+    """A problem and its estimators as graphs, before anything is written: what a kernel and the exact recursion read.
+
+    Attributes
+    ----------
+    theta : (P,) array
+    inputs : Inputs
+    rollouts : dict
+        RolloutVariant -> (ReverseScan, numbers of its estimators).
+    loops : dict
+        RolloutVariant -> MembersLoop, of those that are members of groups.
+    graph : Graph
+        Of what is made of the carries at the beginning of the trajectories.
+    gradients : list
+        The P components of each estimator, one after the other, in that graph.
+    """
+
+    theta: np.ndarray
+    inputs: Inputs
+    rollouts: dict
+    loops: dict
+    graph: Graph
+    gradients: list
+
+
+def traced(problem, theta, estimators):
+    """Return named estimators of a problem as graphs; a score where there is no density is refused."""
+    theta = checked(problem, theta)
+    inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
+    rollouts = _rollouts(problem, inputs, estimators)
+    graph = Graph()
+    loops = _loops(inputs, estimators, rollouts)
+    gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
+    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
+        check_support(inputs, theta, split)
+    return Traced(theta, inputs, rollouts, loops, graph, gradients)
+
+
 def gradient_program(problem, theta, estimators, given=None):
     """Return the program that samples the gradients of named estimators on common noise.
 
@@ -71,15 +110,8 @@ def gradient_program(problem, theta, estimators, given=None):
     given : None, "all" or "start"
         None: random numbers. Otherwise all noise, or that of the start, is read from points that the kernel is given.
     """
-    theta = checked(problem, theta)
-    inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
-    rollouts = _rollouts(problem, inputs, estimators)
-    graph = Graph()
-    loops = _loops(inputs, estimators, rollouts)
-    gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
+    theta, inputs, rollouts, loops, graph, gradients = traced(problem, theta, estimators)
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
-    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
-        check_support(inputs, theta, split)
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
     if given is not None:
@@ -90,6 +122,7 @@ def gradient_program(problem, theta, estimators, given=None):
     workspace, totals, lines = 0, 0, []
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
         loop = loops.get(variation)
+        scan.name_carry(loop.graph if loop else graph)
         scan.write(*((loop.graph, loop.outputs) if loop else (graph, gradients)), totals)
         totals += len(scan.scattered.places)
         simulation = Simulation(inputs, scan.step, scan.kept, scan.known, scan.suffix)

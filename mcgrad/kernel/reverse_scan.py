@@ -1,6 +1,7 @@
 """All estimators of a program as one reverse scan with one carry."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +13,21 @@ from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
+from .carry_names import distinct, leaf_names, snake, sum_names, word
 from .flat import warn_of_flat
 from .scatter_add import Scattered
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
+
+
+class Recurrence(NamedTuple):
+    """One component of a carry: its value after the last step, and its new value in terms of the later carry."""
+
+    last_graph: Graph
+    initial: object
+    graph: Graph
+    new: object
 
 
 class ReverseScan:
@@ -41,6 +52,7 @@ class ReverseScan:
 
     def __init__(self, problem, inputs, estimators, suffix="", behaviour=None):
         self.problem, self.inputs, self.suffix, self.behaviour = problem, inputs, suffix, behaviour
+        self._final = {}
         estimators, self.trees = zip(*estimators, strict=True)
         self.moves = bool(inputs.functions_of_eta or problem.environment.reward_sees or problem.design)
         self.estimators = [self._followed(e, tree) for e, tree in zip(estimators, self.trees, strict=True)]
@@ -69,7 +81,15 @@ class ReverseScan:
         return _identity(graph.input(self._name(k)))
 
     def _name(self, k):
-        return f"carry{self.suffix}_{k}"
+        return self._final.get(k, f"carry{self.suffix}_{k}")
+
+    def recurrences(self):
+        """Return {name: Recurrence} of all components of the carry that differ, sums in memory apart (`scattered`)."""
+        found = {}
+        for c, start, new in zip(self.classes, self._initial, self._values, strict=True):
+            if c not in self.fixed:
+                found.setdefault(self._name(c), Recurrence(self._last_graph, start, self._graph, new))
+        return found
 
     def _take(self, graph):
         """Return a function that returns the components of the carry one after the other, constants as numbers."""
@@ -201,7 +221,7 @@ class ReverseScan:
         backward = f"backward{self.suffix}"
         self.texts = [
             function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
-            function_text(backward, step_arguments, graph, new, new_names, given),
+            function_text(backward, step_arguments, graph, new, new_names, given, self.step.aliases),
         ]
         self.functions = [(f"last{self.suffix}", 5, len(order)), (backward, len(step_arguments), len(new))]
         texts, functions = self.scattered.texts(len(order))
@@ -209,9 +229,22 @@ class ReverseScan:
         self.functions += functions
 
     def _carries(self, graph, outputs):
-        start = f"carry{self.suffix}_"
-        ends = (x[len(start) :] for x in live_inputs(graph, outputs) if x.startswith(start))
-        return {int(k) for k in ends if k.isdigit()}
+        numbers = {name: k for k, name in self._final.items()}
+        return {numbers[x] for x in live_inputs(graph, outputs) if x in numbers}
+
+    def name_carry(self, finish_graph):
+        """Give names that a reader knows to the components of the carry, in all graphs; what is shared is the first one's."""
+        parameters = [word(x) for x in self.problem.parameters]
+        names = [x for e, tree in zip(self.estimators, self.structures, strict=True) for x in _carry_names(e, tree)]
+        for e, tree in zip(self.estimators, self.sums, strict=True):
+            names += sum_names(tree, f"sum_{_short(e)}_", parameters)
+        wanted = {}
+        for k, name in zip(self.classes, names, strict=True):
+            wanted.setdefault(k, name)
+        final = distinct(wanted, self.inputs.taken, self.suffix)
+        for graph in (self._graph, finish_graph):
+            graph.rename({self._name(k): name for k, name in final.items()})
+        self._final = final
 
     def _known(self, graph, new):
         """Return the nodes that are cheaper to keep than to compute again on the way back.
@@ -238,6 +271,20 @@ def _sum(total, y):
 
 def _name_of(estimator):
     return type(getattr(estimator, "inner", estimator)).__name__
+
+
+def _carry_names(estimator, structure):
+    """Return a name for each leaf of an estimator's carry."""
+    if not isinstance(estimator, Followed):
+        return leaf_names(structure, estimator.carries, snake(_name_of(estimator)))
+    inner, adjoints = structure
+    names = ["adjoint", *(f"adjoint_of_cotangent{k}_" for k in range(len(adjoints) - 1))]
+    return _carry_names(estimator.inner, inner) + leaf_names(adjoints, names, "adjoint")
+
+
+def _short(estimator):
+    name = snake(_name_of(estimator))
+    return "pathwise" if name == "reparameterization" else name
 
 
 def _what(method, estimator):

@@ -66,7 +66,7 @@ class Simulation:
         self.workspace = len(kept) + len(known)
         next_state = f"def next_state{suffix}(x):\n    return ({' '.join(f'x[{i}],' for i in range(n))})\n"
         self.texts = [
-            function_text(f"forward{suffix}", arguments, step.graph, results, names),
+            function_text(f"forward{suffix}", arguments, step.graph, results, names, aliases=step.aliases),
             next_state,
             _store_text(f"store{suffix}", inputs, kept, n, len(known)),
             _load_text(f"load{suffix}", self.workspace),

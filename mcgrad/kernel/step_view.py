@@ -145,6 +145,12 @@ class Step:
         self.s_next = tuple(where(self.alive, new, old) for new, old in zip(s_next, s, strict=True))
         self.reward = where(self.alive, reward, 0.0)
 
+    @property
+    def aliases(self):
+        """What a reader calls nodes of the step's graph: `eta0`, `a0`, ..."""
+        named = [("eta", self._eta), ("a", self.sampled)]
+        return {x.index: f"{name}{i}" for name, values in named for i, x in enumerate(values) if isinstance(x, Tracer)}
+
     @functools.cached_property
     def fixed(self):
         """The components of the action that are functions of eta alone."""

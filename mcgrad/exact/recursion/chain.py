@@ -1,0 +1,258 @@
+"""A problem and its estimators as Markov chains with a carry, read off the traced graphs that the kernels are written from.
+
+Rollouts that share their noise (antithetic pairs, perturbed parameters) are one chain, whose state is all of their states.
+Rollouts with noise of their own (the members of a group) are chains that are independent of one another: a moment of what
+is made of several factorises.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ...compiler.trace import Graph
+from ...estimators.estimator import PLAIN, RolloutVariant
+from ...kernel.program import traced
+from ..several import NoClosedForm
+from .ring import Lost, Poly, apply, is_zero, lift, plus, run, variable
+
+AT = "#"  # between the name of a carry and the number of its stream
+NORMAL, UNIFORM = "normal", "uniform"
+
+
+@dataclasses.dataclass(frozen=True)
+class Carry:
+    """One component of a carry: the number of its trajectory, its graphs, and the slot and place of a sum in memory."""
+
+    trajectory: int
+    recurrence: Any = None
+    scan: Any = None
+    slot: Any = None
+    place: int = 0
+
+
+class Chain:
+    """Rollouts of one stream of noise.
+
+    Attributes
+    ----------
+    trajectories : list of RolloutVariant
+        Those whose states differ.
+    states : int
+        n of each, one after the other.
+    carries : dict
+        Name -> `Carry`.
+    """
+
+    def __init__(self, model, scans):
+        self.model, self.scans = model, scans
+        self.problem, self.inputs = model.problem, model.inputs
+        alone = [dataclasses.replace(v, members=False, stream=0) for v in scans]
+        self.trajectories = list(dict.fromkeys(alone))
+        self.of = {}  # trajectory -> a scan of it, whose graph knows its next state
+        self.carries = {}
+        for v, (scan, _) in zip(alone, scans.values(), strict=True):
+            k = self.trajectories.index(v)
+            self.of.setdefault(k, scan)
+            for name, recurrence in scan.recurrences().items():
+                self.carries[name] = Carry(k, recurrence, scan)
+            for slot in scan.scattered.slots.values():
+                for j in range(len(slot.positions)):
+                    self.carries[slot.name(scan.suffix, j)] = Carry(k, None, scan, slot, j)
+        self.n = self.problem.environment.states
+        self.states = self.n * len(self.trajectories)
+
+    # ---- what the graphs read
+
+    def noises(self, start=False):
+        """Return {name: kind} of the independent numbers of a step, or of the start."""
+        environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
+        if start:
+            return _kinds(x.z0_names, environment.initial_noises)
+        return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
+
+    def _noise(self, names, sign, noise, start=False):
+        kinds = self.noises(start)
+        return {k: noise[k] if sign > 0 else _mirrored(noise[k], kinds[k]) for k in names if k in noise}
+
+    def values(self, k, rows, state, noise):
+        """Return what a step of trajectory k reads: {input name: value}."""
+        v, x = self.trajectories[k], self.inputs
+        values = self.model.constants(rows, v)
+        values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
+        return values | self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+
+    # ---- the chain
+
+    def start(self, noise):
+        """Return the states at the beginning."""
+        x, found = self.inputs, []
+        graph = Graph()
+        s = x.start(graph).s
+        for v in self.trajectories:
+            values = self.model.constants({}, v) | self._noise(x.z0_names, v.initial, noise, start=True)
+            found += run(graph, s, values)
+        return found
+
+    def next_states(self, rows, state, noise, given=None):
+        """Return the states after a step."""
+        found = []
+        for k, scan in self.of.items():
+            fixed = given(k, scan) if given else {}
+            values = self.values(k, rows, state, noise)
+            found += run(scan.step.graph, scan.step.s_next, values, fixed)
+        return found
+
+    def step(self, rows, state, noise, wanted, given=None):
+        """Return {carry: its value before a step, as a polynomial in the carries after it}."""
+        new = {}
+        variables = {c: variable(c) for c in self.carries}
+        for scan, mine in self._by_scan(wanted):
+            k = self.carries[mine[0]].trajectory
+            values = self.values(k, rows, state, noise) | variables
+            outputs = []
+            for c in mine:
+                carry = self.carries[c]
+                outputs += [carry.slot.index, carry.slot.share] if carry.slot else [carry.recurrence.new]
+            found = iter(run(scan.step.graph, outputs, values, given(k, scan) if given else ()))
+            for c in mine:
+                carry = self.carries[c]
+                new[c] = _scattered(c, carry, next(found), next(found)) if carry.slot else next(found)
+        return new
+
+    def last(self, rows, state, wanted):
+        """Return {carry: its value after the last step}."""
+        found = {}
+        for _, mine in self._by_scan(wanted):
+            k = self.carries[mine[0]].trajectory
+            values = self.values(k, rows, state, {})
+            recurrences = [self.carries[c].recurrence for c in mine]
+            graph = next((r.last_graph for r in recurrences if r), Graph())
+            found |= dict(zip(mine, run(graph, [r.initial if r else 0.0 for r in recurrences], values), strict=True))
+        return found
+
+    def _by_scan(self, wanted):
+        grouped = {}
+        for c in wanted:
+            grouped.setdefault(id(self.carries[c].scan), []).append(c)
+        return [(self.carries[mine[0]].scan, mine) for mine in grouped.values()]
+
+
+class Model:
+    """The chains of a problem's estimators, and the gradients as polynomials in all of their carries.
+
+    Attributes
+    ----------
+    gradients : list of Poly
+        The P components of each estimator, one after the other, in variables `carry#stream`; coefficients may depend on the
+        noise of the start, which is then among the variables, too.
+    chains : dict
+        Stream -> Chain; streams whose chains have the same law share one.
+    """
+
+    def __init__(self, problem, theta, estimators):
+        self.problem = problem
+        self.traced = traced(problem, theta, estimators)
+        self.theta, self.inputs = self.traced.theta, self.traced.inputs
+        self.names, self.parameters = list(estimators), len(problem.parameters)
+        self.table = self.inputs.rows(problem)
+        for v, (scan, _) in self.traced.rollouts.items():
+            _refuse(v, scan)
+        by_stream = {}
+        for v, found in self.traced.rollouts.items():
+            loop = self.traced.loops.get(v)
+            for k in range(loop.size) if loop else [v.stream]:
+                by_stream.setdefault(k, {})[v] = found
+        self.chains, alike = {}, {}
+        for stream, scans in sorted(by_stream.items()):
+            self.chains[stream] = alike.setdefault(tuple(scans), None) or Chain(self, scans)
+            alike[tuple(scans)] = self.chains[stream]
+        self.gradients = self._gradients()
+
+    def constants(self, rows, variant=PLAIN):
+        """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
+        x, theta = self.inputs, self.theta
+        if variant.shift:
+            theta = theta + variant.shift * np.asarray(variant.width) * (np.arange(len(theta)) == variant.direction)
+        values = {k: float(x.p[i]) for k, i in x.p_index.items()} | {k: float(x.c[i]) for k, i in x.c_index.items()}
+        return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
+
+    def rows(self, t):
+        """Return {input name: number} of what differs from step to step, at time t."""
+        return {k: float(self.table[t, i]) for k, i in self.inputs.row_index.items()}
+
+    def all_rows(self):
+        """Return {input name: number, or an array over the times 0, ..., T - 1 where it changes}."""
+        columns = {k: self.table[:-1, i] for k, i in self.inputs.row_index.items()}
+        return {k: float(y[0]) if (y == y[0]).all() else y for k, y in columns.items()}
+
+    def _gradients(self):
+        traced, values = self.traced, self.constants({})
+        for v, (scan, _) in traced.rollouts.items():
+            loop = traced.loops.get(v)
+            names = [
+                *scan.recurrences(),
+                *(s.name(scan.suffix, j) for s in scan.scattered.slots.values() for j in range(len(s.positions))),
+            ]
+            starts = dict(zip(self.inputs.start_names(scan.suffix), self.inputs.z0_names, strict=True))
+            kinds = _kinds(self.inputs.z0_names, self.problem.environment.initial_noises)
+            if not loop:
+                values |= {c: variable(f"{c}{AT}{v.stream}") for c in names}
+                values |= {k: _signed(z, kinds[z], v.initial) for k, z in starts.items()}
+                continue
+            groups = [dict(zip(own, first, strict=True)) for own, first in zip(loop.names, loop.starts, strict=True)]
+            for member in range(loop.size):
+                own = {c: variable(f"{c}{AT}{member}") for c in names}
+                for k, group in enumerate(loop.groups):
+                    if member < group.size:
+                        found = run(
+                            loop.graph, loop.new[k], values | own | {x: y for g in groups for x, y in g.items()}
+                        )
+                        groups[k] = dict(zip(loop.names[k], found, strict=True))
+            values |= {x: y for g in groups for x, y in g.items()}
+        return [_polynomial(g, "a gradient") for g in run(traced.graph, traced.gradients, values)]
+
+
+def _polynomial(x, what):
+    if isinstance(x, Lost):
+        raise NoClosedForm(f"no recursion: {what} is no polynomial in what is carried back: {x.why}")
+    return lift(x)
+
+
+def _refuse(variant: RolloutVariant, scan):
+    """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
+    if variant.unroll:
+        raise NoClosedForm("no recursion: a direction of theta that is drawn anew on the way is no state of a chain")
+    if variant.shift and not isinstance(variant.direction, (int, np.integer)):
+        raise NoClosedForm("no recursion: theta moves along a random direction, which is no state of a chain")
+    if scan.step.wanted:
+        raise NoClosedForm(
+            "no recursion: rollouts branch off at every time, which makes no chain of finitely many states"
+        )
+
+
+def _kinds(names, normals):
+    return {k: NORMAL if i < normals else UNIFORM for i, k in enumerate(names)}
+
+
+def _mirrored(z, kind):
+    if isinstance(z, Poly):
+        return plus(lift(0.0 if kind == NORMAL else 1.0), z, -1.0)
+    return -z if kind == NORMAL else 1.0 - z
+
+
+def _signed(name, kind, sign):
+    z = variable(name)
+    return z if sign > 0 else _mirrored(z, kind)
+
+
+def _scattered(name, carry, index, share):
+    """Return a sum in memory with what a step adds to its place."""
+    if isinstance(index, (Poly, Lost)):
+        return Lost("a table of theta is read at a place that is no state of the chain")
+    hit = apply("==", [index, float(carry.place)])
+    added = apply("where", [hit, share, 0.0])
+    return added if isinstance(added, Lost) else plus(variable(name), lift(added))
+
+
+__all__ = ["Chain", "Model", "is_zero"]

@@ -1,0 +1,130 @@
+"""What the recursion found: exact moments, and how far they are known to have converged."""
+
+import dataclasses
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExactEstimate:
+    """The exact moments of one estimator, per parameter, (P,) each.
+
+    Attributes
+    ----------
+    mean, variance : (P,)
+    third, fourth : (P,) or None
+        Central moments E (g - E g)^k, where they were asked for.
+    """
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    third: NDArray[np.float64] | None = None
+    fourth: NDArray[np.float64] | None = None
+
+    @property
+    def skewness(self) -> NDArray[np.float64]:
+        """E (g - E g)^3 / Var^(3/2); NaN where nothing varies."""
+        return _shape(self.third, self.variance, 1.5)
+
+    @property
+    def kurtosis(self) -> NDArray[np.float64]:
+        """E (g - E g)^4 / Var^2, 3 for a normal distribution; NaN where nothing varies."""
+        return _shape(self.fourth, self.variance, 2.0)
+
+    def stderr(self, count: int) -> NDArray[np.float64]:
+        """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
+        return np.sqrt(self.variance / count)
+
+    def variance_stderr(self, count: int) -> NDArray[np.float64]:
+        """Return the standard error of a variance measured on `count` samples, exactly.
+
+        Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
+        """
+        if self.fourth is None:
+            raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
+        return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
+
+
+def _shape(moment, variance, power):
+    if moment is None:
+        raise ValueError("skewness and kurtosis take third and fourth moments; ask for them, moments(..., higher=True)")
+    return np.divide(moment, variance**power, out=np.full(len(variance), np.nan), where=variance > 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExactMoments:
+    """Exact moments of several estimators on common noise: `found["PW"]` is an `ExactEstimate`.
+
+    Attributes
+    ----------
+    names : tuple of str
+    parameters : tuple of str
+    mean : (E, P)
+    covariances : (E, E, P), or (E, P, E, P) with `full_covariance`
+    third, fourth : (E, P) or None
+    space : str
+        What the functions of the state were: "table", "polynomials", "grid 240".
+    change : mapping
+        By how much the moments moved, relative to the largest of their kind, when the grid, the noise, the start and the
+        box were last refined: {"all": 3e-9}. Empty where nothing is approximate.
+    left : float
+        The chance that a trajectory leaves the box, at whose edge it is then held.
+    """
+
+    names: tuple
+    parameters: tuple
+    mean: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    third: NDArray[np.float64] | None = None
+    fourth: NDArray[np.float64] | None = None
+    space: str = ""
+    change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    left: float = 0.0
+
+    def __getitem__(self, name: str) -> ExactEstimate:
+        e = self._number(name)
+        own = None if self.third is None else self.third[e]
+        return ExactEstimate(
+            self.mean[e],
+            np.maximum(self.covariance(name, name), 0.0),
+            own,
+            None if self.fourth is None else self.fourth[e],
+        )
+
+    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
+        """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
+        found = self._block(first, second)
+        return found.copy() if found.ndim == 1 else np.diag(found).copy()
+
+    def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
+        """Return the covariances of all parameters of one estimator with all of another, (P, P)."""
+        found = self._block(first, second)
+        if found.ndim == 1:
+            raise ValueError("covariance_matrix: ask for all of them, moments(..., full_covariance=True)")
+        return found.copy()
+
+    def _block(self, first, second):
+        i, j = self._number(first), self._number(second)
+        return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
+
+    def _number(self, name):
+        if name not in self.names:
+            raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
+        return self.names.index(name)
+
+    def __repr__(self):
+        lines = [f"exact moments on {self.space}" + "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())]
+        if self.left:
+            lines[0] += f", the box left with probability {self.left:.1e}"
+        for name in self.names:
+            x = self[name]
+            lines.append(f"{name}: mean {_short(x.mean)} variance {_short(x.variance)}")
+        return "\n".join(lines)
+
+
+def _short(x):
+    shown = " ".join(f"{y:.6g}" for y in x[:4])
+    return f"[{shown}{' ...' if len(x) > 4 else ''}]"

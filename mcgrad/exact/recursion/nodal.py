@@ -1,0 +1,273 @@
+"""The recursion on values at nodes: the states of a table, or the points of a grid that functions are interpolated on.
+
+What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes values at the nodes to values at points; and
+`outside(points)`, which points it does not cover, or None. Noise comes as nodes and weights from a rule (see `noise`).
+"""
+
+import numpy as np
+
+from .ring import UNKNOWN, Lost, Poly, lift, variable
+from .system import coefficients, last_values, ordered, system
+
+CHUNK = 4_000_000  # numbers at once
+DENSE = 4096  # elements of a matrix that is kept in full
+
+
+class Nodal:
+    """A space of functions by their values at nodes, for one chain and what is asked of it.
+
+    Parameters
+    ----------
+    chain : Chain
+    first, pairs
+        See `system`.
+    mesh, rule
+        See the module.
+    apart : bool
+        Whether normal noises that only move the next state are integrated one by one.
+    """
+
+    def __init__(self, chain, first, pairs, mesh, rule, apart=True):
+        self.chain, self.mesh, self.rule, self.horizon = chain, mesh, rule, chain.problem.horizon
+        self.carries = list(chain.carries)
+        unknown = dict.fromkeys(chain.model.rows(0), UNKNOWN)
+        state, noise = [UNKNOWN] * chain.states, dict.fromkeys(chain.noises(), UNKNOWN)
+        self.system = system(first, pairs, chain.step(unknown, state, noise, self.carries), chain.carries)
+        self.wanted = sorted({c.removeprefix("exp:") for a in self.system.terms for c in a})
+        self.apart = additive(chain, self.wanted) if apart else {}
+        self.keys = list(self.system.terms)
+        self._stages, self._rows = None, None
+
+    @property
+    def work(self):
+        """Numbers that a step has to compute, about."""
+        K = len(self.mesh.nodes)
+        Q = self.rule.size(self.chain, self.wanted, self.apart)
+        return K * Q * (len(self.keys) + len(self.system.pairs) + self.mesh.width)
+
+    def last(self):
+        """Return the fields after the last step: means (K, monomials), covariances (K, pairs), the chance of leaving (K,)."""
+        chain, K = self.chain, len(self.mesh.nodes)
+        state = self._state(slice(None))
+        values = last_values(self.keys, chain.last(chain.model.rows(self.horizon), state, self.wanted))
+        columns = [np.broadcast_to(x.get((), 0.0), (K, 1))[:, 0] for x in values.values()]
+        means = np.stack([np.zeros(K), *columns], axis=1)[:, 1:]
+        return means, np.zeros((K, len(self.system.pairs))), np.zeros(K)
+
+    def back(self, t, fields):
+        """Return the fields before step t, given those after it."""
+        rows = self.chain.model.rows(t)
+        if self._stages is None:
+            self._stages = self._blocks(rows)
+            self._blurs = [self._blur(*x) for x in self.apart.items()]
+        elif rows != self._rows:
+            for stage in self._stages:
+                stage.update(self._terms(rows, stage))
+        self._rows = rows
+        for stages in (*self._blurs, self._stages):
+            parts = [stage(fields) for stage in stages]
+            fields = tuple(np.concatenate(x) for x in zip(*parts, strict=True))
+        return fields
+
+    def start(self, fields, outputs, pairs):
+        """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
+        noise, weights = self.rule.start(self.chain)
+        Q = weights.shape[1]
+        points = _points(self.chain.start(noise), 1, Q)
+        terms = {a: {b: _evaluated(c, noise) for b, c in row.items()} for a, row in outputs.items()}
+        pairs = [ordered(*x) for x in pairs]
+        stage = _Stage(terms, pairs, self.system, self.mesh, points, weights)
+        means, covariances, left = stage(fields)
+        self.left = float(left[0])
+        return dict(zip(terms, map(float, means[0]), strict=True)), dict(
+            zip(pairs, map(float, covariances[0]), strict=True)
+        )
+
+    # ---- stages
+
+    def _state(self, part):
+        return [self.mesh.nodes[part, i : i + 1] for i in range(self.chain.states)]
+
+    def _blocks(self, rows):
+        """Return the stages of the step, for some of the nodes each."""
+        K = len(self.mesh.nodes)
+        width = len(self.keys) + self.mesh.width + sum(len(x) for x in self.system.terms.values())
+        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, self.apart) * width))
+        found = []
+        for first in range(0, K, size):
+            part = slice(first, min(first + size, K))
+            state = self._state(part)
+            noise, weights, given = self.rule.step(self.chain, self.wanted, state, self.apart)
+            noise |= {k: np.zeros((1, 1)) for k in self.apart}
+            count = part.stop - part.start
+            weights = np.broadcast_to(weights, (count, weights.shape[1]))
+            points = _points(self.chain.next_states(rows, state, noise, given), *weights.shape)
+            stage = _Stage(None, self.system.pairs, self.system, self.mesh, points, weights, (part, noise, given))
+            stage.update(self._terms(rows, stage))
+            found.append(stage)
+        return found
+
+    def _terms(self, rows, stage):
+        part, noise, given = stage.source
+        new = self.chain.step(rows, self._state(part), noise, self.wanted, given)
+        found = coefficients(self.keys, new, self.chain.carries)
+        return {a: {b: _number(c) for b, c in row.items()} for a, row in found.items()}
+
+    def _blur(self, name, direction):
+        """Return the stage in which one normal moves the state along a direction, and nothing else."""
+        x, w = self.rule.normal(name)
+        points = self.mesh.nodes[:, None, :] + x[None, :, None] * direction
+        weights = np.broadcast_to(w[None], (len(points), len(w)))
+        terms = {a: {a: 1.0} for a in self.keys}
+        return [
+            _Stage(terms, self.system.pairs, self.system, self.mesh, points.reshape(-1, self.chain.states), weights)
+        ]
+
+
+class _Stage:
+    """One stage at some of the nodes: V_a = sum_b c_ab V'_b, from (K, Q) points with weights."""
+
+    def __init__(self, terms, pairs, later, mesh, points, weights, source=None):
+        self.weights, self.source, self.pairs = weights, source, list(pairs)
+        self.shape = weights.shape
+        self.of = {b: i for i, b in enumerate(later.terms)}
+        self.pair_of = {x: i for i, x in enumerate(later.pairs)}
+        self.matrix = mesh.at(points)
+        outside = mesh.outside(points)
+        self.outside = None if outside is None or not outside.any() else outside.reshape(self.shape)
+        self.terms = None
+        if terms is not None:
+            self.update(terms)
+
+    def update(self, terms):
+        """Take other coefficients; what is folded over the noise is kept where none of those that it is made of changed."""
+        before, self.terms = self.terms, terms
+        if before is None or not _alike(before, terms):
+            self._fold()
+        places = {a: i for i, a in enumerate(terms)}
+        self._first = np.array([places[a] for a, _ in self.pairs], dtype=np.int64)
+        self._second = np.array([places[g] for _, g in self.pairs], dtype=np.int64)
+
+    def _fold(self):
+        """Sum the weights of E c c' C'(s') over the noise: one matrix for each different product of coefficients."""
+        entries, products = [], {}
+        for k, (a, g) in enumerate(self.pairs):
+            for x, c in self.terms[a].items():
+                for y, d in self.terms[g].items():
+                    if x and y:
+                        key = tuple(sorted((_key(c), _key(d))))
+                        products.setdefault(key, (c, d))
+                        entries.append((key, k, self.pair_of[ordered(x, y)]))
+        self._folded = _Folded(entries, {k: self._summed(c * d) for k, (c, d) in products.items()}, len(self.pairs))
+        self._inside = (
+            self._summed(1.0 if self.outside is None else 1.0 - self.outside) if self.outside is not None else None
+        )
+
+    def _summed(self, c):
+        from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
+
+        K, Q = self.shape
+        weights = np.broadcast_to(self.weights * c, self.shape).ravel()
+        sums = sparse.csr_array((weights, np.arange(K * Q), np.arange(0, K * Q + 1, Q)), shape=(K, K * Q))
+        found = sums @ self.matrix
+        return found.toarray() if found.shape[0] * found.shape[1] <= DENSE else found
+
+    def __call__(self, fields):
+        means, covariances, left = fields
+        K, Q = self.shape
+        later = np.ascontiguousarray((self.matrix @ means).T).reshape(-1, K, Q)
+        values = np.empty((len(self.terms), K, Q))
+        for i, row in enumerate(self.terms.values()):
+            total = 0.0
+            for b, c in row.items():
+                total = total + (c * later[self.of[b]] if b else c)
+            values[i] = total
+        new = np.einsum("akq,kq->ka", values, self.weights)
+        values -= new.T[:, :, None]
+        found = self._folded(covariances, K)
+        size = max(1, CHUNK // (K * Q))
+        for i in range(0, len(self.pairs), size):
+            first, second = self._first[i : i + size], self._second[i : i + size]
+            found[:, i : i + size] += np.einsum("akq,akq,kq->ka", values[first], values[second], self.weights)
+        if self.outside is None:
+            chance = self._summed(1.0) @ left if left.any() else np.zeros(K)
+        else:
+            chance = np.sum(self.weights * self.outside, axis=1) + self._inside @ left
+        return new, found, chance
+
+
+class _Folded:
+    """The map from covariances after a stage to their part of those before it."""
+
+    def __init__(self, entries, matrices, pairs):
+        self._pairs, self._matrices = pairs, matrices
+        self._dense = all(isinstance(x, np.ndarray) for x in matrices.values())
+        if self._dense and entries:
+            self._stack = np.stack([matrices[key] for key, _, _ in entries])
+            self._outputs = np.array([out for _, out, _ in entries])
+            self._inputs = np.array([at for _, _, at in entries])
+            return
+        grouped = {}
+        for key, out, at in entries:
+            grouped.setdefault(key, []).append((out, at))
+        self._groups = [(matrices[key], *np.array(x).T) for key, x in grouped.items()]
+
+    def __call__(self, covariances, nodes):
+        out = np.zeros((self._pairs, nodes))
+        if self._dense and hasattr(self, "_stack"):
+            np.add.at(out, self._outputs, np.einsum("nij,jn->ni", self._stack, covariances[:, self._inputs]))
+        elif not self._dense:
+            for matrix, outputs, inputs in self._groups:
+                np.add.at(out, outputs, (matrix @ covariances[:, inputs]).T)
+        return out.T.copy()
+
+
+def additive(chain, wanted):
+    """Return {noise: direction} of the process's normals that move the next state by a fixed vector, and nothing else."""
+    found, kinds = {}, chain.noises()
+    rows = dict.fromkeys(chain.model.rows(0), UNKNOWN)
+    for name in chain.inputs.w_names[: chain.problem.environment.noises]:
+        state = [UNKNOWN] * chain.states
+        noise = dict.fromkeys(kinds, UNKNOWN) | {name: variable(name)}
+        moved = [x if isinstance(x, Lost) else lift(x) for x in chain.next_states(rows, state, noise)]
+        seen = chain.step(rows, state, noise, wanted).values()
+        sees = any(isinstance(x, Lost) or (isinstance(x, Poly) and any(name in k for k in x)) for x in seen)
+        if sees or any(isinstance(x, Lost) or any(k not in ((), (name,)) for k in x) for x in moved):
+            continue
+        direction = np.array([x.get((name,), 0.0) for x in moved], dtype=float)
+        if np.isfinite(direction).all():
+            found[name] = direction
+    return found
+
+
+def _points(values, K, Q):
+    return np.stack([np.broadcast_to(x, (K, Q)).ravel() for x in values], axis=1)
+
+
+def _number(poly):
+    """Return the coefficient that a polynomial without variables is."""
+    return poly.get((), 0.0)
+
+
+def _evaluated(poly, values):
+    total = 0.0
+    for names, c in poly.items():
+        for x in names:
+            c = c * values[x]
+        total = total + c
+    return total
+
+
+def _key(c):
+    return ("number", float(c)) if np.ndim(c) == 0 else ("array", id(c))
+
+
+def _alike(before, terms):
+    """Tell whether the coefficients of what is carried, () apart, are the same numbers."""
+    for a, row in terms.items():
+        old = {b: c for b, c in before[a].items() if b}
+        if old.keys() != {b for b in row if b}:
+            return False
+        if any(not np.array_equal(old[b], c) for b, c in row.items() if b):
+            return False
+    return True

@@ -1,0 +1,75 @@
+"""The recursion on polynomials in the state: exact where dynamics are linear in it and rewards and scores polynomial.
+
+Fields are arrays of coefficients, one for each monomial of the state up to the degree of that field; functions of state and
+noise are expanded in orthonormal polynomials h_k of the noise, f(s, xi) = sum_k f_k(s) h_k(xi), so that E f g = sum_k f_k g_k.
+What is zero stays exactly zero. Degrees are those of the terms that there are, never a guess: a term that does not fit is an
+error (`TooSmall`).
+"""
+
+import numpy as np
+
+from ..several import NoClosedForm
+from .degrees import degrees
+from .ring import Lost, lift, variable
+from .stage import Stage
+from .system import System, last_values, system
+
+
+def state_name(i):
+    """Return the name of a component of the state as a variable."""
+    return f"~{i}"
+
+
+class Polynomials:
+    """The space of polynomials for one chain and what is asked of it.
+
+    Raises
+    ------
+    NoClosedForm
+        If something is no polynomial in state and noise, or the degree grows from step to step.
+    """
+
+    name = "polynomials"
+
+    def __init__(self, chain, first, pairs):
+        self.chain, model = chain, chain.model
+        self.horizon = chain.problem.horizon
+        self.states = [state_name(i) for i in range(chain.states)]
+        rows, state = model.all_rows(), [variable(s) for s in self.states]
+        noise = {k: variable(k) for k in chain.noises()}
+        after = [_checked(x, "the next state") for x in chain.next_states(rows, state, noise)]
+        needed = list(chain.carries)
+        self.system = system(first, pairs, chain.step(rows, state, noise, needed), chain.carries)
+        last = chain.last(model.rows(self.horizon), state, needed)
+        self.last_polys = last_values(self.system.terms, last)
+        self.degrees = degrees(self.system, after, self.last_polys, self.states, self.horizon)
+        self.stage = Stage(self.system, after, self.degrees, self.degrees, self.states, chain.noises())
+        self.stage.prepare(self.last()[0], self.horizon)
+
+    def last(self):
+        """Return the fields after the last step."""
+        layout = self.stage.layout_in
+        return layout.filled(self.last_polys, self.states), np.zeros(layout.covariances)
+
+    def back(self, t, fields):
+        """Return the fields before step t, given those after it."""
+        return self.stage.back(t, fields)
+
+    def start(self, fields, outputs, pairs):
+        """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
+        chain = self.chain
+        kinds = chain.noises(start=True)
+        s0 = [_checked(x, "the first state") for x in chain.start({z: variable(z) for z in kinds})]
+        own = System(outputs, pairs)
+        stage = Stage(own, s0, self.degrees, degrees(own, s0, {}, [], 1, later=self.degrees), [], kinds)
+        stage.prepare(fields[0], 1)
+        means, covariances = stage.back(0, fields)
+        layout = stage.layout_out
+        covariance = {x: float(covariances[k].sum()) for x, k in layout.covariance.items()}
+        return {a: float(means[layout.mean[a]].sum()) for a in outputs}, covariance
+
+
+def _checked(x, what):
+    if isinstance(x, Lost):
+        raise NoClosedForm(f"no recursion on polynomials: {what} is none: {x.why}")
+    return lift(x)

@@ -1,0 +1,192 @@
+"""Exact moments of any estimator that can be traced: what users call."""
+
+import functools
+
+import numpy as np
+
+from ... import validate
+from ...compiler.errors import TraceError
+from ...estimators.estimator import Estimator
+from ...estimators.fitted import is_unfitted
+from ..arguments import checked_arguments
+from ..several import NoClosedForm
+from .chain import Model
+from .found import ExactMoments
+from .nodal import Nodal
+from .polynomials import Polynomials
+from .questions import Answers, central_powers
+from .refine import on_grids
+from .tables import Outcomes, Table, states
+
+WORK = 20.0
+
+
+@checked_arguments
+def moments(problem, theta, estimators, *, higher=False, full_covariance=False, tolerance=1e-6, box=None, work=WORK):
+    """Return the exact moments of gradient estimators on one trajectory, by a backward recursion over the state.
+
+    The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and
+    C = Cov[V | s] obey
+
+        m_t(s) = E[a + L m_{t+1}(s')],    C_t(s) = Cov(a + L m_{t+1}(s') | s) + E[L C_{t+1}(s') L^T],
+
+    s' the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
+    states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
+    else interpolated on a grid, for n <= 2, that is refined together with the noise, the start and the box until nothing
+    moves by more than `tolerance`. It shares traced derivatives and estimators with the kernels: a truth for a measurement,
+    but no witness of these.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    estimators : dict
+        Name -> estimator, E of them. Coefficients that are still to be fitted are the optimal ones.
+    higher : bool
+        Whether third and fourth moments are wanted, and with them the exact standard error of a measured variance.
+    full_covariance : bool
+        Whether the covariances of all parameters with one another are wanted.
+    tolerance : float
+        Largest change of a moment at the last refinement, relative to the largest of its kind, on grids.
+    box : pair of (n,) arrays, optional
+        (low, high) of the grid to begin with; that of pilot trajectories by default. It grows with the refinement.
+    work : float
+        When to give up, in units of about a second on a slow core; it counts operations, not time.
+
+    Returns
+    -------
+    ExactMoments
+
+    Raises
+    ------
+    NoClosedForm
+        Where the recursion does not apply, or does not converge; the message says what is in the way, or which of grid,
+        noise, start and box still moves the moments.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> lq = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> found = mg.exact.moments(problem, [-0.6], {"to go": mg.estimators.reward_to_go()}, higher=True)
+    >>> found["to go"].mean.round(3), found["to go"].variance.round(1), found["to go"].kurtosis.round(1)
+    (array([2.076]), array([239.1]), array([92.8]))
+
+    References
+    ----------
+    Sobel (1982), The variance of discounted Markov decision processes, J. Appl. Prob. 19, 794, has the recursion for returns.
+    """
+    if not isinstance(estimators, dict) or not estimators:
+        raise ValueError(f"estimators: expected a dict of name -> estimator, got {validate.describe(estimators)}")
+    for name, e in estimators.items():
+        if not isinstance(e, Estimator):
+            raise ValueError(f"estimators: expected estimators, got {validate.describe(e)} for {name!r}")
+    tolerance = validate.number("tolerance", tolerance, above=0.0)
+    options = {"tolerance": tolerance, "box": _box(box, problem), "work": validate.number("work", work, above=0.0)}
+    fitted = {k: e.fit(_Exactly(problem, theta, options)) if is_unfitted(e) else e for k, e in estimators.items()}
+    with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
+        try:
+            model = Model(problem, theta, fitted)
+        except TraceError:
+            raise
+        if states(problem):
+            found = _asked(model, higher, full_covariance, functools.partial(solve, _table), "table")
+        else:
+            try:
+                found = _asked(model, higher, full_covariance, functools.partial(solve, Polynomials), "polynomials")
+            except NoClosedForm as error:
+                found = on_grids(model, functools.partial(_asked, model, higher, full_covariance), options, error)
+    return _checked(found, problem)
+
+
+def solve(make, chain, first, pairs, outputs, output_pairs):
+    """Return means and covariances of outputs of a chain in the space that make(chain, first, pairs) returns."""
+    space = make(chain, first, pairs)
+    fields = space.last()
+    for t in reversed(range(space.horizon)):
+        fields = space.back(t, fields)
+    return space.start(fields, outputs, output_pairs)
+
+
+def _table(chain, first, pairs):
+    problem = chain.problem
+    if len(chain.trajectories) > 1:
+        raise NoClosedForm("no recursion on tables for rollouts that share noise")
+    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
+
+
+def _asked(model, higher, full, solver, space, **more):
+    """Return the `ExactMoments` of a model in one space."""
+    E, P = len(model.names), model.parameters
+    gradients = dict(enumerate(model.gradients))
+    if full:
+        pairs = [(j, k) for j in range(E * P) for k in range(j, E * P)]
+    else:
+        pairs = [(i * P + p, k * P + p) for i in range(E) for k in range(i, E) for p in range(P)]
+    answers = Answers(model, gradients, pairs, solver)
+    mean = np.array([answers.mean[j] for j in range(E * P)]).reshape(E, P)
+    covariances = np.zeros((E * P, E * P))
+    for (j, k), x in answers.covariance.items():
+        covariances[j, k] = covariances[k, j] = x
+    covariances = covariances.reshape(E, P, E, P)
+    if not full:
+        covariances = np.moveaxis(np.diagonal(covariances, axis1=1, axis2=3), -1, -1).copy()
+    third = fourth = None
+    if higher:
+        answers = Answers(model, central_powers(model.gradients, mean.ravel(), (3, 4)), [], solver)
+        third, fourth = (np.array([answers.mean[j, k] for j in range(E * P)]).reshape(E, P) for k in (3, 4))
+    return ExactMoments(
+        tuple(model.names), tuple(model.problem.parameters), mean, covariances, third, fourth, space, **more
+    )
+
+
+def _checked(found, problem):
+    parts = [found.mean, found.covariances, *(x for x in (found.third, found.fourth) if x is not None)]
+    if not all(np.isfinite(x).all() for x in parts):
+        raise NoClosedForm(
+            f"moments of {problem.environment.name} over {problem.horizon} steps: numbers beyond 1e308, or none at all; "
+            "shorten the horizon, or count rewards in a larger unit"
+        )
+    return found
+
+
+def _box(box, problem):
+    if box is None:
+        return None
+    if not isinstance(box, (tuple, list)) or len(box) != 2:
+        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
+    n = problem.environment.states
+    low, high = (validate.array("box", x, (n,)) for x in box)
+    if not (low < high).all():
+        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high
+
+
+class _Exactly:
+    """Exact moments where a fit expects those of trajectories: coefficients are then the optimal ones."""
+
+    def __init__(self, problem, theta, options):
+        self.problem, self.theta, self._options = problem, theta, options
+
+    def moments(self, estimators, full=False):
+        """Return the moments of named estimators."""
+        return _Fit(moments(self.problem, self.theta, estimators, full_covariance=full, **self._options), full)
+
+    def moments_of_each(self, variants):
+        """Yield the moments of each of several dicts of estimators."""
+        for estimators in variants:
+            yield self.moments(estimators)
+
+
+class _Fit:
+    """Exact moments with `covariance` as measured ones have it: a matrix, if all covariances were asked for."""
+
+    def __init__(self, found, full):
+        self._found, self._full = found, full
+
+    def __getitem__(self, name):
+        return self._found[name]
+
+    def covariance(self, first, second):
+        """Return (P,), or (P, P)."""
+        return (self._found.covariance_matrix if self._full else self._found.covariance)(first, second)

@@ -1,0 +1,6 @@
+"""Grids."""
+
+
+def on_grids(model, asked, options, error):
+    """Raise."""
+    raise error

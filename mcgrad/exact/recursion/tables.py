@@ -1,0 +1,108 @@
+"""Finite state spaces: functions are tables, and noise is enumerated, so that all is exact.
+
+Actions come with the policy's probabilities. The uniform number that chooses an outcome does so by comparisons that are
+constant between known bounds: one number from between each two stands for all of them, their distance is its weight.
+"""
+
+import numpy as np
+
+from ...environments.bandit import Bandit
+from ...environments.tabular import Tabular
+from ..several import NoClosedForm
+from .noise import gauss, tensor
+from .ring import run
+
+NODES = 12  # for normals in rewards: exact up to the 23rd power of one
+
+
+class Table:
+    """The states themselves as a mesh."""
+
+    width = 1
+
+    def __init__(self, states):
+        self.nodes = np.arange(states, dtype=float)[:, None]
+
+    def at(self, points):
+        from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
+
+        k = np.rint(points[:, 0]).astype(int)
+        return sparse.csr_array((np.ones(len(k)), k, np.arange(len(k) + 1)), shape=(len(k), len(self.nodes)))
+
+    def outside(self, points):
+        return None
+
+
+def states(problem):
+    """Return the number of states of a problem whose states are those of a table, or None."""
+    known = problem.environment.closed_form
+    return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
+
+
+class Outcomes:
+    """Actions and outcomes with their probabilities."""
+
+    def __init__(self, problem):
+        self.problem, self.states = problem, states(problem)
+        self.actions = problem.environment.choices
+        if problem.policy.log_prob is None:
+            raise NoClosedForm(f"no recursion on tables: {problem.policy.name} has no log_prob")
+        params = problem.environment.params
+        self.u, self.w = _cells(params, "outcome", self.states * self.actions, self.actions)
+
+    def size(self, chain, wanted, apart):
+        """Return the number of noise nodes of a state."""
+        normals = self.problem.environment.noises
+        return self.actions * self.u.shape[2] * NODES**normals
+
+    def step(self, chain, wanted, state, apart):
+        """Return noise {name: (K, Q)}, weights (K, Q), and what puts the action in its place."""
+        x, K, A = chain.inputs, len(state[0]), self.actions
+        rows = np.rint(state[0][:, 0]).astype(int)
+        u, w = (y[rows] if len(y) > 1 else np.broadcast_to(y, (K, *y.shape[1:])) for y in (self.u, self.w))
+        normals, share = tensor(x.w_names[: self.problem.environment.noises], lambda _: gauss("normal", NODES))
+        cells, Q = u.shape[2], share.size
+        shape = (K, A * cells * Q)
+        noise = {k: np.full((1, 1), 0.5) for k in x.e_names}
+        noise |= {k: np.broadcast_to(y, (1, A * cells, Q)).reshape(1, -1) for k, y in normals.items()}
+        uniforms = x.w_names[self.problem.environment.noises :]
+        noise |= {k: np.broadcast_to(u[..., None], (K, A, cells, Q)).reshape(shape) for k in uniforms}
+        action = np.broadcast_to(np.arange(float(A))[:, None], (A, cells * Q)).reshape(1, -1)
+        chosen = self._probabilities(chain, state)
+        weights = (chosen[:, :, None, None] * w[..., None] * share.reshape(-1)).reshape(shape)
+        return noise, weights, lambda k, scan: {scan.step.a[0].index: action}
+
+    def _probabilities(self, chain, state):
+        """Return pi(a | s), (K, A)."""
+        ((k, scan),) = chain.of.items()
+        step = scan.step
+        action = np.arange(float(self.actions))[None, :]
+        values = chain.values(k, chain.model.rows(0), state, dict.fromkeys(chain.inputs.e_names, 0.5))
+        acting, p, eta = step._acting
+        (found,) = run(step.graph, [step._log_prob(acting, p, eta)], values, {step.a[0].index: action})
+        return np.exp(np.broadcast_to(found, (len(state[0]), self.actions)))
+
+    def start(self, chain):
+        """Return noise and weights of the start, (1, Q)."""
+        names = chain.inputs.z0_names
+        if not names:
+            return {}, np.ones((1, 1))
+        u, w = _cells(self.problem.environment.params, "start", 1, 1)
+        return {k: u[0] for k in names}, w[0]
+
+
+def _cells(params, name, rows, actions):
+    """Return numbers between the bounds of outcomes, and how far these are apart: (states, actions, cells) both."""
+    if f"{name}_stay" in params:
+        stay = params[f"{name}_stay"].reshape(rows, -1)
+        size = stay.shape[1]
+        j = np.arange(size)
+        u = np.concatenate([(j + stay / 2) / size, (j + (1 + stay) / 2) / size], axis=1)
+        w = np.concatenate([stay / size, (1 - stay) / size], axis=1)
+    elif f"{name}_bounds" in params:
+        bounds = np.clip(params[f"{name}_bounds"].reshape(rows, -1), 0, 1)
+        edges = np.sort(np.concatenate([np.zeros((rows, 1)), bounds, np.ones((rows, 1))], axis=1), axis=1)
+        u, w = (edges[:, 1:] + edges[:, :-1]) / 2, np.diff(edges, axis=1)
+    else:
+        u, w = np.full((rows, 1), 0.5), np.ones((rows, 1))
+    return u.reshape(rows // actions, actions, -1), w.reshape(rows // actions, actions, -1)
