@@ -34,7 +34,6 @@ from .compiler import backends
 from .differences import return_kernel
 from .estimators.estimator import Estimator, checked, rollouts
 from .estimators.fitted import is_unfitted
-from .kernel.inputs import Inputs
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
 from .progress import Progress
@@ -274,11 +273,9 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     fixed = not estimator.data(problem, theta)  # nothing that depends on theta has to be made anew
 
     def at(theta):
-        here = dataclasses.replace(program, theta=np.ascontiguousarray(theta))
         if fixed:
-            return here
-        data = Inputs(problem, [estimator.data(problem, here.theta)])
-        return dataclasses.replace(here, c=data.c, rows=data.rows(problem))
+            return dataclasses.replace(program, theta=np.ascontiguousarray(theta))
+        return gradient_program(problem, theta, {"g": estimator})
 
     def gradients(thetas, seeds, first):
         out = np.full_like(thetas, np.nan)
