@@ -1,12 +1,10 @@
 """Coefficients that are fitted on other trajectories than those they are used on."""
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from .estimators.fitted import is_unfitted
-from .kernel.inputs import Inputs
 from .moments import Moments
 from .run import END, Run
 
@@ -51,19 +49,11 @@ class Range(NamedTuple):
 
     def moments(self, estimators, full=False):
         """Return the moments of named estimators."""
-        return self._moments(self.run.program(self.problem, self.theta, estimators), full)
+        program = self.run.program(self.problem, self.theta, estimators)
+        sums = self.run.sums(program, self.first, self.count, full)
+        return Moments(program.names, self.problem.parameters, sums)
 
     def moments_of_each(self, variants):
         """Yield the moments of each of several dicts of estimators that differ in their data alone, with one kernel."""
-        program = None
         for estimators in variants:
-            if program is None:
-                program = self.run.program(self.problem, self.theta, estimators)
-            else:
-                data = Inputs(self.problem, [e.data(self.problem, self.theta) for e in estimators.values()])
-                program = dataclasses.replace(program, c=data.c, rows=data.rows(self.problem))
-            yield self._moments(program, False)
-
-    def _moments(self, program, full):
-        sums = self.run.sums(program, self.first, self.count, full)
-        return Moments(program.names, self.problem.parameters, sums)
+            yield self.moments(estimators)

@@ -5,14 +5,15 @@ import warnings
 
 import numpy as np
 
-from . import precision, validate
+from . import batches, precision, validate
 from .designs import Design
 from .estimators.estimator import Estimator, rollouts
+from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernel.program import checked
 from .moments import Moments
-from .power_sums import merge
+from .power_sums import merge, together
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
@@ -29,6 +30,7 @@ def measure(
     executor=None,
     progress=None,
     start=0,
+    noise="common",
     design=None,
     full_covariance=False,
     chunk=None,
@@ -36,15 +38,20 @@ def measure(
 ):
     """Return the moments of gradient estimators over `count` trajectories, all on the same noise.
 
+    Of a batch of B measurements, at B thetas, of B problems, with B seeds, or of several of these, in one call: everything
+    in the result has a leading axis, and `found.entry(b)` is, bit for bit, what a call for entry b would return. Entries are
+    spread over threads; 4096 thetas with 256 trajectories each take about as long as a million trajectories.
+
     Parameters
     ----------
-    problem : Problem
-    theta : (P,) array
+    problem : Problem, or sequence of B Problem
+        Those of a batch have the same parameters (systems of one shape, say).
+    theta : (P,) or (B, P) array
     estimators : dict
         Name -> estimator.
     count : int
         Number of trajectories (of an estimator that takes several rollouts: of samples); memory does not grow with it.
-    seed : int
+    seed : int, or sequence of B int
         From 0 to 2^64 - 1.
     threads : int, optional
         By default, as many as there are cores to run on.
@@ -56,6 +63,9 @@ def measure(
         is moved on by trajectories.
     start : int
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
+    noise : str
+        Of a batch. "common": every entry sees the trajectories start, ..., start + count - 1 of its seed, so that differences
+        between entries are those of the entries. "own": entry b sees start + b count, ..., start + (b + 1) count - 1.
     design : Design, optional
         A sampling design in place of random noise, see `mcgrad.designs`; `count` and `start` are multiples of its size.
         One sample is then a replicate, the mean gradient over design.size trajectories: all moments are those of
@@ -78,7 +88,8 @@ def measure(
     Raises
     ------
     ValueError
-        For an argument out of its range, named; and where an estimator does not exist for the problem.
+        For an argument out of its range, named; for batches of different sizes; and where an estimator does not exist for the
+        problem.
 
     Warns
     -----
@@ -91,6 +102,10 @@ def measure(
     count = validate.integer("count", count, 1)
     start = validate.integer("start", start, 0)
     check_range(start, count)
+    batch = batches.of(problem, theta, seed, start, count, noise)
+    if batch is not None:
+        check_range(max(batch.firsts), count)
+        problem, theta, seed = batch.problems[0], batch.thetas[0], batch.seeds[0]
     run = Run(
         validate.integer("seed", seed, 0, 2**64 - 1),
         thread_count(threads),
@@ -103,35 +118,61 @@ def measure(
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
     names, parameters = tuple(estimators), problem.parameters
-    ready = fit_on_pilots(problem, theta, estimators, run)
-    sums, lost = None, np.zeros(len(names))
-    bar = Progress(count, checked_progress(progress))
+    bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
     try:
-        for first, number, fitted in folds(problem, theta, ready, start, count, run):
-            program = run.program(problem, theta, fitted)
-            lost = np.maximum(lost, precision.rounding(program, run, first, number))
-            part = run.sums(program, first, number, full_covariance, bar)
-            sums = part if sums is None else merge(sums, part)
+        if batch is None:
+            sums, lost = _sums(problem, theta, estimators, run, start, count, full_covariance, bar)
+        else:
+            sums, lost = _sums_of_batch(batch, estimators, run, count, full_covariance, bar)
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
     found = Moments(names, parameters, sums, takes, tuple(lost), known)
     unit = "trajectories" if design is None else "replicates"
-    lost = {name: k for name, k in found.nonfinite.items() if k}
+    lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}
     if lost:
-        what = ", ".join(f"{k} of {name}" for name, k in lost.items())
-        warnings.warn(f"of {count // run.unit} {unit} some had a gradient that was not finite: {what}", stacklevel=2)
-    large = {name: k for name, k in found.overflowed.items() if k}
+        what, each = ", ".join(f"{k} of {name}" for name, k in lost.items()), count // run.unit
+        number = f"{each} {unit}" if batch is None else f"{len(batch)} x {each} {unit}"
+        warnings.warn(f"of {number} some had a gradient that was not finite: {what}", stacklevel=2)
+    large = {name: k for name, x in found.overflowed.items() if (k := int(np.sum(x)))}
     if large:
-        what = ", ".join(f"{k} of {name}" for name, k in large.items())
+        what, size = ", ".join(f"{k} of {name}" for name, k in large.items()), found[names[0]].variance.size
         warnings.warn(
-            f"gradients are finite, but so large that figures overflow: of {len(parameters)} variances or their standard "
+            f"gradients are finite, but so large that figures overflow: of {size} variances or their standard "
             f"errors {what}; they are infinite, that is not known. Rewards in a larger unit would help",
             stacklevel=2,
         )
-    precision.warn(found.rounding, stacklevel=3)
+    precision.warn({name: np.max(x) for name, x in found.rounding.items()}, stacklevel=3)
     return found
+
+
+def _sums(problem, theta, estimators, run, start, count, full, bar):
+    """Return the power sums of one measurement, and rounding errors by estimator."""
+    sums, lost = None, np.zeros(len(estimators))
+    ready = fit_on_pilots(problem, theta, estimators, run)
+    for first, number, fitted in folds(problem, theta, ready, start, count, run):
+        program = run.program(problem, theta, fitted)
+        lost = np.maximum(lost, precision.rounding(program, run, first, number))
+        part = run.sums(program, first, number, full, bar)
+        sums = part if sums is None else merge(sums, part)
+    return sums, lost
+
+
+def _sums_of_batch(batch, estimators, run, count, full, bar):
+    """Return the power sums of a batch, and rounding errors by estimator, each (B,)."""
+    if not any(map(is_unfitted, estimators.values())):
+        programs = batch.programs(estimators)
+        if batches.fits(programs, run, count):
+            entries = zip(programs, batch.seeds, batch.firsts, strict=True)
+            lost = [precision.rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+            return batches.sums(programs, batch.seeds, batch.firsts, count, full, run, bar), np.transpose(lost)
+    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
+    each = [
+        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, full, bar)
+        for problem, theta, seed, first in entries
+    ]
+    return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 
 
 def sample(problem, theta, estimators, count, seed=0, *, start=0, design=None, machine="simd"):

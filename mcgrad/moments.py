@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from . import intervals
-from .power_sums import PowerSums, merge, of_chunk, place
+from .power_sums import PowerSums, entry, merge, of_chunk, of_chunks, place
 from .validate import describe
 
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -17,6 +17,8 @@ FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
+
+    Of a batch of B measurements, arrays are (B, P), and what is a single number otherwise is (B,).
 
     Attributes
     ----------
@@ -50,12 +52,12 @@ class Estimate:
     @property
     def total_variance(self):
         """Sum of the variances of all parameters: the trace of the covariance matrix."""
-        return float(np.sum(self.variance))
+        return _plain(np.sum(self.variance, axis=-1))
 
     @property
     def rests_on_few(self):
         """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
-        return self.count < FEW * np.nan_to_num(self.kurtosis)
+        return _column(self.count) < FEW * np.nan_to_num(self.kurtosis)
 
     def variance_interval(self, level=0.95):
         """Return (low, high), the confidence interval of each variance, each (P,).
@@ -74,13 +76,23 @@ class Estimate:
             For a level out of its range.
         """
         relative = _relative(self.variance_stderr, self.variance)
-        return intervals.of_variance(self.variance, relative, self.count, level)
+        return intervals.of_variance(self.variance, relative, _column(self.count), level)
 
     def total_variance_interval(self, level=0.95):
         """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
         relative = _relative(self.total_variance_stderr, self.total_variance)
-        low, high = intervals.of_variance(np.float64(self.total_variance), relative, self.count, level)
-        return intervals.Interval(float(low), float(high))
+        low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
+        return intervals.Interval(_plain(low), _plain(high))
+
+
+def _plain(x, kind=float):
+    """Return a single number as Python's; what belongs to a batch stays an array."""
+    return kind(x) if np.ndim(x) == 0 else x
+
+
+def _column(x):
+    """Return what there is one of for each entry of a batch so that it goes with arrays of parameters."""
+    return x if np.ndim(x) == 0 else x[:, None]
 
 
 def _relative(stderr, value):
@@ -90,7 +102,11 @@ def _relative(stderr, value):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`."""
+    """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`.
+
+    Of a batch (thetas of shape (B, P), or B problems) everything has a leading axis, and `found.entry(b)` is what a measurement
+    of entry b alone would have found, bit for bit.
+    """
 
     names: tuple
     parameters: tuple
@@ -101,7 +117,7 @@ class Moments:
 
     def __getitem__(self, name):
         e = self._number(name)
-        n, mean, _, m2, m3, m4 = self.sums.own[:, e, :]
+        n, mean, _, m2, m3, m4 = np.moveaxis(self.sums.own[..., e, :], -2, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             mean = np.where(n > 0, mean, np.nan)
             # Sums that overflowed are infinite, or inf - inf once they were merged.
@@ -113,14 +129,13 @@ class Moments:
             overflowed = (n > 1) & (np.isinf(variance) | ~np.isfinite(m4))
             of_variance = np.where(overflowed, np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
-            of_total = (
-                np.maximum(self._squares[place(e, e), -1], 0.0) / n[0]
-            )  # rounding may leave a little less than none
-        count, nonfinite = int(n[0]), int(self.sums.nonfinite[e])
+            # Rounding may leave a little less than none.
+            of_total = np.maximum(self._squares[..., place(e, e), -1], 0.0) / n[..., 0]
+        count, nonfinite = n[..., 0].astype(np.int64), self.sums.nonfinite[..., e]
         return Estimate(
             self.parameters,
-            count,
-            nonfinite,
+            _plain(count, int),
+            _plain(nonfinite, int),
             mean,
             stderr,
             variance,
@@ -128,8 +143,21 @@ class Moments:
             skewness,
             kurtosis,
             self.rollouts[e] if self.rollouts else 1,
-            float(np.sqrt(of_total)),
+            _plain(np.sqrt(of_total)),
         )
+
+    @property
+    def batch(self):
+        """Number of entries of a batch, or None."""
+        return len(self.sums.own) if self.sums.own.ndim == 4 else None
+
+    def entry(self, b):
+        """Return what was measured of one entry of a batch, as a measurement of its own."""
+        if self.batch is None or not -self.batch <= b < self.batch:
+            what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
+            raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
+        lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
+        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost)
 
     def __iter__(self):
         return iter(self.names)
@@ -145,12 +173,13 @@ class Moments:
     @property
     def nonfinite(self):
         """Number of trajectories left out, by estimator."""
-        return {name: int(k) for name, k in zip(self.names, self.sums.nonfinite, strict=True)}
+        counts = np.moveaxis(self.sums.nonfinite, -1, 0)
+        return {name: _plain(k, int) for name, k in zip(self.names, counts, strict=True)}
 
     @property
     def overflowed(self):
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
-        return {name: int(np.isinf(self[name].variance_stderr).sum()) for name in self.names}
+        return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property
     def rounding(self):
@@ -166,25 +195,27 @@ class Moments:
         """
         a, b = self._number(first), self._number(second)
         E, P = self.sums.joint.shape[-2:]
-        n = self.sums.joint[0, 0, 0]
+        n = self.sums.joint[..., 0, 0, 0, None, None]
         cross = np.where(n > 1, self.sums.cross, np.nan)
-        n = max(n, 2)
-        if cross.shape == (E * P, E * P):
-            return cross[a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
+        n = np.maximum(n, 2)
+        if cross.shape[-2:] == (E * P, E * P):
+            return cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
         if a == b:
             return self[first].variance
         a, b = max(a, b), min(a, b)
-        return cross[a * (a - 1) // 2 + b] / (n - 1)
+        return cross[..., a * (a - 1) // 2 + b, :] / (n[..., 0] - 1)
 
     @functools.cached_property
     def _squares(self):
         """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
-        if sums.degrees[0] == 0.0 and sums.few.shape[1] > 2:
-            sums = of_chunk(sums.few, len(self.names), few=3)
+        if self.batch is not None and np.isnan(sums.few).any():  # entries with samples of different numbers
+            return np.stack([self.entry(b)._squares for b in range(self.batch)])
+        if (sums.degrees == 0.0).all() and sums.few.shape[-1] > 2:
+            sums = (of_chunk if self.batch is None else of_chunks)(sums.few, len(self.names), few=3)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = sums.squares / sums.degrees
-        overflowed = np.isnan(found) & (sums.degrees[0] > 0.0)
+            found = sums.squares / sums.degrees[..., None]
+        overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
         return np.where(overflowed, np.inf, found)
 
     def variance_ratio(self, first, second, level=0.95):
@@ -215,15 +246,16 @@ class Moments:
     def total_variance_ratio(self, first, second, level=0.95):
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
-        found = self._ratio(first, second, np.float64(a.total_variance), np.float64(b.total_variance), -1, level)
-        return intervals.Ratio(*map(float, found))
+        found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
+        return intervals.Ratio(*map(_plain, found))
 
     def _ratio(self, first, second, over, under, columns, level):
         a, b = self._number(first), self._number(second)
-        count = self.sums.joint[0, 0, 0]
+        count = self.sums.joint[..., 0, 0, 0]
+        count = _column(count) if columns != -1 else count
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             found = [
-                self._squares[place(max(i, j), min(i, j)), columns] / count / x / y
+                self._squares[..., place(max(i, j), min(i, j)), columns] / count / x / y
                 for i, j, x, y in ((a, a, over, over), (b, b, under, under), (a, b, over, under))
             ]
         return intervals.of_ratio(over, under, found, count, level)
@@ -234,7 +266,7 @@ class Moments:
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
         if self.sums.cross.shape != other.sums.cross.shape:
             raise ValueError("other: expected the same full_covariance in both measurements")
-        worst = tuple(max(self.rounding[name], other.rounding[name]) for name in self.names)
+        worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
         return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst)
 
     def table(self, cost=None):
@@ -259,6 +291,15 @@ class Moments:
         known = getattr(cost, "nanoseconds", cost)
         if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
             raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+        if self.batch is not None:
+            rows = [
+                {"entry": b, **row}
+                for b in range(self.batch)
+                for alone in [self.entry(b)]
+                for name in self.names
+                for row in alone.rows(name, known and known[name])
+            ]
+            return pandas.DataFrame(rows)
         return pandas.DataFrame([row for name in self.names for row in self.rows(name, known and known[name])])
 
     def rows(self, name, nanoseconds=None):

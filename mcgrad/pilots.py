@@ -26,6 +26,7 @@ class Known(b.Baseline):
 
     baseline: b.Baseline
     numbers: dict
+    only_data = ("numbers",)
 
     def data(self, problem, theta):
         return self.numbers

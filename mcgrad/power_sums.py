@@ -26,7 +26,7 @@ FEW = 64  # so many samples tell the covariance of their squared deviations to s
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PowerSums:
-    """Mergeable sums of E estimators with P parameters each.
+    """Mergeable sums of E estimators with P parameters each; of a batch, with a leading axis in every array.
 
     Attributes
     ----------
@@ -58,6 +58,8 @@ class PowerSums:
 
 def merge(a, b):
     """Return the sums of two disjoint sets of trajectories."""
+    if a.own.ndim == 4:
+        return together([merge(entry(a, k), entry(b, k)) for k in range(len(a.own))])
     _, E, P = a.own.shape
     own, joint = a.own.copy(), a.joint.copy()
     compiled = passes.compiled()
@@ -129,52 +131,93 @@ def of_chunk(gradients, E, full=False, few=FEW):
     few : int
         Of fewer samples, which are kept, no `squares` are taken.
     """
-    Q, N = gradients.shape
+    return entry(of_chunks(gradients[None], E, full, few), 0)
+
+
+def of_chunks(gradients, E, full=False, few=FEW):
+    """Return the sums of one chunk of samples of each entry of a batch, (B, E P, N): every array with a leading axis.
+
+    The bits of an entry do not depend on the others.
+    """
+    B, Q, N = gradients.shape
     P = Q // E
     gradients = np.ascontiguousarray(gradients)  # the last chunk has room for whole blocks of trajectories
-    own, squared = np.empty((6, Q)), np.empty((E, N))
+    powers, squared = np.empty((5, B * Q)), np.empty((B * E, N))
     compiled = passes.compiled()
-    compiled.central(gradients, P, own[1:], squared)
-    own[0] = N
-    nonfinite = np.zeros(E, dtype=np.int64)
-    common, joint = gradients, own
-    if not np.isfinite(own[1]).all():
-        finite = np.isfinite(gradients).reshape(E, P, N).all(axis=1)
-        nonfinite = N - finite.sum(axis=1)
-        for e in np.flatnonzero(nonfinite):
-            rows = slice(e * P, (e + 1) * P)
-            own[0, rows] = N - nonfinite[e]
-            part = np.empty((5, P))
-            compiled.central(np.ascontiguousarray(gradients[rows, finite[e]]), P, part, np.empty((1, finite[e].sum())))
-            own[1:, rows] = part
-        common, joint = np.ascontiguousarray(gradients[:, finite.all(axis=0)]), np.empty((6, Q))
-        N = common.shape[1]
-        squared = np.empty((E, N))
-        compiled.central(common, P, joint[1:], squared)
-        joint[0] = N
-    cross, fourth = _products(common, joint[1], E, full)
-    squares, degrees, kept = np.zeros((E * (E + 1) // 2, P + 1)), np.zeros(1), common[:, :0]
+    compiled.central(gradients.reshape(B * Q, N), P, powers, squared)
+    own = np.empty((B, 6, Q))
+    own[:, 0], own[:, 1:] = N, powers.reshape(5, B, Q).swapaxes(0, 1)
+    cross, fourth = _products(gradients, powers[0], E, full)
+    squares, degrees = np.zeros((B, E * (E + 1) // 2, P + 1)), np.zeros((B, 1))
+    kept = gradients[:, :, : N if N < few else 0].copy()
     if N >= few:
-        compiled.squares(joint, fourth, squared, squares)
-        degrees[0] = N - 1
-    else:
-        kept = common
-    return PowerSums(
-        own.reshape(6, E, P), joint[:3].reshape(3, E, P).copy(), cross, squares, degrees, kept.copy(), nonfinite
+        compiled.squares(own.reshape(6 * B, Q), fourth.reshape(-1, P), squared, squares.reshape(-1, P + 1), E)
+        degrees[:] = N - 1
+    found = PowerSums(
+        own.reshape(B, 6, E, P),
+        own[:, :3].reshape(B, 3, E, P).copy(),
+        cross,
+        squares,
+        degrees,
+        kept,
+        np.zeros((B, E), dtype=np.int64),
     )
+    bad = np.flatnonzero(~np.isfinite(own[:, 1]).all(axis=1))
+    if not bad.size:
+        return found
+    each = [entry(found, b) for b in range(B)]
+    for b in bad:
+        each[b] = _without_nonfinite(each[b], gradients[b], E, full, few)
+    return together(each)
+
+
+def _without_nonfinite(found, gradients, E, full, few):
+    """Return the sums of one entry without the samples that are not finite."""
+    Q, N = gradients.shape
+    P = Q // E
+    finite = np.isfinite(gradients).reshape(E, P, N).all(axis=1)
+    if finite.all():  # it is the sum that overflows
+        return found
+    lost, own = N - finite.sum(axis=1), found.own.copy()
+    for e in np.flatnonzero(lost):
+        part, number = np.empty((5, P)), N - lost[e]
+        columns = np.ascontiguousarray(gradients[e * P : (e + 1) * P, finite[e]])
+        passes.compiled().central(columns, P, part, np.empty((1, number)))
+        own[0, e], own[1:, e] = number, part
+    common = of_chunk(gradients[:, finite.all(axis=0)], E, full, few)
+    return dataclasses.replace(common, own=own.reshape(6, E, P), nonfinite=lost)
+
+
+def entry(sums, b):
+    """Return the sums of one entry of a batch; samples that were filled up with NaN are left out."""
+    found = PowerSums(*(getattr(sums, field.name)[b] for field in dataclasses.fields(PowerSums)))
+    return dataclasses.replace(found, few=found.few[:, np.isfinite(found.few).all(axis=0)])
+
+
+def together(many):
+    """Return the sums of a batch from those of its entries."""
+    width = max(x.few.shape[1] for x in many)
+    padded = [np.pad(x.few, ((0, 0), (0, width - x.few.shape[1])), constant_values=np.nan) for x in many]
+    fields = {
+        f.name: np.stack([getattr(x, f.name) for x in many]) for f in dataclasses.fields(PowerSums) if f.name != "few"
+    }
+    return PowerSums(**fields, few=np.stack(padded))
 
 
 def _products(x, mean, E, full):
-    """Return `PowerSums.cross`, and the sums of squares of what it sums for pairs of estimators (E (E - 1) / 2, P)."""
-    Q = len(x)
-    first, second = _rows(E, Q // E, full)
-    total, square = np.empty(len(first)), np.empty(len(first))
-    passes.compiled().products(x, mean, first, second, total, square)
+    """Return `PowerSums.cross` of a batch, and the sums of squares of what it sums for pairs of estimators."""
+    B, Q, N = x.shape
+    P = Q // E
+    first, second = _rows(E, P, full)
+    total, square = np.empty(B * len(first)), np.empty(B * len(first))
+    places = [(k + Q * np.arange(B)[:, None]).ravel() for k in (first, second)]
+    passes.compiled().products(x.reshape(B * Q, N), mean, *places, total, square)
+    total, square = total.reshape(B, -1), square.reshape(B, -1)
     if not full:
-        return total.reshape(-1, Q // E), square.reshape(-1, Q // E)
-    cross, square = np.empty((Q, Q)), square[place(*_rows(E, Q // E, False))]
-    cross[first, second] = cross[second, first] = total
-    return cross, square.reshape(-1, Q // E)
+        return total.reshape(B, -1, P), square.reshape(B, -1, P)
+    cross, square = np.empty((B, Q, Q)), np.ascontiguousarray(square[:, place(*_rows(E, P, False))])
+    cross[:, first, second] = cross[:, second, first] = total
+    return cross, square.reshape(B, -1, P)
 
 
 @functools.cache

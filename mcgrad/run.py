@@ -56,10 +56,15 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
         with np.errstate(all="ignore"):
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
-    work = _buffer("work", program.kernel.memory(T, width))
+    work = kernel_memory(program, machine)
     out = _buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
+
+
+def kernel_memory(program, machine):
+    """Return the workspace of a program on this thread; its contents are of no use to others."""
+    return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
 def _buffer(name, shape):

@@ -144,7 +144,7 @@ def test_jumps_of_choices_that_are_scored_do_not_lie_on_the_way_of_a_memory(seed
 
 
 def jumps_may_matter(problem):
-    return may_jump(Inputs(problem, []))
+    return may_jump(Inputs(problem))
 
 
 def test_where_a_jump_may_lie_on_the_way_of_what_is_followed():

@@ -124,7 +124,7 @@ def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
         how.products(x, powers[1], first, second, total, square)
         squares = np.empty((3, P + 1))
         if N > 2:
-            how.squares(powers, square[:P].reshape(1, P).copy(), squared, squares)
+            how.squares(powers, square[:P].reshape(1, P).copy(), squared, squares, 2)
         merged, shift = powers.copy(), np.empty(E * P)
         how.merge(merged, 2.0 * powers, shift)
         how.between(total, np.arange(6.0), first, second, np.array([0.1]))

@@ -18,7 +18,6 @@ from test_critics import random_problem
 import mcgrad as mg
 from mcgrad import baselines
 from mcgrad import estimators as E
-from mcgrad.kernel.inputs import Inputs
 from mcgrad.kernel.program import gradient_program
 from mcgrad.moments import Moments
 from mcgrad.run import Run
@@ -122,9 +121,8 @@ def together(problem, theta):
 
 def moments(program, problem, theta, estimators, seed):
     """Return the moments of estimators on a system like the one that the program was traced for: new data, no new kernel."""
-    data = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
-    assert len(data.c) == len(program.c) and len(data.p) == len(program.p)
-    program = dataclasses.replace(program, theta=theta, p=data.p, c=data.c, rows=data.rows(problem))
+    kernel, program = program.kernel, gradient_program(problem, theta, estimators)
+    assert program.kernel is kernel
     sums = Run(seed, 2, None, None, "simd").sums(program, 0, COUNT)
     return Moments(program.names, problem.parameters, sums)
 

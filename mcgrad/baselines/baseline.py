@@ -15,6 +15,7 @@ class Baseline:
 
     is_constant = False  # one number for all times
     per_parameter = False  # `value` is a tuple, a number for each parameter
+    only_data = ()  # as of an estimator
 
     def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
         """Return {name: array or PerStep}."""
@@ -40,6 +41,7 @@ class Constant(Baseline):
     """The same number at every time."""
 
     b: float
+    only_data = ("b",)
     is_constant = True
 
     def data(self, problem, theta):
@@ -54,6 +56,7 @@ class TimeDependent(Baseline):
     """A number for each time, b_0, ..., b_{T-1}."""
 
     b: np.ndarray
+    only_data = ("b",)
 
     def data(self, problem, theta):
         return over_time(validate.array("baseline", self.b, (problem.horizon,)))
@@ -68,6 +71,7 @@ class OfState(Baseline):
 
     function: object
     params: dict
+    only_data = ("params",)
 
     def data(self, problem, theta):
         return self.params

@@ -20,6 +20,7 @@ class FittedValue(Baseline):
     pilot: int
     degree: int
     seed: int
+    only_data = ("pilot", "seed")
 
     def data(self, problem, theta):
         from ..estimators.estimator import PerStep

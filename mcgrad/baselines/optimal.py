@@ -14,6 +14,7 @@ class OptimalConstant:
 
     pilot: int
     base: Baseline = NoBaseline()
+    only_data = ("pilot",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Optimal(Baseline):
 
     base: Baseline = NoBaseline()
     target: object = None
+    only_data = ("target",)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
 from ..compiler.trace import Graph, Tracer
 from ..kernel.inputs import Inputs
+from ..kernel.numbers import parameters
 from ..kernel.step_view import call, number
 
 
@@ -30,8 +31,8 @@ class PolicyFunctions:
 
     def __init__(self, problem):
         policy = self.policy = problem.policy
-        self.inputs = Inputs(problem, [])
-        self.p = self.inputs.p
+        self.inputs = Inputs(problem)
+        self.p = parameters(problem)
         self.eta, self.K = self._eta()
         self.graph = graph = Graph()
         names = {"eta": [f"known{k}" for k in range(self.K)], "a": [f"record{i}" for i in range(policy.actions)]}

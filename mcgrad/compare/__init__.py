@@ -189,7 +189,7 @@ def _followed(problem, theta):
             return frozenset()
     except ValueError:
         return frozenset()
-    inputs = Inputs(problem, [])
+    inputs = Inputs(problem)
     if flat_parameters(inputs, scored=True):
         return frozenset({DERIVATIVES})
     return frozenset({IN_PART} if may_jump(inputs) else ())

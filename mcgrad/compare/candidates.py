@@ -118,7 +118,7 @@ def followable(problem, theta):
     ValueError
         If there are none, or no others: then some other estimator does it.
     """
-    fixed = Inputs(problem, []).functions_of_eta
+    fixed = Inputs(problem).functions_of_eta
     random = [i for i in range(problem.environment.actions) if i not in fixed]
     found = []
     for i in random if 1 < len(random) <= MOST_COMPONENTS else ():

@@ -1,18 +1,16 @@
 """What does somebody else's estimator rest on? It is traced on the same problem, with functions that tell when they are asked.
 
-The score: the policy's `score` or `log_prob` is called. Derivatives of dynamics and rewards: it would be warned if the
-environment said that it jumps. Perturbed parameters: it says so itself, and its mean is that of an objective smoothed over
+The score: the policy's `score` or `log_prob` is called. Derivatives of dynamics and rewards: it follows what jumps
+would spoil. Perturbed parameters: it says so itself, and its mean is that of an objective smoothed over
 their width.
 """
 
 import dataclasses
-import warnings
 
 from ..compiler.namespaces import rebind
 from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
-from ..kernel.program import gradient_program
-from ..kernel.step_view import DiscontinuityWarning
+from ..kernel.program import traced
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (
@@ -36,12 +34,8 @@ def rests_on(problem, theta, estimator):
 
     policy = problem.policy
     policy = dataclasses.replace(policy, score=telling(policy.score), log_prob=telling(policy.log_prob))
-    environment = dataclasses.replace(problem.environment, discontinuous="does it look at derivatives?")
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        altered = dataclasses.replace(problem, environment=environment, policy=policy)
-        gradient_program(altered, theta, {"": estimator})
-    if any(issubclass(x.category, DiscontinuityWarning) for x in said):
+    altered = dataclasses.replace(problem, policy=policy)
+    if traced(altered, theta, {"": estimator}).follows:
         found.add(DERIVATIVES)
     if DERIVATIVES in found and any(_in_part(scan) for scan, _ in scans(estimator)):
         found = found - {DERIVATIVES} | {IN_PART}

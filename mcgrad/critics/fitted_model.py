@@ -17,6 +17,7 @@ class FittedModel(Critic):
 
     pilot: int
     seed: int
+    only_data = ("pilot", "seed")
 
     def data(self, problem, theta):
         return _exact().data(self.fitted(problem, theta), theta)

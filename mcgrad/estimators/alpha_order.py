@@ -43,6 +43,7 @@ class AlphaOrder(Fitted, Combined):
     bound: float = 0.0
     pilot: int = 4096
     alpha: float | None = None
+    only_data = ("gamma", "confidence", "bound", "pilot", "alpha")
     what = "an alpha-order gradient"
 
     @property

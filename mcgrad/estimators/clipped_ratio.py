@@ -34,6 +34,7 @@ class ClippedSurrogate(Estimator):
 
     clip: float
     baseline: Baseline
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         bounds = {"low": 1.0 - self.clip, "high": 1.0 + self.clip}

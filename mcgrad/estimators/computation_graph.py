@@ -53,6 +53,7 @@ class ComputationGraph(Estimator):
     baseline: Baseline
     components: tuple | None
     times: tuple | None
+    only_data = ("times",)
 
     def data(self, problem, theta):
         data = {"baseline": self.baseline.data(problem, theta)}

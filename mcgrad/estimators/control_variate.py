@@ -40,6 +40,7 @@ class ControlVariate(Fitted, Combined):
     coefficients: np.ndarray | None = None
     pilot: int | None = None
     full: bool = False
+    only_data = ("coefficients", "pilot")
     what = "a control variate"
 
     def data(self, problem, theta):

@@ -46,6 +46,10 @@ class Estimator:
     # what it wants, and `follows` decides.
     cotangents = None
 
+    # Attributes that nothing but `data` reads, of which the kernel depends on the type alone: new values of them do not
+    # trace again. (Of attributes that are not named here it may depend on all.)
+    only_data = ()
+
     def extra_rollouts(self, problem: Any) -> int:
         """Return how many rollouts a sample takes besides the one that is scanned."""
         return 0
@@ -128,6 +132,7 @@ class Custom(Estimator):
     own_last: object = None
     own_finish: object = None
     own_data: dict = dataclasses.field(default_factory=dict)
+    only_data = ("own_data",)
 
     def data(self, problem, theta):
         return self.own_data

@@ -29,6 +29,7 @@ class GeneralizedAdvantage(Estimator):
 
     decay: float
     critic: Baseline
+    only_data = ("decay",)
 
     def data(self, problem, theta):
         return {"critic": self.critic.data(problem, theta), "decay": self.decay}

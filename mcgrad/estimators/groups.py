@@ -53,6 +53,7 @@ class Group(Members):
     kind: str
     ddof: int = 0
     epsilon: float = 0.0
+    only_data = ("epsilon",)
 
     def data(self, problem, theta):
         return super().data(problem, theta) | {"epsilon": self.epsilon}

@@ -84,6 +84,7 @@ class PerDecision(Estimator):
 
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         return self.baseline.data(problem, theta) | _data_of(self.clip)
@@ -111,6 +112,7 @@ class ImportanceWeighted(Combined):
     behaviour: BehaviourPolicy
     baseline: Baseline
     clip: float | None = None
+    only_data = ("clip",)
 
     def data(self, problem, theta):
         check_behaviour(problem, self.behaviour)

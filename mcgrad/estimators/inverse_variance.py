@@ -36,6 +36,7 @@ class InverseVariance(Fitted, Combined):
     weights: np.ndarray | None = None
     pilot: int | None = None
     shared: bool = False
+    only_data = ("weights", "pilot", "shared")
     what = "an inverse-variance mean"
 
     @property

@@ -44,6 +44,7 @@ class InverseVariancePerStep(Fitted, Estimator):
     weights: np.ndarray | None = None
     pilot: int = 4096
     shared: bool = False
+    only_data = ("weights", "pilot", "shared")
     what = "a mean by inverse variances"
 
     @property
@@ -104,6 +105,7 @@ class _Known(Baseline):
 
     baseline: Baseline
     known: dict
+    only_data = ("known",)
 
     def data(self, problem, theta):
         return self.known

@@ -39,6 +39,7 @@ class Natural(Fitted, Combined):
 
     fisher: np.ndarray | None = None
     pilot: int | None = None
+    only_data = ("fisher", "pilot")
     what = "a natural gradient"
 
     @property

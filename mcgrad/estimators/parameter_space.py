@@ -44,6 +44,7 @@ class Return(Estimator):
 class _Perturbed(Combined):
     width: float | tuple = 0.0
     noise: str = "common"
+    only_data = ("width",)
 
     def data(self, problem, theta):
         return super().data(problem, theta) | {"width": checked_widths(self.width, problem)}

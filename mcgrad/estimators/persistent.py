@@ -36,6 +36,7 @@ class PerturbedRewards(Estimator):
     width: float | tuple
     unroll: int
     truncated: bool
+    only_data = ("width", "unroll")
 
     def data(self, problem, theta):
         t = np.arange(problem.horizon + 1)
@@ -69,6 +70,7 @@ class PersistentEvolutionStrategies(Combined):
     unroll: int
     noise: str = "common"
     truncated: bool = False
+    only_data = ("width", "unroll")
 
     def combine(self, c, gradients, direction):
         if len(gradients) == 1:

@@ -33,6 +33,7 @@ class ScoreHessianVectorProduct(Estimator):
 
     v: np.ndarray
     baseline: float = 0.0
+    only_data = ("v", "baseline")
 
     def data(self, problem, theta):
         policy = problem.policy

@@ -34,6 +34,7 @@ class ShortHorizon(Pathwise):
 
     steps: int
     critic: Baseline
+    only_data = ("steps",)
 
     def data(self, problem, theta):
         starts = np.arange(problem.horizon + 1) % self.steps == 0

@@ -6,33 +6,27 @@ separate values.
 """
 
 import itertools
-import warnings
-import weakref
 from typing import NamedTuple
 
 from ..compiler.reach import RANDOM, reach
 from ..compiler.trace import Graph, Tracer
-from .step_view import DiscontinuityWarning
-
-_known = weakref.WeakKeyDictionary()  # problem -> {scored: names}
 
 
-def warn_of_flat(inputs, scored):
-    """Warn of components of theta that derivatives are blind to; jumps that are declared have a warning of their own."""
+def note_flat(inputs, scored):
+    """Note the warning of components of theta that derivatives are blind to, in `inputs.flat`.
+
+    Jumps that are declared have a warning of their own.
+    """
     problem = inputs.problem
-    known = _known.setdefault(problem, {})
-    if problem.environment.discontinuous or (problem.policy.no_pathwise and not scored):
+    if scored in inputs.flat or problem.environment.discontinuous or (problem.policy.no_pathwise and not scored):
         return  # it is said, or refused, by others
-    if scored not in known:
-        known[scored] = flat_parameters(inputs, scored)
-    if names := known[scored]:
+    inputs.flat[scored] = None
+    if names := flat_parameters(inputs, scored):
         listed = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        warnings.warn(
+        inputs.flat[scored] = (
             f"no derivative sees {listed}: the returns of {problem.environment.name} depend on that through comparisons alone "
             "(`where`, floor, counts, `done`), and the gradient there is 0 on every trajectory, which is biased unless what is "
-            "compared takes separate values. mcgrad.estimators.evolution_strategies and finite_differences see it",
-            DiscontinuityWarning,
-            stacklevel=2,
+            "compared takes separate values. mcgrad.estimators.evolution_strategies and finite_differences see it"
         )
 
 

@@ -12,6 +12,7 @@ from ..compiler.table import Table
 from ..compiler.trace import FUNCTIONS, Graph
 from ..estimators.estimator import PerStep
 from .calls import call
+from .numbers import Data, is_discounted, leaf
 from .split import functions_of_eta
 from .step_view import End, Named, Start, Step
 
@@ -36,19 +37,23 @@ RESERVED = re.compile(
 class Inputs:
     """Where a graph's inputs come from: tuples of lanes by position, arrays by index."""
 
-    def __init__(self, problem, data):
+    def __init__(self, problem, data=None):
+        data = Data(problem, ()) if data is None else data
         environment, policy = problem.environment, problem.policy
         self.problem = problem
-        self.discounted = problem.discount_varies or problem.discount != 1.0
+        self.discounted = is_discounted(problem)
         self.taken = set()
-        self.p, self.p_index = np.zeros(0), {}
-        self.c, self.c_index = np.zeros(0), {}
-        self.columns, self.row_index = [], {}
+        self.p_index, self.c_index, self.row_index = {}, {}, {}
+        self.row_width = 0
         self.known, self.blocks, self.behaviours = {}, [], {}
-        self.weight = self._per_step("weight", problem.weights()) if self.discounted else None
-        self.environment_p = {k: self._in_p(k, v) for k, v in environment.params.items() if k not in problem.design}
+        self.sources = []  # of the kernel's own constants, see `numbers`
+        self.flat = {}  # warnings, see `flat`
+        self.weight = self._per_step("weight", ()) if self.discounted else None
+        self.environment_p = {
+            k: self._in_p(k, v.shape) for k, v in environment.params.items() if k not in problem.design
+        }
         self.policy_p = {
-            k: self._in_p(f"policy_{k}" if k in environment.params else k, v) for k, v in policy.params.items()
+            k: self._in_p(f"policy_{k}" if k in environment.params else k, v.shape) for k, v in policy.params.items()
         }
         self.theta_names = [f"theta{i}" for i in range(len(problem.parameters))]
         self.theta_index = {x: i for i, x in enumerate(self.theta_names)}
@@ -57,9 +62,9 @@ class Inputs:
         self.e_names = [f"e{i}" for i in range(policy.noises + policy.uniforms)]
         self.w_names = [f"w{i}" for i in range(environment.noises + environment.uniforms)]
         self.direction_names = [f"z{i}" for i in range(len(problem.parameters))]
-        self.estimator_c = [self._tree(d) for d in data]
+        self.estimator_c = [self._tree(d) for d in data.trees]
         # Where the data of estimators lie: so many numbers of c, and from which to which column of the rows.
-        self.data_places = len(self.c), int(self.discounted), sum(x.shape[1] for x in self.columns)
+        self.data_places = len(self.c_index), int(self.discounted), self.row_width
 
     # Each of these returns a tree: dict -> array of input names or name, which `_named` turns into tracers.
 
@@ -76,22 +81,20 @@ class Inputs:
         self.taken |= {name, *names}
         return names.reshape(shape)
 
-    def _in_p(self, name, value):
-        names = self._elements(name, np.shape(value))
-        self.p_index |= self._numbered("p", name, names, len(self.p))
-        self.p = np.append(self.p, value)
+    def _in_p(self, name, shape):
+        names = self._elements(name, shape)
+        self.p_index |= self._numbered("p", name, names, len(self.p_index))
         return names
 
-    def _in_c(self, name, value):
-        names = self._elements(name, np.shape(value))
-        self.c_index |= self._numbered("c", name, names, len(self.c))
-        self.c = np.append(self.c, value)
+    def _in_c(self, name, shape):
+        names = self._elements(name, shape)
+        self.c_index |= self._numbered("c", name, names, len(self.c_index))
         return names
 
-    def _per_step(self, name, values):
-        names = self._elements(name, np.shape(values)[1:])
-        self.row_index |= self._numbered("row", name, names, sum(x.shape[1] for x in self.columns))
-        self.columns.append(np.reshape(values, (len(values), -1)))
+    def _per_step(self, name, shape):
+        names = self._elements(name, shape)
+        self.row_index |= self._numbered("row", name, names, self.row_width)
+        self.row_width += names.size
         return names
 
     def _numbered(self, array, name, names, start):
@@ -101,26 +104,13 @@ class Inputs:
 
     def _tree(self, data):
         """Return the names of an estimator's data; equal data share their names, and so their computations."""
-        tree = {}
-        for name, value in data.items():
-            if isinstance(value, dict):
-                tree[name] = self._tree(value)
-                continue
-            per_step = isinstance(value, PerStep)
-            array = validate.array(name, value.values if per_step else value)
-            times = self.problem.horizon + 1
-            if per_step and array.shape[:1] != (times,):
-                got = len(array) if array.ndim else "a single number"
-                raise ValueError(f"{name}: expected data for {times} times (0 to T), got {got}")
-            key = (name, per_step, array.shape, array.tobytes())
-            if key not in self.known:
-                self.known[key] = (self._per_step if per_step else self._in_c)(name, array)
-            tree[name] = self.known[key]
-        return tree
+        return {k: self._tree(x) if isinstance(x, dict) else self._leaf(x) for k, x in data.items()}
 
-    def rows(self, problem):
-        """Return the table of what differs from step to step, (T + 1, .)."""
-        return np.hstack([*self.columns, np.zeros((problem.horizon + 1, 0))])
+    def _leaf(self, x):
+        if x.key not in self.known:
+            shape = x.values.shape
+            self.known[x.key] = self._per_step(x.name, shape[1:]) if x.per_step else self._in_c(x.name, shape)
+        return self.known[x.key]
 
     def legend(self):
         """Return where the arrays hold what, for the header of the text."""
@@ -165,17 +155,24 @@ class Inputs:
             return tuple(where(z > 0.0, 1.0, -1.0) for z in normal)
         return tuple(float(k == kind) for k in range(len(normal)))
 
-    def constant(self, name, value):
+    def constant(self, name, value, *source):
         """Return the name under which a kernel reads a number of its own (the length of an unroll, say)."""
-        return self.constants(name, value)[()]
+        return self.constants(name, value, *source)[()]
 
-    def constants(self, name, values):
-        """Return the names, an array of the shape of the values, under which a kernel reads numbers of its own."""
-        return self._tree({name: values})[name]
+    def constants(self, name, values, *source):
+        """Return the names, an array of the shape of the values, under which a kernel reads numbers of its own.
+
+        `source` says where the values come from: see `numbers.constant`.
+        """
+        before = len(self.blocks)
+        names = self._leaf(leaf(name, values, self.problem.horizon))
+        if len(self.blocks) > before:
+            self.sources.append((name, *source))
+        return names
 
     def time(self):
         """Return the name under which a kernel reads t, as a number that lanes can be compared with."""
-        return self._tree({"time": PerStep(np.arange(self.problem.horizon + 1.0))})["time"][()]
+        return self.constant("time", PerStep(np.arange(self.problem.horizon + 1.0)))
 
     def environment(self, graph, theta=None):
         """Return the parameters of the environment as inputs; those of the design are components of theta."""
@@ -208,8 +205,8 @@ class Inputs:
         if behaviour not in self.behaviours:
             policy, tree = behaviour.policy, self.policy_p
             if policy is not None:
-                tree = {k: self._in_p(f"behaviour_{k}", v) for k, v in policy.params.items()}
-            theta = list(self._in_p("behaviour", np.array(behaviour.theta)))
+                tree = {k: self._in_p(f"behaviour_{k}", v.shape) for k, v in policy.params.items()}
+            theta = list(self._in_p("behaviour", (len(behaviour.theta),)))
             self.behaviours[behaviour] = policy or self.problem.policy, tree, theta
         policy, tree, theta = self.behaviours[behaviour]
         return policy, self.named(graph, tree, policy.name), self.many(graph, theta)

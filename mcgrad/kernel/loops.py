@@ -101,7 +101,7 @@ class _Moved(NamedTuple):
 def _moved(inputs, draws, variation, theta, k):
     if not variation.unroll:
         return _Moved([f"{theta} = perturb_{k}(theta, c, z_theta)"], [], [])
-    unroll = inputs.arguments("c")["c"][inputs.constant("unroll", variation.unroll)]
+    unroll = inputs.arguments("c")["c"][inputs.constant("unroll", variation.unroll, k)]
     new = [
         f"z_block = noise_theta(seed, i, {PARAMETERS} - t // unroll)",
         f"{theta} = perturb_{k}(theta, c, z_block)",

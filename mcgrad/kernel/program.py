@@ -11,6 +11,7 @@ compare rollouts (antithetic noise, perturbed parameters) have one set of these 
 """
 
 import dataclasses
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +28,13 @@ from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .members import MembersLoop
+from .memo import key_of, remembered
+from .numbers import Data, arrays, variations
 from .reverse_scan import ReverseScan
 from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
-from .support import check_support
+from .step_view import DiscontinuityWarning, warn_of_jumps
+from .support import Support
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,12 +68,41 @@ class Program:
     data: tuple = (0, 0, 0)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Written:
+    """What problems and estimators of one structure share: a kernel without its numbers.
+
+    Attributes
+    ----------
+    kernel, draws, data
+        As of `Program`.
+    sources : tuple
+        Where constants of the kernel's own come from, see `numbers`.
+    supports : tuple of Support
+        What is asked of every policy.
+    flat : tuple of str
+        Warnings that derivatives do not see all that matters.
+    follows : bool
+        Whether jumps of the environment would spoil it.
+    """
+
+    kernel: KernelText
+    draws: object
+    data: tuple
+    sources: tuple = ()
+    supports: tuple = ()
+    flat: tuple = ()
+    follows: bool = False
+
+
 class Traced(NamedTuple):
     """A problem and its estimators as graphs, before anything is written: what a kernel and the exact recursion read.
 
     Attributes
     ----------
     theta : (P,) array
+    p, c, rows : arrays
+        The numbers that its inputs stand for, as of `Program`.
     inputs : Inputs
     rollouts : dict
         RolloutVariant -> (ReverseScan, numbers of its estimators).
@@ -79,27 +112,49 @@ class Traced(NamedTuple):
         Of what is made of the carries at the beginning of the trajectories.
     gradients : list
         The P components of each estimator, one after the other, in that graph.
+    supports : tuple of Support
+        What was asked of the policy.
     """
 
     theta: np.ndarray
+    p: np.ndarray
+    c: np.ndarray
+    rows: np.ndarray
     inputs: Inputs
     rollouts: dict
     loops: dict
     graph: Graph
     gradients: list
+    supports: tuple
+
+    @property
+    def follows(self):
+        """Whether jumps of the environment would spoil it."""
+        return any(scan.step.followed for scan, _ in self.rollouts.values())
 
 
-def traced(problem, theta, estimators):
+def traced(problem, theta, estimators, data=None):
     """Return named estimators of a problem as graphs; a score where there is no density is refused."""
     theta = checked(problem, theta)
-    inputs = Inputs(problem, [e.data(problem, theta) for e in estimators.values()])
+    data = _data(problem, theta, estimators) if data is None else data
+    inputs = Inputs(problem, data)
     rollouts = _rollouts(problem, inputs, estimators)
     graph = Graph()
     loops = _loops(inputs, estimators, rollouts)
     gradients = _combined(problem, inputs, estimators, rollouts, loops, graph)
-    for split in sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted):
-        check_support(inputs, theta, split)
-    return Traced(theta, inputs, rollouts, loops, graph, gradients)
+    p, c, rows = arrays(problem, data, inputs.sources, list(rollouts))
+    splits = sorted({split for scan, _ in rollouts.values() for split in scan.step.splits}, key=sorted)
+    supports = tuple(Support(inputs, split) for split in splits)
+    for support in supports:
+        support.check(problem.policy, theta, p, rows)
+    return Traced(theta, p, c, rows, inputs, rollouts, loops, graph, gradients, supports)
+
+
+def _data(problem, theta, estimators):
+    for e in estimators.values():
+        if not isinstance(e, Estimator):
+            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
+    return Data(problem, [e.data(problem, theta) for e in estimators.values()])
 
 
 def gradient_program(problem, theta, estimators, given=None):
@@ -110,7 +165,26 @@ def gradient_program(problem, theta, estimators, given=None):
     given : None, "all" or "start"
         None: random numbers. Otherwise all noise, or that of the start, is read from points that the kernel is given.
     """
-    theta, inputs, rollouts, loops, graph, gradients = traced(problem, theta, estimators)
+    theta = checked(problem, theta)
+    data, varied = _data(problem, theta, estimators), variations(estimators.values())
+    horizon = None if given is None else problem.horizon
+    key = key_of(
+        "gradients", problem, estimators.values(), data.structure, data.shared(problem, varied), given, horizon
+    )
+    found = remembered(key, lambda: _written(problem, traced(problem, theta, estimators, data), estimators, given))
+    if found.follows:
+        warn_of_jumps(problem.environment)
+    for message in found.flat:
+        warnings.warn(message, DiscontinuityWarning, stacklevel=2)
+    numbers = arrays(problem, data, found.sources, varied)
+    for support in found.supports:
+        support.check(problem.policy, theta, numbers[0], numbers[2])
+    return Program(found.kernel, theta, *numbers, problem.horizon, tuple(estimators), found.draws, found.data)
+
+
+def _written(problem, graphs, estimators, given):
+    """Return the kernel of `gradient_program`, written anew, as `Written`."""
+    inputs, rollouts, loops, graph, gradients = graphs[4:9]
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
     directions = any(variation.shift and not variation.unroll for variation in rollouts)
     draws = Random(*of_problem(problem))
@@ -157,8 +231,8 @@ def gradient_program(problem, theta, estimators, given=None):
     label = _label(problem, kinds)
     text = _module_text(label, inputs, [*texts, kernel_text("the gradients", lines)])
     kernel = KernelText(text, tuple(functions), workspace, len(gradients), f"a kernel for {label}", totals)
-    arrays = theta, inputs.p, inputs.c, inputs.rows(problem)
-    return Program(kernel, *arrays, problem.horizon, tuple(estimators), draws, inputs.data_places)
+    flat = tuple(x for x in inputs.flat.values() if x)
+    return Written(kernel, draws, inputs.data_places, tuple(inputs.sources), graphs.supports, flat, graphs.follows)
 
 
 def _rollouts(problem, inputs, estimators):
@@ -166,8 +240,6 @@ def _rollouts(problem, inputs, estimators):
     grouped = {}
     number_of_scan = 0
     for e in estimators.values():
-        if not isinstance(e, Estimator):
-            raise ValueError(f"estimators: expected estimators, got {describe(e)}")
         for scan, variation in scans(e):
             grouped.setdefault(variation, []).append((scan, number_of_scan))
             number_of_scan += 1
@@ -235,8 +307,16 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
 
 def rollout_program(problem, theta):
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
-    theta = checked(problem, theta)
-    inputs = Inputs(problem, [])
+    theta, T = checked(problem, theta), problem.horizon
+    found = remembered(key_of("rollout", problem), lambda: _written_rollout(problem))
+    steps, ending = found.kernel.outputs
+    kernel = dataclasses.replace(found.kernel, outputs=steps * T + ending)
+    return Program(kernel, theta, *arrays(problem, Data(problem, ()), (), ()), T, (), found.draws)
+
+
+def _written_rollout(problem):
+    """Return the kernel of `rollout_program`, with (outputs of a step, of the end) in place of the number of outputs."""
+    inputs = Inputs(problem)
     simulation = Simulation(inputs, inputs.step(Graph()))
     graph = Graph()
     step = inputs.step(graph, discounted=False)
@@ -274,9 +354,9 @@ def rollout_program(problem, theta):
     ]
     label = _label(problem, "rollout")
     text = _module_text(label, inputs, [*texts, kernel_text("states, actions, rewards and noise", lines)])
-    outputs = len(record) * problem.horizon + len(ending)
+    outputs = len(record), len(ending)
     kernel = KernelText(text, tuple(functions), simulation.workspace, outputs, f"a kernel for {label}")
-    return Program(kernel, theta, inputs.p, inputs.c, inputs.rows(problem), problem.horizon, (), draws)
+    return Written(kernel, draws, inputs.data_places)
 
 
 def checked(problem, theta):

@@ -14,7 +14,7 @@ from ..validate import describe
 from .branches import Branching
 from .calls import attempt, number
 from .carry_names import distinct, leaf_names, snake, sum_names, word
-from .flat import warn_of_flat
+from .flat import note_flat
 from .scatter_add import Scattered
 
 # What costs more than to write a number to memory and to read it again.
@@ -118,7 +118,7 @@ class ReverseScan:
         return e
 
     def _with_path(self, e, cotangents):
-        warn_of_flat(self.inputs, scored=not isinstance(e, Reparameterization))
+        note_flat(self.inputs, scored=not isinstance(e, Reparameterization))
         return Followed(e, cotangents)
 
     def _trace_last(self):

@@ -36,7 +36,7 @@ class Perturbation:
         graph = Graph()
         theta = inputs.many(graph, inputs.theta_names)
         direction = inputs.perturbation(variation.direction, inputs.many(graph, inputs.direction_names))
-        names = inputs.constants("width", variation.width)
+        names = inputs.constants("width", variation.width, k)
         widths = map(graph.input, np.broadcast_to(names, len(theta)))
         moved = [x + variation.shift * h * d for x, h, d in zip(theta, widths, direction, strict=True)]
         arguments = inputs.arguments("theta", "c") | {"z_theta": inputs.direction_names}

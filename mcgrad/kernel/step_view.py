@@ -118,6 +118,8 @@ class Step:
     used, splits : sets
         What has been asked for: "score", "path", "theta" (a pull-back to theta), "branches"; and with which components
         followed scores have been asked for.
+    followed : bool
+        Whether anything has been followed that jumps of the environment would spoil.
     reward : number
         r_t, discounted by gamma^t.
     alive : condition
@@ -130,7 +132,7 @@ class Step:
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
         self._p, self._theta, self._design, self.wanted = policy_p, theta, design, []
         self._environment_p, self._weight = p, weight
-        self.used, self.splits = set(), set()
+        self.used, self.splits, self.followed = set(), set(), False
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
         self._acting = policy, policy_p, self.eta
@@ -245,8 +247,6 @@ class Step:
             lambda_t, still without what comes through the policy: `policy_vjp(etabar)` is to be added to its first n.
         etabar : tuple
             The cotangent of eta.
-
-        An environment that says that it jumps warns, once, that derivatives do not see jumps.
         """
         self.used.add("path")
         n, m, k = len(self.s), len(self.a), len(self.eta)
@@ -258,8 +258,7 @@ class Step:
         weights = dict.fromkeys(fixed, 1.0) | {i: x for i, x in path.items() if i not in fixed}
         if weights and self._acting[2] is not self.eta:
             raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
-        if weights or self._design:
-            _warn(self.problem.environment)
+        self.followed = self.followed or bool(weights or self._design)
         outputs, cotangents = list(self.s_next), list(adjoint[:n])
         if not is_zero(reward):
             outputs, cotangents = [*outputs, self.reward], [*cotangents, reward]
@@ -293,11 +292,12 @@ class Step:
         return pulled + (0.0,) * len(self._design)
 
 
-def _warn(environment):
+def warn_of_jumps(environment):
+    """Let an environment that says that it jumps warn, once, that derivatives do not see jumps."""
     if environment.discontinuous and environment not in _warned:
         _warned.add(environment)
         warnings.warn(
             f"pathwise gradients of {environment.name} are biased: {environment.discontinuous}",
             DiscontinuityWarning,
-            stacklevel=3,
+            stacklevel=2,
         )

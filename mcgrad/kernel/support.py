@@ -19,44 +19,85 @@ from ..compiler.trace import Graph
 from .split import noise_of, scored_components
 
 POINTS = 16
-_seen = weakref.WeakKeyDictionary()  # policy -> the splits that have been looked at
+MOST = 256  # parameters of policies that are remembered as good
 
 
-def check_support(inputs, theta, split):
-    """Raise a ValueError if the scored components have no density given the noise of the followed ones.
+class Support:
+    """The question for one structure and one split: traced once, asked of every policy once.
 
     Parameters
     ----------
     inputs : Inputs
-    theta : (P,) array
-        Where to look.
     split : frozenset of int
         The random components of the action that are followed.
     """
-    policy = inputs.problem.policy
-    looked_at = _seen.setdefault(policy, set())
-    if split in looked_at:
-        return
-    graph = Graph()
-    x = inputs.step(graph)
-    scored = scored_components(x, split)
-    free = [k for k in range(len(x.e)) if k not in noise_of(x, split)]
-    rows = [pull_back(graph, [x.sampled[i]], [1.0], [*x.eta, *(x.e[k] for k in free)]) for i in scored]
-    if not rows or not free:
-        return
-    found = evaluate(graph, [y for row in rows for y in row], _values(inputs, theta))
-    slopes = np.stack(np.broadcast_arrays(*found, np.zeros(POINTS))[:-1]).reshape(len(rows), -1, POINTS)
-    for k in range(POINTS):
-        worst = _outside(slopes[:, : len(x.eta), k], slopes[:, len(x.eta) :, k])
-        if worst is not None:
-            i = scored[worst]
-            raise ValueError(
-                f"no score function here: component {i} of the action of {policy.name} has values that move with eta, where "
-                "its noise does not move it (given the other components), so that no density knows of its derivative. Follow "
-                f"it: reparameterization(), or computation_graph(path=({i},)); or make it a function of eta alone, or draw it "
-                "with noise of its own"
+
+    def __init__(self, inputs, split):
+        environment, policy = inputs.problem.environment, inputs.problem.policy
+        self._policies, self._parameters = weakref.WeakSet(), set()
+        self.graph, self.start_graph = Graph(), Graph()
+        x = inputs.step(self.graph)
+        self.scored = scored_components(x, split)
+        self.etas, free = len(x.eta), [k for k in range(len(x.e)) if k not in noise_of(x, split)]
+        rows = [pull_back(self.graph, [x.sampled[i]], [1.0], [*x.eta, *(x.e[k] for k in free)]) for i in self.scored]
+        self.outputs = [y for row in rows for y in row] if free else []
+        self.s_0 = inputs.start(self.start_graph).s
+        self.theta_names, self.s_names = inputs.theta_names, inputs.s_names
+        self.p_index, self.row_index = inputs.p_index, inputs.row_index
+        # Names of noise, and how many of them are normals
+        self.noise = (inputs.e_names, policy.noises), (inputs.w_names, environment.noises)
+        self.start_noise = (inputs.z0_names, environment.initial_noises)
+
+    def check(self, policy, theta, p, rows):
+        """Raise a ValueError if the scored components have no density given the noise of the followed ones.
+
+        Parameters
+        ----------
+        policy : Policy
+        theta, p, rows : arrays
+            Where to look: what the kernel will read.
+        """
+        if not self.outputs or policy in self._policies:
+            return
+        known = b"".join([x.tobytes() for x in policy.params.values()])
+        if known not in self._parameters:
+            self._look(policy, theta, p, rows)
+            if len(self._parameters) >= MOST:
+                self._parameters.clear()
+            self._parameters.add(known)
+        self._policies.add(policy)
+
+    def _look(self, policy, theta, p, rows):
+        found = evaluate(self.graph, self.outputs, self._values(theta, p, rows))
+        slopes = np.stack(np.broadcast_arrays(*found, np.zeros(POINTS))[:-1]).reshape(len(self.scored), -1, POINTS)
+        for k in range(POINTS):
+            worst = _outside(slopes[:, : self.etas, k], slopes[:, self.etas :, k])
+            if worst is not None:
+                i = self.scored[worst]
+                raise ValueError(
+                    f"no score function here: component {i} of the action of {policy.name} has values that move with eta, "
+                    "where its noise does not move it (given the other components), so that no density knows of its "
+                    f"derivative. Follow it: reparameterization(), or computation_graph(path=({i},)); or make it a function of "
+                    "eta alone, or draw it with noise of its own"
+                )
+
+    def _values(self, theta, p, rows):
+        """Return a number for every name that a step reads: states of the start, and random noise."""
+        random = np.random.default_rng(0)
+
+        def noise(names, normals):
+            draws = (
+                random.standard_normal(POINTS) if k < normals else random.random(POINTS) for k in range(len(names))
             )
-    looked_at.add(split)
+            return dict(zip(names, draws, strict=True))
+
+        values = dict(zip(self.theta_names, theta, strict=True))
+        values |= {x: p[k] for x, k in self.p_index.items()}
+        values |= {x: rows[0, k] for x, k in self.row_index.items()}
+        for names in self.noise:
+            values |= noise(*names)
+        start = evaluate(self.start_graph, self.s_0, values | noise(*self.start_noise))
+        return values | dict(zip(self.s_names, start, strict=True))
 
 
 def _outside(of_eta, of_noise):
@@ -75,22 +116,3 @@ def _outside(of_eta, of_noise):
     if (np.linalg.norm(left, axis=0) <= allowed).all():
         return None
     return int(np.argmax(np.abs(left).max(axis=1)))
-
-
-def _values(inputs, theta):
-    """Return a number for every name that a step reads: states of the start, and random noise."""
-    problem = inputs.problem
-    random = np.random.default_rng(0)
-    policy, environment = problem.policy, problem.environment
-
-    def noise(names, normals):
-        draws = (random.standard_normal(POINTS) if k < normals else random.random(POINTS) for k in range(len(names)))
-        return dict(zip(names, draws, strict=True))
-
-    values = dict(zip(inputs.theta_names, theta, strict=True))
-    values |= {x: inputs.p[k] for x, k in inputs.p_index.items()}
-    values |= {x: inputs.rows(problem)[0, k] for x, k in inputs.row_index.items()}
-    values |= noise(inputs.e_names, policy.noises) | noise(inputs.w_names, environment.noises)
-    graph = Graph()
-    start = evaluate(graph, inputs.start(graph).s, values | noise(inputs.z0_names, environment.initial_noises))
-    return values | dict(zip(inputs.s_names, start, strict=True))

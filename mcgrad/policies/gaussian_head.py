@@ -61,6 +61,7 @@ def gaussian_policy(n, m, mean, names, std, cov, learn_std, *, name, closed_form
     inverse = np.zeros((m, m)) if singular else np.linalg.inv(root)
     log_peak = -m / 2.0 * math.log(2.0 * math.pi) - (0.0 if singular else np.log(np.abs(np.diag(root))).sum())
     fixed = diagonal and learn_std  # L_c = I
+    peak_of_fixed = log_peak if fixed else None  # what functions capture is part of a structure, p is not
     if diagonal:
         params = {"std": np.diag(root), "precision": np.diag(inverse), "log_peak": log_peak}
     else:
@@ -105,7 +106,7 @@ def gaussian_policy(n, m, mean, names, std, cov, learn_std, *, name, closed_form
         if learn_std:
             u = tuple(np.exp(-eta[m + i]) * u[i] for i in range(m))
         x = standardised(p, u)
-        return (log_peak if fixed else p.log_peak) - sum(eta[m:]) - sum(0.5 * v * v for v in x)
+        return (peak_of_fixed if fixed else p.log_peak) - sum(eta[m:]) - sum(0.5 * v * v for v in x)
 
     scale = "log std" if diagonal else "log scale"
     return Policy(

@@ -155,7 +155,7 @@ class Model:
         self.traced = traced(problem, theta, estimators)
         self.theta, self.inputs = self.traced.theta, self.traced.inputs
         self.names, self.parameters = list(estimators), len(problem.parameters)
-        self.table = self.inputs.rows(problem)
+        self.table = self.traced.rows
         for v, (scan, _) in self.traced.rollouts.items():
             _refuse(v, scan)
         by_stream = {}
@@ -171,10 +171,11 @@ class Model:
 
     def constants(self, rows, variant=PLAIN):
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
-        x, theta = self.inputs, self.theta
+        x, traced, theta = self.inputs, self.traced, self.theta
         if variant.shift:
             theta = theta + variant.shift * np.asarray(variant.width) * (np.arange(len(theta)) == variant.direction)
-        values = {k: float(x.p[i]) for k, i in x.p_index.items()} | {k: float(x.c[i]) for k, i in x.c_index.items()}
+        values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
+        values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
 
     def rows(self, t):

@@ -1,0 +1,181 @@
+"""Many measurements by one call: a kernel at B thetas, on B systems, or with B seeds.
+
+Each entry of a batch has trajectories of its own number, a few hundred, say; the loop around the kernel and the sums of powers
+take two microseconds an entry, where a call of `measure` takes half a millisecond. Entries are spread over threads in pieces
+whose gradients fit in a processor's cache. An entry has the bits that it would have alone: the same kernel, the same sums.
+"""
+
+import concurrent.futures
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import validate
+from .compiler import backends, passes
+from .kernel.program import checked, gradient_program
+from .power_sums import PowerSums, of_chunks
+from .problem import Problem
+from .run import default_chunk, kernel_memory, run_kernel
+
+PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """What the entries of a batch are.
+
+    Attributes
+    ----------
+    problems : tuple of Problem
+        One for each entry; the same one B times where there is but one.
+    thetas : (B, P) array
+    seeds, firsts : tuples of B int
+        The first trajectory of each entry, and of which seed.
+    """
+
+    problems: tuple
+    thetas: np.ndarray
+    seeds: tuple
+    firsts: tuple
+
+    def __len__(self):
+        return len(self.problems)
+
+    def programs(self, estimators):
+        """Return the program of each entry."""
+        first = gradient_program(self.problems[0], self.thetas[0], estimators)
+        same = all(x is self.problems[0] for x in self.problems)
+        if same and not first.data[0] and first.data[1] == first.data[2]:  # nothing that depends on theta
+            return [_at(first, theta) for theta in self.thetas]
+        rest = zip(self.problems[1:], self.thetas[1:], strict=True)
+        return [first, *(gradient_program(problem, theta, estimators) for problem, theta in rest)]
+
+
+def _at(program, theta):
+    """Return a program at another theta: `dataclasses.replace` would take longer than the kernel."""
+    other = object.__new__(type(program))
+    other.__dict__.update(program.__dict__)
+    other.__dict__["theta"] = theta
+    return other
+
+
+def of(problem, theta, seed, start, count, noise):
+    """Return the `Batch` that the arguments of a measurement describe, checked; None where they describe no batch.
+
+    Parameters
+    ----------
+    problem : Problem or sequence of B Problem
+    theta : (P,) or (B, P) array
+    seed : int or sequence of B int
+    noise : str
+        "common" or "own".
+    """
+    validate.one_of("noise", noise, ("common", "own"))
+    several = isinstance(problem, Sequence) and not isinstance(problem, (str, bytes))
+    shapes = {"problem": (len(problem),) if several else (), "seed": np.shape(seed)}
+    try:
+        shapes["theta"] = np.shape(theta)[:-1]
+    except ValueError:  # rows of different lengths
+        shapes["theta"] = ()
+    sizes = {name: shape[0] for name, shape in shapes.items() if len(shape) == 1}
+    if not sizes:
+        return None
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        told = ", ".join(f"{n} of {name}" for name, n in sizes.items())
+        raise ValueError(f"theta, problem, seed: expected batches of one size, not empty, got {told}")
+    B = next(iter(sizes.values()))
+    problems = tuple(problem) if several else (problem,) * B
+    for x in problems if several else problems[:1]:
+        if not isinstance(x, Problem):
+            raise ValueError(f"problem: expected Problems, got {validate.describe(x)}")
+        if x.parameters != problems[0].parameters:
+            raise ValueError(
+                f"problem: expected the same parameters in each, {problems[0].parameters}, got {x.parameters}"
+            )
+    if "theta" in sizes:
+        thetas = validate.array("theta", theta, (B, len(problems[0].parameters)))
+    else:
+        thetas = np.tile(checked(problems[0], theta), (B, 1))
+    seeds = tuple(validate.integer("seed", x, 0, 2**64 - 1) for x in seed) if "seed" in sizes else (seed,) * B
+    firsts = (start,) * B if noise == "common" else tuple(start + b * count for b in range(B))
+    return Batch(problems, thetas, seeds, firsts)
+
+
+def fits(programs, run, count):
+    """Tell whether the entries of a batch are measured side by side, a chunk of each at once."""
+    chunk = run.chunk or default_chunk(programs[0].kernel.outputs)
+    return run.design is None and count <= chunk
+
+
+def sums(programs, seeds, firsts, count, full, run, bar):
+    """Return the sums of `count` trajectories of each entry."""
+    kernel, began = programs[0].kernel, time.monotonic()
+    for text in {p.kernel for p in programs}:
+        backends.compiled(text, run.machine)
+    passes.compiled()
+    bar.pause(time.monotonic() - began)
+    size = max(PIECE // (kernel.outputs * count), 1)
+    # Several pieces for each thread, so that none waits long for another.
+    size = max(min(size, -(-len(programs) // (4 * run.threads))), 1)
+    stop = np.zeros(1, dtype=np.int64)
+    pieces = [slice(k, k + size) for k in range(0, len(programs), size)]
+    found = []
+    shared = () if run.executor is not None else (stop,)
+    own_pool = concurrent.futures.ThreadPoolExecutor(run.threads) if run.executor is None else None
+    pool = own_pool or run.executor
+    try:
+        waiting = [
+            pool.submit(_piece, programs[k], seeds[k], firsts[k], count, full, run.machine, *shared) for k in pieces
+        ]
+        for k, future in zip(pieces, waiting, strict=True):
+            found.append(future.result())
+            bar.add(count * len(programs[k]))
+    except BaseException:
+        stop[0] = 1
+        raise
+    finally:
+        if own_pool:
+            own_pool.shutdown(wait=True, cancel_futures=True)
+    return PowerSums(*(np.concatenate(x) for x in zip(*(_fields(x) for x in _of_one_width(found)), strict=True)))
+
+
+def _fields(x):
+    return [getattr(x, field.name) for field in dataclasses.fields(PowerSums)]
+
+
+def _of_one_width(many):
+    """Return sums whose kept samples have room for the same number of them."""
+    wide = max(x.few.shape[2] for x in many)
+    return [
+        x
+        if x.few.shape[2] == wide
+        else dataclasses.replace(
+            x, few=np.pad(x.few, ((0, 0), (0, 0), (0, wide - x.few.shape[2])), constant_values=np.nan)
+        )
+        for x in many
+    ]
+
+
+def _piece(programs, seeds, firsts, count, full, machine, stop=None):
+    """Return the sums of some entries: one piece of work for a thread or a process."""
+    kernel = programs[0].kernel
+    E = len(programs[0].names)
+    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
+    if machine == "numpy":
+        gradients = np.stack(
+            [run_kernel(p, s, k, count, machine) for p, s, k in zip(programs, seeds, firsts, strict=True)]
+        )
+        return of_chunks(gradients, E, full)
+    width = kernel.width(machine)
+    blocks = -(-count // width)
+    gradients = np.empty((len(programs), kernel.outputs, blocks * width))
+    nothing, loaded, work, horizon = np.zeros((0, 0)), None, None, None
+    for b, p in enumerate(programs):
+        if p.kernel is not kernel or p.horizon != horizon:
+            kernel, horizon = p.kernel, p.horizon
+            loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)
+        seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
+        loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
+    return of_chunks(gradients[:, :, :count], E, full)
