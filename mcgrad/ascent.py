@@ -163,7 +163,7 @@ def ascend(
     optimizer: Callable,
     seeds: int | Sequence[int] = 16,
     record: int | Sequence[int] = 50,
-    judged: int = 0,
+    judged: int | None = 0,
     threads: int | None = None,
     progress=None,
     machine: str = "simd",
@@ -188,7 +188,7 @@ def ascend(
         How many iterates are kept and judged, in equal distances with the first and the last; or the numbers of their steps.
     judged : int
         Where J has no closed form: trajectories on which it is measured at each recorded iterate, the same for all. 0: it is
-        not known.
+        not known. None: nothing is judged, not even where J is known; that is quicker.
     threads : int, optional
         Seeds are spread over them: as many as there are cores. Results do not depend on it.
     progress : None, bool, callable or tqdm
@@ -222,7 +222,8 @@ def ascend(
     True
     """
     estimator, batch = checked("estimator", estimator), validate.integer("batch", batch, 1)
-    steps, judged = validate.integer("steps", steps, 0), validate.integer("judged", judged, 0)
+    steps = validate.integer("steps", steps, 0)
+    judged = None if judged is None else validate.integer("judged", judged, 0)
     if is_unfitted(estimator):
         raise ValueError(
             f"estimator: expected one with fixed coefficients, got a {type(estimator).__name__} whose coefficients are fitted "
@@ -331,6 +332,8 @@ def _judged(problem, path, count, machine):
     """Return J at iterates (S, K, P) and its standard error, (S, K) both."""
     S, K, P = path.shape
     objective, stderr = np.full((2, S, K), np.nan)
+    if count is None:
+        return objective, stderr
     known = _objective(problem, path[0, 0]) is not None
     returns = return_kernel(problem, path[0, 0], 0, machine) if count and not known else None
     # Seeds may have a common start: what is the same is judged once.

@@ -167,6 +167,8 @@ def test_an_objective_without_a_closed_form_is_measured():
     assert np.isnan(found.optimum) and np.isnan(found.gap()).all() and np.isfinite(found.gap(0.0)).all()
     alone = mg.ascend(unknown, [0.5], mg.estimators.reparameterization(), 4, 8, **options)
     assert np.isnan(alone.objective).all() and np.array_equal(alone.theta, found.theta)
+    quick = mg.ascend(problem, [0.5], mg.estimators.reparameterization(), 4, 8, judged=None, **options)
+    assert np.isnan(quick.objective).all() and np.array_equal(quick.theta, found.theta)
 
 
 def test_rollouts_are_counted():
