@@ -1,7 +1,8 @@
 """What no estimator made of trajectories goes below, and what a differentiable simulator is worth (study: floor)."""
 
 import numpy as np
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
@@ -15,12 +16,14 @@ LOOKS = {  # what an estimator must know -> how it looks
     "oracle": style.Look("#9b4f96", "p", ()),
     "simulator": style.Look("#10305c", "v", ()),
     "other data": style.Look("#757575", "h", ()),
+    "the form of the dynamics": style.Look("#009e73", "D", ()),
 }
 HEADINGS = {
     "trajectories": "trajectories alone",
     "oracle": "an exact critic in place of returns: an oracle",
     "simulator": "derivatives of the simulator",
     "other data": "rollouts with mirrored noise",
+    "the form of the dynamics": "that the dynamics are linear",
 }
 LABELS = {
     "score function": "score function",
@@ -34,6 +37,7 @@ LABELS = {
     "doubly robust": "doubly robust",
     "doubly robust, fitted critic": "doubly robust, fitted critic (measured)",
     "all actions, fitted critic": "all actions, fitted critic (limit)",
+    "system identification": "system identification (limit)",
 }
 FLOORS = {"tree bound": ("-", "tree"), "markov bound": ((0, (5, 1.5)), "Markov")}
 LEARNERS = {
@@ -135,11 +139,12 @@ def beside(axis, y, text, indent, **look):
 def legend(figure):
     """Explain the marks."""
     words = {
-        "fitted critic": "a critic fitted to the same data",
+        "fitted critic": "a fitted critic",
         "oracle": "an exact critic",
         "simulator": "the simulator",
     }
-    words |= {"trajectories": "knows trajectories alone", "other data": "mirrored noise"}
+    words |= {"trajectories": "knows trajectories", "other data": "mirrored noise"}
+    words |= {"the form of the dynamics": "linear dynamics"}
     handles = [Line2D([], [], label=words[kind], linestyle="none", **mark(kind)) for kind in LOOKS]
     style.legend(figure, handles)
 
@@ -154,8 +159,11 @@ def phases(axis, bar, rows, contours):
     table = rows[rows["horizon"] == T].pivot(index="noise", columns="std", values="value")
     shades = np.log10(table.to_numpy())
     norm = TwoSlopeNorm(0, min(shades.min(), -0.1), max(shades.max(), 0.1))
+    light = LinearSegmentedColormap.from_list(  # not the darkest: words are written on it
+        "light", colormaps["PuOr"](np.linspace(0.86, 0.14, 257))
+    )
     drawn = axis.pcolormesh(
-        table.columns, table.index, shades, cmap="PuOr_r", norm=norm, shading="gouraud", rasterized=True
+        table.columns, table.index, shades, cmap=light, norm=norm, shading="gouraud", rasterized=True
     )
     colours = axis.figure.colorbar(drawn, cax=bar)
     decades = range(int(np.ceil(shades.min())), int(shades.max()) + 1)
@@ -249,7 +257,7 @@ def behaviours(axis, rows):
         xlim=(0.5, 1.8),
         ylim=(0.2, 10),
         yscale="log",
-        xlabel="std of the behaviour / policy",
+        xlabel="std: behaviour / policy",
         ylabel="variance / on policy",
     )
     axis.yaxis.set_minor_formatter(NullFormatter())
@@ -277,7 +285,8 @@ def describe(rows, about):
         "estimators that fit their critics to many trajectories cannot go below the Markov bound, "
         f"{n(known['markov bound'], 4)}. The value function as baseline has {n(known['reward to go, value baseline'])}, the "
         f"pathwise gradient {n(known['reparameterization'])}. All actions with the exact critic: {n(known['all actions'])}; "
-        f"with one fitted to the same data: {n(known['all actions, fitted critic'])}. (b)~T~=~{T}: the pathwise gradient is "
+        f"with one fitted to the same data: {n(known['all actions, fitted critic'])}. System identification, which knows that "
+        f"the dynamics are linear: {n(known['system identification'])}. (b)~T~=~{T}: the pathwise gradient is "
         f"below the Markov bound on {100 * np.mean(grid < 1):.0f}~% of the plane. Black: where they are equal; grey: the laws "
         f"W~=~{n(large, 2)}~(b~std)² and {n(small, 2)}~std⁴. (c)~A table, rewards known{style.remark(about)}; 1 is the Markov "
         "bound. The pooled estimator, which knows that the law is the same at all times, tends to "

@@ -88,7 +88,7 @@ def draw(results):
     """Return the figure."""
     table = summary(results.rows)
     systems, heights = list(table.index.unique("system")), {}
-    caption = describe(table, results)
+    caption = describe(table, results) + style.explained(map(style.marked, table.index.unique("estimator")))
     headings, bottom = {}, 0.0
     for group in GROUPS:
         names = [name for name in group.labels if name in table.index.unique("estimator")]
@@ -106,7 +106,7 @@ def draw(results):
         axis.tick_params(axis="y", length=0, labelleft=False)
     for y, text in headings.items():
         beside(axes[0], y, text, 0.15, color=style.QUIET, style="italic")
-    labels = {name: label for group in GROUPS for name, label in group.labels.items()}
+    labels = {name: style.marked(name, label) for group in GROUPS for name, label in group.labels.items()}
     for name, y in heights.items():
         beside(axes[0], y, labels[name], 0.3)
     style.finish(figure, axes, [TITLES[system].format(**table.loc[system].iloc[0]) for system in systems])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FixedLocator, LogLocator, NullFormatter
 
 
 class Look(NamedTuple):
@@ -31,14 +31,23 @@ LADDER = (
 )
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH = 9.6  # inches
-LINE = 0.165  # inches from one line of a caption to the next
+CAPTION = 8.8  # points
+KEY = 0.2  # inches from one line of a legend to the next
+LINE = 0.182  # inches from one line of a caption to the next
 
 
 def theme():
     """Set seaborn's theme and our sizes; text stays text in PDF files."""
     import seaborn
 
-    sizes = {"font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9.5, "xtick.labelsize": 8, "ytick.labelsize": 8}
+    # At 7 inches, the width of a page's text, no letter is smaller than 6 points.
+    sizes = {
+        "font.size": 9.5,
+        "axes.labelsize": 9.5,
+        "axes.titlesize": 9.5,
+        "xtick.labelsize": 8.8,
+        "ytick.labelsize": 8.8,
+    }
     lines = {"axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.major.size": 3.5}
     lines |= {"ytick.major.size": 3.5, "xtick.minor.size": 2, "ytick.minor.size": 2, "lines.linewidth": 1.5}
     inks = {"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "xtick.color": INK, "ytick.color": INK}
@@ -68,26 +77,73 @@ def frame(panels, height, message, caption, names, **options):
         For `Figure.subplots`.
     """
     theme()
-    lines = wrapped(caption, WIDTH - 0.3)
-    above, below, margin = 0.86, 0.5, 0.13
-    total = above + height + below + LINE * len(lines) + margin
+    figure, axes = grid(1, panels, height, message, caption, [handle(name) for name in names], **options)
+    return figure, axes[0]
+
+
+def grid(rows, columns, height, message, caption, handles=(), gap=0.68, **options):
+    """Return (figure, axes), as `frame` does, of rows of panels, each of them `height` inches high and `gap` apart.
+
+    Parameters
+    ----------
+    handles : sequence of artists
+        Of the legend, which takes as many lines as it needs; () for none.
+    """
+    theme()
+    lines = wrapped(caption + explained(x.get_label() for x in handles), WIDTH - 0.3, CAPTION)
+    keys = _keys(handles)
+    above, below, margin = 0.66 + KEY * max(len(keys), 1), 0.52, 0.13
+    inside = rows * height + (rows - 1) * gap
+    total = above + inside + below + LINE * len(lines) + margin
     figure = Figure(figsize=(WIDTH, total))
-    axes = figure.subplots(1, panels, squeeze=False, **options)[0]
-    figure.subplots_adjust(left=0.068, right=0.985, top=1 - above / total, bottom=1 - (above + height) / total)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    edges = {"left": 0.072, "right": 0.985, "top": 1 - above / total, "bottom": 1 - (above + inside) / total}
+    figure.subplots_adjust(**edges, hspace=gap / height)
     left = 0.15 / WIDTH
     figure.text(left, 1 - 0.12 / total, message, va="top", weight="bold", size=10.5)
-    figure.text(left, margin / total, "\n".join(lines), va="bottom", size=8, linespacing=1.45, color="#444444")
-    if names:
-        legend(figure, [Line2D([], [], label=name, **line(name), **point(name)) for name in names])
+    figure.text(left, margin / total, "\n".join(lines), va="bottom", size=CAPTION, linespacing=1.45, color="#444444")
+    for k, row in enumerate(keys):
+        legend(figure, row, k)
     return figure, axes
 
 
-def legend(figure, handles):
+def _keys(handles, width=WIDTH - 0.2):
+    """Return the handles of a legend in rows that fit."""
+    rows, room = [], 0.0
+    for x in handles:
+        need = 0.62 + 0.062 * len(x.get_label())  # inches; letters of its size are narrower on average
+        if not rows or need > room:
+            rows, room = [*rows, []], width
+        rows[-1].append(x)
+        room -= need
+    return rows
+
+
+def legend(figure, handles, row=0):
     """Draw a legend in one line under the message."""
     width, height = figure.get_size_inches()
-    place = {"loc": "upper left", "bbox_to_anchor": (0.15 / width, 1 - 0.34 / height)}
-    space = {"borderpad": 0, "borderaxespad": 0, "handlelength": 2.8}
-    figure.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=8.5, **place, **space)
+    place = {"loc": "upper left", "bbox_to_anchor": (0.15 / width, 1 - (0.37 + KEY * row) / height)}
+    space = {"borderpad": 0, "borderaxespad": 0, "handlelength": 2.6, "handletextpad": 0.5, "columnspacing": 1.4}
+    figure.legend(handles=handles, ncols=len(handles), frameon=False, fontsize=9, **place, **space)
+
+
+def handle(name, label=None, **other):
+    """Return what stands for an estimator in a legend: its line and its point."""
+    return Line2D([], [], label=marked(name, label), **(line(name) | point(name) | other))
+
+
+def marked(name, label=None):
+    """Return the label of an estimator, by default its name, with the mark of what it knows besides trajectories."""
+    kind = TABLE["knows"].get(name)
+    text = str(name) if label is None else label
+    return text if kind is None else f"{text}\N{HAIR SPACE}{TABLE['marks'][kind]['mark']}"
+
+
+def explained(labels):
+    """Return a sentence for captions that says what the marks on labels mean; "" if there are none."""
+    text = "".join(labels)
+    words = {x["mark"]: x["words"] for x in TABLE["marks"].values() if x["mark"] in text}
+    return f" {'; '.join(f'{mark}~{said}' for mark, said in words.items())}." if words else ""
 
 
 def look(name):
@@ -136,12 +192,13 @@ def bars(name):
     return {"elinewidth": 1, "ecolor": look(name).colour, "zorder": 3, "linestyle": "none"}
 
 
-def exact_and_measured(axis, rows, x, name):
+def exact_and_measured(axis, rows, x, name, look=None):
     """Draw the variance of an estimator over a column x: a line of exact values, measured points with standard errors."""
+    own = look or name
     rows = rows[rows["estimator"] == name].sort_values(x)
-    axis.plot(rows[x], rows["exact_variance"], zorder=2, **line(name))
+    axis.plot(rows[x], rows["exact_variance"], zorder=2, **line(own))
     seen = rows[rows["count"] > 0]
-    axis.errorbar(seen[x], seen["variance"], yerr=seen["variance_stderr"], **bars(name), **point(name))
+    axis.errorbar(seen[x], seen["variance"], yerr=seen["variance_stderr"], **bars(own), **point(own))
 
 
 def reference(axis, x, y, label, at, align="center"):
@@ -166,6 +223,14 @@ def logarithmic(axis, every=2):
     axis.yaxis.set_major_locator(LogLocator(base=10.0**every, numticks=30))
     axis.yaxis.set_minor_locator(LogLocator(base=10.0 ** max(every // 2, 1), numticks=60))
     axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(axis, values, which="x"):
+    """Label these values alone, and as plain numbers."""
+    one = getattr(axis, f"{which}axis")
+    one.set_major_locator(FixedLocator(values))
+    one.set_major_formatter(FixedFormatter([f"{x:g}" for x in values]))
+    one.set_minor_formatter(NullFormatter())
 
 
 def number(x, digits=3):

@@ -221,8 +221,13 @@ def _called(pool):
 
 
 def default_chunk(outputs):
-    """Return how many trajectories make a chunk: a power of two, 4 MB of gradients at most."""
-    return 2 ** int(np.clip(np.floor(np.log2(2**19 / outputs)), 6, np.log2(CHUNK)))
+    """Return how many trajectories make a chunk: a power of two, and a function of the number of gradients alone.
+
+    As many as fill 1 MB with gradients, which a cache holds, so that short kernels are not called too often; 8192 where they
+    then fit into 4 MB, and as many as do otherwise.
+    """
+    most = max(2**17 / outputs, min(CHUNK, 2**19 / outputs), 64)
+    return 2 ** int(np.log2(most))
 
 
 def _group_size(count, chunk, threads):

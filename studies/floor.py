@@ -63,7 +63,7 @@ LADDER |= {"trajectory control variate": e.trajectory_control_variate, "doubly r
 FITTED = {"doubly robust, fitted critic": lambda: e.doubly_robust(mg.critics.fitted_model())}
 STD, NOISE = (0.05, 4.0), (0.001, 4.0)  # of the phase diagram
 HORIZONS = (3, 10, 30)
-SLOPE = 0.5  # b of the scalar problem
+DECAY, SLOPE, GAIN = 0.9, 0.5, -0.6  # a, b and K of the scalar problem
 COLUMNS = ("part", "horizon", "estimator", "knows", "std", "noise", "count", "value", "stderr", "limit")
 
 
@@ -97,13 +97,13 @@ def rows(setting, seed, threads):
     return [{"part": part} | row for row in found]
 
 
-def scalar(T=10, std=0.5, W=0.04, cov=1.0):
+def scalar(T=10, std=0.5, W=0.04, cov=1.0, a=DECAY, b=SLOPE):
     """Return the scalar problem, and its theta."""
     environment = mg.environments.linear_quadratic(
-        [[0.9]], [[SLOPE]], [[1.0]], [[0.1]], process_noise=[[W]], initial_cov=[[cov]]
+        [[a]], [[b]], [[1.0]], [[0.1]], process_noise=[[W]], initial_cov=[[cov]]
     )
     policy = mg.policies.linear_gaussian(1, 1, std=std)
-    return mg.Problem(environment, policy, T), policy.theta([-0.6])
+    return mg.Problem(environment, policy, T), policy.theta([GAIN])
 
 
 # ---- the ladder --------------------------------------------------------------------------------------------------
@@ -122,12 +122,39 @@ def rungs(count, seed, threads):
     # With critics fitted to the same trajectories N Var tends to the Markov bound and what the action decides of the gradient.
     fitted = bounds["markov"] + exact["trajectory control variate"] - bounds["tree"]
     found.append({"estimator": "all actions, fitted critic", "knows": "fitted critic", "value": fitted})
+    found.append({"estimator": "system identification", "knows": "the form of the dynamics", "value": identified()})
     if count:
         for name, make in FITTED.items():
             x = mg.measure(p, theta, {name: make()}, count, seed, threads=threads, progress=False)[name]
             measured = {"count": x.count, "value": float(x.variance[0]), "stderr": float(x.variance_stderr[0])}
             found.append({"estimator": name, "knows": e.knows(make()).kind} | measured)
     return [{"horizon": p.horizon, "std": 0.5, "noise": 0.04} | row for row in found]
+
+
+def identified(T=10, std=0.5, W=0.04):
+    """Return the Cramer-Rao bound of those who know that the dynamics are linear and Gaussian: system identification.
+
+    a, b and W are unknown and the same at all times, the start is whatever it is. With x = (s, a),
+
+        Var dV_0(s_0) + (dg/da, dg/db) (sum_t E x x' / W)^-1 (dg/da, dg/db)' + (dg/dW)^2 2 W^2 / T,     g = dJ/dK.
+    """
+    known = {"a": DECAY, "b": SLOPE, "W": W}
+
+    def gradient(name, x):
+        return float(mg.exact.gradient(*scalar(T, std, **known | {name: x}))[0])
+
+    slopes = []
+    for name, x in known.items():  # central differences of fourth order
+        h = 1e-3 * x
+        near, far = (gradient(name, x + k * h) - gradient(name, x - k * h) for k in (1, 2))
+        slopes.append((8 * near - far) / (12 * h))
+    square, information = 1.0, np.zeros((2, 2))
+    for _ in range(T):
+        information += np.array([[square, GAIN * square], [GAIN * square, GAIN**2 * square + std**2]]) / W
+        square = (DECAY + SLOPE * GAIN) ** 2 * square + SLOPE**2 * std**2 + W
+    of_start = float(mg.exact.efficiency_bound(*scalar(T, std, 0.0))[0])  # nothing else is random, and dV knows no W
+    of_both = float(slopes[:2] @ np.linalg.solve(information, slopes[:2]))
+    return of_start + of_both + slopes[2] ** 2 * 2 * W**2 / T
 
 
 # ---- the phase diagram -------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
+from figures import style
 from mcgrad import command
 from mcgrad.compare import compare
 from mcgrad.compare import figure as compare_figure
@@ -270,6 +271,14 @@ def test_nothing_in_the_figure_is_cut_off_and_every_family_has_a_look_of_its_own
         assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0 and box.y1 <= whole.y1, text
     looks = compare_figure.LOOKS.values()
     assert len({x.colour for x in looks}) == len({x.marker for x in looks}) == len(looks)
+    # In a column of 3.35 inches no letter of these is below 5.5 points; and looks are those of the studies' figures.
+    assert (
+        min(x.get_size() for x in figure.findobj(Text) if x.get_text() and x.figure is figure) * 3.35
+        > 5.5 * (figure.get_size_inches()[0])
+    )
+    shared = {"score": "score function", "pathwise": "reparameterization", "measure": "measure-valued"}
+    for family, name in shared.items():
+        assert compare_figure.LOOKS[family][:2] == style.look(name)[:2]
 
 
 def test_a_new_problem_runs_and_is_not_overwritten(tmp_path, capsys):

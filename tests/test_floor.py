@@ -9,6 +9,7 @@ from test_critics import chosen
 from test_lq_cases import estimators as of_reference
 
 import mcgrad as mg
+from figures import style
 from mcgrad import floor
 from mcgrad.compare import figure
 from mcgrad.estimators import knowledge
@@ -210,6 +211,43 @@ def test_the_lines_under_a_table():
     bandit = mg.Problem(mg.environments.bandit([1.0, 2.0], 0.5), mg.policies.softmax(1, 2), 1)
     bounds = [mg.exact.efficiency_bound(bandit, [0.0, 0.3], model) for model in ("tree", "markov", "stationary")]
     np.testing.assert_allclose(bounds, np.repeat(bounds[:1], 3, axis=0), rtol=1e-13)
+
+
+def test_known_values_of_a_table():
+    """Bounds of a small table, and all actions with a critic fitted to the same data; parameters come in equal pairs."""
+    environment = mg.environments.tabular(
+        [[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.3, 0.7]]],
+        [[[1.0] * 2, [0.0] * 2], [[0.0] * 2, [2.0] * 2]],
+        [0.6, 0.4],
+    )
+    problem = mg.Problem(environment, mg.policies.softmax(2, 2), 3, 0.9)
+    theta, known = np.array([0.2, -0.1, 0.0, 0.4]), floor.floor
+    for model, values in {
+        "markov": (0.0388454280607, 0.183369746051),
+        "tree": (0.0434381929451, 0.187743784885),
+        "stationary": (0.0273582943361, 0.151968604356),
+    }.items():
+        np.testing.assert_allclose(mg.exact.efficiency_bound(problem, theta, model), np.repeat(values, 2), rtol=1e-9)
+    assert known(problem, theta).fitted == pytest.approx(2 * (0.0438279859704 + 0.215723869704), rel=1e-9)
+    assert known(problem, -theta).fitted != pytest.approx(2 * (0.0438279859704 + 0.215723869704), rel=1e-3)
+
+
+def test_figures_mark_what_their_estimators_know():
+    """The table of looks against `knows`, for all rungs of the ladder; labels, and the sentence that explains them."""
+    marked = {name: E.knows(rung.make()).kind for name, rung in RUNGS.items()}
+    marked = {name: kind for name, kind in marked.items() if kind != knowledge.TRAJECTORIES}
+    assert style.TABLE["knows"] == marked | {"measure-valued": E.knows(E.measure_valued()).kind}
+    assert set(style.TABLE["marks"]) == set(knowledge.KINDS) - {knowledge.TRAJECTORIES, knowledge.UNKNOWN}
+    labels = [style.marked(name) for name in ("reparameterization", "reward to go", "all actions")]
+    assert labels == [
+        "reparameterization\N{HAIR SPACE}\N{DAGGER}",
+        "reward to go",
+        "all actions\N{HAIR SPACE}\N{DOUBLE DAGGER}",
+    ]
+    said = style.explained(labels)
+    assert said == " \N{DAGGER}~derivatives of the simulator; \N{DOUBLE DAGGER}~a critic in place of returns."
+    assert style.explained(["reward to go"]) == ""
+    assert style.handle("reparameterization").get_label() == labels[0]
 
 
 def test_a_comparison_prints_the_floor_and_recommends_no_oracle():

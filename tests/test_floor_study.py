@@ -62,6 +62,7 @@ def test_the_floor_in_the_repository_is_of_this_study_and_says_what_its_figure_s
     ladder = rows[rows["part"] == "ladder"].set_index("estimator")["value"]
     for row in floor.rungs(0, 0, 1):
         assert ladder[row["estimator"]] == pytest.approx(row["value"], rel=1e-9)
+    assert ladder["system identification"] == pytest.approx(6.566406277632, rel=1e-8)
     assert ladder["all actions, fitted critic"] == pytest.approx(11.8243, rel=1e-5)
     fitted = rows[rows["estimator"] == "doubly robust, fitted critic"].iloc[0]
     assert abs(fitted["value"] - ladder["tree bound"]) < 5 * fitted["stderr"]

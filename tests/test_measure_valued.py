@@ -119,7 +119,7 @@ def lone_branches(problem, theta, count, seed):
     path = mg.rollout(problem, theta, count, seed, machine="numpy")
     apart = noise.stream(np.arange(count, dtype=np.uint64), 12)
     x, y = noise.normal_pair_numpy(seed, apart, 0xFFFFFFFD, 0)
-    tau = np.floor(T * noise.uniform_pair_numpy(seed, apart, 0xFFFFFFFD, 4)[0]).astype(int)
+    tau = np.floor(T * noise.uniform_numpy(seed, apart, 0xFFFFFFFD, 4)).astype(int)
 
     def rest(k, t, first_e):
         s, total = path.states[k, t, 0], 0.0

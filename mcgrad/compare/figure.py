@@ -1,10 +1,12 @@
 """The figure of a comparison: what a given accuracy costs with each estimator, as a dot plot."""
 
+import importlib.resources
 import io
 import textwrap
+import tomllib
 from typing import NamedTuple
 
-from ..estimators.knowledge import FITTED, MARKS, ORACLE
+from ..estimators.knowledge import FITTED, ORACLE
 from .prices import price_interval
 
 
@@ -16,27 +18,25 @@ class Look(NamedTuple):
     label: str
 
 
-LOOKS = {
-    "score": Look("#e69f00", "s", "score function"),
-    "measure": Look("#009e73", "^", "measure-valued"),
-    "critic": Look("#8c510a", "p", "a critic in place of returns"),
-    "pathwise": Look("#10305c", "v", "pathwise"),
-    "mixed": Look("#4a98d4", "P", "score and pathwise"),
-    "in part": Look("#c0392b", "X", "pathwise in part"),
-    "own": Look("#9b4f96", "D", "your own"),
-    "returns": Look("#757575", "o", "returns alone"),
+# The table is that of all figures, those of the studies included.
+TABLE = tomllib.loads(importlib.resources.files("mcgrad").joinpath("looks.toml").read_text(encoding="utf-8"))
+LABELS = {
+    "score": "score function",
+    "measure": "measure-valued",
+    "critic": "a critic for returns",
+    "pathwise": "pathwise",
+    "mixed": "score and pathwise",
+    "in part": "pathwise in part",
+    "own": "your own",
+    "returns": "returns alone",
 }
-CRITICS = (ORACLE, FITTED)
-WORDS = {
-    "\N{DAGGER}": "derivatives of the simulator",
-    "\N{DOUBLE DAGGER}": "a critic in place of returns",
-    "\N{SECTION SIGN}": "rollouts with mirrored or common noise, branches, another behaviour",
-    "\N{PILCROW SIGN}": "of another quantity",
-}
-INK, QUIET = "#222222", "#666666"
-WIDTH, ROW, LINE = 8.0, 0.32, 0.21  # inches: of the figure, of a row, of a line of text
-SIZE, SMALL = 11.5, 9.5  # points
-DPI = 200
+LOOKS = {family: Look(*(TABLE["kinds"][family][x] for x in ("colour", "marker")), LABELS[family]) for family in LABELS}
+MARKS, CRITICS = TABLE["marks"], (ORACLE, FITTED)  # of what is known besides trajectories
+INK, QUIET = TABLE["ink"], TABLE["quiet"]
+WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
+SIZE, SMALL = 9.5, 8.6  # points: 6.4 and 5.8 in a column of 3.35 inches
+MARKER, LONGEST = 6, 35  # points; letters of a label
+DPI = 300
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib
@@ -61,27 +61,27 @@ def draw(comparison):
     from matplotlib.figure import Figure
 
     rows = [row for row in comparison.rows if 0 < row.price < float("inf")]
-    title, said = _wrapped(message(comparison), 66), _wrapped(caption(comparison), 112)
-    handles, columns = _legend(comparison, rows), 3
+    title, said = _wrapped(message(comparison), 52), _wrapped(caption(comparison), 76)
+    handles, columns = _legend(comparison, rows), 2
     keys = -(-len(handles) // columns)
-    top = 0.18 + LINE * (1.15 * len(title) + 1.15 * keys) + 0.2
-    bottom = 0.75 + 0.8 * LINE * len(said) + 0.12
+    top = 0.14 + LINE * (1.15 * len(title) + 1.15 * keys) + 0.16
+    bottom = 0.62 + 0.92 * LINE * len(said) + 0.1
     height = top + ROW * max(len(rows), 1) + bottom
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         axis = figure.subplots()
-        figure.subplots_adjust(left=0.43, right=0.88, top=1 - top / height, bottom=bottom / height)
+        figure.subplots_adjust(left=0.53, right=0.83, top=1 - top / height, bottom=bottom / height)
         _points(axis, comparison, rows)
-        axis.set_xlabel("total variance of a sample $\\times$ its nanoseconds")
+        axis.set_xlabel("total variance $\\times$ nanoseconds of a sample", x=0.4)
         axis.set_yticks(range(len(rows)), map(_label, rows))
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
         place = {"loc": "upper left", "ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
-        place["bbox_to_anchor"] = (0.02, 1 - (0.22 + 1.15 * LINE * len(title)) / height)
-        figure.legend(handles=handles, fontsize=SIZE - 1, handletextpad=0.3, columnspacing=1.6, **place)
-        figure.text(0.02, 1 - 0.14 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 1)
-        figure.text(0.02, 0.12 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
+        place["bbox_to_anchor"] = (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)
+        figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
+        figure.text(0.02, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 0.5)
+        figure.text(0.02, 0.1 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
     return figure
 
 
@@ -91,7 +91,7 @@ def _points(axis, comparison, rows):
     for y, row in enumerate(rows):
         axis.axhline(y, color="#e6e6e6", linewidth=0.7, zorder=0)
         colour, marker, _ = LOOKS[row.family]
-        look = {"marker": marker, "markersize": 7, "markeredgecolor": colour}
+        look = {"marker": marker, "markersize": MARKER, "markeredgecolor": colour}
         look["markerfacecolor"] = colour if comparison.contends(row) else "white"
         bars = {"elinewidth": 1.2, "capsize": 2.5, "color": colour, "zorder": 3, "linestyle": "none"}
         low, high = price_interval(row)
@@ -99,7 +99,7 @@ def _points(axis, comparison, rows):
         axis.errorbar(row.price, y, xerr=error, **bars, **look)
         if best:
             text = "best" if row.price == best else f"\N{MULTIPLICATION SIGN}\N{HAIR SPACE}{number(row.price / best)}"
-            place = {"va": "center", "ha": "left", "size": SIZE - 1, "color": QUIET, "clip_on": False}
+            place = {"va": "center", "ha": "left", "size": SIZE - 0.5, "color": QUIET, "clip_on": False}
             axis.text(1.02, y, text, transform=axis.get_yaxis_transform(), **place)
     axis.set(xscale="log", ylim=(max(len(rows), 1) - 0.4, -0.6), xmargin=0.06)
     axis.margins(x=0.06)
@@ -107,21 +107,19 @@ def _points(axis, comparison, rows):
 
 def _label(row):
     """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
-    name, mark = row.estimator, MARKS.get(row.knows, "")
-    return (name if len(name) < 38 else f"{name[:36]}\N{HORIZONTAL ELLIPSIS}") + (
-        f"\N{HAIR SPACE}{mark}" if mark else ""
-    )
+    name = row.estimator if len(row.estimator) < LONGEST else f"{row.estimator[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
+    return f"{name}\N{HAIR SPACE}{MARKS[row.knows]['mark']}" if row.knows in MARKS else name
 
 
 def _legend(comparison, rows):
     """Return a handle for each family that is drawn, and one for what cannot be recommended."""
     from matplotlib.lines import Line2D
 
-    point = {"linestyle": "none", "markersize": 7}
+    point = {"linestyle": "none", "markersize": MARKER}
     used = [look for family, look in LOOKS.items() if any(row.family == family for row in rows)]
     handles = [Line2D([], [], marker=x.marker, color=x.colour, label=x.label, **point) for x in used]
     if not all(map(comparison.contends, rows)):
-        what = "biased, not tested, or an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
+        what = "biased, untested, an oracle" if any(x.knows in CRITICS for x in rows) else "biased, or not tested"
         hollow = {"markerfacecolor": "white", "markeredgecolor": QUIET, "label": f"hollow: {what}"}
         handles.append(Line2D([], [], marker="o", **hollow, **point))
     return handles
@@ -158,8 +156,9 @@ def caption(comparison):
 
 def _knowledge(comparison):
     """Return what the marks mean that are drawn, and the floor."""
-    marks = {MARKS[row.knows] for row in comparison.rows if row.knows in MARKS and row.price > 0}
-    said = [f"{mark}\N{NO-BREAK SPACE}{words}" for mark, words in WORDS.items() if mark in marks]
+    shown = {row.knows for row in comparison.rows if row.price > 0}
+    words = {x["mark"]: x["words"] for kind, x in MARKS.items() if kind in shown}
+    said = [f"{mark}\N{NO-BREAK SPACE}{text}" for mark, text in words.items()]
     floor = comparison.floor
     bounds = (
         "" if floor is None else f", whose floor is a variance of {floor.tree:.4g} for each rollout, the tree bound"

@@ -11,7 +11,7 @@ simd        the SIMD type, and values whose operators write LLVM instructions
 elementary  sin, exp, log, ... of SIMD lanes
 special     gamma, error, normal and other functions, written once for all machines
 division    the exact remainder of SIMD lanes
-noise       Philox and Box-Muller
+noise       random numbers: a keyed hash of their address, and Box-Muller
 native      machine code as bytes: made by Numba, linked and called without it
 store       bytes on disk, believed only if they are whole and nobody else can have written them
 cache       compiled kernels on disk, found by what they depend on

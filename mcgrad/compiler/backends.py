@@ -6,7 +6,7 @@ names that it does not define; a machine is a meaning of these names:
     sin, exp, where, ...            elementary functions
     lookup(array, first, stride, size, index)    an element of a table, NaN out of range
     normal_pair(seed, i, t, block)  two standard normals
-    uniform_pair(seed, i, t, block) two uniform numbers
+    uniform(seed, i, t, block)      a uniform number
     any_positive((x,))              whether x is positive for any trajectory of a block
     point(points, k, b)             number k of the given points of block b
     position(first, b, width)       trajectory number(s) of block b
@@ -38,6 +38,7 @@ OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 MACHINES = ("simd", "scalar", "numpy")
 OPERATION = re.compile(r" [-+*/&|<>=!]=? |\w\(")
 LARGEST = 100_000  # operations of a kernel that is compiled
+SMALL = 200  # operations of a kernel that is small
 
 # theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
 ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
@@ -70,7 +71,7 @@ class KernelText:
     label: str
     totals: int = 0
 
-    @property
+    @functools.cached_property
     def operations(self):
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
@@ -89,9 +90,28 @@ class KernelText:
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
         check(machine)
         if machine == "simd":
-            # Two registers of 8 hide latency; larger kernels would only spill them.
-            return 16 if self.workspace <= 16 else 8
+            return self._lanes()
         return {"scalar": 1, "numpy": 0}[machine]
+
+    def _lanes(self):
+        """Return how many lanes a SIMD kernel has; its bits do not depend on that.
+
+        Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
+        registers of AVX-512, four of AVX2; half of that for kernels that keep many values. With AVX-512, which has twice as
+        many registers, small kernels take twice as many lanes, but for those whose trajectories wait for the longest one.
+        """
+        if self.workspace > 16:
+            return 8
+        small = wide_registers() and self.operations <= SMALL and "any_positive(" not in self.text
+        return 32 if small else 16
+
+
+@functools.cache
+def wide_registers():
+    """Tell whether this processor has registers of 512 bits, and 32 of them."""
+    import llvmlite.binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
 def check(machine):
@@ -198,7 +218,7 @@ def _numpy_names():
         np.add.at(totals, (first + index.astype(np.int64), lanes), x)
 
     names |= {"scatter": scatter, "tail": lambda work, horizon: work[horizon:].reshape(-1, work.shape[2])}
-    names |= {"lookup": lookup, "uniform_pair": noise.uniform_pair_numpy, "any_positive": lambda x: np.any(x[0] > 0)}
+    names |= {"lookup": lookup, "uniform": noise.uniform_numpy, "any_positive": lambda x: np.any(x[0] > 0)}
     return FUNCTIONS | _CONSTANTS | names
 
 
@@ -232,7 +252,7 @@ def _simd_names(width):
 
     names |= {"scatter": scatter, "tail": _spelled_out(_tail)}
     names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
-    names |= {"stream": _inlined(noise.stream), "uniform_pair": noise.uniform_pair_lanes(width), "lookup": simd.lookup}
+    names |= {"stream": _inlined(noise.stream), "uniform": noise.uniform_lanes(width), "lookup": simd.lookup}
     names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
     names |= {"any_positive": simd.any_positive(width), "point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
@@ -311,17 +331,17 @@ def _spelled_out(function):
 def _scalar_names():
     import numba
 
-    # `normal_pair` calls `uniform_words`, which calls `philox`: compile copies that refer to compiled callees.
-    words = {**vars(noise), "philox": numba.njit(**OPTIONS)(noise.philox)}
-    words["uniform_words"] = numba.njit(**OPTIONS)(_with_globals(noise.uniform_words, words))
-    pairs = {"normal_pair": noise.normal_pair_scalar, "uniform_pair": noise.uniform_pair_scalar}
-    pairs = {name: numba.njit(**OPTIONS)(_with_globals(pair, words)) for name, pair in pairs.items()}
+    # `normal_pair` calls `word`, which calls `mix`: compile copies that refer to compiled callees.
     inline = numba.njit(forceinline=True, **OPTIONS)
-    pairs |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
+    words = {**vars(noise), "mix": inline(noise.mix)}
+    words["word"] = inline(_with_globals(noise.word, words))
+    numbers = {"normal_pair": noise.normal_pair_scalar, "uniform": noise.uniform_scalar}
+    numbers = {name: inline(_with_globals(function, words)) for name, function in numbers.items()}
+    numbers |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
     own |= {"scatter": _scatter, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
     own = {k: _inlined(f) for k, f in own.items()} | {"tail": _spelled_out(_tail)}
-    return FUNCTIONS | _CONSTANTS | pairs | own
+    return FUNCTIONS | _CONSTANTS | numbers | own
 
 
 def _with_globals(function, namespace):

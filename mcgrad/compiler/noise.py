@@ -1,26 +1,36 @@
-"""Noise as a pure function of (seed; trajectory, time, component): Philox4x32-10 and Box-Muller.
+"""Noise as a pure function of (seed; trajectory, time, block): three levels of one keyed hash, and Box-Muller.
 
-Standard normal number `component` of time `t` in trajectory `i` is made from one Philox block with the counter
-(low and high word of i, t, component // 2) and the key (low and high word of the seed). Numbers that are uniform on
-(0, 1) come two from a block, too; they are the midpoints of 2^52 equal intervals. Nothing is remembered between
-calls, so any trajectory can be replayed alone and any range of them can be computed anywhere.
+    seed             A, B = mix(seed, FIRST), mix(seed, SECOND)
+    trajectory i     Y = A + i G,  X = mix(Y, B)
+    block of time t  word = mix(X + t G_t + block G_b, Y)
+
+A word of 64 bits makes two standard normals, or one number that is uniform on (0, 1). Nothing is remembered between calls, so
+any trajectory can be replayed alone, at any time, and any range of them can be computed anywhere. What depends on the
+trajectory alone is computed once for it, outside of the loop over time; a word then costs two multiplications.
+
+`mix(., 0)` is the finaliser of SplitMix64: along time, the words of a trajectory are a SplitMix64 sequence (with an
+increment of their own) into whose middle the key Y is mixed. Two trajectories differ in 128 bits (X, Y), and so do two
+seeds (A, B): none repeats a part of another. tests/randomness has what TestU01 says of it.
 
 The functions are plain Python on 64-bit words and serve all three machines: NumPy arrays, SIMD lanes, numbers.
 
 References
 ----------
-Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3. SC'11.
-Box and Muller (1958), A note on the generation of random normal deviates. Ann. Math. Statist. 29, 610.
+Steele, Lea and Flood (2014), Fast splittable pseudorandom number generators. OOPSLA'14, 453-472 (SplitMix64; its multipliers
+are variant 13 of D. Stafford's). Salmon, Moraes, Dror and Shaw (2011), Parallel random numbers: as easy as 1, 2, 3. SC'11
+(numbers that are functions of their address). Box and Muller (1958), A note on the generation of random normal deviates. Ann.
+Math. Statist. 29, 610.
 """
 
 import numpy as np
 
-M0, M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-W0, W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-WORD = np.uint64(0xFFFFFFFF)
-HALF = np.uint64(32)
-TOP52 = np.uint64(12)
-LOWEST, SIGN = np.uint64(1), np.uint64(63)
+# Multipliers and shifts of SplitMix64, and its increment, 2^64 / the golden ratio.
+M1, M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+S1, S2, S3 = np.uint64(30), np.uint64(27), np.uint64(31)
+G = np.uint64(0x9E3779B97F4A7C15)
+# 2^64 / x and 2^64 / x^2 for the plastic ratio x: t G_t + block G_b differ for all t < 2^33, block < 2^26.
+G_T, G_B = np.uint64(0xC13FA9A902A6328F), np.uint64(0x91E10DA5C79E7B1D)
+FIRST, SECOND = np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344)  # digits of pi
 
 # "Times" at which other noise than that of a step is drawn.
 INITIAL = 0xFFFFFFFF  # the initial state
@@ -34,94 +44,98 @@ def stream(i, k):
     return i + (np.uint64(k) << STREAM)
 
 
-def philox(c0, c1, c2, c3, k0, k1):
-    """Return the four 32-bit words of Philox4x32-10, each held in 64 bits, for a counter and a key.
-
-    Between rounds the upper halves hold rubbish. They are masked where a word is multiplied, which costs nothing: the
-    instruction for 32 x 32 -> 64 bits ignores upper halves.
-    """
-    for _ in range(10):
-        p0 = (c0 & WORD) * M0
-        p1 = (c2 & WORD) * M1
-        c0, c1, c2, c3 = (p1 >> HALF) ^ c1 ^ k0, p1, (p0 >> HALF) ^ c3 ^ k1, p0
-        k0 = (k0 + W0) & WORD
-        k1 = (k1 + W1) & WORD
-    return c0 & WORD, c1 & WORD, c2 & WORD, c3 & WORD
+def mix(x, key):
+    """Return 64 bits that depend on x and the key; a bijection of x."""
+    x = (x ^ (x >> S1)) * M1 ^ key
+    x = (x ^ (x >> S2)) * M2
+    return x ^ (x >> S3)
 
 
-def uniform_words(seed, i, t, block):
-    """Return two words of 64 random bits for trajectory i, time t and a block of two components."""
-    x0, x1, x2, x3 = philox(i & WORD, i >> HALF, t, block, seed & WORD, seed >> HALF)
-    return (x0 << HALF) | x1, (x2 << HALF) | x3
+def word(seed, i, t, block):
+    """Return 64 random bits for trajectory i, time t and a block."""
+    y = mix(seed, FIRST) + i * G
+    return mix(mix(y, mix(seed, SECOND)) + (t * G_T + block * G_B), y)
 
 
-# Box-Muller. The radius sqrt(-2 log u) takes u = (v + 1/2) / 2^52 from the upper 52 bits v of the first word: never 0
-# nor 1, and |z| <= 8.57. The angle pi f takes f = (v + 1/2) / 2^52 - 1/2 from the second word, which covers the right
-# half of the circle; the lowest bit of that word chooses the half.
+# Box-Muller: a word makes the radius sqrt(-2 log u) and the angle pi f of two normals. u = (v + 1/2) / 2^40 takes the upper
+# 40 bits v: never 0 nor 1, and |z| <= 7.54, beyond which lies one normal of 2e13. f = (v + 1/2) / 2^23 - 1/2 takes the next
+# 23 bits and covers the right half of the circle; the lowest bit chooses the half. All moments of the 2^24 angles below
+# the 2^24th are those of the whole circle, and those of the radius differ from the true ones by less than 2^-39.
+# A uniform number is the midpoint of one of 2^52 equal intervals.
+RADIUS, ANGLE, UNIFORM = np.uint64(24), np.uint64(1), np.uint64(12)
+BITS23 = np.uint64(2**23 - 1)
+LOWEST, SIGN = np.uint64(1), np.uint64(63)
+ONE = 0x3FF0000000000000  # the exponent of [1, 2): bits below it make a fraction
 
 
-def uniform_pair_numpy(seed, i, t, block):
-    """Return two arrays of uniform numbers for an array `i` of trajectories (the NumPy machine)."""
+def uniform_numpy(seed, i, t, block):
+    """Return an array of uniform numbers for an array `i` of trajectories (the NumPy machine)."""
+    return ((word_numpy(seed, i, t, block) >> UNIFORM).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def word_numpy(seed, i, t, block):
+    """Return the words of an array `i` of trajectories."""
     with np.errstate(over="ignore"):
-        a, b = uniform_words(np.uint64(seed), i, np.uint64(t), np.uint64(block))
-    return ((a >> TOP52).astype(np.float64) + 0.5) * 2.0**-52, ((b >> TOP52).astype(np.float64) + 0.5) * 2.0**-52
-
-
-def uniform_pair_lanes(width):
-    """Return the function that makes two uniform numbers on SIMD lanes; `i` is the first of `width` trajectories."""
-    from .simd import Value, consecutive, floats
-
-    def uniform_pair(seed, i, t, block):
-        words = uniform_words(seed, consecutive(i, width), t, Value(t.builder, t.ir.type(block)))
-        one = 0x3FF0000000000000  # see normal_pair_lanes
-        return tuple(floats((x >> TOP52) | one) - (1.0 - 2.0**-53) for x in words)
-
-    return uniform_pair
-
-
-def uniform_pair_scalar(seed, i, t, block):
-    """Return two uniform numbers of one trajectory (the scalar machine; compiled by Numba)."""
-    a, b = uniform_words(seed, i, np.uint64(t), np.uint64(block))
-    return (float(a >> TOP52) + 0.5) * 2.0**-52, (float(b >> TOP52) + 0.5) * 2.0**-52
+        return word(np.uint64(seed), i, np.uint64(t), np.uint64(block))
 
 
 def normal_pair_numpy(seed, i, t, block):
     """Return two arrays of standard normals for an array `i` of trajectories (the NumPy machine)."""
-    seed = np.uint64(seed)
-    with np.errstate(over="ignore"):
-        a, b = uniform_words(seed, i, np.uint64(t), np.uint64(block))
-    u = ((a >> TOP52).astype(np.float64) + 0.5) * 2.0**-52
-    f = ((b >> TOP52).astype(np.float64) + 0.5) * 2.0**-52 - 0.5
-    r = np.where(b & LOWEST, -1.0, 1.0) * np.sqrt(-2.0 * np.log(u))
+    w = word_numpy(seed, i, t, block)
+    u = ((w >> RADIUS).astype(np.float64) + 0.5) * 2.0**-40
+    f = ((w >> ANGLE & BITS23).astype(np.float64) + 0.5) * 2.0**-23 - 0.5
+    r = np.where(w & LOWEST, -1.0, 1.0) * np.sqrt(-2.0 * np.log(u))
     return r * np.cos(np.pi * f), r * np.sin(np.pi * f)
 
 
-def normal_pair_lanes(width):
-    """Return the function that makes two standard normals on SIMD lanes; `i` is the first of `width` trajectories."""
-    from . import elementary
-    from .simd import Value, bits, consecutive, floats, sqrt
+def word_lanes(width):
+    """Return the function that makes words on SIMD lanes; `i` is the first of `width` trajectories."""
+    from .simd import Value, consecutive
 
-    def normal_pair(seed, i, t, block):
-        lanes = consecutive(i, width)
-        block = Value(t.builder, t.ir.type(block))
-        a, b = uniform_words(seed, lanes, t, block)
-        one = 0x3FF0000000000000  # the exponent of [1, 2): 52 random bits below it make 1 + v / 2^52
-        u = floats((a >> TOP52) | one) - (1.0 - 2.0**-53)
-        f = floats((b >> TOP52) | one) - 1.5 + 2.0**-53
+    def words(seed, i, t, block):
+        return word(seed, consecutive(i, width), t, Value(t.builder, t.ir.type(block)))
+
+    return words
+
+
+def uniform_lanes(width):
+    """Return the function that makes a uniform number on SIMD lanes."""
+    from .simd import floats
+
+    words = word_lanes(width)
+    return lambda *address: floats((words(*address) >> UNIFORM) | ONE) - (1.0 - 2.0**-53)
+
+
+def normal_pair_lanes(width):
+    """Return the function that makes two standard normals on SIMD lanes."""
+    from . import elementary
+    from .simd import bits, floats, sqrt
+
+    words = word_lanes(width)
+
+    def normal_pair(*address):
+        w = words(*address)
+        u = floats((w >> 12) & 0x000FFFFFFFFFF000 | ONE) - (1.0 - 2.0**-41)
+        f = floats((w << 28) & 0x000FFFFFE0000000 | ONE) - (1.5 - 2.0**-24)
         r = sqrt(-2.0 * elementary.log_unit(u))
-        r = floats(bits(r) ^ ((b & LOWEST) << SIGN))
+        r = floats(bits(r) ^ (w << SIGN))
         sine, cosine = elementary.sincospi_half(f)
         return r * cosine, r * sine
 
     return normal_pair
 
 
+def uniform_scalar(seed, i, t, block):
+    """Return a uniform number of one trajectory (the scalar machine; compiled by Numba)."""
+    return (float(word(seed, i, np.uint64(t), np.uint64(block)) >> UNIFORM) + 0.5) * 2.0**-52
+
+
 def normal_pair_scalar(seed, i, t, block):
     """Return two standard normals of one trajectory (the scalar machine; compiled by Numba)."""
-    a, b = uniform_words(seed, i, np.uint64(t), np.uint64(block))
-    u = (float(a >> TOP52) + 0.5) * 2.0**-52
-    f = (float(b >> TOP52) + 0.5) * 2.0**-52 - 0.5
+    w = word(seed, i, np.uint64(t), np.uint64(block))
+    u = (float(w >> RADIUS) + 0.5) * 2.0**-40
+    f = (float(w >> ANGLE & BITS23) + 0.5) * 2.0**-23 - 0.5
     r = np.sqrt(-2.0 * np.log(u))
-    if b & LOWEST:
+    if w & LOWEST:
         r = -r
     return r * np.cos(np.pi * f), r * np.sin(np.pi * f)

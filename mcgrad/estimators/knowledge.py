@@ -61,13 +61,6 @@ KINDS = (
     ANOTHER_QUANTITY,
     UNKNOWN,
 )  # combined: the last that is in
-MARKS = {  # in figures; those without one are trajectories alone, or your own
-    FITTED: "\N{DOUBLE DAGGER}",
-    ORACLE: "\N{DOUBLE DAGGER}",
-    SIMULATOR: "\N{DAGGER}",
-    OTHER_DATA: "\N{SECTION SIGN}",
-    ANOTHER_QUANTITY: "\N{PILCROW SIGN}",
-}
 
 
 class Knowledge(NamedTuple):

@@ -73,7 +73,7 @@ def replacements_text(m, scales):
         lines += [
             f"    x, y = normal_pair(seed, i, t, {block})",
             f"    z, _ = normal_pair(seed, i, t, {block + 1})",
-            f"    u, _ = uniform_pair(seed, i, t, {block + 2})",
+            f"    u = uniform(seed, i, t, {block + 2})",
             "    v = sqrt(x * x + y * y + z * z)",
             f"    v{i} = where(x < 0.0, -v, v)",
             f"    w{i} = u * v{i}",
@@ -264,7 +264,7 @@ class Branching:
             self.functions.append(("replacements", 3, replacements_count(m, self.scales)))
         if self.lone:
             steps = inputs.arguments("c")["c"][inputs.constant("steps", problem.horizon)]
-            text = f"    u, _ = uniform_pair(seed, i, t, {4 * m})\n    return (floor(c[{steps}] * u),)\n"
+            text = f"    u = uniform(seed, i, t, {4 * m})\n    return (floor(c[{steps}] * u),)\n"
             self.texts.append("def branch_time(c, seed, i, t):\n" + text)
             self.functions.append(("branch_time", 4, 1))
 

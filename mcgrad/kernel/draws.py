@@ -29,7 +29,7 @@ def of_problem(problem):
 
 @dataclasses.dataclass(frozen=True)
 class Random:
-    """Noise from Philox: `start`, `step` and `direction` are the calls that draw it.
+    """Noise made on the spot: `start`, `step` and `direction` are the calls that draw it.
 
     Attributes
     ----------
@@ -142,16 +142,10 @@ def _far(sign, stream):
 
 def _random_text(name, of):
     """Return a function that makes normals from the first blocks, two from each, and uniform numbers from those after."""
-    lines = []
-    places = {kind: [k for k, other in enumerate(of) if other == kind] for kind in (NORMAL, UNIFORM)}
-    block = 0
-    for kind, at in places.items():
-        for first in range(0, len(at), 2):
-            pair = [f"z{k}" for k in at[first : first + 2]]
-            lines.append(
-                f"    {', '.join(pair if len(pair) == 2 else [*pair, '_'])} = {kind}_pair(seed, i, t, {block})"
-            )
-            block += 1
+    normals, uniforms = ([f"z{k}" for k, other in enumerate(of) if other == kind] for kind in (NORMAL, UNIFORM))
+    pairs = zip(normals[::2], [*normals[1::2], "_"], strict=False)  # of an odd number the last one is not used
+    drawn = [(f"{x}, {y}", "normal_pair") for x, y in pairs] + [(x, "uniform") for x in uniforms]
+    lines = [f"    {names} = {function}(seed, i, t, {block})" for block, (names, function) in enumerate(drawn)]
     values = " ".join(f"z{k}," for k in range(len(of)))
     return f"def {name}(seed, i, t):\n" + "\n".join([*lines, f"    return ({values})"]) + "\n"
 

@@ -257,24 +257,6 @@ def test_known_values_and_long_horizons():
         tb.markov_bound(endless)
 
 
-def test_the_order_of_the_bounds_as_matrices_and_of_the_estimators():
-    """On 150 random tables: nothing that is unbiased whatever the law is below the tree bound, an oracle often is."""
-    strict = below = 0
-    for seed in range(150):
-        problem = random_problem(seed, S=3, A=2, T=1 + seed % 3, P=4, ends=seed % 2 == 0, discount=0.5 + seed % 6 / 10)
-        system = system_of(problem)
-        S, M, T = (BOUNDS[k](system, matrix=True) for k in ("stationary", "markov", "tree"))
-        tiny = 1e-12 * np.trace(T)
-        assert np.linalg.eigvalsh(M - S).min() > -tiny and np.linalg.eigvalsh(T - M).min() > -tiny
-        for X in (tb.RewardToGo(tb.value_baseline(system)), *list(UNBIASED.values())[1:4]):
-            assert (tb.variance(system, X) >= np.diag(T) * (1 - 1e-11)).all(), (seed, X)
-        below += (tb.variance(system, tb.AllActions()) < 0.99 * np.diag(T)).any()
-        strict += np.trace(S) < 0.999 * np.trace(M) < 0.998 * np.trace(T)
-        if problem.horizon == 1:
-            np.testing.assert_allclose(S, T, atol=1e-14)
-    assert strict > 60 and below > 60
-
-
 def test_a_certain_environment_leaves_the_start_alone():
     """Cov dV_0(s_0), whatever may be known."""
     problem = random_problem(7, S=3, A=2, T=4, rewards=1, ends=False)

@@ -1,0 +1,146 @@
+"""The pages run, and say what they print; the site names all that is public and all that is drawn."""
+
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+from docs import pages
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+RUN = [p for p in PAGES if "_build" not in p.parts and pages.blocks(p.read_text(encoding="utf-8"))]
+OPTIONAL = ("jax", "gymnasium", "dask", "distributed")
+
+
+def name(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.filterwarnings("ignore::mcgrad.DiscontinuityWarning")  # pages that show what it warns of
+@pytest.mark.parametrize("path", RUN, ids=name)
+def test_a_page_prints_what_it_says(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    missing = {module for module in OPTIONAL if importlib.util.find_spec(module) is None}
+    printed = pages.run(text, name(path), missing)
+    for block, output in zip(pages.blocks(text), printed, strict=True):
+        if output is not None:
+            found = pages.difference(block.output, output)
+            assert not found, f"{name(path)}:{block.line}: {found}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "questions").glob("*.md")), ids=name)
+def test_every_number_of_a_question_is_printed_on_its_page(path):
+    assert pages.unfounded(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_comparison_in_the_readme_is_that_of_its_problem():
+    """Total variances of two rows against a measurement on the problem of the tutorial, which is that of the README."""
+    readme, tutorial = ((ROOT / p).read_text(encoding="utf-8") for p in ("README.md", "docs/tutorial.md"))
+    (spring,) = (b.code for b in pages.blocks(readme) if "mass on a spring" in b.code)
+    same = [line for line in spring.splitlines() if line.startswith("    ")]  # bodies of functions, and arguments
+    codes = [block.code for block in pages.blocks(tutorial)]
+    assert [line.partition("  #")[0] for line in same] == [
+        line.partition("  #")[0] for line in codes[0].splitlines() if line.startswith("    ")
+    ]
+    namespace = {}
+    for code in codes[:3]:  # the problem, its estimators, and a measurement
+        exec(code, namespace)
+    number = r"([\d.]+(?:e\+\d+)?)"
+    for row in ("pathwise", "reward to go"):
+        total, low, high = map(
+            float, re.search(rf"^{row}  .*? {number} \({number} to {number}\)", readme, re.M).groups()
+        )
+        found = namespace["found"][row]
+        error = ((high - low) ** 2 / 16 + found.total_variance_stderr**2) ** 0.5
+        assert abs(total - found.total_variance) < 5 * error < abs(1.2 * total - found.total_variance)
+
+
+PAGE = """Text with 0.25, and `-1.5`.
+
+```python
+x = 0.123456
+print(f"{x:.4f}")
+```
+
+```text
+0.1235
+```
+
+```python nonesuch
+print("never")
+```
+
+```python
+print("mean 2.00 +- 0.10")
+```
+
+```text
+mean 2.05 +- 0.11
+```
+"""
+
+
+def test_blocks_are_run_and_read():
+    first, second, third = pages.blocks(PAGE)
+    assert (first.line, first.output, second.needs, third.output) == (
+        3,
+        "0.1235\n",
+        ("nonesuch",),
+        "mean 2.05 +- 0.11\n",
+    )
+    assert pages.run(PAGE, "page", {"nonesuch"}) == ["0.1235\n", None, "mean 2.00 +- 0.10\n"]
+    assert "mean 2.05 +- 0.11" in pages.written(PAGE, ["0.1235\n", None, "mean 2.00 +- 0.10\n"])  # it agrees: kept
+    assert "mean 9.00" in pages.written(PAGE, ["0.1235\n", None, "mean 9.00 +- 0.10\n"])
+
+
+@pytest.mark.parametrize(
+    "said, printed, agree",
+    [
+        ("gradient -1.3290\n", "gradient   -1.3290\n", True),  # blanks are free
+        ("gradient -1.3290\n", "gradient -1.3291\n", True),  # linear algebra rounds as it likes in the last digit
+        ("gradient -1.3290\n", "gradient -1.3293\n", False),
+        ("gradient -1.3290\n", "slope -1.3290\n", False),
+        ("1.76e+09\n", "1.79e+09\n", False),
+        ("x 2.00 +- 0.10\n", "x 2.40 +- 0.12\n", True),  # 2.6 standard errors
+        ("x 2.00 +- 0.10\n", "x 3.00 +- 0.10\n", False),  # seven
+        ("x 2.00 +- 0.10\n", "x 2.00 +- 0.30\n", False),  # another variance
+        ("True\n", "False\n", False),
+        ("1 2\n", "1 2 3\n", False),
+    ],
+)
+def test_what_is_said_is_compared_with_what_is_printed(said, printed, agree):
+    assert (pages.difference(said, printed) is None) == agree
+
+
+def test_numbers_in_the_text_have_to_be_printed():
+    assert pages.unfounded(PAGE) == ["0.25", "-1.5"]
+    assert pages.unfounded(PAGE.replace("0.25", "0.12").replace("-1.5", "2.05")) == []
+    assert pages.unfounded(PAGE.replace("0.25", "0.13").replace("-1.5", "2.05")) == ["0.13"]
+
+
+def test_the_gallery_has_every_figure_and_where_it_comes_from():
+    gallery = load("gallery")
+    entries = {stem: (title, about) for stem, title, about in gallery.entries(ROOT)}
+    assert set(entries) == {p.stem for p in (ROOT / "figures").glob("*.png")}
+    for stem, (title, about) in entries.items():
+        assert len(title) > 20 and about["command"].startswith("python -m studies") and about["seconds"] > 0, stem
+
+
+def test_the_site_reaches_every_room():
+    """What is public has a reference page: the rooms of `mcgrad.__all__` that have names of their own."""
+    import mcgrad
+
+    listed = re.findall(r"public-names:: (\S+)", "".join(p.read_text() for p in (ROOT / "docs/reference").glob("*.md")))
+    rooms = {f"mcgrad.{x}" for x in mcgrad.__all__ if isinstance(getattr(mcgrad, x), type(mcgrad))}
+    assert set(listed) == rooms | {"mcgrad"}
+
+
+def load(extension):
+    pytest.importorskip("sphinx")
+    spec = importlib.util.spec_from_file_location(extension, ROOT / "docs" / "extensions" / f"{extension}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
