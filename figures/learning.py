@@ -169,8 +169,9 @@ def describe(rows, about):
         f"that of the best constant gain (linear-quadratic problems), known (corridor), the horizon (cart-pole), or not known "
         f"(pendulum, where the loss is the cost). Dotted: the start. At most {lost.max():.0f} seeds of one curve were lost. "
         f"({letter})~Plain ascent with one rate from the optimum on: the loss in the end is the rate $\\alpha$ times the exact "
-        f"variance over 4~times the batch $B$; bars are one standard error; measured over predicted is {n(mild)} to {n(worst)}; "
-        f"{top} varies {n(V[top] / V[low])} times as much as {low} and loses {n(ends['median'][top] / ends['median'][low])} times "
-        f"as much. ({after})~Trajectories (filled) and seconds of one thread (hollow) to a twentieth of the loss at the start, "
-        f"over those of the score function; trajectories: {', '.join(gains)}. Exact values and critics cost nothing here."
+        f"variance over 4~times the batch $B$; bars are one standard error; measured over predicted is {n(mild)} to "
+        f"{n(worst)}; {top} varies {n(V[top] / V[low])} times as much as {low} and loses "
+        f"{n(ends['median'][top] / ends['median'][low])} times as much. ({after})~Trajectories (filled) and seconds of one "
+        f"thread (hollow) to a twentieth of the loss at the start, over those of the score function; trajectories: "
+        f"{', '.join(gains)}. Exact values and critics cost nothing here."
     )

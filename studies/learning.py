@@ -128,7 +128,7 @@ def settings(quick):
             found.append(
                 {"part": "plateau", "problem": "scalar LQ", "estimator": estimator, "steps": steps, "seeds": seeds}
             )
-    return found
+    return found + curves
 
 
 def rows(setting, seed, threads):

@@ -23,8 +23,8 @@ steps and u^2 before it, from x = (-1, 0), K = 0. Cost of the policy without exp
 References
 ----------
 Fazel, Ge, Kakade and Mesbahi (2018), Global convergence of policy gradient methods for the linear quadratic regulator,
-algorithm 1; Malik, Pananjady, Bhatia, Khamaru, Bartlett and Wainwright (2019), Derivative-free methods for policy optimization; Recht
-(2019), A tour of reinforcement learning, section 5; Mania, Guy and Recht (2018), Simple random search.
+algorithm 1; Malik, Pananjady, Bhatia, Khamaru, Bartlett and Wainwright (2019), Derivative-free methods for policy optimization;
+Recht (2019), A tour of reinforcement learning, section 5; Mania, Guy and Recht (2018), Simple random search.
 """
 
 import math
