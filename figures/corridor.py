@@ -76,7 +76,7 @@ def gaps(axis, rows):
         "markeredgecolor": style.INK,
     }
     axis.plot(ours["episode"], OPTIMUM - ours["median"], zorder=4, **hollow)
-    axis.set(xscale="log", yscale="log", xlim=(4, 1100), ylim=(0.1, 200), xlabel="episode", ylabel="$J^*-J$")
+    axis.set(xscale="log", yscale="log", xlim=(4, 1100), ylim=(0.05, 200), xlabel="episode", ylabel="$J^*-J$")
 
 
 def describe(rows, about):
@@ -91,9 +91,10 @@ def describe(rows, about):
         f"Sutton and Barto (2018), figures 13.1 (a) and 13.2 (b): theta changes after each step of an episode. Means of "
         f"{lost['runs']:.0f} runs{style.remark(about)} over windows of episodes, shades are one standard error; all start at "
         f"p~=~.05, grey is the best that p can do, {n(OPTIMUM, 4)}. A good step size comes near it, a smaller one is late, a "
-        f"larger one fails: at $2^{{-12}}$ {lost['lost']:.0f} of the runs are lost for good (an episode takes more than 10000 "
-        f"steps; they are left out of the mean), at $2^{{-13}}$ {last['2^-13']['lost']:.0f}, at $2^{{-14}}$ "
-        f"{last['2^-14']['lost']:.0f}. With a baseline a step 16 times as long as $2^{{-13}}$ is possible. (c)~The loss: lines "
+        f"larger one is faster where it survives: with $\\alpha=2^{{-12}}$, {lost['lost']:.0f} of the runs are lost for good "
+        f"(an episode takes more than 10000 steps; they are left out of the mean), with $2^{{-13}}$ "
+        f"{last['2^-13']['lost']:.0f}, with $2^{{-14}}$ {last['2^-14']['lost']:.0f}. With a baseline a step 16 times as long "
+        f"as $2^{{-13}}$ loses {last['2^-9, baseline']['lost']:.0f}. (c)~The loss: lines "
         r"are the mean path $dh/dk=2\alpha\,dJ/dh$ of the difference of the two logits, filled points medians, bars the middle "
         f"four fifths of all runs. Squares: a whole episode at a time, by the library; J~=~{n(ours['objective'], 4)} before "
         f"episode {ours['episode']:.0f} against {n(book['objective'], 4)} step by step, {n(apart, 2)} standard errors apart. "

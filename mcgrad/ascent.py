@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import exact, validate
 from .compiler import backends
 from .differences import return_kernel
-from .estimators.estimator import Estimator, checked, rollouts
+from .estimators.estimator import Estimator, PerStep, checked, rollouts
 from .estimators.fitted import is_unfitted
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
@@ -271,10 +271,10 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     """
     program = gradient_program(problem, theta, {"g": estimator})
     backends.compiled(program.kernel, machine)
-    fixed = not estimator.data(problem, theta)  # nothing that depends on theta has to be made anew
+    numbers = estimator.data(problem, theta)
 
     def at(theta):
-        if fixed:
+        if _equal(estimator.data(problem, theta), numbers):  # nothing that depends on theta has to be made anew
             return dataclasses.replace(program, theta=np.ascontiguousarray(theta))
         return gradient_program(problem, theta, {"g": estimator})
 
@@ -290,6 +290,15 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
         return out
 
     return gradients
+
+
+def _equal(one, other):
+    """Tell whether two trees of an estimator's data hold the same numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(x, other[key]) for key, x in one.items())
+    if isinstance(one, PerStep):
+        return _equal(one.values, other.values)
+    return np.array_equal(one, other)
 
 
 def _in_parts(gradients, pool, threads, thetas, seeds, first):

@@ -37,6 +37,7 @@ START = 0.05  # probability of going right
 BEST = 2.0 - math.sqrt(2.0)
 OPTIMUM = -6.0 - 4.0 * math.sqrt(2.0)
 LONGEST = 10_000  # steps after which a run is lost: it goes the wrong way for good, as far as anybody can wait
+NUMBERS = 200_000  # steps of a run, all episodes together; some 30000 are usual
 CURVES = {  # of the book: alpha, alpha of the baseline's weight
     "2^-12": (2.0**-12, 0.0),
     "2^-13": (2.0**-13, 0.0),
@@ -77,26 +78,29 @@ def problem(horizon=1500):
 # ---- REINFORCE as in the book ------------------------------------------------------------------------------------
 
 
-def reinforce(generator, theta, alpha, alpha_w, episodes):
+def reinforce(u, theta, alpha, alpha_w, episodes):
     """Return the returns (episodes,) and the logits before each episode (episodes, 2) of one run.
 
     Parameters
     ----------
-    generator : numpy.random.Generator
+    u : (n,) array
+        Uniform numbers, one for each step.
     theta : (2,) array
         Logits of left and right; it is changed.
 
-    A run is lost, its returns are -infinity from then on, with an episode that does not end in `LONGEST` steps.
+    A run is lost, its returns are -infinity from then on, with an episode that does not end in `LONGEST` steps, or in as many
+    as there are numbers.
     """
     returns, path = np.empty(episodes), np.empty((episodes, 2))
     went_right = np.empty(LONGEST, dtype=np.bool_)
-    w = 0.0
+    w, used = 0.0, 0
     for k in range(episodes):
         path[k] = theta
         p = 1.0 / (1.0 + math.exp(theta[0] - theta[1]))
         state, steps = 0, 0
-        while state != 3 and steps < LONGEST:
-            right = generator.random() < p
+        while state != 3 and steps < LONGEST and used < len(u):
+            right = u[used] < p
+            used += 1
             went_right[steps] = right
             steps += 1
             if state == 1:  # switched
@@ -105,7 +109,7 @@ def reinforce(generator, theta, alpha, alpha_w, episodes):
                 state += 1
             elif state == 2:
                 state = 1
-        if steps == LONGEST:
+        if state != 3:
             returns[k:], path[k:] = -np.inf, theta
             break
         returns[k] = -steps
@@ -132,8 +136,8 @@ def simulated(alpha, alpha_w, runs, seed):
     _, start = problem(1)
     found = []
     for run in range(runs):
-        generator = np.random.Generator(np.random.Philox(key=[seed, run]))
-        found.append(compiled()(generator, start.copy(), alpha, alpha_w, EPISODES))
+        u = np.random.Generator(np.random.Philox(key=[seed, run])).random(NUMBERS)
+        found.append(compiled()(u, start.copy(), alpha, alpha_w, EPISODES))
     returns, path = (np.stack(x) for x in zip(*found, strict=True))
     return returns, going_right(path[:, :, 1] - path[:, :, 0])
 

@@ -112,7 +112,7 @@ def chosen(problem):
 
 def settings(quick):
     """Return a setting for each curve and for each plateau; a quick run has two problems, few seeds and steps."""
-    seeds, share = (9, 0.15) if quick else (15, 1.0)
+    seeds, share = (9, 0.15) if quick else (13, 1.0)
     names = ("scalar LQ", "corridor") if quick else tuple(PROBLEMS)
     found, curves = [], []
     for name in names:
@@ -191,7 +191,7 @@ def curve(setting, seeds, threads):
 
 def recorded(steps):
     """Return the steps that are judged: all of the first, then ever fewer."""
-    return sorted({0, *np.rint(np.geomspace(1, steps, 22)).astype(int).tolist()})
+    return sorted({0, *np.rint(np.geomspace(1, steps, 18)).astype(int).tolist()})
 
 
 def quantiles(values):
