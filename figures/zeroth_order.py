@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from figures import style
 
@@ -28,7 +29,8 @@ def draw(results):
     rows = results.rows
     figure, axes = style.frame(3, 2.8, MESSAGE, describe(rows, results.about), ())
     figure.subplots_adjust(wspace=0.28)
-    looks = LOOKS | METHODS
+    looks = {"score function, policy gradient": LOOKS[SCORE], "... Adam": METHODS["policy gradient, Adam"]}
+    looks |= {"one point": LOOKS[ONE], "two points, random search": LOOKS[TWO], "uniform": METHODS["uniform sampling"]}
     handles = [Line2D([], [], label=name, **style.line(x), **style.point(x)) for name, x in looks.items()]
     style.legend(figure, handles)
     variances = rows[rows["part"] == "variance"]
@@ -57,6 +59,8 @@ def panel(axis, rows):
     axis.axvline(width, color=style.QUIET, linewidth=0.9, zorder=1)
     note(axis, "bias 5%", (width, 0.97), ("data", "axes fraction"), (-3, -4))
     axis.set(xscale="log", yscale="log", xlabel="width $h$ of the perturbation of K")
+    axis.set_xticks([0.02, 0.05, 0.1, 0.2, 0.4], ["0.02", "0.05", "0.1", "0.2", "0.4"])
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def biased(rows, share):
