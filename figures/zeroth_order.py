@@ -7,9 +7,7 @@ from matplotlib.ticker import NullFormatter
 from figures import style
 
 STUDY = "zeroth_order"
-MESSAGE = (
-    "Random directions beat the score function where two returns may share their noise, and lose where they may not"
-)
+MESSAGE = "Random directions beat scores where two returns may share their noise, and lose where they may not"
 SCORE, ONE, TWO = "score function", "one point", "two points"
 LOOKS = {
     SCORE: style.look(SCORE),
