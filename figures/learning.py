@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from figures import style
 
 STUDY = "learning"
-MESSAGE = "Less variance is faster learning: in proportion near the optimum, by far less on the way to it"
+MESSAGE = "Less variance is less loss in the end, in proportion to it; on the way it decides who arrives"
 NAMES = (
     "score function",
     "score function, leave one out",
@@ -42,7 +42,9 @@ def draw(results):
     )
     axes = [figure.add_subplot(grid[k // columns, k % columns]) for k in range(len(problems) + 2)]
     handles = [
-        Line2D([], [], label=LABELS.get(name, name), **style.line(x), **style.point(x)) for name, x in LOOKS.items()
+        Line2D([], [], label=LABELS.get(name, name), **style.line(x), **style.point(x))
+        for name, x in LOOKS.items()
+        if name in NAMES
     ]
     style.legend(figure, handles)
     for axis, problem in zip(axes, problems, strict=False):
@@ -169,7 +171,7 @@ def describe(rows, about):
         f"that of the best constant gain (linear-quadratic problems), known (corridor), the horizon (cart-pole), or not known "
         f"(pendulum, where the loss is the cost). Dotted: the start. At most {lost.max():.0f} seeds of one curve were lost. "
         f"({letter})~Plain ascent with one rate from the optimum on: the loss in the end is the rate $\\alpha$ times the exact "
-        f"variance over 4~times the batch $B$; bars are one standard error; measured over predicted is {n(mild)} to "
+        f"variance over 4~times the batch $B$; bars are one standard error; diamond and cross: mirrored actions; measured over predicted is {n(mild)} to "
         f"{n(worst)}; {top} varies {n(V[top] / V[low])} times as much as {low} and loses "
         f"{n(ends['median'][top] / ends['median'][low])} times as much. ({after})~Trajectories (filled) and seconds of one "
         f"thread (hollow) to a twentieth of the loss at the start, over those of the score function; trajectories: "

@@ -168,7 +168,7 @@ def test_losses_in_the_end_are_the_rate_times_the_variance():
         ratios[name] = row["median"] / row["predicted"]
         # To first order in alpha: what is left is a part of the loss that grows with it.
         assert abs(row["median"] - row["predicted"]) < 5 * row["stderr"] + 0.15 * row["predicted"], name
-    for one, other in (("score function", "reward to go, value baseline"), ("reward to go", "reparameterization")):
+    for one, other in (("reward to go, value baseline", "reward to go"), ("reparameterization", "score function")):
         false = ends.loc[other, "predicted"]
         assert abs(ends.loc[one, "median"] - false) > 5 * ends.loc[one, "stderr"] + 0.15 * false
 
