@@ -132,7 +132,7 @@ def _rounds_to(number, rounded):
 def written(text, printed):
     """Return the page with what its blocks have printed."""
     for block, new in reversed(list(zip(blocks(text), printed, strict=True))):
-        if new is not None and block.span and difference(block.output, new):
+        if new is not None and block.span:
             text = text[: block.span[0]] + new + text[block.span[1] :]
     return text
 

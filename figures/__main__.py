@@ -42,16 +42,18 @@ def main(arguments=None):
         print(f"no figure is called {unknown[0]!r}; there are {', '.join(figures)}.{hint}", file=sys.stderr)
         return 2
     asked.output.mkdir(parents=True, exist_ok=True)
+    status = 0
     for name in asked.names or figures:
         module = figures[name]
         try:
             results = files.read(module.STUDY, asked.results)
-        except FileNotFoundError as missing:
+        except FileNotFoundError as missing:  # the others are drawn all the same
             print(missing, file=sys.stderr)
-            return 1
+            status = 1
+            continue
         for path in files.save(module.draw(results), name, module.MESSAGE, results.about, asked.output):
             print(path)
-    return 0
+    return status
 
 
 if __name__ == "__main__":

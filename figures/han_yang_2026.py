@@ -11,7 +11,7 @@ SCORE, TO_GO, VALUE, PATH = NAMES
 MESSAGE = "A value baseline tames REINFORCE as exploration vanishes, but only in a world without noise"
 MAPS = (("one step", SCORE), ("ten steps", SCORE), ("ten steps", VALUE), ("ten steps", PATH))
 INITIAL = {0.01: (1.4, 1.1), 1.0: (), 10.0: (6, 1.5)}  # std of the initial state -> dashes
-LEVELS = np.arange(-1, 11)
+LEVELS = np.arange(-1, 12)
 
 
 def draw(results):

@@ -2,6 +2,7 @@
 
 import hashlib
 import pathlib
+import re
 import tomllib
 from typing import NamedTuple
 
@@ -111,7 +112,8 @@ def _keys(handles, width=WIDTH - 0.2):
     """Return the handles of a legend in rows that fit."""
     rows, room = [], 0.0
     for x in handles:
-        need = 0.62 + 0.062 * len(x.get_label())  # inches; letters of its size are narrower on average
+        letters = re.sub(r"\\[a-zA-Z]+", "x", x.get_label()).translate({ord(c): None for c in "$_{}^"})
+        need = 0.62 + 0.062 * len(letters)  # inches; letters of its size are narrower on average
         if not rows or need > room:
             rows, room = [*rows, []], width
         rows[-1].append(x)

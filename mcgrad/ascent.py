@@ -19,28 +19,32 @@ costs a learner at the end. At the beginning it costs steps, by the step size th
 import concurrent.futures
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import exact, validate
+from . import archive, exact, validate
 from .compiler import backends
 from .differences import return_kernel
 from .estimators.estimator import Estimator, PerStep, checked, rollouts
 from .estimators.fitted import is_unfitted
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
+from .prepare import prepare
+from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import END, check_range, run_kernel, thread_count
 
 JUDGE = END + 2**41  # trajectories on which objectives are measured: no one else's
+
+WHAT = "an ascent"  # what a file says that it is
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,15 +128,12 @@ class Ascent:
 
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
         """Write everything to one .npz file, which `load` reads, with the same bits; return its path."""
-        path = pathlib.Path(path)
-        path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
         arrays = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("parameters", "method")
+            f.name: np.asarray(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if f.name not in ("parameters", "method")
         }
-        words = json.dumps({"parameters": self.parameters, "method": self.method})
-        with open(path, "wb") as stream:
-            np.savez_compressed(stream, words=np.array(words), **arrays)
-        return path
+        return archive.save(path, {"what": WHAT, "parameters": self.parameters, "method": self.method}, arrays)
 
 
 def load(path: str | pathlib.Path) -> Ascent:
@@ -143,18 +144,13 @@ def load(path: str | pathlib.Path) -> Ascent:
     ValueError
         For a file that holds something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        words = json.loads(str(arrays.pop("words")))
-        numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}
-        return Ascent(parameters=tuple(words["parameters"]), method=words["method"], **numbers, **arrays)
-    except (KeyError, TypeError, ValueError, EOFError) as error:
-        raise ValueError(f"path: expected a file that Ascent.save has written, got {path} ({error})") from error
+    words, arrays = archive.load(path, WHAT)
+    numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}
+    return Ascent(parameters=tuple(words["parameters"]), method=words["method"], **numbers, **arrays)
 
 
 def ascend(
-    problem,
+    problem: Problem,
     theta: ArrayLike,
     estimator: Estimator,
     batch: int,
@@ -165,7 +161,7 @@ def ascend(
     record: int | Sequence[int] = 50,
     judged: int | None = 0,
     threads: int | None = None,
-    progress=None,
+    progress: Any = None,
     machine: str = "simd",
 ) -> Ascent:
     """Climb J from theta by stochastic gradient ascent, once for each seed.
@@ -269,6 +265,7 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     Row s is the mean over trajectories first, ..., first + batch - 1 of seed s at its theta; one kernel serves them all. nan
     where what the estimator has to know at a theta (an exact critic, say) is beyond all numbers there.
     """
+    estimator = prepare({"g": estimator})["g"]
     program = gradient_program(problem, theta, {"g": estimator})
     backends.compiled(program.kernel, machine)
     numbers = estimator.data(problem, theta)

@@ -15,9 +15,10 @@ import numpy as np
 from . import validate
 from .compiler import backends, passes
 from .kernel.program import checked, gradient_program
+from .moments import Source
 from .power_sums import PowerSums, of_chunks
 from .problem import Problem
-from .run import default_chunk, kernel_memory, run_kernel
+from .run import default_chunk, finished, kernel_memory, run_kernel, submitted
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 
@@ -43,14 +44,20 @@ class Batch:
     def __len__(self):
         return len(self.problems)
 
-    def programs(self, estimators):
-        """Return the program of each entry."""
-        first = gradient_program(self.problems[0], self.thetas[0], estimators)
+    def source(self, count):
+        """Return what the moments of a measurement come from."""
+        same = all(x is self.problems[0] for x in self.problems)
+        problem = self.problems[0] if same else self.problems
+        return Source(problem, self.thetas, self.seeds, self.firsts, count)
+
+    def programs(self, estimators, precise):
+        """Return the program of each entry, in the precision of a run: see `Run.precise`."""
+        first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
         if same and not first.data[0] and first.data[1] == first.data[2]:  # nothing that depends on theta
             return [_at(first, theta) for theta in self.thetas]
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
-        return [first, *(gradient_program(problem, theta, estimators) for problem, theta in rest)]
+        return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
 
 def _at(program, theta):
@@ -127,10 +134,13 @@ def sums(programs, seeds, firsts, count, full, run, bar):
     pool = own_pool or run.executor
     try:
         waiting = [
-            pool.submit(_piece, programs[k], seeds[k], firsts[k], count, full, run.machine, *shared) for k in pieces
+            submitted(pool, _piece, programs[k], seeds[k], firsts[k], count, full, run.machine, *shared) for k in pieces
         ]
         for k, future in zip(pieces, waiting, strict=True):
-            found.append(future.result())
+            found.append(finished(pool, future))
+            if not isinstance(found[-1], PowerSums):
+                what = validate.describe(found[-1])
+                raise ValueError(f"executor: expected {type(pool).__name__} to return the sums of samples, got {what}")
             bar.add(count * len(programs[k]))
     except BaseException:
         stop[0] = 1
@@ -173,6 +183,9 @@ def _piece(programs, seeds, firsts, count, full, machine, stop=None):
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
     nothing, loaded, work, horizon = np.zeros((0, 0)), None, None, None
     for b, p in enumerate(programs):
+        if p.kernel.width(machine) != width:  # a kernel of another structure
+            gradients[b, :, :count], horizon = run_kernel(p, seeds[b], firsts[b], count, machine, stop), None
+            continue
         if p.kernel is not kernel or p.horizon != horizon:
             kernel, horizon = p.kernel, p.horizon
             loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)

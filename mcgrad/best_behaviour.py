@@ -19,12 +19,15 @@ Stone and Niekum (2017), Data-efficient policy evaluation through behavior polic
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import exact, validate
+from .estimators.estimator import Estimator
 from .estimators.importance_weighted import ImportanceWeighted, importance_weighted
 from .kernel.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
+from .problem import Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
 
@@ -58,7 +61,7 @@ class BestBehaviour(NamedTuple):
     region: tuple | None
 
 
-def best_behaviour(problem, theta, estimator, *, vary="std"):
+def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:
     """Return the behaviour that minimises the exact variance, summed over the parameters, of an importance-weighted estimator.
 
     Parameters
@@ -115,7 +118,7 @@ def _gaussian(problem, theta, template, vary):
         return moved
 
     def variance(x):
-        return exact.variance(problem, theta, _acting(template, at(x), policy))
+        return exact.variance(problem, theta, _acting(template, at(x), policy), work=0)
 
     size = m + (gain if vary == "all" else 0)
     best = _least(lambda x: float(np.sum(variance(x))), np.zeros(size), first=0.1)
@@ -125,7 +128,7 @@ def _gaussian(problem, theta, template, vary):
         x[:m] += c - x[:m].mean()
         # Weights have a variance per decision where those of trajectories have: w_{0:k} is a mean of w_{0:T-1}.
         whole = importance_weighted(at(x), "trajectory", behaviour=policy)
-        return bool(np.isfinite(exact.variance(problem, theta, whole)).all())
+        return bool(np.isfinite(exact.variance(problem, theta, whole, work=0)).all())
 
     region = tuple(float(np.exp(_edge(finite, best[:m].mean(), direction))) for direction in (-1.0, 1.0))
     return BestBehaviour(
@@ -141,7 +144,7 @@ def _gaussian(problem, theta, template, vary):
 
 def _softmax(problem, theta, template):
     def variance(x):
-        return exact.variance(problem, theta, _acting(template, theta + x, None))
+        return exact.variance(problem, theta, _acting(template, theta + x, None), work=0)
 
     best = _least(lambda x: float(np.sum(variance(x))), np.zeros(len(theta)), first=0.3)
     acting = _acting(template, theta + best, None)

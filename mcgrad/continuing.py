@@ -20,14 +20,17 @@ theorem 1; Marbach and Tsitsiklis (2001), Simulation-based optimization of Marko
 
 import dataclasses
 
+from numpy.typing import ArrayLike
+
 from . import validate
 from .environments.linear_quadratic import linear_quadratic
 from .environments.tabular import continued
 from .exact import differential_value, stationary
 from .kernel.program import checked
+from .problem import Problem
 
 
-def continuing(problem, theta, bootstrap=True):
+def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Problem:
     """Return the problem of estimating the gradient of the average reward at theta.
 
     Parameters

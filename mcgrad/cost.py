@@ -2,17 +2,19 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import validate
 from .compiler import backends
-from .estimators.estimator import rollouts
-from .kernel.program import checked, gradient_program
-from .measure import checked_estimators
+from .estimators.estimator import Estimator, rollouts
+from .kernel.program import Program, checked, gradient_program
 from .pilots import fitted
 from .precompile import compile_ahead
+from .prepare import prepare
+from .problem import Problem
 from .run import default_chunk, run_kernel
 
 REPEATS = 9
@@ -53,7 +55,15 @@ class Cost:
     __repr__ = __str__  # a table is what one wants to see at a prompt
 
 
-def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
+def cost(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: dict[str, Estimator],
+    seconds: float = 0.1,
+    *,
+    seed: int = 0,
+    machine: str = "simd",
+) -> Cost:
     """Return what a sample of each estimator costs, alone and all together.
 
     Parameters
@@ -78,7 +88,7 @@ def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
     ValueError
         For an argument out of its range, named; and where an estimator does not exist for the problem.
     """
-    estimators = checked_estimators(estimators)
+    estimators = prepare(estimators)
     theta, seconds = checked(problem, theta), validate.number("seconds", seconds, above=0.0)
     seed = validate.integer("seed", seed, 0, 2**64 - 1)
     # Coefficients of a hasty fit: what they are makes no difference to the clock.
@@ -91,7 +101,9 @@ def cost(problem, theta, estimators, seconds=0.1, *, seed=0, machine="simd"):
     return Cost(medians, spreads, number, *times[-1])
 
 
-def timed(programs, seconds, seed=0, machine="simd"):
+def timed(
+    programs: Sequence[Program], seconds: float, seed: int = 0, machine: str = "simd"
+) -> list[tuple[float, float]]:
     """Return (median, half the distance of the quartiles) of the ns per sample of each program, run in turns."""
     for program in programs:
         backends.compiled(program.kernel, machine)

@@ -15,10 +15,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+from numpy.typing import ArrayLike
+
 from . import validate
+from .calls import call, number
 from .compiler.derive import push_forward
 from .compiler.trace import Tracer
-from .kernel.step_view import call, number
 from .problem import Problem
 
 
@@ -36,7 +38,7 @@ class _Functions(NamedTuple):
     sample: Callable
 
 
-def directional(problem, v):
+def directional(problem: Problem, v: ArrayLike) -> Problem:
     """Return the problem whose objective is the directional derivative v . dJ/dtheta.
 
     Parameters

@@ -1,12 +1,14 @@
 """The Fisher matrix of a trajectory by Monte Carlo, every entry with its standard error."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .estimators.natural import ScoreSquare
 from .kernel.program import checked
 from .measure import measure
+from .problem import Problem
 
 
 class Fisher(NamedTuple):
@@ -17,7 +19,7 @@ class Fisher(NamedTuple):
     count: int
 
 
-def fisher(problem, theta, count, seed=0, **options):
+def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **options: Any) -> NDArray[np.float64]:
     """Return the mean and the standard error of Z Z', Z = sum_t d log p(a_t | s_t) / dtheta, over `count` trajectories.
 
     It is the Fisher matrix of the distribution of trajectories under theta: T steps that all count alike, with discounting,

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import exact
 from .estimators import all_actions, knowledge, knows, trajectory_control_variate
-from .estimators.estimator import rollouts
+from .estimators.estimator import Estimator, rollouts
+from .problem import Problem
 
 WHY = {  # what one has to know that is not in trajectories
     knowledge.SIMULATOR: "derivatives of the simulator",
@@ -37,7 +39,7 @@ class Floor(NamedTuple):
     oracle: float | None
     fitted: float | None
 
-    def lines(self, kinds, variances):
+    def lines(self, kinds: dict[str, str], variances: dict[str, float | None]) -> list[str]:
         """Return lines to print under a table.
 
         Parameters
@@ -70,21 +72,21 @@ class Floor(NamedTuple):
         return found
 
 
-def floor(problem, theta):
+def floor(problem: Problem, theta: ArrayLike) -> Floor | None:
     """Return the `Floor` of a problem, or None where the bounds are not known (or there is no score)."""
     theta = problem.theta(theta)
     tree, markov = (_sum(exact.efficiency_bound, problem, theta, model) for model in ("tree", "markov"))
     if tree is None:
         return None
     # What the action decides of the gradient to go: the trajectory-wise control variate leaves it, doubly robust does not.
-    oracle, controlled = (
-        _sum(exact.variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate())
-    )
+    oracle, controlled = (_sum(_variance, problem, theta, e) for e in (all_actions(), trajectory_control_variate()))
     known = oracle is not None and markov is not None and controlled is not None
     return Floor(tree, markov, oracle, markov + max(controlled - tree, 0.0) if known else None)
 
 
-def footnotes(problem, theta, estimators, variances=None):
+def footnotes(
+    problem: Problem, theta: ArrayLike, estimators: dict[str, Estimator], variances: dict[str, float] | None = None
+) -> list[str]:
     """Return lines to print under a table of variances; none where no floor is known.
 
     Parameters
@@ -98,12 +100,17 @@ def footnotes(problem, theta, estimators, variances=None):
     if known is None:
         return []
     if variances is None:
-        variances = {name: _sum(exact.variance, problem, theta, e) for name, e in estimators.items()}
+        variances = {name: _sum(_variance, problem, theta, e) for name, e in estimators.items()}
     each = {
         name: None if variances.get(name) is None else variances[name] * rollouts(e, problem)
         for name, e in estimators.items()
     }
     return known.lines({name: knows(e).kind for name, e in estimators.items()}, each)
+
+
+def _variance(problem, theta, estimator):
+    """Return the variance where it has a closed form, which costs nothing."""
+    return exact.variance(problem, theta, estimator, work=0)
 
 
 def _sum(function, problem, theta, what):

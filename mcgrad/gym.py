@@ -13,6 +13,7 @@ The functions of an environment are plain Python: here they are called on plain 
 import types
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import validate
 from .problem import Environment
@@ -81,7 +82,9 @@ class GymnasiumEnvironment(gymnasium.Env):
         return (*self.np_random.standard_normal(normals).tolist(), *self.np_random.random(uniforms).tolist())
 
 
-def as_gymnasium(environment, horizon=None, action_bounds=None):
+def as_gymnasium(
+    environment: Environment, horizon: int | None = None, action_bounds: tuple[ArrayLike, ArrayLike] | None = None
+) -> GymnasiumEnvironment:
     """Return an environment with Gymnasium's interface.
 
     Parameters

@@ -1,16 +1,25 @@
 """Moments of gradient samples: means, variances and covariances, with the standard error of each."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from . import intervals
+from . import archive, intervals
 from .power_sums import PowerSums, entry, merge, of_chunk, of_chunks, place
 from .validate import describe
 
+if TYPE_CHECKING:
+    import pandas
+
+WHAT = "moments of gradients"  # what a file of them says that it is
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 
 
@@ -50,16 +59,16 @@ class Estimate:
     total_variance_stderr: float = math.nan
 
     @property
-    def total_variance(self):
+    def total_variance(self) -> float:
         """Sum of the variances of all parameters: the trace of the covariance matrix."""
         return _plain(np.sum(self.variance, axis=-1))
 
     @property
-    def rests_on_few(self):
+    def rests_on_few(self) -> NDArray[np.bool_]:
         """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
         return _column(self.count) < FEW * np.nan_to_num(self.kurtosis)
 
-    def variance_interval(self, level=0.95):
+    def variance_interval(self, level: float = 0.95) -> intervals.Interval:
         """Return (low, high), the confidence interval of each variance, each (P,).
 
         A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
@@ -78,7 +87,7 @@ class Estimate:
         relative = _relative(self.variance_stderr, self.variance)
         return intervals.of_variance(self.variance, relative, _column(self.count), level)
 
-    def total_variance_interval(self, level=0.95):
+    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval:
         """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
         relative = _relative(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
@@ -100,6 +109,44 @@ def _relative(stderr, value):
         return np.divide(stderr, value)
 
 
+class Source(NamedTuple):
+    """Where moments come from: what was measured, and which trajectories of which seed.
+
+    Of a batch, theta is (B, P), and `seed` and `start` are tuples of B; `problem` is one, or a tuple of B.
+    """
+
+    problem: Any  # a Problem, or how it prints once it has been saved
+    theta: Any
+    seed: Any
+    start: Any
+    count: int
+
+    def each(self) -> list[Source]:
+        """Return the source of every entry of a batch; a single one for what is no batch."""
+        if np.ndim(self.seed) == 0:
+            return [self]
+        several = isinstance(self.problem, (tuple, list))
+        problems = self.problem if several else [self.problem] * len(self.seed)
+        each = zip(problems, self.theta, self.seed, self.start, strict=True)
+        return [Source(*entry, self.count) for entry in each]
+
+    def overlaps(self, other: Source) -> bool:
+        """Tell whether both have seen some of the same trajectories."""
+        return (
+            self.seed == other.seed
+            and np.array_equal(self.theta, other.theta)
+            and str(self.problem) == str(other.problem)
+            and self.start < other.start + other.count
+            and other.start < self.start + self.count
+        )
+
+    def words(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        several = isinstance(self.problem, (tuple, list))
+        problem = list(map(str, self.problem)) if several else str(self.problem)
+        return self._asdict() | {"problem": problem, "theta": np.asarray(self.theta).tolist()}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
     """What was measured of several estimators on common noise: `found["PW"]` is an `Estimate`.
@@ -114,6 +161,7 @@ class Moments:
     rollouts: tuple = ()
     rounding_errors: tuple = ()
     knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
+    sources: tuple = ()  # a `Source` for each measurement that was merged; () where nobody said
 
     def __getitem__(self, name):
         e = self._number(name)
@@ -147,17 +195,18 @@ class Moments:
         )
 
     @property
-    def batch(self):
+    def batch(self) -> int | None:
         """Number of entries of a batch, or None."""
         return len(self.sums.own) if self.sums.own.ndim == 4 else None
 
-    def entry(self, b):
+    def entry(self, b: int) -> Moments:
         """Return what was measured of one entry of a batch, as a measurement of its own."""
         if self.batch is None or not -self.batch <= b < self.batch:
             what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
             raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
         lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
-        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost)
+        sources = tuple(x.each()[b] for x in self.sources)
+        return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
 
     def __iter__(self):
         return iter(self.names)
@@ -171,22 +220,24 @@ class Moments:
         return self.names.index(name)
 
     @property
-    def nonfinite(self):
+    def nonfinite(self) -> dict[str, Any]:
         """Number of trajectories left out, by estimator."""
         counts = np.moveaxis(self.sums.nonfinite, -1, 0)
         return {name: _plain(k, int) for name, k in zip(self.names, counts, strict=True)}
 
     @property
-    def overflowed(self):
+    def overflowed(self) -> dict[str, Any]:
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
+        if np.isfinite(self.sums.own).all():
+            return dict.fromkeys(self.names, 0)
         return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property
-    def rounding(self):
+    def rounding(self) -> dict[str, Any]:
         """What one rounding error makes of a gradient, in its standard deviations, by estimator: see `mcgrad.precision`."""
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
-    def covariance(self, first, second):
+    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
         """Return the covariance of two estimators on common noise.
 
         Returns
@@ -218,7 +269,7 @@ class Moments:
         overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
         return np.where(overflowed, np.inf, found)
 
-    def variance_ratio(self, first, second, level=0.95):
+    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
         """Return (ratio, low, high): the variance of one estimator over that of another, with its confidence interval.
 
         Both were measured on common noise, and what their variances have in common is taken off: the interval is narrower
@@ -243,7 +294,7 @@ class Moments:
         a, b = self[first], self[second]
         return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
 
-    def total_variance_ratio(self, first, second, level=0.95):
+    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
@@ -260,16 +311,60 @@ class Moments:
             ]
         return intervals.of_ratio(over, under, found, count, level)
 
-    def merge(self, other):
-        """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`)."""
+    def save(self, path: str | pathlib.Path) -> pathlib.Path:
+        """Write everything to one .npz file, which `mcgrad.moments.load` reads, with where it comes from; return its path."""
+        words: dict[str, Any] = {k: getattr(self, k) for k in ("names", "parameters", "rollouts", "knows")}
+        words |= {"what": WHAT, "sources": [x.words() for x in self.sources]}
+        arrays = {f"sums_{f.name}": getattr(self.sums, f.name) for f in dataclasses.fields(self.sums)}
+        return archive.save(path, words, arrays | {"rounding_errors": np.array(self.rounding_errors)})
+
+    def __repr__(self) -> str:
+        lines = [f"Moments of {len(self)} estimators, {len(self.parameters)} parameters"]
+        if self.batch is not None:
+            return f"{lines[0]}, a batch of {self.batch}: found.entry(b) is one of them"
+        rows = [("", "samples", "|mean|", "total variance", "95 %", "kurtosis", "rollouts")]
+        for name in self.names:
+            x = self[name]
+            low, high = x.total_variance_interval()
+            mean, kurtosis = np.linalg.norm(x.mean), f"{np.max(x.kurtosis):.3g}"
+            figures = (f"{x.count}", f"{mean:.4g}", f"{x.total_variance:.4g}", f"{low:.4g} to {high:.4g}", kurtosis)
+            rows.append((name, *figures, str(x.rollouts)))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for first, *rest in rows:
+            others = "  ".join(x.rjust(w) for x, w in zip(rest, widths[1:], strict=True))
+            lines.append(f"  {first.ljust(widths[0])}  {others}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.batch is not None else self.table()._repr_html_()
+
+    def merge(self, other: Moments) -> Moments:
+        """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`).
+
+        Raises
+        ------
+        ValueError
+            For moments of something else, or of some of the same trajectories.
+        """
         if (self.names, self.parameters) != (other.names, other.parameters):
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
+        if self.batch != other.batch:
+            sizes = ("no batch" if x.batch is None else f"a batch of {x.batch}" for x in (self, other))
+            raise ValueError("other: expected {}, got {}".format(*sizes))
         if self.sums.cross.shape != other.sums.cross.shape:
             raise ValueError("other: expected the same full_covariance in both measurements")
+        pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
+        if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
+            a, b = twice
+            raise ValueError(
+                f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
+                f"{b.start} to {b.start + b.count - 1}; measure with start="
+            )
         worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
-        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst)
+        sources = self.sources + other.sources if self.sources and other.sources else ()
+        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst, sources=sources)
 
-    def table(self, cost=None):
+    def table(self, cost: Any = None) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
 
         `variance_low` and `variance_high` are the 95 % confidence interval of the variance; where `rests_on_few` is true, it
@@ -302,7 +397,7 @@ class Moments:
             return pandas.DataFrame(rows)
         return pandas.DataFrame([row for name in self.names for row in self.rows(name, known and known[name])])
 
-    def rows(self, name, nanoseconds=None):
+    def rows(self, name: str, nanoseconds: float | None = None) -> list[dict[str, Any]]:
         """Return the rows of the table that belong to an estimator, as dicts; `nanoseconds` of one sample, if known."""
         found = self[name]
         price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
@@ -319,7 +414,7 @@ class Moments:
         return rows
 
 
-def of_samples(samples, parameters=None):
+def of_samples(samples: Mapping[str, ArrayLike], parameters: Sequence[str] | None = None) -> Moments:
     """Return the `Moments` of gradients that are in memory, such as `mcgrad.sample` returns.
 
     Parameters
@@ -346,3 +441,19 @@ def of_samples(samples, parameters=None):
         raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
     columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
     return Moments(tuple(samples), parameters, of_chunk(columns, len(arrays)))
+
+
+def load(path: str | pathlib.Path) -> Moments:
+    """Return the `Moments` that `Moments.save` has written.
+
+    Raises
+    ------
+    ValueError
+        For a file that holds something else.
+    """
+    words, arrays = archive.load(path, WHAT)
+    lost = arrays.pop("rounding_errors")
+    sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()})
+    fields = {k: tuple(words[k]) for k in ("names", "parameters", "rollouts", "knows")}
+    sources = tuple(Source(**x) for x in words["sources"])
+    return Moments(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)

@@ -12,8 +12,10 @@ from . import baselines as b
 from .estimators.fitted import is_unfitted
 from .fitting import PILOT, Range
 from .kernel.program import rollout_program
+from .prepare import known_truth, prepare
 from .rollouts import rollout
 from .run import END, Run
+from .truth import told
 
 PILOT_COUNT = 4096  # trajectories that baselines and coefficients are fitted on
 SEED = 1
@@ -37,7 +39,7 @@ class Known(b.Baseline):
 
 def known_value(problem, theta):
     """Return a value function that has been fitted, once."""
-    baseline = b.fitted_value(PILOT_COUNT, 2, SEED)
+    baseline = told(b.fitted_value(PILOT_COUNT, 2, SEED), known_truth)
     return Known(baseline, baseline.data(problem, theta))
 
 
@@ -56,8 +58,9 @@ def fitted(problem, theta, estimators, count=PILOT_COUNT, seed=SEED):
 
     Those that would be cross-fitted, too: what is compared are estimators with fixed numbers.
     """
+    estimators = prepare(estimators)
     if not any(map(is_unfitted, estimators.values())):
-        return dict(estimators)
+        return estimators
     machine = _machine(problem, theta, count)
     pilot = Range(problem, problem.theta(theta), Run(seed, 1, None, None, machine), PILOT, count)
     return {name: x.fit(pilot) if is_unfitted(x) else x for name, x in estimators.items()}

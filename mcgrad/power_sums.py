@@ -190,8 +190,12 @@ def _without_nonfinite(found, gradients, E, full, few):
 
 def entry(sums, b):
     """Return the sums of one entry of a batch; samples that were filled up with NaN are left out."""
-    found = PowerSums(*(getattr(sums, field.name)[b] for field in dataclasses.fields(PowerSums)))
-    return dataclasses.replace(found, few=found.few[:, np.isfinite(found.few).all(axis=0)])
+    few = sums.few[b]
+    if few.size and not np.isfinite(few).all():
+        few = few[:, np.isfinite(few).all(axis=0)]
+    return PowerSums(
+        sums.own[b], sums.joint[b], sums.cross[b], sums.squares[b], sums.degrees[b], few, sums.nonfinite[b]
+    )
 
 
 def together(many):

@@ -6,6 +6,8 @@ tight error bar. So a few trajectories are run again with every number that an e
 of baselines and critics) moved by a relative 2^-20, each up or down at random. Gradients are all but linear in these
 numbers: what they move by, times 2^-32, is what one rounding error of 2^-52 in each does to them.
 
+Of single precision, in which so small a move would be lost, the same is seen in double precision, with its rounding error.
+
 What is not seen: differences between rollouts (evolution strategies), and between an action and its mean in a critic.
 """
 
@@ -14,13 +16,26 @@ import warnings
 
 import numpy as np
 
+from . import validate
+from .compiler.backends import PRECISIONS
+
 SIZE = 2.0**-20  # of the move: large against rounding, small against everything else
 TRAJECTORIES = 64
+ROUNDING = {"double": 2.0**-52, "single": 2.0**-23}
 WORST = 0.01  # of a standard deviation may be one rounding error; sums of many terms make several
 
 
 class PrecisionWarning(UserWarning):
     """Too few digits are left for a figure to mean what it says."""
+
+
+def checked_precision(precision, machine):
+    """Return a precision that a machine has."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {validate.describe(precision)}")
+    if precision == "single" and machine == "scalar":
+        raise ValueError("precision: expected 'double' on the scalar machine, got 'single'")
+    return precision
 
 
 def moved(program):
@@ -50,7 +65,9 @@ def rounding(program, run, first, count):
     count = min(count, max(TRAJECTORIES // run.unit, 2) * run.unit)
     if other is None or count < 2 * run.unit:
         return np.zeros(E)
-    gradients, others = (run.few_samples(p, first, count) for p in (program, other))
+    error = ROUNDING[program.kernel.precision]
+    both = [dataclasses.replace(p, kernel=dataclasses.replace(p.kernel, precision="double")) for p in (program, other)]
+    gradients, others = (run.few_samples(p, first, count) for p in both)
     with np.errstate(all="ignore"):
         finite = np.isfinite(gradients) & np.isfinite(others)
         gradients, others = (np.where(finite, x, np.nan) for x in (gradients, others))
@@ -59,11 +76,11 @@ def rounding(program, run, first, count):
         center = np.nansum(gradients, axis=1) / number
         spread = np.sqrt(np.nansum((gradients - center[:, None]) ** 2, axis=1) / number)
         # A spread of zero, or of rounding alone, is no loss: it is measured against the gradient, too.
-        sizes = moves * 2.0**-52 / np.maximum(spread, 2.0**-40 * np.abs(center))
+        sizes = moves * error / np.maximum(spread, 2.0**-40 * np.abs(center))
     return np.nan_to_num(sizes, nan=0.0, posinf=0.0).reshape(E, -1).max(axis=1)
 
 
-def warn(sizes, stacklevel):
+def warn_of_rounding(sizes, stacklevel):
     """Warn of estimators, {name: rounding error in standard deviations}, whose figures are made of rounding errors."""
     for name, size in sizes.items():
         if size > WORST:

@@ -13,6 +13,7 @@ score knows, and every estimator adds it.
 import dataclasses
 import inspect
 import math
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import validate
+
+# What is written in terms of problems, and what they offer all the same: `kernel_handle` puts it here.
+written = types.SimpleNamespace()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -309,6 +313,23 @@ class Problem:
             f"  policy       {self.policy!r}",
         ]
         return "\n".join(lines + ([f"  design       {', '.join(self.design)}"] if self.design else []))
+
+    def source(self, estimators: dict[str, Any], theta: ArrayLike | None = None) -> str:
+        """Return the text of the kernel that samples named estimators, to be read; `print` it.
+
+        Parameters
+        ----------
+        estimators : dict
+            Name -> estimator.
+        theta : (P,) array, optional
+            As for `mcgrad.kernel`: needed where estimators take their data (exact values, say) from it.
+
+        Raises
+        ------
+        ValueError
+            As `mcgrad.kernel`.
+        """
+        return written.source(self, estimators, theta)
 
     @property
     def discount_varies(self) -> bool:

@@ -3,10 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import validate
 from .kernel.program import rollout_program
-from .run import CHUNK, check_range, run_kernel
+from .problem import Problem
+from .run import CHUNK, END, check_range, run_kernel
 
 
 class Noise(NamedTuple):
@@ -31,14 +33,16 @@ class Rollout(NamedTuple):
     noise: Noise
 
 
-def rollout(problem, theta, count, seed=0, *, start=0, machine="simd"):
+def rollout(
+    problem: Problem, theta: ArrayLike, count: int, seed: int = 0, *, start: int = 0, machine: str = "simd"
+) -> Rollout:
     """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see."""
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     check_range(start, count)
     return trajectories(problem, theta, count, validate.integer("seed", seed, 0, 2**64 - 1), start, machine)
 
 
-def trajectories(problem, theta, count, seed, start, machine):
+def trajectories(problem: Problem, theta: ArrayLike, count: int, seed: int, start: int, machine: str) -> Rollout:
     """Return trajectories of any numbers, those beyond the end of measurements too."""
     program = rollout_program(problem, theta)
     environment, policy, T = problem.environment, problem.policy, problem.horizon
@@ -57,3 +61,8 @@ def trajectories(problem, theta, count, seed, start, machine):
     noise = Noise(ends[:, n + 1 :].copy(), e.copy(), w.copy())
     lengths = alive[:, :, 0].sum(axis=1).astype(int)
     return Rollout(states, a.copy(), r[:, :, 0].copy(), ends[:, n].copy(), lengths, noise)
+
+
+def pilot(problem: Problem, theta: ArrayLike, count: int, seed: int) -> Rollout:
+    """Return the last trajectories that there are, to be fitted on: measurements begin with the first."""
+    return rollout(problem, theta, count, seed, start=END - count)

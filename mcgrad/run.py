@@ -8,6 +8,7 @@ exact values and fitted coefficients come from NumPy's linear algebra, whose las
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import threading
 import time
@@ -23,6 +24,7 @@ from .power_sums import Accumulator, PowerSums, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
+QUICK = 10**9  # trajectories times steps times letters of text that are done before threads have started
 END = 2**59  # ranges end before this trajectory; the numbers beyond are used as independent noise
 
 _memory = threading.local()
@@ -117,6 +119,7 @@ class Run(NamedTuple):
     chunk: int | None
     machine: str
     design: Design | None = None
+    precision: str = "double"
 
     @property
     def unit(self):
@@ -126,10 +129,16 @@ class Run(NamedTuple):
     def program(self, problem, theta, estimators):
         """Return the program that samples the gradients of named estimators."""
         if self.design is None:
-            return gradient_program(problem, theta, estimators)
+            return self.precise(gradient_program(problem, theta, estimators))
         program = gradient_program(problem, theta, estimators, self.design.given)
         self.design.check(program.draws.rows)
-        return program
+        return self.precise(program)
+
+    def precise(self, program):
+        """Return a program whose kernel computes in the precision of this run."""
+        if program.kernel.precision == self.precision:
+            return program
+        return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
     def sums(self, program, first, count, full=False, bar=None):
         """Return the sums of a range of trajectories."""
@@ -142,6 +151,11 @@ class Run(NamedTuple):
         if bar is not None:
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
+        if count * program.horizon * len(program.kernel.text) < QUICK:
+            found = group_sums(program, self.seed, first, count, self._chunk(program), full, self.machine, self.design)
+            if bar is not None:
+                bar.add(count)
+            return found
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
             try:
                 return self._collect(pool, program, first, count, full, bar, stop)
@@ -158,10 +172,14 @@ class Run(NamedTuple):
             return samples(*arguments).copy()
         return self.executor.submit(samples, *arguments).result()
 
+    def _chunk(self, program):
+        """Return how many trajectories make a chunk: a multiple of those of a sample."""
+        chunk = self.chunk or default_chunk(program.kernel.outputs)
+        return max(chunk // self.unit, 1) * self.unit
+
     def _collect(self, pool, program, first, count, full, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
-        chunk = self.chunk or default_chunk(program.kernel.outputs)
-        chunk = max(chunk // self.unit, 1) * self.unit
+        chunk = self._chunk(program)
         group = chunk * _group_size(count, chunk, self.threads)
         waiting, merged = collections.deque(), Accumulator()
         starts = iter(range(first, first + count, group))
@@ -176,7 +194,7 @@ class Run(NamedTuple):
                     number = min(group, first + count - k)
                     arguments = (program, self.seed, k, number, chunk, full, self.machine, self.design)
                     arguments += (stop,) if stop is not None else ()
-                    waiting.append((number, _submitted(pool, group_sums, *arguments)))
+                    waiting.append((number, submitted(pool, group_sums, *arguments)))
                 if waiting:
                     number, future = waiting.popleft()
                     merged.add(_result(pool, future, program, number // self.unit, full))
@@ -188,7 +206,7 @@ class Run(NamedTuple):
         return merged.result()
 
 
-def _submitted(pool, function, *arguments):
+def submitted(pool, function, *arguments):
     """Return the future of a piece of work; ValueError for an executor that does not take work."""
     try:
         future = pool.submit(function, *arguments)
@@ -199,13 +217,18 @@ def _submitted(pool, function, *arguments):
     return future
 
 
-def _result(pool, future, program, number, full):
-    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
+def finished(pool, future):
+    """Return what a piece of work came to; ValueError if the executor gave it up."""
     try:
-        found = future.result()
+        return future.result()
     except (concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor) as error:
         how = f": {error}" if str(error) else " (cancelled)"
         raise ValueError(f"executor: expected {_called(pool)} to finish its work, but it gave up{how}") from error
+
+
+def _result(pool, future, program, number, full):
+    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
+    found = finished(pool, future)
     E, P = len(program.names), program.kernel.outputs // len(program.names)
     cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}

@@ -88,7 +88,7 @@ def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None
 
 def _exact(function, problem, theta, estimator):
     try:
-        return function(problem, theta, estimator).tolist()
+        return function(problem, theta, estimator, work=0).tolist()
     except mg.exact.NoClosedForm:
         return [None] * len(problem.parameters)
 

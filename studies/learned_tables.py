@@ -60,7 +60,7 @@ class Fit(NamedTuple):
 def errors(N, replications, seed, table=SEED):
     """Return rows: N times the mean squared error, summed over the parameters, and the limit."""
     p, theta = problem(table)
-    s = mg.exact.finite.system(p, theta)
+    s = mg.exact.system(p, theta)
     known = Known(s.reward, s.policy, s.score)
     rng = np.random.default_rng([seed, N])
     halves = [draw(s, size, replications, rng) for size in (N // 2, N - N // 2)]

@@ -315,7 +315,7 @@ RUNS += [
     ({"start": 2**63}, "start, count: expected start . count <= 2.[0-9]+, got"),
     ({"theta": [1.0]}, r"theta: expected shape \(2,\), got \(1,\)"),
     ({"theta": [1.0, 2.0, 3.0]}, r"theta: expected shape \(2,\), got \(3,\)"),
-    ({"theta": [[1.0, 2.0]]}, r"theta: expected shape \(2,\), got \(1, 2\)"),
+    ({"theta": [[[1.0, 2.0]]]}, r"theta: expected shape \(2,\), got \(1, 1, 2\)"),
     ({"theta": 1.0}, r"theta: expected shape \(2,\), got \(\)"),
     ({"theta": [1.0, NAN]}, "theta: expected finite numbers, got list"),
     ({"machine": "gpu"}, "machine: expected one of simd, scalar, numpy, got 'gpu'"),

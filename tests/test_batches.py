@@ -9,7 +9,7 @@ import pytest
 import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.kernel import memo
-from mcgrad.moments import Estimate
+from mcgrad.moments import Estimate, load
 from mcgrad.power_sums import PowerSums
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}
@@ -131,6 +131,37 @@ def test_threads_executors_and_pieces_do_not_change_a_bit(seed, monkeypatch):
             assert np.array_equal(getattr(other.sums, name), getattr(reference.sums, name))
 
 
+def test_an_executor_that_does_not_work_is_named(seed):
+    class Broken(concurrent.futures.ThreadPoolExecutor):
+        def submit(self, *arguments, **options):
+            return super().submit(int)
+
+    stopped = concurrent.futures.ThreadPoolExecutor(1)
+    stopped.shutdown()
+    for pool, message in (
+        (stopped, "expected one that takes work"),
+        (Broken(1), "to return the sums of samples, got int 0"),
+    ):
+        with pytest.raises(ValueError, match=f"executor: .*{message}"):
+            mg.measure(system(), thetas(3), BOTH, 10, seed, executor=pool)
+
+
+def test_exact_values_of_batches():
+    problems, theta, pw = [system(k) for k in range(3)], thetas(3), E.reparameterization()
+    for ask, more in (
+        (mg.exact.objective, ()),
+        (mg.exact.gradient, ()),
+        (mg.exact.mean, (pw,)),
+        (mg.exact.variance, (pw,)),
+    ):
+        alone = [ask(x, t, *more) for x, t in zip(problems, theta, strict=True)]
+        assert np.array_equal(ask(problems, theta, *more), alone)
+        assert np.array_equal(ask(problems[0], theta, *more)[2], ask(problems[0], theta[2], *more))
+        assert np.array_equal(ask(problems, theta[0], *more)[2], ask(problems[2], theta[0], *more))
+    with pytest.raises(ValueError, match="theta: expected one for each of 3 problems, got 2"):
+        mg.exact.objective(problems, theta[:2])
+
+
 def fragile():
     """Return a problem whose rewards overflow at large gains."""
     environment = mg.Environment(
@@ -174,6 +205,20 @@ def test_batches_merge(seed):
         merged = one[0].merge(one[1])
         for name in FIELDS:
             assert np.array_equal(getattr(both.entry(b).sums, name), getattr(merged.sums, name))
+        assert [x.words() for x in both.entry(b).sources] == [x.words() for x in merged.sources]
+    with pytest.raises(ValueError, match=r"expected other trajectories than 50 to 99 of seed"):
+        both.merge(parts[1])
+    with pytest.raises(ValueError, match="other: expected a batch of 3, got no batch"):
+        both.merge(both.entry(0))
+
+
+def test_batches_are_kept_on_disk(tmp_path, seed):
+    found = mg.measure([system(k) for k in range(3)], thetas(3), BOTH, 20, seed, noise="own")
+    again = load(found.save(tmp_path / "batch.npz"))
+    assert again.batch == 3 and np.array_equal(again["SF"].mean, found["SF"].mean)
+    assert [x.start for x in again.sources[0].each()] == [0, 20, 40]
+    with pytest.raises(ValueError, match="expected other trajectories"):
+        again.merge(found)
 
 
 def test_the_table_of_a_batch_names_its_entries(seed):

@@ -9,6 +9,7 @@ from mcgrad import precompile
 from mcgrad.compiler import backends
 from mcgrad.cost import Cost, cost, timed
 from mcgrad.kernel.program import gradient_program
+from mcgrad.prepare import prepare
 from studies import throughput
 
 e = mg.estimators
@@ -34,7 +35,7 @@ def test_ten_estimators_at_once_cost_less_than_twice_the_two_of_the_study():
         **throughput.TEN,
         "mixture": e.control_variate(BOTH["PW"], e.difference(*BOTH.values()), np.full((1, 8), 0.3)),
     }
-    programs = [gradient_program(workload.problem, workload.theta, x) for x in (throughput.ALONE, fitted)]
+    programs = [gradient_program(workload.problem, workload.theta, prepare(x)) for x in (throughput.ALONE, fitted)]
     (two, _), (ten, _) = timed(programs, 0.2)
     assert len(fitted) == 10 and 1 < ten / two < 2
 

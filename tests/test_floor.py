@@ -119,7 +119,7 @@ def test_doubly_robust_is_measured_as_it_is_known(name):
     excess = fitted.variance / mg.exact.efficiency_bound(problem, theta, "tree")[visited]
     assert (excess > 0.9).all() and (excess < 1.2).all()
     with pytest.raises(mg.exact.NoClosedForm):
-        mg.exact.variance(problem, theta, chosen["fitted"])
+        mg.exact.variance(problem, theta, chosen["fitted"], work=0)
 
 
 def _components(x, chosen):
@@ -139,7 +139,7 @@ def test_below_the_floor_are_none_but_those_that_say_so(case):
     tiny, below = 1e-11 * mg.exact.variance(problem, theta, E.reward_to_go(B.value())), set()
     for estimator in everything.values():
         try:
-            variance = mg.exact.variance(problem, theta, estimator)
+            variance = mg.exact.variance(problem, theta, estimator, work=0)
         except mg.exact.NoClosedForm:
             continue
         variance = variance * E.estimator.rollouts(estimator, problem)
@@ -289,6 +289,19 @@ def test_a_comparison_prints_the_floor_and_recommends_no_oracle():
     pairs = mg.measure(problem, theta, two, 64, machine="numpy", design=mg.designs.latin_hypercube(8))
     assert pairs.table()["knows"].tolist() == ["other data", "other data"]
     assert "knows" not in mg.moments.of_samples({"x": np.zeros((3, 1))}).table()
+
+
+def test_what_is_recommended_with_exact_values_says_so():
+    """On a bandit doubly robust is best, and all actions, which does not vary at all, is an oracle below the floor."""
+    bandit = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0], 0.5), mg.policies.softmax(1, 3), 1)
+    only = ("reward to go", "doubly robust, exact critic", "all actions, exact critic")
+    found = mg.compare(bandit, [0.0, 0.1, 0.2], only=only, count=2000, seconds=0.001, machine="numpy")
+    assert [row.exact_values for row in found.rows if row.estimator == "reward to go"] == [False]
+    text = str(found)
+    assert "below it: all actions, exact critic" in text
+    best = found.contenders()[0].estimator
+    assert ("With exact values, which only problems" in text) == (best == "doubly robust, exact critic")
+    assert found["doubly robust, exact critic"].exact_values
 
 
 def test_where_no_bound_is_known_the_reason_is_said():

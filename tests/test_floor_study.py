@@ -6,6 +6,7 @@ import pytest
 import mcgrad as mg
 from figures import files
 from figures import floor as figure
+from mcgrad.exact.tabular.values import state_distribution
 from studies import __main__ as studies_command
 from studies import floor, learned_tables
 
@@ -39,9 +40,9 @@ def test_fitted_estimators_tend_to_their_limits(seed):
 
 def test_the_plug_in_is_the_gradient_where_the_table_is_known():
     p, theta = learned_tables.problem()
-    s = mg.exact.finite.system(p, theta)
+    s = mg.exact.system(p, theta)
     known = learned_tables.Known(s.reward, s.policy, s.score)
-    mu, counts = mg.exact.tabular.state_distribution(s), []
+    mu, counts = state_distribution(s), []
     for t in range(learned_tables.HORIZON):
         counts.append(mu[t][:, None, None] * s.policy[..., None] * s.P)
     counts, start = np.stack(counts)[None], s.start[None]

@@ -8,7 +8,8 @@ from support import CASES, reference_problem, standard_errors
 
 import mcgrad as mg
 from mcgrad.estimators.estimator import BehaviourPolicy, RolloutVariant
-from mcgrad.exact import lq
+from mcgrad.exact.linear_quadratic.off_policy import importance_weighted_variance
+from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
@@ -122,14 +123,16 @@ def test_exact_variance_on_the_policy_is_that_of_the_chain():
     for name in ("S05", "S08", "S10"):
         problem, theta = case(name)
         s = mg.exact.system(problem, theta)
+        constant = np.zeros((s.horizon, 1, 1 + s.states, 1 + s.states))
+        constant[..., 0, 0] = -0.7
         for ours, forms, other in (
-            ("trajectory", None, lq.ScoreFunction()),
-            ("trajectory", lq.constant_baseline(s, -0.7), lq.ScoreFunction(-0.7)),
-            ("per decision", None, lq.RewardToGo()),
-            ("per decision", lq.value_baseline(s), lq.RewardToGo(lq.value_baseline(s))),
+            ("trajectory", None, e.score_function()),
+            ("trajectory", constant, e.score_function(-0.7)),
+            ("per decision", None, e.reward_to_go()),
+            ("per decision", value_forms(s)[:-1], e.reward_to_go(mg.baselines.value())),
         ):
-            found = lq.importance_weighted_variance(s, s, ours, forms)
-            np.testing.assert_allclose(found, lq.variance(s, other), rtol=1e-10)
+            found = importance_weighted_variance(s, s, forms, ours)
+            np.testing.assert_allclose(found, mg.exact.variance(problem, theta, other), rtol=1e-10)
 
 
 def test_exact_variance_by_quadrature():
@@ -187,7 +190,7 @@ def test_self_normalised_weights_have_a_bias_that_is_known_for_large_groups(seed
     np.testing.assert_allclose(G * found.variance, limits.variance, rtol=2 / G)
     assert found.rollouts == G
     with pytest.raises(mg.exact.NoClosedForm, match="closed forms for large groups alone"):
-        mg.exact.variance(problem, theta, estimator)
+        mg.exact.variance(problem, theta, estimator, work=0)
 
 
 # ---- discrete actions: all trajectories there are ----------------------------------------------------------------

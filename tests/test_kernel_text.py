@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 import mcgrad as mg
 from mcgrad.estimators.estimator import Estimator
 from mcgrad.kernel.program import gradient_program
@@ -60,3 +62,12 @@ def test_names_of_users_stay_theirs():
     plain = text(estimators, ("g",) * 1)
     assert found.count("\n") >= plain.count("\n") - 5
     assert "to_go_1_new" in found and "adjoint0_1_new" in found
+
+
+def test_a_problem_shows_its_kernel_and_whose_each_output_is():
+    problem = mg.Problem(mg.environments.pendulum(), mg.policies.linear_gaussian(2, 1, std=0.3), 5)
+    found = problem.source({"mine": E.reward_to_go(), "PW": E.reparameterization()})
+    for line in ("# out[0] mine: K[0,0]", "# out[3] PW: K[0,1]", "def backward(", "    to_go_new = "):
+        assert line in found
+    with pytest.raises(ValueError, match="theta: expected the parameters"):
+        problem.source({"mine": E.reward_to_go(mg.baselines.fitted_value(64))})

@@ -20,6 +20,7 @@ from mcgrad.compiler.structure import Unknown, Walk
 from mcgrad.kernel import memo
 from mcgrad.kernel.numbers import Data
 from mcgrad.kernel.program import _written, gradient_program, rollout_program, traced
+from mcgrad.prepare import prepare
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}
 SCALE = 1.0
@@ -57,7 +58,7 @@ def fresh(problem, theta, estimators):
 
 def assert_right(problem, theta=(-0.4,), estimators=None):
     """Assert that what is remembered gives the program that tracing anew does; return it."""
-    estimators = estimators or BOTH
+    estimators = prepare(estimators or BOTH)
     found, expected = (f(problem, theta, estimators) for f in (gradient_program, fresh))
     assert found.kernel == expected.kernel and found.horizon == expected.horizon and found.data == expected.data
     for name in ("theta", "p", "c", "rows"):
@@ -144,7 +145,7 @@ def test_what_only_data_reads_is_read_by_data_alone():
         "natural": E.natural(E.reward_to_go(mg.baselines.fitted_value(64)), np.eye(2)),
         "optimal": E.score_function(mg.baselines.optimal_over_time()),
     }
-    for name, e in {**unbiased(), **more}.items():
+    for name, e in prepare({**unbiased(), **more}).items():
         expected = written(x, theta, e, e)
         count += bool(getattr(e, "only_data", ()) or getattr(getattr(e, "baseline", None), "only_data", ()))
         assert written(x, theta, e, without(e)) == expected, name

@@ -4,7 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from support import w1
 
+import mcgrad as mg
 from mcgrad import moments, power_sums
 from mcgrad.compiler import passes
 
@@ -131,3 +133,53 @@ def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
         results.append((powers, squared, total, square, squares if N > 2 else shift, merged))
     for python, machine in zip(*results, strict=True):
         np.testing.assert_array_equal(machine, python)
+
+
+# ---- saved, and merged ------------------------------------------------------------------------------------------
+
+
+def measured(start=0, count=200, seed=3):
+    problem, theta = w1(horizon=3)
+    return mg.measure(
+        problem,
+        theta,
+        {"PW": mg.estimators.reparameterization(), "SF": mg.estimators.reward_to_go()},
+        count,
+        seed,
+        start=start,
+        machine="numpy",
+    )
+
+
+def test_saved_moments_come_back_bit_for_bit_with_their_provenance(tmp_path):
+    found = measured()
+    path = found.save(tmp_path / "found")
+    back = moments.load(path)
+    assert path.name == "found.npz" and [x.name for x in tmp_path.iterdir()] == ["found.npz"]
+    for name in ("PW", "SF"):
+        for field in ("mean", "variance", "variance_stderr", "kurtosis"):
+            np.testing.assert_array_equal(getattr(found[name], field), getattr(back[name], field))
+    assert back.table().equals(found.table())
+    (source,) = back.sources
+    assert (source.seed, source.start, source.count) == (3, 0, 200) and "linear-quadratic n=4 m=2" in source.problem
+    whole, apart = found.merge(measured(200)), back.merge(measured(200))
+    np.testing.assert_array_equal(whole["SF"].variance, apart["SF"].variance)
+    again = moments.load(whole.save(tmp_path / "whole.npz"))
+    assert [x.start for x in again.sources] == [0, 200]
+    (tmp_path / "other.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="path: expected a file with moments of gradients"):
+        moments.load(tmp_path / "other.npz")
+
+
+def test_the_same_trajectories_are_not_counted_twice():
+    found = measured()
+    for other in (found, measured(100), measured(199, 1)):
+        with pytest.raises(ValueError, match="other: expected other trajectories than 0 to 199 of seed 3"):
+            found.merge(other)
+    assert found.merge(measured(seed=4))["PW"].count == 400
+
+
+def test_moments_print_as_a_short_table():
+    text = repr(measured())
+    assert len(text) < 500 and len(text.splitlines()) == 4 and "array" not in text
+    assert "total variance" in text and "PW" in text

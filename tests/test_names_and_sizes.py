@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
+from mcgrad.calls import call
 from mcgrad.compiler import backends, trace
 from mcgrad.estimators.estimator import Estimator
-from mcgrad.kernel.calls import call
 
 INJECTIONS = [
     "x]; import os; os.environ['PLANTED'] = '1'; y = c[0",

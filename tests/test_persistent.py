@@ -6,7 +6,8 @@ from support import CASES, reference_problem, standard_errors
 
 import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
-from mcgrad.exact import lq
+from mcgrad.exact.linear_quadratic.persistent import persistent_evolution_strategies
+from mcgrad.exact.linear_quadratic.perturbed import evolution_strategies
 from mcgrad.kernel.program import gradient_program
 
 e = mg.estimators
@@ -112,8 +113,8 @@ def test_exact_moments_of_one_unroll_are_those_of_evolution_strategies():
         problem, theta = case(name, learn_std=False)
         s = mg.exact.system(problem, theta)
         for points, noise in ((1, "common"), (2, "common"), (2, "independent")):
-            found = lq.persistent_evolution_strategies(s, 0.2, 99, points, noise)
-            expected = lq.evolution_strategies(s, 0.2, points, noise)
+            found = persistent_evolution_strategies(s, 0.2, 99, points, noise)
+            expected = evolution_strategies(s, 0.2, points, noise)
             np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9)
             np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-9)
 
@@ -125,7 +126,7 @@ def test_small_widths_estimate_the_gradient(seed):
     assert np.max(np.abs(found.mean - gradient) / found.stderr) < 5
     assert np.max(np.abs(found.mean - 0.9 * gradient) / found.stderr) > 5
     with pytest.raises(mg.exact.NoClosedForm, match="log scale"):
-        mg.exact.variance(problem, theta, pes(1e-4, 1))
+        mg.exact.variance(problem, theta, pes(1e-4, 1), work=0)
 
 
 def test_influence_balancing_needs_the_long_run(seed):
@@ -189,4 +190,4 @@ def test_what_is_refused():
             pes(*arguments, **options)
     problem, theta = case("S11", learn_std=False)
     with pytest.raises(mg.exact.NoClosedForm, match=r"needs 4\^12 nodes, more than"):
-        mg.exact.variance(problem, theta, pes(0.1, 1))
+        mg.exact.variance(problem, theta, pes(0.1, 1), work=0)

@@ -23,8 +23,9 @@ def loop(radius, horizon, std=0.5):
     return mg.Problem(environment, policy, horizon), policy.theta([-0.6])
 
 
-def measured(problem, theta, estimators, count=400):
-    return mg.measure(problem, theta, estimators, count, seed=1, machine="numpy", progress=False)
+def measured(problem, theta, estimators, count=400, start=0):
+    options = {"machine": "numpy", "progress": False}
+    return mg.measure(problem, theta, estimators, count, seed=1, start=start, **options)
 
 
 def test_what_cancels_in_an_unstable_loop_is_said():
@@ -53,6 +54,19 @@ def test_the_warning_comes_before_the_figures_are_wrong():
     assert low < mg.exact.variance(problem, theta, SUBTRACT["value"]) < high
 
 
+def test_single_precision_runs_out_of_digits_earlier_and_says_so():
+    """At 50 steps: the variance of single precision is made of rounding, that of double precision is right."""
+    problem, theta = loop(1.5, 50)
+    exact = mg.exact.variance(problem, theta, SUBTRACT["value"])
+    double = measured(problem, theta, {"value": SUBTRACT["value"]})
+    with pytest.warns(PrecisionWarning):
+        single = mg.measure(
+            problem, theta, {"value": SUBTRACT["value"]}, 400, 1, machine="numpy", precision="single", progress=False
+        )
+    assert double["value"].variance < 2 * exact and single["value"].variance > 10 * exact
+    assert single.rounding["value"] == pytest.approx(2.0**29 * double.rounding["value"])
+
+
 def test_ordinary_problems_are_far_from_it():
     """A false alarm would take a million times larger an error."""
     problem, theta = w1(horizon=10)
@@ -67,7 +81,8 @@ def test_ordinary_problems_are_far_from_it():
 
 def test_moments_that_are_merged_keep_the_worst():
     problem, theta = loop(0.9, 5)
-    a, b = (measured(problem, theta, {"value": SUBTRACT["value"]}, count) for count in (32, 500))
+    ranges = ((32, 0), (500, 32))
+    a, b = (measured(problem, theta, {"value": SUBTRACT["value"]}, *x) for x in ranges)
     assert a.merge(b).rounding["value"] == max(a.rounding["value"], b.rounding["value"])
 
 

@@ -148,7 +148,7 @@ def test_the_fisher_matrix_and_the_natural_gradient():
 
 def test_what_has_no_closed_form_says_so():
     problem, theta = problem_and_theta()
-    with pytest.raises(mg.exact.NoClosedForm, match="EvolutionStrategies on a tabular problem"):
-        mg.exact.variance(problem, theta, E.evolution_strategies(0.1))
+    with pytest.raises(mg.exact.NoClosedForm, match="EvolutionStrategies on tabular"):
+        mg.exact.variance(problem, theta, E.evolution_strategies(0.1), work=0)
     with pytest.raises(ValueError, match="no derivative of Q in the action"):
         mg.measure(problem, theta, {"SVG": E.value_gradient()}, 100)

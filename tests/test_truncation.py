@@ -135,4 +135,4 @@ def test_errors():
         truncated_reparameterization(0)
     problem, theta = w1(horizon=4)
     with pytest.raises(mg.exact.NoClosedForm, match="no covariance"):
-        mg.exact.covariance(problem, theta, short_horizon(2), reparameterization())
+        mg.exact.covariance(problem, theta, short_horizon(2), reparameterization(), work=0)

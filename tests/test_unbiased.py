@@ -20,6 +20,7 @@ from mcgrad import baselines
 from mcgrad import estimators as E
 from mcgrad.kernel.program import gradient_program
 from mcgrad.moments import Moments
+from mcgrad.prepare import prepare
 from mcgrad.run import Run
 
 SYSTEMS, COUNT = 20, 100_000
@@ -121,7 +122,7 @@ def together(problem, theta):
 
 def moments(program, problem, theta, estimators, seed):
     """Return the moments of estimators on a system like the one that the program was traced for: new data, no new kernel."""
-    kernel, program = program.kernel, gradient_program(problem, theta, estimators)
+    kernel, program = program.kernel, gradient_program(problem, theta, prepare(estimators))
     assert program.kernel is kernel
     sums = Run(seed, 2, None, None, "simd").sums(program, 0, COUNT)
     return Moments(program.names, problem.parameters, sums)
@@ -135,7 +136,7 @@ def z_scores():
         problem, theta = problem_of(k)
         gradient, known = mg.exact.gradient(problem, theta), of_known_mean(problem, theta)
         chosen = together(problem, theta)
-        program = program or gradient_program(problem, theta, chosen)
+        program = program or gradient_program(problem, theta, prepare(chosen))
         one = moments(program, problem, theta, chosen, SEED + k)
         two = mg.measure(problem, theta, fitted(), COUNT, SEED + k, progress=False)
         for name, x in [(name, found[name]) for found in (one, two) for name in found]:
@@ -146,7 +147,7 @@ def z_scores():
 
 def test_data_are_all_that_tells_the_systems_apart():
     """What the measurements below rely on: the kernel of another system is the same text."""
-    programs = [gradient_program(*problem_of(k), together(*problem_of(k))) for k in (0, 1)]
+    programs = [gradient_program(*problem_of(k), prepare(together(*problem_of(k)))) for k in (0, 1)]
     assert programs[0].kernel == programs[1].kernel
     again = moments(programs[0], *problem_of(1), together(*problem_of(1)), SEED)["PW"]
     samples = mg.sample(*problem_of(1), {"PW": pw()}, COUNT, SEED)["PW"]

@@ -12,7 +12,8 @@ import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.estimators.alpha_order import alpha_rule, confidence_radius
 from mcgrad.estimators.inverse_variance import weights
-from mcgrad.exact.lq.by_step import step_variances
+from mcgrad.exact.linear_quadratic.theory import step_variances
+from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.fitting import PILOT, Range
 from mcgrad.kernel.program import gradient_program
 from mcgrad.run import Run, run_kernel
@@ -49,7 +50,7 @@ def test_measured_variances_are_the_exact_ones(seed):
     """
     problem, theta = case("S10")
     s = mg.exact.system(problem, theta)
-    k, w = weights(step_variances(s, mg.exact.lq.value_baseline(s)))
+    k, w = weights(step_variances(s, value_forms(s)[:-1]))
     separate = np.array([mg.exact.variance(problem, theta, x) for x in (pw(), rtg())])
     exactly = {
         "inverse variance": E.inverse_variance(pw(), rtg(), weights=weights(separate)),
@@ -271,7 +272,7 @@ def test_bad_shapes_and_what_has_no_closed_form():
     with pytest.raises(ValueError, match=r"weights: expected shape \(4,\) or \(4, 2\), got \(3,\)"):
         mg.sample(problem, theta, {"x": E.inverse_variance_per_step(weights=[1.0, 2.0, 3.0])}, 10)
     with pytest.raises(mg.exact.NoClosedForm, match="depends on its pilot"):
-        mg.exact.variance(problem, theta, E.alpha_order(pw(), sf(), 0.1))
+        mg.exact.variance(problem, theta, E.alpha_order(pw(), sf(), 0.1), work=0)
     for unfitted in (E.inverse_variance(pw(), sf()), E.alpha_order(pw(), sf(), 0.1), E.natural(pw())):
         with pytest.raises(ValueError, match="has not been|have not been"):
             unfitted.data(problem, theta)

@@ -22,7 +22,6 @@ reinforcement learning. JMLR 5, 1471; Weaver and Tao (2001), The optimal reward 
 learning; Peters and Schaal (2008), Reinforcement learning of motor skills with policy gradients.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -71,7 +70,6 @@ __all__ = [
     "trace_optimal_constant",
     "trace_optimal_over_time",
     "value",
-    "with_baseline",
 ]
 
 
@@ -200,20 +198,3 @@ def as_baseline(b: BaselineLike) -> Baseline | OptimalConstant:
     if b.ndim > 1:
         raise ValueError(f"baseline: expected a number or one number for each time step, got shape {b.shape}")
     return Constant(float(b)) if b.ndim == 0 else TimeDependent(b)
-
-
-def with_baseline(kind: Callable[[Baseline], Any], baseline: Baseline | OptimalConstant) -> Any:
-    """Return the estimator `kind(baseline)`; what is one number per parameter is subtracted by a second estimator."""
-    if isinstance(baseline, OptimalConstant):
-        from ..estimators.control_variate import ControlVariate
-        from ..estimators.score_function import Score
-
-        return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
-    if isinstance(baseline, Optimal):
-        baseline = dataclasses.replace(baseline, target=kind(baseline.base))
-    if baseline.per_parameter:
-        from ..estimators.control_variate import Difference
-        from ..estimators.weighted_score import WeightedScore
-
-        return Difference((baseline.target, WeightedScore(baseline)))
-    return kind(baseline)

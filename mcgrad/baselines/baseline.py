@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..calls import call
+from ..per_step import PerStep
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,13 +79,9 @@ class OfState(Baseline):
         return self.params
 
     def value(self, c, x):
-        from ..kernel.step_view import call
-
         return call("baseline", self.function, (c, x.s), None)
 
 
 def over_time(b):
     """Return one number for each time as the data of a baseline."""
-    from ..estimators.estimator import PerStep
-
     return {"b": PerStep(np.append(b, 0.0))}

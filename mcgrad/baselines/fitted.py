@@ -5,6 +5,9 @@ import dataclasses
 import numpy as np
 
 from ..compiler.functions import lookup, where
+from ..environments.tabular import Tabular
+from ..per_step import PerStep
+from ..truth import Truth, asked
 from .baseline import Baseline
 from .forms import evaluate_form, fit_form
 
@@ -20,14 +23,14 @@ class FittedValue(Baseline):
     pilot: int
     degree: int
     seed: int
-    only_data = ("pilot", "seed")
+    truth: Truth | None = None
+    only_data = ("pilot", "seed", "truth")
 
     def data(self, problem, theta):
-        from ..estimators.estimator import PerStep
-        from ..rollouts import rollout
-        from ..run import END
+        return self.fitted(problem, asked(self).pilot(problem, theta, self.pilot, self.seed))
 
-        path = rollout(problem, theta, self.pilot, self.seed, start=END - self.pilot)
+    def fitted(self, problem, path):
+        """Return what `data` does, from the pilot trajectories."""
         weights = problem.weights()
         rewards = np.column_stack([weights[:-1] * path.rewards, weights[-1] * path.terminal])
         to_go = np.cumsum(rewards[:, ::-1], axis=1)[:, ::-1]
@@ -50,8 +53,6 @@ class FittedValue(Baseline):
 
 
 def _is_table(problem):
-    from ..environments.tabular import Tabular
-
     return isinstance(problem.environment.closed_form, Tabular)
 
 

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 
 from ..compiler.functions import lookup
+from ..per_step import PerStep
+from ..truth import Truth, asked
 from .baseline import Baseline, over_time
 
 
@@ -12,12 +14,12 @@ from .baseline import Baseline, over_time
 class MeanReturn(Baseline):
     """J, the exact mean of the return."""
 
+    truth: Truth | None = None
     is_constant = True
+    only_data = ("truth",)
 
     def data(self, problem, theta):
-        from ..exact import objective
-
-        return {"b": objective(problem, theta)}
+        return {"b": asked(self).objective(problem, theta)}
 
     def value(self, c, x):
         return c.b
@@ -27,10 +29,11 @@ class MeanReturn(Baseline):
 class MeanToGo(Baseline):
     """b_t = E G_t, the exact mean of the return to go."""
 
-    def data(self, problem, theta):
-        from ..exact import mean_return_to_go
+    truth: Truth | None = None
+    only_data = ("truth",)
 
-        return over_time(mean_return_to_go(problem, theta))
+    def data(self, problem, theta):
+        return over_time(asked(self).mean_return_to_go(problem, theta))
 
     def value(self, c, x):
         return c.b
@@ -40,15 +43,15 @@ class MeanToGo(Baseline):
 class Value(Baseline):
     """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t) or, of a tabular problem, a table."""
 
-    def data(self, problem, theta):
-        from ..estimators.estimator import PerStep
-        from ..exact import value
+    truth: Truth | None = None
+    only_data = ("truth",)
 
-        if problem.environment.choices:
-            return {"V": PerStep(value(problem, theta))}
-        P, c = value(problem, theta)
-        upper = np.triu(P) + np.triu(P, 1)
-        return {"P": PerStep(upper), "c": PerStep(c)}
+    def data(self, problem, theta):
+        V = asked(self).value(problem, theta)
+        if V.table is not None:
+            return {"V": PerStep(V.table)}
+        upper = np.triu(V.P) + np.triu(V.P, 1)
+        return {"P": PerStep(upper), "c": PerStep(V.c)}
 
     def value(self, c, x):
         if x.problem.environment.choices:

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from ..per_step import PerStep
+from ..truth import Truth, asked
 from .baseline import Baseline, NoBaseline, over_time
 from .forms import evaluate_form
 
@@ -31,7 +33,8 @@ class Optimal(Baseline):
 
     base: Baseline = NoBaseline()
     target: object = None
-    only_data = ("target",)
+    truth: Truth | None = None
+    only_data = ("target", "truth")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,9 +49,9 @@ class TotalOptimal(Optimal):
 
     def tuned(self, problem, theta):
         """Return b, or b_t (T,), to be subtracted in addition to `base`."""
-        from ..exact import trace_optimal_constant, trace_optimal_over_time
-
-        return (trace_optimal_over_time if self.over_time else trace_optimal_constant)(problem, theta, self.target)
+        truth = asked(self)
+        optimum = truth.trace_optimal_over_time if self.over_time else truth.trace_optimal_constant
+        return optimum(problem, theta, self.target)
 
     def data(self, problem, theta):
         b = self.tuned(problem, theta)
@@ -70,8 +73,6 @@ class ForEachParameter(Optimal):
         raise NotImplementedError
 
     def data(self, problem, theta):
-        from ..estimators.estimator import PerStep
-
         size = 1 + problem.environment.states if self.degree else 1
         forms = self.forms(problem, theta)[..., :size, :size]
         upper = np.triu(forms) + np.triu(forms, 1)
@@ -86,9 +87,7 @@ class OptimalOverTime(ForEachParameter):
     """b_tp = E[g_p z_tp] / E[z_tp^2]."""
 
     def forms(self, problem, theta):
-        from ..exact import optimal_over_time
-
-        return constant_forms(problem, optimal_over_time(problem, theta, self.target))
+        return constant_forms(problem, asked(self).optimal_over_time(problem, theta, self.target))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,9 +95,7 @@ class NaiveOptimalOverTime(ForEachParameter):
     """b_tp = E[z_tp^2 G_t] / E[z_tp^2]."""
 
     def forms(self, problem, theta):
-        from ..exact import naive_optimal_over_time
-
-        return constant_forms(problem, naive_optimal_over_time(problem, theta))
+        return constant_forms(problem, asked(self).naive_optimal_over_time(problem, theta))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -108,9 +105,7 @@ class OptimalQuadratic(ForEachParameter):
     degree = 2
 
     def forms(self, problem, theta):
-        from ..exact import optimal_quadratic
-
-        return optimal_quadratic(problem, theta, self.target)
+        return asked(self).optimal_quadratic(problem, theta, self.target)
 
 
 def constant_forms(problem, b):

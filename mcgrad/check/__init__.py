@@ -13,6 +13,8 @@ an error of a tenth is not ok but a note: not tested, and why.
 
 import warnings
 
+from numpy.typing import ArrayLike
+
 from .. import estimators as e
 from .. import exact, validate
 from ..compiler.trace import TraceError
@@ -21,6 +23,8 @@ from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.step_view import DiscontinuityWarning
 from ..pilots import known_value
 from ..precompile import compile_ahead
+from ..prepare import prepare
+from ..problem import Problem
 from .findings import Finding, Report, reason
 from .gradients import Kernel, directions, finite, means, needed, pathwise
 from .jumps import jumps
@@ -31,7 +35,7 @@ MORE = 8  # times as many trajectories, where the first hide too much,
 STEPS = 2**26  # and no more steps of them than this
 
 
-def check(problem, theta, count=50_000, seed=0):
+def check(problem: Problem, theta: ArrayLike, count: int = 50_000, seed: int = 0) -> Report:
     """Return a Report on a problem at theta.
 
     Parameters
@@ -104,7 +108,7 @@ def _families(problem, theta):
     families, missing = {}, {}
     for name, make in members.items():
         try:
-            member = make()
+            member = prepare({name: make()})[name]
             gradient_program(problem, theta, {name: member})
             families[name] = member
         except ValueError as error:

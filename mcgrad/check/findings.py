@@ -40,12 +40,12 @@ class Report:
         return next(x for x in self.findings if x.name == name)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.wrong
 
     @property
-    def wrong(self):
+    def wrong(self) -> list[str]:
         """The names of what is wrong."""
         return [x.name for x in self.findings if x.status == "wrong"]
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from ..calls import call, number
 from ..compiler.backends import _numpy_names
 from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
 from ..compiler.trace import Graph, Tracer
 from ..kernel.inputs import Inputs
 from ..kernel.numbers import parameters
-from ..kernel.step_view import call, number
 
 
 class PolicyFunctions:

@@ -13,28 +13,33 @@ recommended is unbiased by theory, has passed the test for bias, and does not re
 
 import math
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import exact, validate
+from ..baselines import Value
 from ..check import check
 from ..check.gradients import directions
 from ..check.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..cost import timed
+from ..critics import Exact
 from ..differences import return_kernel, slopes
-from ..estimators.estimator import rollouts
+from ..estimators.estimator import Estimator, rollouts
 from ..estimators.knowledge import knows
 from ..estimators.reward_to_go import reward_to_go
-from ..estimators.score_function import score
+from ..estimators.score import score
 from ..floor import floor
 from ..kernel.flat import flat_parameters, may_jump
 from ..kernel.inputs import Inputs
 from ..kernel.program import checked, gradient_program, rollout_program
 from ..kernel.step_view import DiscontinuityWarning
-from ..measure import checked_estimators
 from ..pilots import fitted
 from ..precompile import CompilerPool
+from ..prepare import checked_estimators
+from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
@@ -48,18 +53,18 @@ CHECKED = 20_000  # trajectories of the check of what disagrees
 
 
 def compare(
-    problem,
-    theta,
-    estimators=None,
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: dict[str, Estimator] | None = None,
     *,
-    only=None,
-    count=100_000,
-    batch=64,
-    seed=0,
-    seconds=0.03,
-    say=None,
-    machine="simd",
-):
+    only: Sequence[str] | None = None,
+    count: int = 100_000,
+    batch: int = 64,
+    seed: int = 0,
+    seconds: float = 0.03,
+    say: Callable[[str], object] | None = None,
+    machine: str = "simd",
+) -> Comparison:
     """Return a Comparison of all estimators that exist for a problem, and of one's own.
 
     Parameters
@@ -245,6 +250,7 @@ def _summary(problem, theta, found, missing, evidence, verdict, report, objectiv
             estimator=name,
             family=claim.family,
             knows=knows(e).kind,
+            exact_values=any(isinstance(getattr(e, x, None), (Exact, Value)) for x in ("critic", "baseline")),
             unbiased=evidence.unbiased(name) or (claim.unbiased and evidence.broken(name)),
             smoothed=claim.smoothed,
             jumps=evidence.broken(name),

@@ -1,10 +1,13 @@
 """What a comparison of estimators found: a table, rows for a file, and a recommendation."""
 
+from __future__ import annotations
+
 import dataclasses
 import html
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..check.findings import reason
 from ..estimators.knowledge import FITTED, ORACLE
@@ -12,6 +15,9 @@ from .evidence import DIFFERENCES, EXACT, Jumps
 from .prices import price_interval, price_ratio
 from .recommendation import recommendation
 from .text import aligned, figure, within
+
+if TYPE_CHECKING:
+    import pandas
 from .verdict import Verdict
 
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
@@ -25,6 +31,7 @@ class Row(NamedTuple):
     estimator: str
     family: str
     knows: str  # one of `mcgrad.estimators.knowledge.KINDS`
+    exact_values: bool  # its critic or its baseline are the exact values, which problems with a closed form alone have
     unbiased: bool  # by theory, if what it rests on is right
     smoothed: bool  # of an objective smoothed over a width
     jumps: bool  # it rests on derivatives of a return that jumps
@@ -102,7 +109,7 @@ class Comparison:
     slopes: Any = None
     floor: Any = None
 
-    def ratio(self, row, other):
+    def ratio(self, row: Row, other: Row) -> tuple[float, float, float]:
         """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
         return price_ratio(row, other, self.moments)
 
@@ -110,26 +117,26 @@ class Comparison:
         return next(row for row in self.rows if row.estimator == name)
 
     @property
-    def reference(self):
+    def reference(self) -> str | None:
         """What the gradient is: "exact", "central differences", or the name of an estimator."""
         return self.verdict.reference
 
     @property
-    def gradient(self):
+    def gradient(self) -> NDArray[np.float64]:
         """The gradient, (P,)."""
         return self.verdict.gradient
 
     @property
-    def threshold(self):
+    def threshold(self) -> float:
         """The z above which an estimator fails the test for bias."""
         return self.verdict.threshold
 
-    def passes(self, row):
+    def passes(self, row: Row) -> bool:
         """Tell whether an estimator passes the test for bias, was finite on every trajectory, and does not miss jumps."""
         agrees = row.bias_z is None or row.bias_z <= self.threshold
         return bool(agrees and row.nonfinite == 0 and row.variance >= 0 and not row.jumps)
 
-    def contends(self, row):
+    def contends(self, row: Row) -> bool:
         """Tell whether an estimator can be recommended.
 
         It passes, and theory says that it is unbiased; where no theory says so (one's own estimators, those that follow what
@@ -141,7 +148,7 @@ class Comparison:
         tested = row.visible_bias is not None and row.visible_bias <= OWN
         return row.unbiased or (not row.smoothed and tested)
 
-    def contenders(self):
+    def contenders(self) -> list[Row]:
         """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""
         if self._is_disputed():
             return []
@@ -150,12 +157,12 @@ class Comparison:
     def _is_disputed(self):
         return self.verdict.disagreement is not None and self.reference != EXACT
 
-    def recommendation(self):
+    def recommendation(self) -> str:
         """Return which estimator, by which factor, and how sure that is; or why none."""
         return recommendation(self)
 
     def __str__(self):
-        return "\n".join([*self.heading(), "", *self.table(), "", *self.footnotes(), "", self.recommendation()])
+        return "\n".join([*self.heading(), "", *self.lines(), "", *self.footnotes(), "", self.recommendation()])
 
     def __repr__(self):
         lines = [self.title, *(f"  {line}" for line in aligned(self._short())), self.recommendation()]
@@ -180,7 +187,7 @@ class Comparison:
         columns = [0] + [self.cells()[0].index(x) for x in ("total variance", "variance x ns", "x best")]
         return [tuple(cells[name][k] for k in columns) for name in ("", *(row.estimator for row in shown))]
 
-    def heading(self):
+    def heading(self) -> list[str]:
         """Return the lines above the table."""
         counts = {row.count + row.nonfinite for row in self.rows}
         few = f", {min(counts)} of those with many rollouts" if len(counts) > 1 else ""
@@ -194,11 +201,17 @@ class Comparison:
             f"|gradient| = {np.linalg.norm(self.gradient):.4g}",
         ]
 
-    def table(self):
-        """Return the table, line by line."""
+    def table(self) -> pandas.DataFrame:
+        """Return a pandas DataFrame with a row for each estimator: all that is measured and concluded of it (`records`)."""
+        import pandas  # heavy
+
+        return pandas.DataFrame(self.records())
+
+    def lines(self) -> list[str]:
+        """Return the table to be printed, line by line."""
         return aligned(self.cells(), left=2)
 
-    def cells(self):
+    def cells(self) -> list[tuple[str, ...]]:
         """Return the cells of the table, the head first."""
         single = len(self.parameters) == 1
         head = (
@@ -237,7 +250,7 @@ class Comparison:
         mark = mark or ("" if self.passes(row) else word)
         return f"{z} {mark}".rstrip()
 
-    def by_parameter(self):
+    def by_parameter(self) -> list[str]:
         """Return a table with a line for each estimator and parameter."""
         lines = [("", "parameter", "gradient", "mean", "variance (95%)")]
         intervals = {row.estimator: self.moments[row.estimator][row.estimator].variance_interval() for row in self.rows}
@@ -249,7 +262,7 @@ class Comparison:
                 lines.append((row.estimator if p == 0 else "", name, f"{self.gradient[p]:.4g}", mean, variance))
         return aligned(lines, left=2)
 
-    def footnotes(self):
+    def footnotes(self) -> list[str]:
         """Return what has to be said with the table."""
         together, spread = self.together
         few = [row for row in self.rows if row.rollouts <= ROLLOUTS]
@@ -280,14 +293,15 @@ class Comparison:
             f"{row.estimator}: {row.nonfinite} of its samples were not finite." for row in self.rows if row.nonfinite
         ]
         if self.floor is not None:
-            below = {row.estimator: row.variance_high * row.rollouts for row in self.rows}
+            # What did not vary at all has no interval.
+            below = {r.estimator: (r.variance_high if r.variance > 0 else 0.0) * r.rollouts for r in self.rows}
             lines += self.floor.lines({row.estimator: row.knows for row in self.rows}, below)
         reasons = {}
         for name, why in self.missing.items():
             reasons.setdefault(reason(why), []).append(name)
         return lines + [f"not here: {'; '.join(names)} ({why})" for why, names in reasons.items()]
 
-    def records(self):
+    def records(self) -> list[dict[str, Any]]:
         """Return one dict for each estimator, for a CSV file; those that do not exist here with the reason."""
         rows = []
         for row in self.rows:
@@ -307,6 +321,6 @@ class Comparison:
             rows.append(known | {"contends": row in self.contenders()})
         return rows + [{"estimator": name, "missing": " ".join(why.split())} for name, why in self.missing.items()]
 
-    def parameter_records(self):
+    def parameter_records(self) -> list[dict[str, Any]]:
         """Return one dict for each estimator and parameter, for a CSV file: the rows of `Moments.table`."""
         return [x for row in self.rows for x in self.moments[row.estimator].rows(row.estimator, row.nanoseconds)]

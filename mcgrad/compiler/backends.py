@@ -12,7 +12,8 @@ names that it does not define; a machine is a meaning of these names:
     position(first, b, width)       trajectory number(s) of block b
     stream(i, k)                    the number under which they draw independent noise
     take(row, k), give(row, k, x)   read, write value k of the workspace of one time step
-    tail(work, horizon)             the memory after the last time step, and
+    tail(work, horizon)             the memory after the last time step, whose sums stay float64,
+    total(totals, k)                its value k, and
     scatter(totals, first, size, index, x)    add x there at place first + index, nowhere for an index out of range
     put(out, q, b, x)               write output q of block b
 
@@ -21,6 +22,9 @@ names that it does not define; a machine is a meaning of these names:
 | `numpy` | an array, one element for each trajectory | nobody | the reference and the debugger |
 | `simd` | W lanes of a vector register | `simd.lanes_function`, LLVM | speed |
 | `scalar` | a number | Numba, by its public interface alone | the portable fallback |
+
+In single precision, which the first two know, all values are float32: noise, arithmetic, and what is kept of each time step.
+The parameters that come in, and what goes out to be summed, are float64.
 """
 
 import dataclasses
@@ -36,6 +40,7 @@ from .trace import FUNCTIONS
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 MACHINES = ("simd", "scalar", "numpy")
+PRECISIONS = ("double", "single")
 OPERATION = re.compile(r" [-+*/&|<>=!]=? |\w\(")
 LARGEST = 100_000  # operations of a kernel that is compiled
 SMALL = 200  # operations of a kernel that is small
@@ -62,6 +67,8 @@ class KernelText:
         What to call it in messages.
     totals : int
         Sums kept in memory for each trajectory.
+    precision : str
+        "double" or "single".
     """
 
     text: str
@@ -70,6 +77,7 @@ class KernelText:
     outputs: int
     label: str
     totals: int = 0
+    precision: str = "double"
 
     @functools.cached_property
     def operations(self):
@@ -98,12 +106,13 @@ class KernelText:
 
         Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
         registers of AVX-512, four of AVX2; half of that for kernels that keep many values. With AVX-512, which has twice as
-        many registers, small kernels take twice as many lanes, but for those whose trajectories wait for the longest one.
+        many registers, small kernels take twice as many lanes, and so do all in single precision, whose lanes are half as
+        wide; but not where trajectories end early, and wait for the longest one of their block.
         """
-        if self.workspace > 16:
-            return 8
-        small = wide_registers() and self.operations <= SMALL and "any_positive(" not in self.text
-        return 32 if small else 16
+        waits = "any_positive(" in self.text
+        small = wide_registers() and self.operations <= SMALL and not waits
+        lanes = 8 if self.workspace > 16 else 32 if small else 16
+        return 2 * lanes if self.precision == "single" and not waits else lanes
 
 
 @functools.cache
@@ -130,11 +139,9 @@ def compiled(kernel, machine="simd", width=None):
 @functools.lru_cache(maxsize=256)
 def _compiled(kernel, machine, width):
     if machine == "numpy":
-        namespace = _numpy_names()
-        exec(compile(kernel.text, "<kernel>", "exec"), namespace)
-        for name, _, _ in kernel.functions:
-            namespace[name] = _numpy_results(namespace[name])
-        return namespace["kernel"]
+        return _numpy_kernel(kernel)
+    if machine == "scalar" and kernel.precision != "double":
+        raise ValueError("precision: expected 'double' on the scalar machine, got 'single'")
     if kernel.operations > LARGEST:
         raise ValueError(
             f"{kernel.label}: expected at most {LARGEST} operations, got {kernel.operations}, which would take about "
@@ -143,32 +150,33 @@ def _compiled(kernel, machine, width):
         )
     label = kernel.label if kernel.seconds < 10.0 else f"{kernel.label} (about {kernel.seconds:.0f} s)"
     build = functools.partial(_build, kernel, machine, width)
-    return cache.load(kernel.text, _tag(machine, width), ARGUMENTS, build, label)
+    return cache.load(kernel.text, _tag(kernel, machine, width), ARGUMENTS, build, label)
 
 
 def is_compiled(kernel, machine="simd"):
     """Tell whether the cache on disk has the machine code of a kernel."""
-    return cache.is_kept(kernel.text, _tag(machine, kernel.width(machine)), ARGUMENTS)
+    return cache.is_kept(kernel.text, _tag(kernel, machine, kernel.width(machine)), ARGUMENTS)
 
 
-def _tag(machine, width):
-    return f"kernel {machine} {width}"
+def _tag(kernel, machine, width):
+    return f"kernel {machine} {width} {kernel.precision}"
 
 
 def _build(kernel, machine, width):
     """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
     import numba
 
-    from .simd import lanes_function
+    from .simd import F32, F64, lanes_function
 
-    namespace = _simd_names(width) if machine == "simd" else dict(_scalar_names())
+    element = F64 if kernel.precision == "double" else F32
+    namespace = _simd_names(width, element) if machine == "simd" else dict(_scalar_names())
     namespace["__name__"] = __name__
     exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
     for name, arguments, results in kernel.functions:
         function = namespace[name]
         if machine == "simd":
-            namespace[name] = lanes_function(function, arguments, results, width)
+            namespace[name] = lanes_function(function, arguments, results, width, element)
         else:
             namespace[name] = inline(function)
     return namespace["kernel"], OPTIONS
@@ -192,6 +200,41 @@ def aligned(shape):
 _CONSTANTS = {"inf": np.inf, "nan": np.nan}
 
 
+def _numpy_kernel(kernel):
+    names, number = _numpy_names(), np.float64
+    if kernel.precision == "single":
+        names, number = {k: _rounded(f) if callable(f) and k not in MEMORY else f for k, f in names.items()}, np.float32
+    exec(compile(kernel.text, "<kernel>", "exec"), names)
+    for name, _, _ in kernel.functions:
+        names[name] = _numpy_results(names[name], number)
+    if kernel.precision == "double":
+        return names["kernel"]
+
+    def rounded(theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop):
+        arrays = (x.astype(np.float32) for x in (theta, p, c, rows))
+        points, work = points.astype(np.float32), np.empty(work.shape, np.float32)
+        names["kernel"](*arrays, seed, first, blocks, width, horizon, points, work, out, stop)
+
+    return rounded
+
+
+# What moves numbers as they are; all else that the kernels of NumPy call is computed in float64 and rounded.
+MEMORY = ("position", "stream", "take", "give", "put", "point", "scatter", "tail", "total", "any_positive")
+
+
+def _rounded(function):
+    """Let a function return float32 for float64."""
+
+    def single(x):
+        return x.astype(np.float32) if getattr(x, "dtype", None) == np.float64 else x
+
+    def call(*arguments):
+        results = function(*arguments)
+        return tuple(map(single, results)) if isinstance(results, tuple) else single(results)
+
+    return call
+
+
 def _numpy_names():
     def position(first, b, width):
         return first + np.uint64(b * width) + np.arange(width, dtype=np.uint64)
@@ -210,7 +253,13 @@ def _numpy_names():
         return np.where(inside, array[first + stride * np.where(inside, index, 0).astype(np.int64)], np.nan)
 
     names = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
-    names |= {"take": lambda row, k: row[k], "give": give, "put": put, "point": lambda points, k, b: points[k]}
+    names |= {
+        "take": lambda row, k: row[k],
+        "total": lambda totals, k: totals[k],
+        "give": give,
+        "put": put,
+        "point": lambda points, k, b: points[k],
+    }
 
     def scatter(totals, first, size, index, x):
         lanes = np.nonzero(np.broadcast_to((index >= 0) & (index < size), totals.shape[1:]))[0]
@@ -222,27 +271,29 @@ def _numpy_names():
     return FUNCTIONS | _CONSTANTS | names
 
 
-def _numpy_results(function):
+def _numpy_results(function, number):
     """Let a function return NumPy numbers for Python's, whose division by zero is an error."""
 
     def call(*arguments):
         results = function(*arguments)
-        return results and tuple(np.float64(x) if isinstance(x, float) else x for x in results)
+        return results and tuple(number(x) if isinstance(x, float) else x for x in results)
 
     return call
 
 
-def _simd_names(width):
-    from . import division, elementary, simd
+def _simd_names(width, element):
+    from . import division, elementary, simd, single
 
     own = [name for name in FUNCTIONS if name not in special.BODIES]
     names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
     names["fmod"] = division.fmod
     names |= special.on_machine(names | {"where": simd.where}, elementary.emitted(simd.F64), lambda helper: helper)
+    if element == simd.F32:
+        names = {name: single.version(name, function) for name, function in names.items()}
     names = {name: _also_numbers(function, FUNCTIONS[name]) for name, function in names.items()}
 
     def give(row, k, value):
-        row.store(k, simd.to_lanes(row.builder, value, width), width)
+        row.store(k, simd.to_lanes(row.builder, value, width, element), width)
 
     def put(out, q, b, value):
         out.store(q, simd.to_lanes(out.builder, value, width), width, block=b)
@@ -250,11 +301,18 @@ def _simd_names(width):
     def scatter(totals, first, size, index, x):
         simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
 
-    names |= {"scatter": scatter, "tail": _spelled_out(_tail)}
-    names |= {"where": simd.where, "normal_pair": noise.normal_pair_lanes(width), "position": _inlined(_position)}
-    names |= {"stream": _inlined(noise.stream), "uniform": noise.uniform_lanes(width), "lookup": simd.lookup}
-    names |= {"take": lambda row, k: row.load(k, width), "give": give, "put": put}
-    names |= {"any_positive": simd.any_positive(width), "point": lambda points, k, b: points.load(k, width, block=b)}
+    names |= {"scatter": scatter, "tail": _spelled_out(_tail), "total": lambda totals, k: totals.load(k, width)}
+    names |= {"where": simd.where, "position": _inlined(_position), "stream": _inlined(noise.stream)}
+    words = noise.word_lanes(width)
+    pair, uniform = (noise, single)[element == simd.F32].from_word()
+    names |= {
+        "normal_pair": lambda *x: pair(words(*x)),
+        "uniform": lambda *x: uniform(words(*x)),
+        "lookup": simd.lookup,
+    }
+    names |= {"take": lambda row, k: row.load(k, width, element=element), "give": give, "put": put}
+    names |= {"any_positive": simd.any_positive(width, element)}
+    names |= {"point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
 
 
@@ -280,6 +338,10 @@ def _where(condition, a, b):
 
 def _take(row, k):
     return row[k]
+
+
+def _total(totals, k):
+    return totals[k]
 
 
 def _give(row, k, value):
@@ -339,7 +401,7 @@ def _scalar_names():
     numbers = {name: inline(_with_globals(function, words)) for name, function in numbers.items()}
     numbers |= special.on_machine({"where": _inlined(_where)}, numba.njit(**OPTIONS), inline)
     own = {"where": _where, "position": _position, "stream": noise.stream, "take": _take, "give": _give, "put": _put}
-    own |= {"scatter": _scatter, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
+    own |= {"scatter": _scatter, "total": _total, "lookup": _lookup, "point": _point, "any_positive": _any_positive}
     own = {k: _inlined(f) for k, f in own.items()} | {"tail": _spelled_out(_tail)}
     return FUNCTIONS | _CONSTANTS | numbers | own
 

@@ -19,7 +19,7 @@ _ATOM = 9
 
 
 class ByPlace(dict):
-    """An argument whose values {input name: place} are lanes in memory, to be read by `take`."""
+    """An argument whose values {input name: place} are sums in memory, to be read by `total`."""
 
 
 def function_text(name, arguments, graph, outputs, names=(), given=None, aliases=None):
@@ -86,7 +86,7 @@ def wrapped(start, items, between, end):
 def _read(argument, content, used):
     """Return the lines that give the components of an argument their names."""
     if isinstance(content, ByPlace):
-        return [f"    {x} = take({argument}, {k})" for x, k in content.items() if x in used]
+        return [f"    {x} = total({argument}, {k})" for x, k in content.items() if x in used]
     if isinstance(content, dict):
         names = [x for x in content if x in used]
         lines = []

@@ -2,15 +2,17 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .errors import TraceError, check_handlers, user_line
 from .table import Names, Table
-from .trace import FUNCTIONS, Tracer, apply, is_number, same
+from .trace import FUNCTIONS, Tracer, apply, is_number, same, written
 
 
-def power(x, y):
+def power(x: Any, y: Any) -> Any:
     """Return x**y: by multiplications for a whole y, by a square root for half of one, else by `power`."""
     if isinstance(x, np.ndarray) or isinstance(y, np.ndarray):
         return on_arrays(power)(x, y)
@@ -34,7 +36,7 @@ def _whole_power(x, n):
     return square * x if n % 2 else square
 
 
-def where(condition, a, b):
+def where(condition: Any, a: Any, b: Any) -> Any:
     """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too."""
     if any(isinstance(x, Tracer) for x in (condition, a, b)):
         return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
@@ -43,7 +45,7 @@ def where(condition, a, b):
     return np.where(condition, a, b)[()]
 
 
-def lookup(table, *indices):
+def lookup(table: Any, *indices: Any) -> Any:
     """Return table[i, j, ...] for traced whole-number indices; NaN where one of them is out of range.
 
     Parameters
@@ -87,7 +89,7 @@ def lookup(table, *indices):
     return result
 
 
-def with_derivative(value, inputs, slopes):
+def with_derivative(value: Any, inputs: Any, slopes: Any) -> Any:
     """Return `value`, with derivative slopes[k] in inputs[k] and none in anything else, whatever it was computed from.
 
     For what is computed in one way and differentiated in another: the root x of f(x, y) = 0, found by iterations, has slope
@@ -122,7 +124,7 @@ def with_derivative(value, inputs, slopes):
     return graph.node("given_slopes", value, *(x for x, _ in pairs), *(slope for _, slope in pairs))
 
 
-def stop_gradient(value):
+def stop_gradient(value: Any) -> Any:
     """Return `value`, which derivatives take for a constant."""
     return with_derivative(value, (), ())
 
@@ -140,7 +142,7 @@ def _numpy_lookup(table, indices):
     return np.where(inside, table[tuple(np.where(inside, i, 0).astype(int) for i in indices)], np.nan)[()]
 
 
-def on_arrays(function):
+def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` applied element by element where any argument is an array, a list or a tuple."""
 
     def call(*arguments, **options):
@@ -405,7 +407,7 @@ WHOLE = {
 }
 
 
-def traceable():
+def traceable() -> str:
     """Return what can be traced, for messages."""
     return f"arithmetic, comparisons, & | ~, sum, {', '.join(sorted(NAMES | WHOLE))}"
 
@@ -437,12 +439,17 @@ OPERATORS = {
 }
 
 
-def name_of_ufunc(ufunc):
+def name_of_ufunc(ufunc: np.ufunc) -> str:
     """Return what users call a ufunc: np.sin, scipy.special.erf."""
     name = ufunc.__name__
     return f"np.{name}" if getattr(np, name, None) is ufunc else f"scipy.special.{name}"
 
 
-def of_ufunc(name):
+def of_ufunc(name: str) -> Callable[..., Any] | None:
     """Return the function of tracers for a NumPy ufunc, or None."""
     return NAMES.get(name) or OPERATORS.get(name)
+
+
+# What the methods of tracers call, see `trace.written`.
+written.power, written.traceable, written.on_arrays = power, traceable, on_arrays
+written.of_ufunc, written.name_of_ufunc = of_ufunc, name_of_ufunc

@@ -8,6 +8,9 @@ Numba keeps whatever it has compiled until the process ends.
 An object file defines one function for Python (`ENTRY`) in CPython's fast calling convention. It finds the memory of
 arrays where NumPy's C interface has it, the same in all versions that there are, refuses what is not an array of the
 expected type, and runs without the global interpreter lock: a call costs less than a microsecond.
+
+It defines the same function once more in C's calling convention (`PLAIN`), for compiled code of others: an address and a
+number for each dimension in place of an array, and nothing is checked.
 """
 
 import ctypes
@@ -15,7 +18,7 @@ import functools
 
 import numpy as np
 
-ENTRY = "mcgrad_entry"
+ENTRY, PLAIN = "mcgrad_entry", "mcgrad_plain"
 _FASTCALL = 0x0080  # CPython's METH_FASTCALL
 
 # Byte offsets in a Python object and in NumPy's PyArrayObject_fields (64 bits), and bits of its
@@ -77,6 +80,7 @@ def compile_function(function, options, arguments):
         library = Library(context.codegen(), function.__name__)
         made = compiler.compile_extra(target.typing_context, context, function, signature, None, flags, {}, library)
         library.add_ir_module(_entry(context, made.fndesc, signature, arguments))
+        library.add_ir_module(_plain(context, made.fndesc, signature))
         library.finalize()
         if library.has_dynamic_globals:
             raise AssertionError(f"{function.__name__} refers to addresses of this process")
@@ -169,6 +173,38 @@ def _entry(context, described, signature, arguments):
     return module
 
 
+def _plain(context, described, signature):
+    """Return the LLVM module of the function for compiled code: 0, or another number if it failed."""
+    from llvmlite import ir
+    from numba.core import types
+
+    module = context.create_module(PLAIN)
+    whole, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+    taken = [
+        x
+        for kind in signature
+        for x in ([pointer] + [whole] * getattr(kind, "ndim", 0) if _is_array(kind) else [whole])
+    ]
+    function = ir.Function(module, ir.FunctionType(ir.IntType(32), taken), PLAIN)
+    function.attributes.add("nounwind")
+    builder, given, values = ir.IRBuilder(function.append_basic_block()), iter(function.args), []
+    for kind in signature:
+        if _is_array(kind):
+            data = next(given)
+            values.append(_view(context, builder, kind, data, [next(given) for _ in range(kind.ndim)]))
+        else:
+            values.append(next(given))
+    callee = context.declare_function(module, described)
+    called = {"attrs": ("noinline",)}
+    status, _ = context.call_conv.call_function(builder, callee, types.none, signature, values, **called)
+    builder.ret(builder.zext(status.is_error, ir.IntType(32)))
+    return module
+
+
+def _is_array(kind):
+    return hasattr(kind, "ndim")
+
+
 def _view(context, builder, kind, data, shape):
     """Return Numba's array of some memory."""
     from llvmlite import ir
@@ -220,8 +256,23 @@ def link(code, outside):
         return None
     method = _Method(b"kernel", address, _FASTCALL, None)
     # What the function refers to as its `self` lives as long as it does: the memory of its code, too.
-    own = (np.ndarray, engine, method)
+    own = (np.ndarray, engine, method, engine.get_function_address(PLAIN))
     return _new_function()(ctypes.byref(method), own, None)
+
+
+def plain_address(function):
+    """Return the address of a linked function for compiled code (see the module); it is good as long as the function lives."""
+    return function.__self__[3]
+
+
+def plain_types(arguments):
+    """Return the types of ctypes that the function at `plain_address` takes; it returns an int."""
+    whole = {"int64": ctypes.c_int64, "uint64": ctypes.c_uint64}
+    return [
+        x
+        for name in arguments
+        for x in ([whole[name]] if name in whole else [ctypes.c_void_p] + [ctypes.c_int64] * ARRAYS[name][1])
+    ]
 
 
 @functools.cache

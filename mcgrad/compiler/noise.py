@@ -98,23 +98,12 @@ def word_lanes(width):
     return words
 
 
-def uniform_lanes(width):
-    """Return the function that makes a uniform number on SIMD lanes."""
-    from .simd import floats
-
-    words = word_lanes(width)
-    return lambda *address: floats((words(*address) >> UNIFORM) | ONE) - (1.0 - 2.0**-53)
-
-
-def normal_pair_lanes(width):
-    """Return the function that makes two standard normals on SIMD lanes."""
+def from_word():
+    """Return the functions of a word, of SIMD lanes, that make two standard normals and a uniform number."""
     from . import elementary
     from .simd import bits, floats, sqrt
 
-    words = word_lanes(width)
-
-    def normal_pair(*address):
-        w = words(*address)
+    def normal_pair(w):
         u = floats((w >> 12) & 0x000FFFFFFFFFF000 | ONE) - (1.0 - 2.0**-41)
         f = floats((w << 28) & 0x000FFFFFE0000000 | ONE) - (1.5 - 2.0**-24)
         r = sqrt(-2.0 * elementary.log_unit(u))
@@ -122,7 +111,7 @@ def normal_pair_lanes(width):
         sine, cosine = elementary.sincospi_half(f)
         return r * cosine, r * sine
 
-    return normal_pair
+    return normal_pair, lambda w: floats((w >> UNIFORM) | ONE) - (1.0 - 2.0**-53)
 
 
 def uniform_scalar(seed, i, t, block):

@@ -16,6 +16,9 @@ from numba.extending import intrinsic, models, register_model
 F64 = ir.DoubleType()
 U64 = ir.IntType(64)
 I32 = ir.IntType(32)
+# Single precision: lanes of float32, and words of their size.
+F32, U32 = ir.FloatType(), I32
+FLOATS = (F64, F32)
 
 # Products may be fused into sums (fma). Nothing else: reassociation would make the bits depend on the SIMD width,
 # and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
@@ -23,17 +26,17 @@ FLAGS = ("contract",)
 
 
 class Lanes(types.Type):
-    """W float64 numbers, one for each of W trajectories that are simulated side by side."""
+    """W numbers, float64 or float32, one for each of W trajectories that are simulated side by side."""
 
-    def __init__(self, width):
-        self.width = width
-        super().__init__(f"Lanes({width})")
+    def __init__(self, width, element=F64):
+        self.width, self.element = width, element
+        super().__init__(f"Lanes({width}, {element})")
 
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, vector(F64, numba_type.width))
+        super().__init__(manager, numba_type, vector(numba_type.element, numba_type.width))
 
 
 def vector(element, width):
@@ -42,10 +45,11 @@ def vector(element, width):
 
 
 class Value:
-    """An LLVM value of W lanes with Python's operators: float64, uint64 or a mask (one bit per lane).
+    """An LLVM value of W lanes with Python's operators: float64, float32, uint64, uint32 or a mask (one bit per lane).
 
     Operators emit instructions through the builder that the value carries. Python and NumPy numbers are broadcast to
-    the type of the other operand. Comparisons are ordered (false for NaN), except `!=`, which is true for NaN.
+    the type of the other operand; where float64 meets float32, it is rounded. Comparisons are ordered (false for NaN),
+    except `!=`, which is true for NaN.
     """
 
     __slots__ = ("builder", "ir")
@@ -69,7 +73,7 @@ class Value:
     def constant(self, number, element=None):
         """Broadcast a number to the lanes of this value, as `element` or as this value's own element type."""
         element = element or self.element
-        number = float(number) if element == F64 else int(number)
+        number = float(number) if element in FLOATS else int(number)
         if self.width == 1:
             return Value(self.builder, ir.Constant(element, number))
         return Value(self.builder, ir.Constant(vector(element, self.width), [number] * self.width))
@@ -85,7 +89,9 @@ class Value:
         raise TypeError(f"cannot combine {self.ir.type} and {other.ir.type}")
 
     def _pair(self, other):
-        """Bring two operands to one type; a single lane gives way to the wider operand."""
+        """Bring two operands to one type; a single lane gives way to the wider operand, float64 to float32."""
+        if isinstance(other, Value) and other.element != self.element and self.element in FLOATS:
+            return narrow(self)._pair(narrow(other))
         if isinstance(other, Value) and other.width > self.width:
             return other.lift(self), other
         return self, self.lift(other)
@@ -94,7 +100,7 @@ class Value:
         a, b = self._pair(other)
         if swap:
             a, b = b, a
-        if a.element == F64:
+        if a.element in FLOATS:
             return Value(self.builder, getattr(self.builder, on_float)(a.ir, b.ir, flags=FLAGS))
         return Value(self.builder, getattr(self.builder, on_int)(a.ir, b.ir))
 
@@ -155,7 +161,7 @@ class Value:
 
     def _compare(self, other, sign):
         a, b = self._pair(other)
-        if a.element == F64:
+        if a.element in FLOATS:
             compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
         else:
             compare = self.builder.icmp_unsigned
@@ -204,13 +210,23 @@ def where(condition, a, b):
 
 
 def bits(x):
-    """Reinterpret float64 lanes as uint64."""
-    return Value(x.builder, x.builder.bitcast(x.ir, vector(U64, x.width)))
+    """Reinterpret float64 lanes as uint64, float32 lanes as uint32."""
+    return Value(x.builder, x.builder.bitcast(x.ir, vector(U32 if x.element == F32 else U64, x.width)))
 
 
 def floats(x):
-    """Reinterpret uint64 lanes as float64."""
-    return Value(x.builder, x.builder.bitcast(x.ir, vector(F64, x.width)))
+    """Reinterpret uint64 lanes as float64, uint32 lanes as float32."""
+    return Value(x.builder, x.builder.bitcast(x.ir, vector(F32 if x.element == U32 else F64, x.width)))
+
+
+def narrow(x):
+    """Return float64 lanes rounded to float32; others as they are."""
+    return Value(x.builder, x.builder.fptrunc(x.ir, vector(F32, x.width))) if x.element == F64 else x
+
+
+def widen(x):
+    """Return float32 lanes as float64; others as they are."""
+    return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
 
 
 def llvm_function(name):
@@ -218,7 +234,8 @@ def llvm_function(name):
 
     def apply(x, *others):
         values = [x, *(x.lift(y) for y in others)]
-        suffix = "f64" if x.width == 1 else f"v{x.width}f64"
+        kind = "f32" if x.element == F32 else "f64"
+        suffix = kind if x.width == 1 else f"v{x.width}{kind}"
         signature = ir.FunctionType(x.ir.type, [v.ir.type for v in values])
         function = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{name}.{suffix}")
         return Value(x.builder, x.builder.call(function, [v.ir for v in values]))
@@ -264,19 +281,20 @@ class Memory:
         instruction.set_metadata("invariant.load", self.builder.module.add_metadata([]))
         return Value(self.builder, instruction)
 
-    def _lanes_at(self, offset, width):
-        address = self.builder.gep(self.pointer, [offset])
-        return self.builder.bitcast(address, vector(F64, width).as_pointer())
+    def _lanes_at(self, offset, width, element):
+        pointer = self.builder.bitcast(self.pointer, element.as_pointer())
+        return self.builder.bitcast(self.builder.gep(pointer, [offset]), vector(element, width).as_pointer())
 
-    def load(self, row, width, block=None):
+    def load(self, row, width, block=None, element=F64):
         """Return the lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
-        instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width))
-        instruction.align = 8
+        instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width, element))
+        instruction.align = 4 if element == F32 else 8
         return Value(self.builder, instruction)
 
     def store(self, row, value, width, block=None):
         """Write lanes to where `load` reads them."""
-        self.builder.store(value.ir, self._lanes_at(self._offset(row, width, block), width)).align = 8
+        place = self._lanes_at(self._offset(row, width, block), width, value.element)
+        self.builder.store(value.ir, place).align = 4 if value.element == F32 else 8
 
     def _offset(self, row, width, block):
         if block is None:
@@ -296,14 +314,15 @@ def _unpack(context, builder, numba_type, ir_value):
     return Value(builder, ir_value)
 
 
-def to_lanes(builder, x, width):
-    """Return a number, a single lane or lanes as a value of `width` lanes."""
+def to_lanes(builder, x, width, element=F64):
+    """Return a number, a single lane or lanes as a value of `width` lanes, float64 or float32."""
     if isinstance(x, Value):
+        x = narrow(x) if element == F32 else widen(x)
         return splat(builder, x.ir, width) if x.width < width else x
-    return Value(builder, ir.Constant(vector(F64, width), float(x) if width == 1 else [float(x)] * width))
+    return Value(builder, ir.Constant(vector(element, width), float(x) if width == 1 else [float(x)] * width))
 
 
-def lanes_function(function, arguments, results, width):
+def lanes_function(function, arguments, results, width, element=F64):
     """Make a plain Python function of values callable from a Numba kernel.
 
     The function runs once, at compile time. It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and
@@ -316,11 +335,13 @@ def lanes_function(function, arguments, results, width):
         How many it takes and returns; None for a function that returns nothing.
     width : int
         Lanes of each returned value.
+    element : LLVM type
+        Of its lanes.
     """
     if results is None:
         returned = types.void
     else:
-        returned = types.UniTuple(Lanes(width), results) if results else types.Tuple(())
+        returned = types.UniTuple(Lanes(width, element), results) if results else types.Tuple(())
     names = ", ".join(f"a{i}" for i in range(arguments))
 
     def generate(context, builder, signature, ir_arguments):
@@ -332,7 +353,7 @@ def lanes_function(function, arguments, results, width):
             return context.get_dummy_value()
         if len(values) != results:
             raise AssertionError(f"{function.__name__} returned {len(values)} values, not {results}")
-        return context.make_tuple(builder, returned, [to_lanes(builder, x, width).ir for x in values])
+        return context.make_tuple(builder, returned, [to_lanes(builder, x, width, element).ir for x in values])
 
     # Numba reads the number of parameters off the function object, so it has to be spelled out.
     namespace = {"returned": returned, "generate": generate}
@@ -353,6 +374,7 @@ def lookup(array, first, stride, size, index):
         for k in range(1, size):
             chosen = where(index >= float(k), array[first + stride * k], chosen)
         return where(inside, chosen, float("nan"))
+    index = widen(index)
     safe = where(inside, index, 0.0) if width == 1 else index  # a single lane has no mask
     whole = Value(builder, builder.fptosi(safe.ir, vector(U64, width)))
     start = builder.add(builder.ptrtoint(array.pointer, U64), ir.Constant(U64, 8 * first))
@@ -368,6 +390,7 @@ def lookup(array, first, stride, size, index):
 
 def scatter(array, first, size, index, x):
     """Add lanes x to array[first + index], where each lane has a column of its own; not where an index is out of range."""
+    index = widen(index)
     builder, width = index.builder, index.width
     x = to_lanes(builder, x, width)
     inside = (index >= 0.0) & (index < float(size))
@@ -395,12 +418,12 @@ def _masked(builder, name, returned, arguments):
     return Value(builder, builder.call(function, arguments))
 
 
-def any_positive(width):
+def any_positive(width, element=F64):
     """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
 
     def generate(context, builder, signature, arguments):
         (x,) = _unpack(context, builder, signature.args[0], arguments[0])
-        mask = (to_lanes(builder, x, width) > 0.0).ir
+        mask = (to_lanes(builder, x, width, element) > 0.0).ir
         return (
             mask
             if width == 1

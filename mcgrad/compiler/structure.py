@@ -144,8 +144,7 @@ class Walk:
             if owner is None or isinstance(owner, types.ModuleType):
                 return x if (x.__module__ or "").lstrip("_").partition(".")[0] in INERT else self._unknown()
             return kind, x.__name__, self.of(owner)
-        jitted = inspect.getattr_static(x, "py_func", None)
-        if kind.__module__.startswith("numba.") and jitted is not None:
+        if kind.__module__.startswith("numba.") and inspect.getattr_static(x, "py_func", None) is not None:
             return "jitted", self.of(x.py_func)
         if isinstance(x, np.ufunc):
             return x if _is_of_numpy(x) else self._unknown()

@@ -15,6 +15,7 @@ floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, an
 """
 
 import sys
+import types
 
 import numpy as np
 
@@ -68,6 +69,10 @@ HARMLESS = BOOLEAN | {
 }
 LARGEST = 300_000  # operations of one graph
 COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
+
+
+# Functions that tracers' methods call and that are written in terms of tracers: `functions` puts them here.
+written = types.SimpleNamespace()
 
 
 class Tracer:
@@ -165,10 +170,10 @@ class Tracer:
         return _elementwise("/", other, self)
 
     def __pow__(self, other):
-        return _functions().power(self, other)
+        return written.power(self, other)
 
     def __rpow__(self, other):
-        return _functions().power(other, self)
+        return written.power(other, self)
 
     def __floordiv__(self, other):
         return _elementwise("floor_divide", self, other)
@@ -245,7 +250,7 @@ class Tracer:
             f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
             "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
             "a function of `math` that is not in this list, or that a class calls which the traced function refers to "
-            f"(write np.sin instead of math.sin there). What can be traced: {_functions().traceable()}."
+            f"(write np.sin instead of math.sin there). What can be traced: {written.traceable()}."
         )
 
     def __float__(self):
@@ -273,19 +278,19 @@ class Tracer:
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
-        name = _functions().name_of_ufunc(ufunc)
+        name = written.name_of_ufunc(ufunc)
         if method != "__call__" or options:
             which = f"{name} with {', '.join(f'{x}=' for x in options)}" if method == "__call__" else f"{name}.{method}"
             raise TraceError(f"{user_line()}{which} of a single number cannot be traced.")
-        function = _functions().of_ufunc(ufunc.__name__)
+        function = written.of_ufunc(ufunc.__name__)
         if function is None:
-            raise TraceError(f"{user_line()}{name} cannot be traced. What can: {_functions().traceable()}.")
-        return _functions().on_arrays(function)(*inputs)
+            raise TraceError(f"{user_line()}{name} cannot be traced. What can: {written.traceable()}.")
+        return written.on_arrays(function)(*inputs)
 
 
 def _elementwise(operation, a, b):
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return _functions().on_arrays(lambda x, y: apply(operation, x, y))(a, b)
+        return written.on_arrays(lambda x, y: apply(operation, x, y))(a, b)
     for x in (a, b):
         if isinstance(x, (complex, np.inexact)):
             _check_kind(x)
@@ -307,13 +312,6 @@ def _check_kind(x):
 def is_number(x):
     """Tell whether x is a plain real number, as float64 has it."""
     return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
-
-
-def _functions():
-    """Return the module of the names that users know, which is written in terms of this one."""
-    from . import functions
-
-    return functions
 
 
 class Graph:

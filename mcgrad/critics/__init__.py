@@ -14,70 +14,16 @@ Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of measure-va
 (errors that oscillate).
 """
 
-import dataclasses
-from typing import Self
-
 from .. import validate
 from ..baselines import Baseline
-from . import quadratic, table
 from .critic import Critic
+from .exact_critic import Exact
 from .fitted_model import FittedModel
 
 __all__ = ["Critic", "Exact", "FittedModel", "as_critic", "as_value", "exact", "fitted_model"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Exact(Critic):
-    """The critic of a linear-quadratic or a tabular problem under its policy; see the module for how it may be wrong."""
-
-    scale: float = 1.0
-    shift: float = 0.0
-    amplitude: float = 0.0
-    frequency: float = 0.0
-
-    def wrong(self, scale: float = 1.0, shift: float = 0.0, oscillation: tuple[float, float] = (0.0, 0.0)) -> Self:
-        """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.
-
-        Parameters
-        ----------
-        scale, shift : float
-        oscillation : (amplitude, frequency)
-        """
-        amplitude, frequency = validate.array("oscillation", oscillation, (2,))
-        return Exact(
-            validate.number("scale", scale), validate.number("shift", shift), float(amplitude), float(frequency)
-        )
-
-    def data(self, problem, theta):
-        return _form(problem).data(self, problem, theta)
-
-    def value(self, c, x):
-        return _form(x.problem).value(self, c, x)
-
-    def advantage(self, c, x):
-        return _form(x.problem).advantage(self, c, x)
-
-    def action_gradient(self, c, x):
-        return _form(x.problem).action_gradient(self, c, x)
-
-    def first_order(self, c, x):
-        return _form(x.problem).first_order(self, c, x)
-
-    def expected_score(self, c, x):
-        return _form(x.problem).expected_score(self, c, x)
-
-    def news_data(self, problem, theta):
-        return _form(problem).news_data(self, problem, theta)
-
-    def gradient_news(self, c, x):
-        return _form(x.problem).gradient_news(c, x)
-
-
-def _form(problem):
-    return table if isinstance(problem.environment.choices, int) else quadratic
-
-
-def exact() -> Self:
+def exact() -> Exact:
     """Return the exact critic of a linear-quadratic or a tabular problem under its policy.
 
     `exact().wrong(scale=1.2)`, `.wrong(shift=1.0)` and `.wrong(oscillation=(0.1, 3.0))` are wrong in a known way.

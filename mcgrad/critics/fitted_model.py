@@ -4,7 +4,11 @@ import dataclasses
 
 import numpy as np
 
+from ..environments.linear_quadratic import LinearQuadratic, linear_quadratic
+from ..environments.tabular import Tabular, tabular
+from ..truth import Truth, asked
 from .critic import Critic
+from .exact_critic import Exact
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,58 +21,46 @@ class FittedModel(Critic):
 
     pilot: int
     seed: int
-    only_data = ("pilot", "seed")
+    truth: Truth | None = None
+    only_data = ("pilot", "seed", "truth")
 
     def data(self, problem, theta):
-        return _exact().data(self.fitted(problem, theta), theta)
+        return Exact(truth=asked(self)).data(self.fitted(problem, theta), theta)
 
     def news_data(self, problem, theta):
-        return _exact().news_data(self.fitted(problem, theta), theta)
+        return Exact(truth=asked(self)).news_data(self.fitted(problem, theta), theta)
 
     def value(self, c, x):
-        return _exact().value(c, x)
+        return Exact().value(c, x)
 
     def advantage(self, c, x):
-        return _exact().advantage(c, x)
+        return Exact().advantage(c, x)
 
     def action_gradient(self, c, x):
-        return _exact().action_gradient(c, x)
+        return Exact().action_gradient(c, x)
 
     def first_order(self, c, x):
-        return _exact().first_order(c, x)
+        return Exact().first_order(c, x)
 
     def expected_score(self, c, x):
-        return _exact().expected_score(c, x)
+        return Exact().expected_score(c, x)
 
     def gradient_news(self, c, x):
-        return _exact().gradient_news(c, x)
+        return Exact().gradient_news(c, x)
 
     def fitted(self, problem, theta):
         """Return the problem with the fitted environment in place of its own."""
-        from ..environments.linear_quadratic import LinearQuadratic
-        from ..environments.tabular import Tabular
-        from ..rollouts import rollout
-        from ..run import END
-
         kinds = {Tabular: _table, LinearQuadratic: _linear}
         fit = kinds.get(type(problem.environment.closed_form))
         if fit is None:
             raise ValueError(
                 f"critic: expected a tabular or a linear-quadratic problem for a fitted model, got {problem.environment.name}"
             )
-        path = rollout(problem, theta, self.pilot, self.seed, start=END - self.pilot)
+        path = asked(self).pilot(problem, theta, self.pilot, self.seed)
         return dataclasses.replace(problem, environment=fit(problem.environment.closed_form, path))
 
 
-def _exact():
-    from . import exact
-
-    return exact()
-
-
 def _table(table, path):
-    from ..environments.tabular import tabular
-
     S, A, _ = table.probability.shape
     alive = np.arange(path.actions.shape[1])[None] < path.lengths[:, None]
     s, after = (x[..., 0].astype(int)[alive] for x in (path.states[:, :-1], path.states[:, 1:]))
@@ -90,8 +82,6 @@ def _table(table, path):
 
 
 def _linear(known, path):
-    from ..environments.linear_quadratic import linear_quadratic
-
     n = path.states.shape[2]
     x = np.concatenate([path.states[:, :-1], path.actions], axis=2).reshape(-1, n + path.actions.shape[2])
     y = path.states[:, 1:].reshape(-1, n)

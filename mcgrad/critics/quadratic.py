@@ -7,14 +7,14 @@ with u = a - K s, and with the discount counted from time 0 (the matrices: `mcgr
 
 import numpy as np
 
+from ..per_step import PerStep
 
-def data(wrong, problem, theta):
+
+def data(wrong, problem, theta, truth):
     """Return the numbers that the functions below read."""
-    from ..estimators.estimator import PerStep
-    from ..exact import critic
-
-    P, c, F, U, cov = critic(problem, theta)
-    F, U = (np.concatenate([x, np.zeros_like(x[:1])]) for x in (F, U))  # no action at the end
+    exact = truth.critic(problem, theta)
+    P, c, cov = exact.value.P, exact.value.c, exact.cov
+    F, U = (np.concatenate([x, np.zeros_like(x[:1])]) for x in (exact.F, exact.U))  # no action at the end
     by_action = np.einsum("tij,ji->ti", U, cov)  # (U_t Sigma)_ii
     learned = len(problem.parameters) - F[0].size  # all log scales, or none
     oscillation = {
@@ -87,12 +87,9 @@ def expected_score(wrong, c, x):
     return means + tuple(scales)
 
 
-def news_data(wrong, problem, theta):
+def news_data(wrong, problem, theta, truth):
     """Return the numbers that `gradient_news` reads."""
-    from ..estimators.estimator import PerStep
-    from ..exact import gradient_news
-
-    parts = (wrong.scale * x for x in gradient_news(problem, theta))
+    parts = (wrong.scale * x for x in truth.gradient_news(problem, theta))
     linear, quadratic, level = (np.concatenate([x, np.zeros_like(x[:1])]) for x in parts)  # no action at the end
     return {"linear": PerStep(linear), "quadratic": PerStep(quadratic), "level": PerStep(level)}
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..compiler.functions import lookup
+from ..per_step import PerStep
 from ..policies.categorical import probabilities
 
 NO_DERIVATIVE = (
@@ -11,12 +12,10 @@ NO_DERIVATIVE = (
 )
 
 
-def data(wrong, problem, theta):
+def data(wrong, problem, theta, truth):
     """Return the numbers that the functions below read."""
-    from ..estimators.estimator import PerStep
-    from ..exact import critic
-
-    _, Q, policy = critic(problem, theta)
+    exact = truth.critic(problem, theta)
+    Q, policy = exact.table, exact.policy
     oscillation = wrong.amplitude * np.cos(wrong.frequency * np.arange(Q.shape[2]))
     Q = np.concatenate([wrong.scale * Q + wrong.shift + oscillation, np.zeros_like(Q[:1])])  # no action at the end
     return {"V": PerStep(np.sum(policy * Q, axis=2)), "Q": PerStep(Q)}
@@ -38,12 +37,9 @@ def expected_score(wrong, c, x):
     return tuple(pi * (lookup(c.Q[:, k], x.s[0]) - V) for k, pi in enumerate(probabilities(x.eta)))
 
 
-def news_data(wrong, problem, theta):
+def news_data(wrong, problem, theta, truth):
     """Return the numbers that `gradient_news` reads."""
-    from ..estimators.estimator import PerStep
-    from ..exact import gradient_news
-
-    news = wrong.scale * gradient_news(problem, theta)
+    news = wrong.scale * truth.gradient_news(problem, theta)
     return {"news": PerStep(np.concatenate([news, np.zeros_like(news[:1])]))}
 
 

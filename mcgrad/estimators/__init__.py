@@ -1,5 +1,6 @@
 """Gradient estimators, one file for each idea."""
 
+from ..per_step import PerStep
 from .action_control_variate import ActionControlVariate, action_control_variate
 from .advantage import Advantage, QFunction, advantage, q_function
 from .all_actions import AllActions, all_actions
@@ -11,7 +12,7 @@ from .control_variate import ControlVariate, Difference, control_variate, differ
 from .delta import Delta, delta
 from .direct_derivative import DirectDerivative, direct_derivative
 from .doubly_robust import DoublyRobust, doubly_robust
-from .estimator import Estimator, PerStep, custom
+from .estimator import Estimator, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .importance_weighted import ImportanceWeighted, SelfNormalised, importance_weighted
@@ -24,7 +25,8 @@ from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_s
 from .persistent import PersistentEvolutionStrategies, persistent_evolution_strategies
 from .reparameterization import Reparameterization, reparameterization
 from .reward_to_go import RewardToGo, reward_to_go
-from .score_function import Score, ScoreFunction, score, score_function
+from .score import Score, score
+from .score_function import ScoreFunction, score_function
 from .score_hessian_vector_product import ScoreHessianVectorProduct, score_hessian_vector_product
 from .short_horizon import ShortHorizon, short_horizon, truncated_reparameterization
 from .trajectory_control_variate import TrajectoryControlVariate, trajectory_control_variate

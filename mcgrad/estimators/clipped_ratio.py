@@ -90,8 +90,6 @@ def clipped_ratio(
     ValueError
         For an argument that is not as described; by `measure`, for a policy that has no `log_prob`.
     """
-    from ..problem import Policy
-
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")
     b = as_baseline(baseline)

@@ -26,12 +26,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal, OptimalConstant
 from ..compiler.functions import where
-from .estimator import Estimator, PerStep
+from ..per_step import PerStep
+from .estimator import Estimator
 from .reparameterization import reparameterization
 from .reward_to_go import reward_to_go
+from .with_baseline import with_baseline
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

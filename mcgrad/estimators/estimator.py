@@ -11,19 +11,13 @@ carries are recognised, so an estimator need not know about the others.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
-
-
-class PerStep(NamedTuple):
-    """Data of an estimator with one entry for each time: step t reads entry t (the end of the trajectory, entry T)."""
-
-    values: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -330,6 +324,8 @@ def leaves(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tupl
 def rollouts(estimator: Estimator, problem: Any) -> int:
     """Return how many rollouts one sample of an estimator takes."""
     parts, different = leaves(estimator), set()
+    if parts == [(estimator, PLAIN)]:
+        return 1 + estimator.extra_rollouts(problem)
     for leaf, variation in parts:
         alone = dataclasses.replace(variation, members=False)
         size = leaf.size if isinstance(leaf, Members) else 1

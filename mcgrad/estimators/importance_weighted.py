@@ -206,8 +206,6 @@ def importance_weighted(
     ValueError
         For an argument that is not as described; by `measure`, for a policy that has no `log_prob`.
     """
-    from ..problem import Policy
-
     validate.one_of("weights", weights, KINDS)
     if (weights == "self-normalised") != (group is not None):
         wanted = "a number from 2 to 64 with" if group is None else "None without"

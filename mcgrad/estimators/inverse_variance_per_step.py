@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 from .. import validate
 from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
 from ..compiler.functions import where
-from .estimator import Estimator, PerStep
+from ..per_step import PerStep
+from .estimator import Estimator
 from .fitted import Fitted
 from .inverse_variance import weights as inverse_weights
 

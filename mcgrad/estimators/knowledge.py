@@ -43,7 +43,8 @@ from .parameter_space import EvolutionStrategies, FiniteDifferences
 from .persistent import PersistentEvolutionStrategies
 from .reparameterization import Reparameterization
 from .reward_to_go import RewardToGo
-from .score_function import Score, ScoreFunction
+from .score import Score
+from .score_function import ScoreFunction
 from .score_hessian_vector_product import ScoreHessianVectorProduct
 from .short_horizon import ShortHorizon
 from .trajectory_control_variate import TrajectoryControlVariate

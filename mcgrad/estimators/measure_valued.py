@@ -30,8 +30,9 @@ import numpy as np
 from .. import validate
 from ..compiler.functions import where
 from ..critics import Critic, as_critic
-from ..kernel.branches import BranchRequest, replacements_count
-from .estimator import Estimator, PerStep
+from ..per_step import PerStep
+from .branch_request import BranchRequest, replacements_count
+from .estimator import Estimator
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

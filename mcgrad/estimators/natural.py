@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from .estimator import Combined, Estimator
 from .fitted import Fitted, checked_part, checked_pilot
-from .score_function import Score
+from .score import Score
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

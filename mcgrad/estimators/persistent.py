@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 
 from .. import validate
 from ..compiler.functions import where
-from .estimator import Combined, Estimator, PerStep, RolloutVariant
+from ..per_step import PerStep
+from .estimator import Combined, Estimator, RolloutVariant
 from .parameter_space import checked_widths
 
 

@@ -12,8 +12,9 @@ Mansour (2000), Policy gradient methods for reinforcement learning with function
 
 import dataclasses
 
-from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline
 from .estimator import Estimator
+from .with_baseline import with_baseline
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

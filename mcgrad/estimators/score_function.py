@@ -12,8 +12,9 @@ Machine Learning 8, 229.
 
 import dataclasses
 
-from ..baselines import Baseline, BaselineLike, as_baseline, with_baseline
+from ..baselines import Baseline, BaselineLike, as_baseline
 from .estimator import Estimator
+from .with_baseline import with_baseline
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,17 +45,6 @@ class ScoreFunction(Estimator):
         return tuple(whole_return * z - b for z, b in zip(scores, baselines, strict=True))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Score(Estimator):
-    """The sum of the scores alone, sum_t z_t: mean zero, a control variate for every estimator."""
-
-    def step(self, c, x, carry):
-        return carry, x.score
-
-    def with_direct(self, gradient, direct):
-        return gradient  # it says nothing about the return
-
-
 def score_function(baseline: BaselineLike = None) -> Estimator:
     """Return the score function with the whole return, R sum_t z_t, less a baseline.
 
@@ -65,8 +55,3 @@ def score_function(baseline: BaselineLike = None) -> Estimator:
         `mcgrad.baselines.optimal_constant()`.
     """
     return with_baseline(ScoreFunction, as_baseline(baseline))
-
-
-def score() -> Estimator:
-    """Return the sum of the scores: an estimate of zero, for use as a control variate."""
-    return Score()

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import validate
+from ..calls import call
 from ..compiler.derive import pull_back, push_forward
-from ..kernel.step_view import call
 from .estimator import Estimator
 
 

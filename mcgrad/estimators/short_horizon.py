@@ -24,7 +24,8 @@ from ..baselines import Baseline, NoBaseline
 from ..compiler.derive import pull_back
 from ..compiler.functions import where
 from ..critics import as_value
-from .estimator import Estimator, PerStep
+from ..per_step import PerStep
+from .estimator import Estimator
 from .reparameterization import Pathwise
 
 

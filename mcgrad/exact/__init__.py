@@ -1,43 +1,52 @@
 """Exact truth: objectives, gradients, and the variance of one trajectory's gradient under an estimator.
 
-The functions here take a `Problem`. The theory of linear-quadratic problems, for whoever wants to sweep it without one,
-is in `mcgrad.exact.lq`. Known as well, under `mcgrad.policies.gaussian`: one-step costs (`one_step`), rewards that jump and
-what a pathwise gradient loses by it (`jumps`), and the chaotic map (`chaotic_map`). No code is shared with the kernels: this
-room is the witness against them.
+The functions here take a `Problem` (`questions`). What a kind of problem knows is its theory (`theory` says what that is,
+`theories` which knows which): `linear_quadratic`, `tabular`, `one_step`, and `chaotic_map`. What estimators are made of is read
+once (`leaves`), and combinations, groups, pairs and optimal coefficients stand once, on top of any theory (`algebra`). No code
+is shared with the kernels: this room is the witness against them.
 """
 
-from .average import average_gradient, average_reward, differential_value, stationary
 from .bounds import efficiency_bound, gradient_news
-from .hessian import hessian, hessian_vector_product, hessian_vector_product_variance
-from .natural import covariance_matrix, fisher, natural_gradient
-from .problems import (
-    NoClosedForm,
+from .quadrature import quadrature
+from .questions import (
+    average_gradient,
+    average_reward,
     coefficients,
-    covariance,
+    covariance_matrix,
     critic,
+    differential_value,
+    fisher,
     gradient,
-    mean,
+    hessian,
+    hessian_vector_product,
+    hessian_vector_product_variance,
     mean_return_to_go,
     naive_optimal_over_time,
+    natural_gradient,
     objective,
     optimal_over_time,
     optimal_quadratic,
     optimum,
     scaling,
     self_normalised_limits,
+    stationary,
     system,
     trace_optimal_constant,
     trace_optimal_over_time,
     value,
-    variance,
 )
-from .quadrature import quadrature
-from .recursion import ExactEstimate, ExactMoments, moments
+from .records import ExactCritic, ValueFunction
+from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
+from .recursion.fallback import covariance, mean, variance
+from .theory import NoClosedForm
 
 __all__ = [
+    "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
+    "ExactValue",
     "NoClosedForm",
+    "ValueFunction",
     "average_gradient",
     "average_reward",
     "coefficients",
@@ -69,5 +78,6 @@ __all__ = [
     "trace_optimal_constant",
     "trace_optimal_over_time",
     "value",
+    "value_function",
     "variance",
 ]

@@ -2,6 +2,9 @@
 
 import functools
 import inspect
+from collections.abc import Sequence
+
+import numpy as np
 
 from .. import validate
 from ..estimators.estimator import checked
@@ -35,5 +38,29 @@ def checked_arguments(function):
             ):
                 checked(name, value)
         return function(*bound.args, **bound.kwargs)
+
+    return ask
+
+
+def of_each(function):
+    """Let a function answer for a batch: theta of shape (B, P), or a sequence of B problems, or both; a leading axis of B.
+
+    Raises
+    ------
+    ValueError
+        For other numbers of problems than of thetas.
+    """
+
+    @functools.wraps(function)
+    def ask(problem, theta, *arguments, **options):
+        several = isinstance(problem, Sequence) and not isinstance(problem, str)
+        many = isinstance(theta, (np.ndarray, Sequence)) and len(theta) > 0 and np.ndim(theta[0]) == 1
+        if not several and not many:
+            return function(problem, theta, *arguments, **options)
+        B = len(problem) if several else len(theta)
+        if many and len(theta) != B or B == 0:
+            raise ValueError(f"theta: expected one for each of {B} problems, got {len(theta)}")
+        each = zip(problem if several else [problem] * B, theta if many else [theta] * B, strict=True)
+        return np.stack([function(x, t, *arguments, **options) for x, t in each])
 
     return ask

@@ -1,12 +1,20 @@
 """Efficiency bounds: what no estimator made of trajectories alone can go below, and what the one that gets there needs."""
 
-from . import lq
-from .floors import bound
-from .problems import by_kind, system
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import validate
+from ..problem import Problem
+from .questions import asked
+from .theories import theory_of
+
+MODELS = ("markov", "tree", "stationary")
 
 
-@by_kind
-def efficiency_bound(problem, theta, model="markov", matrix=False):
+@asked
+def efficiency_bound(
+    problem: Problem, theta: ArrayLike, model: str = "markov", matrix: bool = False
+) -> NDArray[np.float64]:
     """Return the semiparametric efficiency (Cramer-Rao) bound of dJ/dtheta for one trajectory; divide it by N.
 
     Data are N independent trajectories of the policy at theta, which is known; the law of the start and those of rewards and
@@ -45,7 +53,8 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Returns
     -------
     (P,) or (P, P) array
-        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), of tables O(T S^2 A P); P times that for matrices.
+        In units of (reward / parameter)^2. Time O(T P (1 + n + m)^3), and T P^2 (n + m)^2 for matrices; of tables
+        O(T S^2 A P), and P times that.
 
     Raises
     ------
@@ -60,11 +69,12 @@ def efficiency_bound(problem, theta, model="markov", matrix=False):
     Kallus and Uehara (2020), Statistically efficient off-policy policy gradients; Huang and Jiang (2020), From importance
     sampling to doubly robust policy gradient; van der Vaart (1998), Asymptotic statistics, chapter 25.
     """
-    return bound(lq, system(problem, theta), model, matrix)
+    validate.one_of("model", model, MODELS)
+    return theory_of(problem, theta).efficiency_bound(model, validate.flag("matrix", matrix))
 
 
-@by_kind
-def gradient_news(problem, theta):
+@asked
+def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
     Returns
@@ -74,4 +84,4 @@ def gradient_news(problem, theta):
     (T, P, m, n), (T, P, m, m) and (T, P) arrays
         Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
     """
-    return lq.gradient_news(system(problem, theta))
+    return theory_of(problem, theta).gradient_news()

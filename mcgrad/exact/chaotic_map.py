@@ -12,13 +12,14 @@ h -> E[(gain cos u)^2 h(sin u)] per step.
 
 import itertools
 import math
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from .. import baselines, estimators
 from ..policies.gaussian import Gaussian
-from .several import NoClosedForm
+from .leaves import Pathwise
+from .theory import NoClosedForm, Theory
 
 MOST_NODES = 500  # of the grid; sharper functions of the state need more
 
@@ -58,79 +59,87 @@ def growth(gain, mean, std):
     return float(np.log(np.abs(np.linalg.eigvals(m.operator((gain * m.cosine) ** 2)[:-1, :-1])).max()))
 
 
-def objective(problem, theta):
-    """Return J."""
-    m, weights, _ = _setting(problem, theta)
-    return float(_mean_to_go(m, weights)[0])
+class Chaotic(Theory):
+    """The theory of a problem; functions of time alone are arrays (T, 1 or P)."""
 
+    def __init__(self, problem, theta):
+        policy, theta = problem.policy.closed_form, problem.theta(theta)
+        self.problem, self.theta, self.name = problem, theta, problem.environment.name
+        if not isinstance(policy, Gaussian):
+            raise NoClosedForm(f"no closed form is known for {problem.policy.name}; expected mcgrad.policies.gaussian")
+        std = theta[1] if policy.std is None else policy.std[0]
+        if std <= 0:
+            raise ValueError(f"theta: expected a standard deviation > 0, got {std!r}")
+        self.kinds = ("mean",) if policy.std is not None else ("mean", "std")
+        self.map, self.weights = _Map(*problem.environment.closed_form, theta[0], std), problem.weights()[:-1]
+        self.parameters, self.horizon = len(self.kinds), problem.horizon
 
-def gradient(problem, theta):
-    """Return dJ/dtheta, (P,)."""
-    m, weights, kinds = _setting(problem, theta)
-    return np.array([_pathwise(m, weights, kind)[0] for kind in kinds])
+    @cached_property
+    def objective(self):
+        """J."""
+        return float(_mean_to_go(self.map, self.weights)[0])
 
+    @cached_property
+    def return_variance(self):
+        """The variance of the return."""
+        return float(self.products[0][2, 0] - self.objective**2)
 
-def mean(problem, theta, estimator):
-    """Return the mean of an estimator: those whose variance is known are unbiased."""
-    variance(problem, theta, estimator)
-    return gradient(problem, theta)
+    @cached_property
+    def products(self):
+        """E[R^i Z^j], a matrix for each parameter."""
+        return [_products(self.map, self.weights, kind) for kind in self.kinds]
 
+    def gradient(self):
+        """Return dJ/dtheta, (P,)."""
+        return np.array([_pathwise(self.map, self.weights, kind)[0] for kind in self.kinds])
 
-def mean_return_to_go(problem, theta):
-    """Return E[G_t], (T,)."""
-    m, weights, _ = _setting(problem, theta)
-    return _mean_to_go(m, weights)
+    def mean_return_to_go(self):
+        """Return E[G_t], (T,)."""
+        return _mean_to_go(self.map, self.weights)
 
+    def over_time(self, b):
+        """Return b, a number, (T,) or (T, P), as a function."""
+        b = np.asarray(b, dtype=float)
+        return np.broadcast_to(b.reshape(-1, 1) if b.ndim < 2 else b, (self.horizon, b.shape[1] if b.ndim == 2 else 1))
 
-def variance(problem, theta, estimator):
-    """Return the variance of one trajectory's gradient, (P,)."""
-    m, weights, kinds = _setting(problem, theta)
+    def times(self, f, numbers):
+        """Return f times a number, or one for each parameter."""
+        return f * numbers
 
-    def known(x):
-        return isinstance(x, estimators.ScoreFunction) and x.baseline.is_constant
+    def mean(self, x):
+        """Return E X, (P,)."""
+        whole, to_go = self._kind(x)
+        return self.gradient() if to_go or (whole is None or whole[0]) else np.zeros(self.parameters)
 
-    match estimator:
-        case estimators.Reparameterization():
-            return np.array([_pathwise(m, weights, kind)[1] for kind in kinds])
-        case estimators.RewardToGo(baseline=b):
-            b = _over_time(m, weights, b)
-            return np.array([_to_go(m, weights, kind, b) for kind in kinds])
-        case estimators.ScoreFunction(baseline=b) if known(estimator):
-            b = _over_time(m, weights, b)[0]
-            products = [_products(m, weights, kind) for kind in kinds]
-            return np.array([x[2, 2] - 2 * b * x[1, 2] + b * b * x[0, 2] - x[1, 1] ** 2 for x in products])
-        case estimators.ControlVariate(parts=(x, estimators.Score()), coefficients=None, full=False) if known(x):
-            products = [_products(m, weights, kind) for kind in kinds]
-            return np.array([x[2, 2] - x[1, 2] ** 2 / x[0, 2] - x[1, 1] ** 2 for x in products])
-    raise NoClosedForm(f"no closed form is known for {type(estimator).__name__} on {problem.environment.name}")
+    def covariance(self, x, y):
+        """Return Cov(X_p, Y_p), (P,)."""
+        (one, _), (two, _) = self._kind(x), self._kind(y)
+        if one is not None and two is not None:
+            (a, c), (b, d) = one, two
+            return np.array(
+                [
+                    a * b * x[2, 2] + (a * d[p] + b * c[p]) * x[1, 2] + c[p] * d[p] * x[0, 2] - a * b * x[1, 1] ** 2
+                    for p, x in enumerate(self.products)
+                ]
+            )
+        if x.key != y.key:
+            raise NoClosedForm(f"no covariance of these estimators is known on {self.name}")
+        if isinstance(x, Pathwise):
+            return np.array([_pathwise(self.map, self.weights, kind)[1] for kind in self.kinds])
+        b = -np.broadcast_to(x.weight + x.score, (self.horizon, self.parameters))
+        return np.array([_to_go(self.map, self.weights, kind, b[:, p]) for p, kind in enumerate(self.kinds)])
 
-
-def _setting(problem, theta):
-    """Return the map, gamma^t for each reward, and the kind of each parameter."""
-    policy, theta = problem.policy.closed_form, problem.theta(theta)
-    if not isinstance(policy, Gaussian):
-        raise NoClosedForm(f"no closed form is known for {problem.policy.name}; expected mcgrad.policies.gaussian")
-    std = theta[1] if policy.std is None else policy.std[0]
-    if std <= 0:
-        raise ValueError(f"theta: expected a standard deviation > 0, got {std!r}")
-    kinds = ("mean",) if policy.std is not None else ("mean", "std")
-    return _Map(*problem.environment.closed_form, theta[0], std), problem.weights()[:-1], kinds
-
-
-def _over_time(m, weights, b):
-    """Return a baseline that does not look at the state as one number for each time."""
-    match b:
-        case baselines.NoBaseline():
-            return np.zeros(len(weights))
-        case baselines.Constant(b=number):
-            return np.full(len(weights), number)
-        case baselines.MeanReturn():
-            return np.full(len(weights), _mean_to_go(m, weights)[0])
-        case baselines.MeanToGo():
-            return _mean_to_go(m, weights)
-        case baselines.TimeDependent(b=numbers):
-            return np.asarray(numbers)
-    raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
+    def _kind(self, x):
+        """Return a and c (P,) of a leaf (a R + c) Z, or None; and whether it is the return to go with a baseline over time."""
+        if isinstance(x, Pathwise):
+            return None, False
+        if x.ahead is not None or np.ndim(x.expected) or np.ndim(x.followed) or x.news or x.only_return:
+            raise NoClosedForm(f"no closed form is known for this estimator on {self.name}")
+        if not np.ndim(x.weight) and (x.whole or x.trace is None):
+            return (float(x.whole), np.broadcast_to(x.score, (self.parameters,))), False
+        if x.whole or x.trace != 1.0:
+            raise NoClosedForm(f"no closed form is known for this estimator on {self.name}")
+        return None, True
 
 
 def _mean_to_go(m, weights):

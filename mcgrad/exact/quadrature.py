@@ -14,12 +14,14 @@ import types
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import baselines, validate
-from ..estimators import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
+from ..estimators import Difference, Estimator, Reparameterization, RewardToGo, Score, ScoreFunction
+from ..problem import Problem
 from .arguments import checked_arguments
-from .at_nodes import AtNodes, Trajectories
-from .several import NoClosedForm
+from .numpy_rollout import AtNodes, Trajectories
+from .theory import NoClosedForm
 
 LIMIT = 5_000_000  # points of a grid
 CHUNK = 16384  # points whose trajectories are in memory at once
@@ -71,7 +73,9 @@ class Quadrature:
 
 
 @checked_arguments
-def quadrature(problem, theta, estimators, nodes=12, tolerance=1e-4):
+def quadrature(
+    problem: Problem, theta: ArrayLike, estimators: dict[str, Estimator], nodes: int = 12, tolerance: float = 1e-4
+) -> Quadrature:
     """Return the exact moments of gradient estimators, for a smooth problem with few noises and a short horizon.
 
     Parameters

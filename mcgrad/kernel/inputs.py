@@ -7,11 +7,11 @@ import re
 import numpy as np
 
 from .. import validate
+from ..calls import call
 from ..compiler.functions import where
 from ..compiler.table import Table
 from ..compiler.trace import FUNCTIONS, Graph
-from ..estimators.estimator import PerStep
-from .calls import call
+from ..per_step import PerStep
 from .numbers import Data, is_discounted, leaf
 from .split import functions_of_eta
 from .step_view import End, Named, Start, Step
@@ -26,7 +26,7 @@ RESERVED = re.compile(
             r"p|c|row|rows|s|z|x|z_start(_v\d+)?|z_theta|z_block|kept|values|seed|first|blocks|width|horizon|work|out|stop|b|i|t",
             r"start|finish|kernel|record|record_end|deliver|deliver_end|noise_start|noise_step|noise_theta",
             r"point_start|point_step|point_theta|points|steps|unroll",
-            r"where|normal_pair|uniform|position|stream|take|give|put|point|lookup|any_positive|running|inf|nan|range",
+            r"where|normal_pair|uniform|position|stream|take|give|total|put|point|lookup|any_positive|running|inf|nan|range",
             r"member|clear(_v\d+)?|(begin|add|group)(_v\d+)?_\d+(_\d+)?|total(_v\d+)?_\d+_\d+|(collect|carried)(_v\d+)?|totals|tail|scatter",
             *map(re.escape, [*FUNCTIONS, *keyword.kwlist]),
         ]

@@ -10,9 +10,9 @@ Groups of several sizes share a loop; members beyond its size leave a group as i
 
 import itertools
 
+from ..calls import attempt
 from ..compiler.emit import function_text
 from ..compiler.trace import Graph, same
-from .calls import attempt
 from .draws import MEMBER
 from .reverse_scan import fill, flatten
 from .scatter_add import arguments as sums_in_memory

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import validate
-from ..estimators.estimator import PerStep, scans
+from ..estimators.estimator import scans
+from ..per_step import PerStep
 
 # Constants that a kernel may add to the data of its estimators.
 OWN = ("width", "unroll", "steps", "time")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..calls import number
 from ..compiler.backends import KernelText
 from ..compiler.emit import function_text
 from ..compiler.functions import where
@@ -23,7 +24,6 @@ from ..compiler.trace import Graph, TraceError
 from ..estimators.estimator import PLAIN, Combined, Estimator, Members, leaves, scans
 from ..problem import Problem
 from ..validate import describe
-from .calls import number
 from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..calls import attempt, number
 from ..compiler.emit import function_text, live_inputs, live_nodes
 from ..compiler.functions import where
 from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
@@ -12,7 +13,6 @@ from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
 from ..validate import describe
 from .branches import Branching
-from .calls import attempt, number
 from .carry_names import distinct, leaf_names, snake, sum_names, word
 from .flat import note_flat
 from .scatter_add import Scattered

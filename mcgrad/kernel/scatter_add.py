@@ -6,9 +6,9 @@ A step changes one element of each such sum, whatever the size of the table. In 
 cost an instruction for every element.
 """
 
+from ..calls import number
 from ..compiler.emit import ByPlace, live_inputs
 from ..compiler.functions import where
-from .step_view import number
 
 
 class Scattered:

@@ -18,10 +18,10 @@ References
 Schulman, Heess, Weber and Abbeel (2015), Gradient estimation using stochastic computation graphs, theorem 1.
 """
 
+from ..calls import call
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
 from ..compiler.trace import Tracer, apply
-from .calls import call
 
 
 def functions_of_eta(sampled, e):

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..calls import call, number
 from ..compiler.derive import pull_back
 from ..compiler.functions import where
 from ..compiler.trace import TraceError, Tracer, apply, same, user_line
 from ..problem import Problem
-from .calls import call, number
 from .split import action_vjp, functions_of_eta, is_zero, score
 
 
@@ -212,7 +212,7 @@ class Step:
         return tuple(self.graph.input(f"r{k}") for k in range(count))
 
     def branches(self, kind):
-        """Return G_t^+ - G_t^- for each pair of rollouts that branch off here: a `branches.BranchRequest` says which."""
+        """Return G_t^+ - G_t^- for each pair of rollouts that branch off here: a `BranchRequest` says which."""
         self.used.add("branches")
         self.wanted.append(kind)
         return tuple(self.graph.input(x) for x in kind.differences)

@@ -6,8 +6,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import validate
+from ..calls import call
 from ..compiler.trace import Graph
-from ..kernel.step_view import call
 from ..problem import Policy
 from .gaussian_head import gaussian_policy, linear
 

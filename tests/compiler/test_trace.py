@@ -619,7 +619,7 @@ def test_what_cannot_be_traced_says_what_to_write_instead(name):
     ],
 )
 def test_other_errors_are_those_of_python(function, error):
-    """`mcgrad.kernel.calls.call` turns them into a TraceError that names the line."""
+    """`mcgrad.calls.call` turns them into a TraceError that names the line."""
     with pytest.raises(error):
         graphs.traced(function, 3)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcgrad.exact.lq import System
+from mcgrad.exact.linear_quadratic import System
 
 DATA = json.loads((Path(__file__).parents[1] / "reference" / "lq_cases.json").read_text())
 CASES = {case["id"]: case for case in DATA["cases"]}

@@ -7,7 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from mcgrad.exact.tabular import System, outcomes, softmax
+from mcgrad.exact.tabular import System, softmax
+
+
+def outcomes(table, rewards):
+    """P (S, A, S), and the means and variances of the reward, (S, A, S), from P(s', r | s, a): (S, A, S, K)."""
+    P = table.sum(axis=-1)
+    share = np.divide(table, P[..., None], out=np.zeros_like(table), where=P[..., None] > 0)
+    mean = np.sum(share * rewards, axis=-1)
+    return P, mean, np.sum(share * (rewards - mean[..., None]) ** 2, axis=-1)
 
 
 def random_problem(seed, S=3, A=2, T=3, P=3, discount=0.8, rewards=2, ends=True, terminal=True, ending=0.0):

@@ -2,13 +2,13 @@
 
 import dataclasses
 
+import lq_leaves as lq
 import numpy as np
 import pytest
 from exact_cases import canonical, random_system
 from exact_dense import Dense, covariance
 
-from mcgrad.exact import lq
-from mcgrad.exact.lq.past import Past
+from mcgrad.exact.linear_quadratic.past import Past
 
 HALF = np.array([[1.0], [0.5]])
 SYSTEMS = {
@@ -204,13 +204,11 @@ def test_limits():
     two = random_system(3, 1, 2, 2)  # with another step they part
     assert np.trace(lq.markov_bound(two, matrix=True)) < 0.995 * np.trace(lq.tree_bound(two, matrix=True))
     certain = random_system(4, 2, 2, 3, W=np.zeros((2, 2)))
-    all_actions = lq.variances.covariance_by_step(certain, lq.AllActions(), lq.AllActions())[0]
+    all_actions = lq.covariance_by_step(certain, lq.AllActions(), lq.AllActions())[0]
     np.testing.assert_allclose(lq.markov_bound(certain), all_actions, rtol=1e-12)
     np.testing.assert_allclose(lq.tree_bound(certain), all_actions, rtol=1e-12)
     nearly = dataclasses.replace(certain, W=1e-3 * np.eye(2))
-    assert (
-        lq.markov_bound(nearly) > lq.variances.covariance_by_step(nearly, lq.AllActions(), lq.AllActions())[0]
-    ).all()
+    assert (lq.markov_bound(nearly) > lq.covariance_by_step(nearly, lq.AllActions(), lq.AllActions())[0]).all()
     point = canonical(6, cov=0.0, mean=1.0, learn_scale=True)
     near = canonical(6, cov=1e-8, mean=1.0, learn_scale=True)  # a start that overlaps with no later state by much
     np.testing.assert_allclose(lq.stationary_bound(point), lq.stationary_bound(near), rtol=1e-3)
@@ -278,7 +276,7 @@ def test_a_state_in_equilibrium_has_the_stationary_bound_in_more_dimensions():
         phi = phi - zeta * news(P[t + 1])[:, None] + np.stack([news(h) for h in H[t + 1]], axis=1)
         move = np.einsum("i,pj->pij", s.B[:, 0], np.eye(2)) @ S @ s.closed.T
         dS = s.closed @ dS @ s.closed.T + move + move.swapaxes(1, 2)
-    start = lq.variances.covariance_by_step(s, lq.AllActions(), lq.AllActions())[0]
+    start = lq.covariance_by_step(s, lq.AllActions(), lq.AllActions())[0]
     bound = lq.stationary_bound(s, matrix=True)
     exact = np.einsum("n,np,nq->pq", chance, phi, phi) / 3
     assert bound[0, 1] == pytest.approx(exact[0, 1] + start_between(s), rel=1e-8)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+import tabular_leaves as tb
 from tabular_cases import Enumeration, random_problem, system_of
-
-from mcgrad.exact import tabular as tb
 
 PROBLEMS = {
     "ends, stochastic rewards, terminal reward": dict(seed=1, S=3, A=2, T=3),

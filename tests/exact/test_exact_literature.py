@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from exact_cases import canonical
-
-from mcgrad.exact.lq import (
+from lq_leaves import (
     AllActions,
     Reparameterization,
     RewardToGo,

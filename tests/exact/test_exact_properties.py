@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import lq_leaves as exact
 import numpy as np
 import pytest
 from exact_cases import canonical, random_system
 
-from mcgrad.exact import lq as exact
-from mcgrad.exact.lq import values, variances
+from mcgrad import estimators as E
+from mcgrad.exact import algebra
+from mcgrad.exact.linear_quadratic import covariances, values
 
 SYSTEM = random_system(11, 3, 2, 5)
 ESTIMATORS = [
@@ -64,8 +66,8 @@ def test_mean_return_to_go_and_value():
 
 def test_blocks_of_parameters_do_not_matter(monkeypatch):
     small = random_system(11, 3, 2, 5)
-    monkeypatch.setattr(variances, "BLOCK", 200)
-    assert len(list(variances.chains(small, lifted=False))) > 2
+    monkeypatch.setattr(covariances, "BLOCK", 200)
+    assert len(list(covariances.chains(small))) > 2
     forms = np.random.default_rng(0).normal(size=(5, 8, 4, 4))
     for X in [*ESTIMATORS, exact.RewardToGo(forms), exact.ScoreFunction(np.arange(8.0))]:
         for Y in (X, exact.Reparameterization(), exact.ScoreFunction(1.0)):
@@ -98,7 +100,8 @@ def test_log_scales_do_not_change_the_gain():
 
 def test_baselines_agree_with_each_other():
     P, c = exact.value(SYSTEM)
-    quadratic = exact.quadratic_baseline(SYSTEM, P[:-1], np.zeros((5, 3)), c[:-1])
+    quadratic = np.zeros((5, 1, 4, 4))
+    quadratic[:, 0, 0, 0], quadratic[:, 0, 1:, 1:] = -c[:-1], -P[:-1]
     np.testing.assert_allclose(quadratic, exact.value_baseline(SYSTEM), rtol=1e-14)
     np.testing.assert_allclose(exact.constant_baseline(SYSTEM, 2.0), exact.time_baseline(SYSTEM, np.full(5, 2.0)))
     shifted = exact.RewardToGo(exact.constant_baseline(SYSTEM, 3.0))
@@ -138,23 +141,33 @@ def test_optimal_baselines_are_optimal():
 
 
 def test_combinations():
-    X, Y = ESTIMATORS[1], ESTIMATORS[10]
-    assert np.all(exact.combination_variance(SYSTEM, [(1.0, X), (-1.0, X)]) <= 1e-12 * exact.variance(SYSTEM, X))
-    mixed = exact.optimal_mixture(SYSTEM, X, Y)
-    weighted = exact.combination_variance(SYSTEM, [(mixed.weight, X), (1 - mixed.weight, Y)])
-    np.testing.assert_allclose(weighted, mixed.variance, rtol=1e-10)
-    own = exact.score_control_variate(SYSTEM, X)
-    controlled = exact.combination_variance(SYSTEM, [(1.0, X), (-own.coefficient, exact.Score())])
-    np.testing.assert_allclose(controlled, own.variance, rtol=1e-10)
-    itself = exact.optimal_mixture(SYSTEM, X, X)
-    np.testing.assert_allclose(itself.variance, exact.variance(SYSTEM, X))
-    assert np.all(itself.weight == 0)
-    full = exact.full_score_control_variate(SYSTEM, X)  # by the scores of K only, so better for K
-    assert np.all((full.variance < own.variance)[: SYSTEM.K.size])
-    entries = [(-full.coefficient[:, q], exact.Score(q)) for q in range(SYSTEM.K.size)]
-    np.testing.assert_allclose(exact.combination_variance(SYSTEM, [(1.0, X), *entries]), full.variance, rtol=1e-10)
-    power = exact.variance(SYSTEM, exact.Score())[: SYSTEM.K.size]
-    np.testing.assert_allclose(np.diag(exact.fisher(SYSTEM)), power, rtol=1e-12)
+    theory = exact.theory_of(SYSTEM)
+    x, y = (of(theory) for of in (ESTIMATORS[1], ESTIMATORS[10]))
+
+    def of_combination(*pairs):
+        return np.maximum(sum(c * d * theory.covariance(u, v) for c, u in pairs for d, v in pairs), 0.0)
+
+    assert np.all(algebra.variance(theory, E.Difference((x, x))) == 0)
+    mixture = E.ControlVariate((y, E.Difference((x, y))))
+    weight = -algebra.coefficients(theory, mixture)[0]
+    np.testing.assert_allclose(
+        of_combination((weight, x), (1 - weight, y)), algebra.variance(theory, mixture), rtol=1e-10
+    )
+    own, score = E.ControlVariate((x, E.score())), exact.Score()(theory)
+    c = algebra.coefficients(theory, own)[0]
+    np.testing.assert_allclose(of_combination((1.0, x), (-c, score)), algebra.variance(theory, own), rtol=1e-10)
+    for h in (-0.1, 0.1):
+        assert np.all(of_combination((1.0, x), (h - c, score)) > algebra.variance(theory, own))
+    same = E.ControlVariate((x, E.Difference((x, x))))
+    np.testing.assert_allclose(algebra.variance(theory, same), exact.variance(SYSTEM, ESTIMATORS[1]))
+    assert np.all(algebra.coefficients(theory, same) == 0)
+    full = E.ControlVariate((x, E.score()), full=True)  # by the scores of all parameters, so better
+    assert np.all(algebra.variance(theory, full) < algebra.variance(theory, own))
+    C = algebra.coefficients(theory, full)[0]
+    cross, among = theory.joint(score, x), theory.joint(score, score)
+    left = exact.variance(SYSTEM, ESTIMATORS[1]) - 2 * np.sum(C * cross.T, axis=1) + np.sum((C @ among) * C, axis=1)
+    np.testing.assert_allclose(algebra.variance(theory, full), left, rtol=1e-10)
+    np.testing.assert_allclose(exact.fisher(SYSTEM), among[:6, :6], rtol=1e-12, atol=1e-12)
 
 
 def test_antithetic_is_useless_on_a_centred_system():
@@ -260,20 +273,12 @@ def test_errors_name_the_argument(change, message):
         random_system(0, 2, 1, 3, **change)
 
 
-def test_errors_of_estimators_and_baselines():
+def test_errors_of_baselines():
     system = canonical(3)
-    with pytest.raises(ValueError, match="baseline: expected a number"):
-        exact.variance(system, exact.ScoreFunction(np.zeros(2)))
     with pytest.raises(ValueError, match="baseline: expected forms"):
         exact.variance(system, exact.RewardToGo(np.zeros((3, 2, 2))))
-    with pytest.raises(ValueError, match="b: expected shape"):
+    with pytest.raises(ValueError, match="b: expected a number or shape"):
         exact.time_baseline(system, np.zeros(4))
-    with pytest.raises(ValueError, match="b: expected a number"):
-        exact.constant_baseline(system, np.zeros(4))
-    with pytest.raises(ValueError, match="P: expected shape"):
-        exact.quadratic_baseline(system, np.zeros((4, 1, 1)), np.zeros((3, 1)), np.zeros(3))
-    with pytest.raises(ValueError, match="flip"):
-        exact.antithetic_variance(system, exact.RewardToGo(), "noise")
     with pytest.raises(ValueError, match="branches"):
         exact.measure_valued_variance(system, "coupled")
     with pytest.raises(ValueError, match="diagonal L"):

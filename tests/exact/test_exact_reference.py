@@ -1,10 +1,11 @@
 """Every estimator of every reference case: variance, and the stored optimal constants, to 1e-9 relative."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from exact_cases import CASES, system_of
-
-from mcgrad.exact.lq import (
+from lq_leaves import (
     ActionControlVariate,
     AllActions,
     ExactAdvantage,
@@ -17,7 +18,6 @@ from mcgrad.exact.lq import (
     constant_baseline,
     covariance,
     fisher,
-    full_score_control_variate,
     gradient,
     mean,
     mean_return_to_go,
@@ -25,17 +25,19 @@ from mcgrad.exact.lq import (
     naive_time_baseline,
     objective,
     optimal_constant,
-    optimal_mixture,
     optimal_quadratic_baseline,
     optimal_time_baseline,
     return_variance,
-    score_control_variate,
+    theory_of,
     time_baseline,
     trace_optimal_constant,
     trace_optimal_time_baseline,
     value_baseline,
     variance,
 )
+
+from mcgrad import estimators as E
+from mcgrad.exact import algebra
 
 TOLERANCE = 1e-9
 SYSTEMS = {name: system_of(case) for name, case in CASES.items()}
@@ -100,8 +102,10 @@ def exact(system, key):
     inner = key[key.find("(") + 1 : -1]
     if key.startswith("mix("):
         X, Y = (estimator(system, part) for part in inner.split(","))
-        mixed = optimal_mixture(system, X, Y)
-        return mixed.variance, dict(cov=mixed.covariance, alpha=mixed.weight)
+        x, y = (of(theory_of(system)) for of in (X, Y))
+        mixed = E.ControlVariate((y, E.Difference((x, y))))
+        weight = -algebra.coefficients(theory_of(system), mixed)[0]
+        return algebra.variance(theory_of(system), mixed), dict(cov=covariance(system, X, Y), alpha=weight)
     if key.startswith("anti_"):
         flip = {"all": "all", "eps": "exploration"}[key[5:8]]
         return antithetic_variance(system, estimator(system, inner), flip), {}
@@ -110,11 +114,14 @@ def exact(system, key):
             system, {"crn": "shared", "critic": "critic", "indep": "independent"}[key[4:]]
         ), {}
     if key.endswith("_cvscore"):
-        controlled = score_control_variate(system, estimator(system, key[:-8]))
-        return controlled.variance, dict(c=controlled.coefficient)
-    if key.endswith("_cvfull"):
-        controlled = full_score_control_variate(system, estimator(system, key[:-7]))
-        return controlled.variance, dict(cvec=controlled.coefficient)
+        controlled = E.ControlVariate((estimator(system, key[:-8])(theory_of(system)), E.score()))
+        found = algebra.coefficients(theory_of(system), controlled)[0]
+        return algebra.variance(theory_of(system), controlled), dict(c=found)
+    if key.endswith("_cvfull"):  # the scores of K alone
+        system = dataclasses.replace(system, learn_scale=False)
+        controlled = E.ControlVariate((estimator(system, key[:-7])(theory_of(system)), E.score()), full=True)
+        found = algebra.coefficients(theory_of(system), controlled)[0]
+        return algebra.variance(theory_of(system), controlled), dict(cvec=found)
     found = {}
     if key in CONSTANT:
         found["b"] = np.broadcast_to(CONSTANT[key](system), system.parameters)

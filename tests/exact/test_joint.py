@@ -1,15 +1,17 @@
 """Covariances between parameters, weights over time, Fisher matrices and Hessians, against the dense referee."""
 
+import lq_leaves as lq
 import numpy as np
 import pytest
 from exact_cases import random_system
 from exact_dense import Dense, covariance, expectation
+from lq_leaves import covariance_matrix, step_variances, theory_of, trajectory_fisher, weighted_variance
 
-from mcgrad.exact import lq
-from mcgrad.exact.lq.by_step import step_variances, weighted_variance
-from mcgrad.exact.lq.hessian import directional_system, hessian_vector_product, hessian_vector_product_variance
-from mcgrad.exact.lq.joint import covariance_matrix
-from mcgrad.exact.lq.natural import natural_gradient, trajectory_fisher
+from mcgrad.exact.linear_quadratic.hessian import (
+    directional_system,
+    hessian_vector_product,
+    hessian_vector_product_variance,
+)
 
 SHAPES = [(0, 1, 1, 4), (1, 2, 1, 3), (5, 2, 2, 2)]
 
@@ -112,7 +114,7 @@ def test_the_natural_gradient_of_one_step_is_that_of_the_compatible_critic():
     """
     system = random_system(11, 3, 2, 1)
     _, _, F, _ = lq.values.riccati(system)
-    gain = natural_gradient(system)[: system.K.size].reshape(system.K.shape)
+    gain = theory_of(system).natural_gradient()[: system.K.size].reshape(system.K.shape)
     np.testing.assert_allclose(gain, -2 * system.policy_cov @ F[0], rtol=1e-10)
 
 

@@ -7,8 +7,9 @@ import pytest
 from exact_cases import canonical, random_system
 from scipy.optimize import minimize, minimize_scalar
 
-from mcgrad.exact.lq import System, gradient, objective
-from mcgrad.exact.lq.optimum import infinite_horizon_gain, optimum
+from mcgrad.exact.linear_quadratic import System
+from mcgrad.exact.linear_quadratic.optimum import infinite_horizon_gain, optimum
+from mcgrad.exact.linear_quadratic.values import gradient, objective
 
 
 def recht(horizon=10, **changes):

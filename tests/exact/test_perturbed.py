@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from exact_cases import canonical, random_system
 from exact_dense import Dense, covariance, expectation
+from lq_leaves import Reparameterization, gradient, objective, return_variance, variance
 
-from mcgrad.exact.lq import Reparameterization, gradient, objective, return_variance, variance
-from mcgrad.exact.lq.persistent import persistent_evolution_strategies
-from mcgrad.exact.lq.perturbed import (
+from mcgrad.exact.linear_quadratic.persistent import persistent_evolution_strategies
+from mcgrad.exact.linear_quadratic.perturbed import (
     evolution_strategies,
     evolution_strategies_limit,
     finite_differences,
@@ -134,11 +134,11 @@ def test_a_width_for_each_parameter_is_another_unit():
 
 def test_more_nodes_change_nothing(monkeypatch):
     """2T + 2 nodes are exact, 2T + 1 are not."""
-    from mcgrad.exact.lq import perturbed
+    from mcgrad.exact.linear_quadratic import perturbed
 
-    points, counts = perturbed._normal_rule, {}
+    points, counts = perturbed.normal_rule, {}
     for extra in (-1, 0, 1, 4):
-        monkeypatch.setattr(perturbed, "_normal_rule", lambda nodes, extra=extra: points(nodes + extra))
+        monkeypatch.setattr(perturbed, "normal_rule", lambda nodes, extra=extra: points(nodes + extra))
         counts[extra] = evolution_strategies(SMALL, 0.5, points=1).variance
     np.testing.assert_allclose(counts[1], counts[0], rtol=1e-12)
     np.testing.assert_allclose(counts[4], counts[0], rtol=1e-12)
@@ -169,7 +169,7 @@ def test_small_widths():
 
 
 def test_many_blocks(monkeypatch):
-    from mcgrad.exact.lq import perturbed
+    from mcgrad.exact.linear_quadratic import perturbed
 
     whole = evolution_strategies(SMALL, 0.3)
     monkeypatch.setattr(perturbed, "BLOCK", 7)

@@ -11,7 +11,7 @@ from test_bad_input import refused
 
 import mcgrad as mg
 from mcgrad.exact.quadrature import LIMIT, quadrature
-from mcgrad.exact.several import NoClosedForm
+from mcgrad.exact.theory import NoClosedForm
 
 E, B = mg.estimators, mg.baselines
 CHOSEN = {

@@ -1,6 +1,6 @@
 """Moments by the recursion on polynomials: against the reference systems, closed forms, and where rounding would explode."""
 
-import dataclasses
+import doctest
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from support import CASES, reference_problem, w1
 from test_lq_cases import estimators, reference
 
 import mcgrad as mg
-from mcgrad.exact.recursion import polynomials
+from mcgrad.exact.recursion import polynomials, public, values
 from mcgrad.exact.recursion.basis import TooSmall
 
 e = mg.estimators
-KEYS = ("total_bJ", "rtg", "rtg_V", "rtg_btmean", "pw", "mix(rtg,pw)", "rtg_V_bopt")
+KEYS = ("total_bJ", "rtg_V", "pw", "mix(rtg,pw)")
 
 
 def scalar(A=0.9, horizon=10, **options):
@@ -33,7 +33,7 @@ def test_reference_systems(case):
     """Of the largest ones, in dimension or horizon, only two estimators, for the sake of time."""
     problem, theta = reference_problem(case["system"])
     chosen = estimators(case, problem, theta)
-    for key in KEYS if len(case["system"]["A"]) * len(case["system"]["L"]) < 6 else ("rtg_V", "pw"):
+    for key in KEYS if len(case["system"]["A"]) * len(case["system"]["L"]) < 6 else ("pw",):
         found = mg.exact.moments(problem, theta, {"x": chosen[key]})
         mean, variance = reference(case, key)
         np.testing.assert_allclose(found["x"].variance[: len(variance)], variance, rtol=1e-10, err_msg=key)
@@ -45,8 +45,8 @@ def test_the_reference_sees_a_planted_error():
     """A thousandth more noise of the actions: far beyond the tolerance."""
     case = CASES[3]
     problem, theta = reference_problem(case["system"])
-    policy = mg.policies.linear_gaussian(2, 1, std=1.001 * np.diag(case["system"]["L"]), learn_std=True)
-    found = mg.exact.moments(dataclasses.replace(problem, policy=policy), theta, {"x": e.reward_to_go()})
+    theta[-1] += 1e-3
+    found = mg.exact.moments(problem, theta, {"x": e.reward_to_go()})
     _, variance = reference(case, "rtg")
     assert np.max(np.abs(found["x"].variance[: len(variance)] / variance - 1)) > 1e-4
 
@@ -75,6 +75,8 @@ wrong = mg.critics.exact().wrong(scale=1.3, shift=0.5)
         e.antithetic(e.reward_to_go()),
         e.antithetic(e.reparameterization(), "actions"),
         e.finite_differences(0.1, 1),
+        e.evolution_strategies(0.1),
+        e.spsa(0.1, "independent"),
         e.generalized_advantage(0.9),
     ],
     ids=lambda x: type(x).__name__,
@@ -147,11 +149,11 @@ def test_kurtosis_of_a_measurement():
     problem, theta = scalar()
     chosen = {"pathwise": e.reparameterization(), "to go": e.reward_to_go()}
     found = mg.exact.moments(problem, theta, chosen, higher=True)
-    measured = mg.measure(problem, theta, chosen, 400_000, progress=False)
+    measured = mg.measure(problem, theta, chosen, 200_000, progress=False, machine="numpy")
     for name in chosen:
-        exact = found[name].variance_stderr(400_000)
+        exact = found[name].variance_stderr(200_000)
         assert np.all(np.abs(measured[name].variance - found[name].variance) < 5 * exact)
-    np.testing.assert_allclose(measured["pathwise"].kurtosis, found["pathwise"].kurtosis, rtol=0.05)
+    np.testing.assert_allclose(measured["pathwise"].kurtosis, found["pathwise"].kurtosis, rtol=0.1)
 
 
 def test_all_covariances_are_those_of_each_pair():
@@ -179,10 +181,22 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
 
 def test_what_cannot_be_done_says_why():
     problem, theta = scalar()
-    for estimator, why in ((e.evolution_strategies(0.1), "random direction"), (e.standardised(3), "sqrt")):
+    refused = {
+        "drawn anew": e.persistent_evolution_strategies(0.1, 2),
+        "sqrt": e.standardised(3),
+        "branch off": e.measure_valued(),
+        "in place of other noise": e.measure_valued(critic=mg.critics.exact()),
+    }
+    for why, estimator in refused.items():
         with pytest.raises(mg.exact.NoClosedForm, match=why):
             mg.exact.moments(problem, theta, {"x": estimator})
     with pytest.raises(ValueError, match="estimators"):
         mg.exact.moments(problem, theta, [e.score()])
     with pytest.raises(KeyError, match="was not asked for"):
         mg.exact.moments(problem, theta, {"x": e.score()})["y"]
+
+
+@pytest.mark.parametrize("module", [public, values], ids=lambda x: x.__name__)
+def test_examples_run(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

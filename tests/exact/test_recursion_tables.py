@@ -26,16 +26,16 @@ def random_rewards():
     table = mg.environments.tabular(
         transition, rewards, [0.2] * 5, reward_probability=chances, ends=[4], terminal=terminal
     )
-    return mg.Problem(table, mg.policies.softmax(5, 3), horizon=8, discount=0.9), np.linspace(-1, 1, 15)
+    return mg.Problem(table, mg.policies.softmax(5, 3), horizon=4, discount=0.9), np.linspace(-1, 1, 15)
 
 
 def corridor():
     features = np.broadcast_to(np.eye(2), (4, 2, 2)).copy()
-    return mg.Problem(mg.environments.short_corridor(), mg.policies.linear_softmax(features), horizon=30), [0.2, 0.5]
+    return mg.Problem(mg.environments.short_corridor(), mg.policies.linear_softmax(features), horizon=10), [0.2, 0.5]
 
 
 def walk():
-    return mg.Problem(mg.environments.random_walk(7), mg.policies.softmax(7, 2), horizon=20), np.linspace(-1, 1, 14)
+    return mg.Problem(mg.environments.random_walk(7), mg.policies.softmax(7, 2), horizon=8), np.linspace(-1, 1, 14)
 
 
 @pytest.mark.parametrize("make", [random_rewards, corridor, walk])

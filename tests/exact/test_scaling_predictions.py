@@ -5,55 +5,36 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from exact_cases import canonical, random_system
+from lq_leaves import System, scaling, theory_of
 
-from mcgrad.exact.lq import (
-    ActionControlVariate,
-    AllActions,
-    ExactAdvantage,
-    GeneralizedAdvantage,
-    Reparameterization,
-    RewardToGo,
-    Score,
-    ScoreFunction,
-    System,
-    ValueGradient,
-    constant_baseline,
-    mean_return_to_go,
-    objective,
-    optimal_constant,
-    optimal_quadratic_baseline,
-    optimal_time_baseline,
-    time_baseline,
-    trace_optimal_constant,
-    trace_optimal_time_baseline,
-    value_baseline,
-    variance,
-)
-from mcgrad.exact.lq.scaling import scaling
+from mcgrad import baselines as B
+from mcgrad import estimators as E
+from mcgrad.exact import NoClosedForm, algebra
 
+LEVEL = E.score_function(B.mean_return())
 MAKE = {
-    "SF": lambda s: ScoreFunction(),
-    "SF number": lambda s: ScoreFunction(3.0),
-    "SF mean": lambda s: ScoreFunction(objective(s)),
-    "SF best": lambda s: ScoreFunction(optimal_constant(s, ScoreFunction())),
-    "to go": lambda s: RewardToGo(),
-    "to go number": lambda s: RewardToGo(constant_baseline(s, 3.0)),
-    "to go level": lambda s: RewardToGo(constant_baseline(s, objective(s))),
-    "to go best level": lambda s: RewardToGo(constant_baseline(s, optimal_constant(s, RewardToGo()))),
-    "to go mean": lambda s: RewardToGo(time_baseline(s, mean_return_to_go(s)[:-1])),
-    "to go best": lambda s: RewardToGo(time_baseline(s, optimal_time_baseline(s, RewardToGo()))),
-    "to go value": lambda s: RewardToGo(value_baseline(s)),
-    "gae 0": lambda s: GeneralizedAdvantage(0.0),
-    "gae .5": lambda s: GeneralizedAdvantage(0.5),
-    "gae 1": lambda s: GeneralizedAdvantage(1.0),
-    "A": lambda s: ExactAdvantage(),
-    "Q": lambda s: ExactAdvantage(value=True),
-    "qcv": lambda s: ActionControlVariate(),
-    "qprop": lambda s: ActionControlVariate(first_order=True),
-    "all": lambda s: AllActions(),
-    "svg0": lambda s: ValueGradient(),
-    "pw": lambda s: Reparameterization(),
-    "score": lambda s: Score(),
+    "SF": E.score_function(),
+    "SF number": E.score_function(3.0),
+    "SF mean": LEVEL,
+    "SF best": E.ControlVariate((E.score_function(), E.score())),
+    "to go": E.reward_to_go(),
+    "to go number": E.reward_to_go(3.0),
+    "to go level": E.reward_to_go(B.mean_return()),
+    "to go best level": E.ControlVariate((E.reward_to_go(), E.score())),
+    "to go mean": E.reward_to_go(B.mean_to_go()),
+    "to go best": E.reward_to_go(B.optimal_over_time()),
+    "to go value": E.reward_to_go(B.value()),
+    "gae 0": E.generalized_advantage(0.0),
+    "gae .5": E.generalized_advantage(0.5),
+    "gae 1": E.generalized_advantage(1.0),
+    "A": E.advantage(),
+    "Q": E.q_function(),
+    "qcv": E.action_control_variate(),
+    "qprop": E.action_control_variate(first_order=True),
+    "all": E.all_actions(),
+    "svg0": E.value_gradient(),
+    "pw": E.reparameterization(),
+    "score": E.score(),
 }
 
 
@@ -85,7 +66,7 @@ def rotation(radius):
 def sums(systems, make):
     """The variances summed over the entries of K and over the log scales, on each system: two arrays."""
     parts = [slice(0, systems[0].K.size), slice(systems[0].K.size, None)]
-    found = [variance(system, make(system)) for system in systems]
+    found = [algebra.variance(theory_of(system), make) for system in systems]
     return [np.array([v[part].sum() for v in found]) for part in parts]
 
 
@@ -114,7 +95,7 @@ def test_exploration(name):
     ends = [replace(system, L=c * system.L) for c in (1e-4, 1e-5)]
     for key, make in MAKE.items():
         for parameters, found in zip(("gain", "scale"), sums(ends, make), strict=True):
-            predicted = scaling(system, make(system), parameters).std
+            predicted = scaling(system, make, parameters).std
             if found[1] == 0:
                 fine = predicted.power is None and "zero" in predicted.reason
             else:
@@ -128,7 +109,7 @@ def test_exploration_published():
     """Constants removed: -2; the value baseline: -2 with process noise, 0 without; exact critics, derivatives: 0."""
     with_noise, without = scalar(4), scalar(4, W=0.0)
     for system, errors in ((with_noise, -2), (without, 0)):
-        found = {key: scaling(system, make(system)).std.power for key, make in MAKE.items()}
+        found = {key: scaling(system, make).std.power for key, make in MAKE.items()}
         truth = dict.fromkeys(MAKE, -2.0) | dict.fromkeys(["A", "all", "svg0", "pw"], 0.0)
         assert found == truth | dict.fromkeys(["to go value", "gae 0", "gae .5", "gae 1", "qcv", "qprop"], errors)
 
@@ -160,7 +141,7 @@ def test_horizon(name):
     several = [replace(system, horizon=T) for T in (first, 2 * first, 4 * first)]
     for key, make in MAKE.items():
         for parameters, found in zip(("gain", "scale"), sums(several, make), strict=True):
-            predicted = scaling(system, make(system), parameters).horizon
+            predicted = scaling(system, make, parameters).horizon
             if found[0] == 0:
                 fine = predicted.power is None and "zero" in predicted.reason
             else:
@@ -177,7 +158,7 @@ def test_horizon_published():
     for pole, truth in ((0.5, (3, 3, 2, 2, 1, 1)), (1.0, (6,) * 6), (1.2, (0, 0, 0, 2, 2, 2))):
         system = scalar(3, K=(pole - 0.9) / 0.5)
         keys = ["SF", "to go", "SF best", "to go value", "gae .5", "pw"]
-        found = [scaling(system, MAKE[key](system)).horizon for key in keys]
+        found = [scaling(system, MAKE[key]).horizon for key in keys]
         assert tuple(x.power for x in found) == truth
         assert [x.rate for x in found] == ([6, 6, 6, 4, 4, 4] if pole > 1 else [0] * 6)
 
@@ -185,25 +166,22 @@ def test_horizon_published():
 def test_baselines_are_recognised():
     """One b for all parameters counts like one for each."""
     system = scalar(5)
-    for b in (trace_optimal_constant(system, ScoreFunction()), trace_optimal_constant(system, ScoreFunction(), [0])):
-        assert scaling(system, ScoreFunction(b)).horizon.power == 2
-    for b in (
-        trace_optimal_time_baseline(system, RewardToGo()),
-        trace_optimal_time_baseline(system, RewardToGo(), [0]),
-    ):
-        assert scaling(system, RewardToGo(time_baseline(system, b))).horizon.power == 2
+    for b in (B.trace_optimal_constant(), B.optimal_over_time(), B.trace_optimal_over_time()):
+        assert scaling(system, E.reward_to_go(b)).horizon.power in (2, 3)
+    assert scaling(system, E.score_function(B.trace_optimal_constant())).horizon.power == 2
+    for b in (B.optimal_over_time(), B.trace_optimal_over_time()):
+        assert scaling(system, E.reward_to_go(b)).horizon.power == 2
 
 
 def test_what_is_not_predicted():
-    system = random(W=NONE)
-    best = RewardToGo(optimal_quadratic_baseline(system))
+    system, best = random(W=NONE), E.reward_to_go(B.optimal_quadratic())
     assert scaling(system, best).std.power is None and scaling(system, best).horizon.power is None
-    assert scaling(random(), RewardToGo(optimal_quadratic_baseline(random()))).std.power == -2
-    in_time = RewardToGo(time_baseline(scalar(3), [1.0, 2.0, 3.0]))
+    assert scaling(random(), best).std.power == -2
+    in_time = E.reward_to_go([1.0, 2.0, 3.0])
     assert scaling(scalar(3), in_time).horizon.power is None and scaling(scalar(3), in_time).std.power == -2
-    assert scaling(scalar(3), GeneralizedAdvantage(1.5)).horizon.power is None
-    assert scaling(scalar(3), object()).std.power is None and scaling(scalar(3), object()).horizon.power is None
-    X = Reparameterization()
+    with pytest.raises(NoClosedForm, match="combinations"):
+        scaling(scalar(3), E.mixture(E.score_function(), E.reparameterization()))
+    X = E.reparameterization()
     refused = {
         "Jordan": System([[1.0, 1], [0, 1]], [[0.0], [1]], [[0.0, 0]], [[1.0]], *_more(2)),
         "no action": System(np.diag([1.2, 0.5]), [[0.0], [1]], [[0.0, 0]], [[1.0]], *_more(2)),

@@ -4,9 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+import tabular_leaves as tb
 from tabular_cases import Enumeration, random_problem, system_of
 
-from mcgrad.exact import tabular as tb
+from mcgrad import estimators as E
+from mcgrad.exact import algebra
 
 
 @pytest.fixture(scope="module")
@@ -99,23 +101,52 @@ def test_naive_baselines(pair):
 
 def test_mixtures_and_control_variates(pair):
     system, every = pair
-    X, Y, x = tb.RewardToGo(), tb.Advantage(), every.reward_to_go()
+    theory, x = tb.theory_of(system), every.reward_to_go()
     y = every.weighted(every.at_actions(every.Q) - every.at_states(every.V))
-    mixture = tb.optimal_mixture(system, X, Y)
-    own, full = tb.score_control_variate(system, X), tb.full_score_control_variate(system, X)
+    X, Y = E.reward_to_go(), E.advantage()
+    chosen = E.mixture(X, Y), E.control_variate(X, E.score()), E.control_variate(X, E.score(), full=True)
+    (alpha,), (c,), (C,) = (algebra.coefficients(theory, estimator) for estimator in chosen)
+    left = [algebra.variance(theory, estimator) for estimator in chosen]
     np.testing.assert_allclose(tb.fisher(system), np.einsum("n,np,nq->pq", every.p, every.Z, every.Z), rtol=1e-11)
     for p in range(system.parameters):
-        alpha, left = least_squares(every, y[:, p], (y - x)[:, p : p + 1])
-        np.testing.assert_allclose(mixture.weight[p], alpha[0], rtol=1e-9)
-        np.testing.assert_allclose(mixture.variance[p], left, rtol=1e-9)
-        c, left = least_squares(every, x[:, p], every.Z[:, p : p + 1])
-        np.testing.assert_allclose([own.coefficient[p], own.variance[p]], [c[0], left], rtol=1e-9)
-        c, left = least_squares(every, x[:, p], every.Z)
-        np.testing.assert_allclose(full.coefficient[p], c, rtol=1e-8)
-        np.testing.assert_allclose(full.variance[p], left, rtol=1e-9)
-    parts = every.covariance(*[1.5 * x - 0.5 * y + np.array([1.0, 2.0, 3.0]) * every.Z] * 2)
-    combined = [(1.5, X), (-0.5, Y), (np.array([1.0, 2.0, 3.0]), tb.Score())]
-    np.testing.assert_allclose(tb.combination_variance(system, combined), parts, rtol=1e-10)
+        for found, variance, (target, basis) in (
+            (alpha[p : p + 1], left[0][p], (y[:, p], (x - y)[:, p : p + 1])),
+            (c[p : p + 1], left[1][p], (x[:, p], every.Z[:, p : p + 1])),
+            (C[p], left[2][p], (x[:, p], every.Z)),  # which are linearly dependent: coefficients are not unique
+        ):
+            best, least = least_squares(every, target, basis)
+            np.testing.assert_allclose(basis @ found, basis @ best, rtol=1e-8, atol=1e-9)
+            np.testing.assert_allclose(variance, least, rtol=1e-9)
+
+
+def test_combinations_are_what_they_are_on_each_trajectory(pair):
+    """Differences, mixtures, matrices over parameters: all covariances, against sums over all trajectories."""
+    system, every = pair
+    theory, P = tb.theory_of(system), system.parameters
+    rng = np.random.default_rng(5)
+    x, y, z = every.reward_to_go(), every.weighted(every.at_actions(every.Q)), every.Z
+    c, F, C = rng.normal(size=(1, P)), np.diag([1.0, 2.0, 3.0]) + 0.5, rng.normal(size=(1, P, P))
+    inverse, w = np.linalg.inv(F), np.array([[0.3] * P, [0.7] * P])
+    X, Y, Z = E.reward_to_go(), E.q_function(), E.score()
+    chosen = {
+        "difference": (E.difference(X, Y), x - y),
+        "control": (E.control_variate(X, Z, c), x - c * z),
+        "all controls": (E.control_variate(Y, Z, C, full=True), y - z @ C[0].T),
+        "weights": (E.inverse_variance(X, Y, weights=w), 0.3 * x + 0.7 * y),
+        "alpha": (E.alpha_order(X, Y, 1.0, alpha=0.2), 0.2 * x + 0.8 * y),
+        "natural": (E.natural(X, F), x @ inverse.T),
+        "natural, controlled": (E.natural(E.control_variate(X, Z, c), F), (x - c * z) @ inverse.T),
+        "controlled, natural": (E.control_variate(E.natural(X, F), Z, c), x @ inverse.T - c * z),
+        "natural twice": (E.natural(E.natural(X, F), F), x @ inverse.T @ inverse.T),
+    }
+    for name, (one, a) in chosen.items():
+        np.testing.assert_allclose(algebra.mean(theory, one), every.mean(a), atol=1e-13, err_msg=name)
+        for other, b in chosen.values():
+            truth = every.covariance(a, b)
+            np.testing.assert_allclose(algebra.covariance(theory, one, other), truth, rtol=1e-10, atol=1e-12)
+        full = np.einsum("n,np,nq->pq", every.p, a - every.mean(a), y - every.mean(y))
+        np.testing.assert_allclose(algebra.covariance_matrix(theory, one, Y), full, rtol=1e-10, atol=1e-12)
+    assert np.abs(algebra.covariance(theory, *[chosen["natural"][0]] * 2) - every.covariance(x, x)).max() > 1e-3
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -129,8 +160,21 @@ def test_groups(size):
     others = (R.sum(axis=1, keepdims=True) - R) / (size - 1)
     one_out = np.mean((R - others)[..., None] * Z, axis=1)
     same = np.mean((R - R.mean(axis=1, keepdims=True))[..., None] * Z, axis=1)
-    g = tb.gradient(system)
+    g, theory = tb.gradient(system), tb.theory_of(system)
     np.testing.assert_allclose(p @ one_out, g, atol=1e-14)
-    np.testing.assert_allclose(p @ same, tb.same_batch_mean(system, size), atol=1e-14)
-    np.testing.assert_allclose(tb.leave_one_out_variance(system, size), p @ (one_out - g) ** 2, rtol=1e-11)
-    np.testing.assert_allclose(tb.same_batch_variance(system, size), p @ (same - p @ same) ** 2, rtol=1e-11)
+    loo, batch = E.leave_one_out(size), E.same_batch_mean(size)
+    np.testing.assert_allclose(algebra.mean(theory, loo), g, atol=1e-14)
+    np.testing.assert_allclose(p @ same, algebra.mean(theory, batch), atol=1e-14)
+    np.testing.assert_allclose(algebra.variance(theory, loo), p @ (one_out - g) ** 2, rtol=1e-11)
+    np.testing.assert_allclose(algebra.variance(theory, batch), p @ (same - p @ same) ** 2, rtol=1e-11)
+    # Its first member is the plain rollout; so are those of another group, one after the other.
+    x = every.reward_to_go()[groups[:, 0]]
+    truth = p @ ((one_out - g) * (x - g))
+    np.testing.assert_allclose(algebra.covariance(theory, loo, E.reward_to_go()), truth, rtol=1e-10, atol=1e-13)
+    own, scores = E.control_variate(loo, E.score()), Z[:, 0]
+    left = p @ (one_out - g) ** 2 - (p @ ((one_out - g) * scores)) ** 2 / (p @ scores**2)
+    np.testing.assert_allclose(algebra.variance(theory, own), left, rtol=1e-10)
+    if size == 3:
+        two = np.mean((R[:, :2] - R[:, 1::-1])[..., None] * Z[:, :2], axis=1)
+        truth = p @ ((one_out - g) * (two - g))
+        np.testing.assert_allclose(algebra.covariance(theory, loo, E.leave_one_out(2)), truth, rtol=1e-10, atol=1e-13)

@@ -20,11 +20,11 @@ import warnings
 
 import numpy as np
 
+from mcgrad.calls import call, number
 from mcgrad.compiler.backends import _numpy_names
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import TraceError
 from mcgrad.compiler.trace import Graph
-from mcgrad.kernel.calls import call, number
 
 INPUTS = 3
 

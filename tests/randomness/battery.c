@@ -9,7 +9,8 @@
    BATTERY words (print some), small, crush, big
    FIRST, LAST  the tests of a battery to run, from 1 on: to continue a long one
 
-   One line for each statistic goes to the standard output: p-value, name. A line of the worst ends it. */
+   One line for each statistic goes to file descriptor 3 if there is one, else to the standard error: p-value, name. A line of the
+   worst ends it. TestU01's own reports go to the standard output. */
 
 #include <stdint.h>
 #include <stdio.h>

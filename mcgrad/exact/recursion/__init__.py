@@ -2,12 +2,16 @@
 
 chain, ring, system     a problem and its estimators as a chain with an affine carry: what a step makes of its monomials
 polynomials             coefficients with exact zeros (stage, powers, basis, degrees)
-nodal                   values at nodes: of tables (tables) and of grids (grids), with noise as nodes and weights (noise)
-refine                  grids, noise and box, until nothing moves
-questions, public       what is asked, and the public function
+nodal                   values at nodes: of tables (tables) and grids (grids); noise as nodes and weights (noise, edges)
+trees                   all states that can be reached, where noise only chooses
+refine                  grids, noise, start and box, until nothing moves
+directions              a random direction of theta, by an outer quadrature
+questions, public       what is asked, and the public function; values: the exact value function
+fallback                mean, variance and covariance by a closed form, or else by the recursion
 """
 
 from .found import ExactEstimate, ExactMoments
 from .public import moments
+from .values import ExactValue, value_function
 
-__all__ = ["ExactEstimate", "ExactMoments", "moments"]
+__all__ = ["ExactEstimate", "ExactMoments", "ExactValue", "moments", "value_function"]

@@ -82,27 +82,39 @@ class Noise:
             k = space.powers[below, j].astype(float)
             above = space.places(space.powers[below] + np.eye(len(self.names), dtype=np.int64)[j])
             a = np.sqrt(k + 1) if kind == NORMAL else (k + 1) / (2 * np.sqrt((2 * k + 1) * (2 * k + 3)))
-            self._ladders.append((below, above, a, 0.0 if kind == NORMAL else 0.5))
-
-    def times(self, name, y):
-        """Return the coefficients, along the first axis, of a noise times a function."""
-        below, above, a, middle = self._ladders[self.names.index(name)]
-        out = middle * y
-        a = a.reshape(-1, *[1] * (y.ndim - 1))
-        out[above] += a * y[below]
-        out[below] += a * y[above]
-        return out
+            # Entry k of the matrix goes to `above`, and entry `above` to k, both with weight a.
+            columns, rows = np.concatenate([below, above]), np.concatenate([above, below])
+            order = np.argsort(columns, kind="stable")
+            starts = np.searchsorted(columns[order], np.arange(len(space) + 1))
+            self._ladders.append((starts, rows[order], np.tile(a, 2)[order], 0.0 if kind == NORMAL else 0.5))
 
     def matrix(self, names, outputs, inputs, cut=False):
         """Return (rows, columns, values) of multiplication by a product of noises, of the first so many coefficients.
 
-        More outputs than these are an error, or left out if they are `cut`.
+        Entries come in the order of their rows. More outputs than these are an error, or left out if they are `cut`.
         """
-        wide = np.zeros((len(self.basis), inputs))
-        wide[np.arange(inputs), np.arange(inputs)] = 1.0
+        rows = columns = np.arange(inputs)
+        values = np.ones(inputs)
         for name in names:
-            wide = self.times(name, wide)
-        rows, columns = np.nonzero(wide[:outputs] if cut else wide)
+            starts, to, weights, middle = self._ladders[self.names.index(name)]
+            counts = starts[rows + 1] - starts[rows]
+            entry = np.repeat(np.arange(len(rows)), counts)
+            place = (
+                np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts[rows], counts)
+            )
+            moved = to[place], columns[entry], values[entry] * weights[place]
+            if middle:
+                moved = tuple(np.concatenate(x) for x in zip(moved, (rows, columns, middle * values), strict=True))
+            rows, columns, values = _merged(*moved, inputs)
         if rows.size and rows.max() >= outputs:
-            raise TooSmall("degree: a term is of a higher degree in the noise than the space")
-        return rows, columns, wide[rows, columns]
+            if not cut:
+                raise TooSmall("degree: a term is of a higher degree in the noise than the space")
+            inside = rows < outputs
+            rows, columns, values = rows[inside], columns[inside], values[inside]
+        return rows, columns, values
+
+
+def _merged(rows, columns, values, width):
+    """Return the entries of a matrix in order, those at the same place added up."""
+    place, back = np.unique(rows * width + columns, return_inverse=True)
+    return place // width, place % width, np.bincount(back.ravel(), weights=values, minlength=len(place))

@@ -5,6 +5,7 @@ Rollouts with noise of their own (the members of a group) are chains that are in
 is made of several factorises.
 """
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
 from ...kernel.program import traced
-from ..several import NoClosedForm
-from .ring import Lost, Poly, apply, is_zero, lift, plus, run, variable
+from .refusal import NoClosedForm
+from .ring import Lost, Poly, apply, lift, plus, run, variable
 
 AT = "#"  # between the name of a carry and the number of its stream
 NORMAL, UNIFORM = "normal", "uniform"
@@ -158,6 +159,19 @@ class Model:
         self.table = self.traced.rows
         for v, (scan, _) in self.traced.rollouts.items():
             _refuse(v, scan)
+        self.directions = {v.direction for v in self.traced.rollouts if v.shift} & {"normal", "sign"}
+        self.direction = None
+        if not self.directions:
+            self._build()
+
+    def along(self, direction):
+        """Return the same with theta moved along a given direction, (P,), where it is random."""
+        other = copy.copy(self)
+        other.direction = np.asarray(direction, float)
+        other._build()
+        return other
+
+    def _build(self):
         by_stream = {}
         for v, found in self.traced.rollouts.items():
             loop = self.traced.loops.get(v)
@@ -173,10 +187,15 @@ class Model:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
         x, traced, theta = self.inputs, self.traced, self.theta
         if variant.shift:
-            theta = theta + variant.shift * np.asarray(variant.width) * (np.arange(len(theta)) == variant.direction)
+            theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
         values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
         values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
+
+    def _direction(self, kind):
+        if kind in ("normal", "sign"):
+            return self.direction if kind == "normal" else np.where(self.direction > 0, 1.0, -1.0)
+        return (np.arange(self.parameters) == kind).astype(float)
 
     def rows(self, t):
         """Return {input name: number} of what differs from step to step, at time t."""
@@ -189,6 +208,8 @@ class Model:
 
     def _gradients(self):
         traced, values = self.traced, self.constants({})
+        if self.direction is not None:
+            values |= dict(zip(self.inputs.direction_names, map(float, self.direction), strict=True))
         for v, (scan, _) in traced.rollouts.items():
             loop = traced.loops.get(v)
             names = [
@@ -224,8 +245,6 @@ def _refuse(variant: RolloutVariant, scan):
     """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
     if variant.unroll:
         raise NoClosedForm("no recursion: a direction of theta that is drawn anew on the way is no state of a chain")
-    if variant.shift and not isinstance(variant.direction, (int, np.integer)):
-        raise NoClosedForm("no recursion: theta moves along a random direction, which is no state of a chain")
     if scan.step.wanted:
         raise NoClosedForm(
             "no recursion: rollouts branch off at every time, which makes no chain of finitely many states"
@@ -254,6 +273,3 @@ def _scattered(name, carry, index, share):
     hit = apply("==", [index, float(carry.place)])
     added = apply("where", [hit, share, 0.0])
     return added if isinstance(added, Lost) else plus(variable(name), lift(added))
-
-
-__all__ = ["Chain", "Model", "is_zero"]

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .system import ordered
 
 LARGEST = 64

@@ -106,6 +106,29 @@ class ExactMoments:
             raise ValueError("covariance_matrix: ask for all of them, moments(..., full_covariance=True)")
         return found.copy()
 
+    def moved_from(self, before: "ExactMoments") -> float:
+        """Return the largest difference of a moment from another result, each on its own scale.
+
+        Means on that of the largest mean, or of a hundredth of the largest standard deviation; variances on their own,
+        covariances on that of standard deviations, third moments on that of the fourth ones, to the power 3/4.
+        """
+        change = 0.0
+        for name in self.names:
+            x, y = before[name], self[name]
+            scale = max(np.abs(y.mean).max(), 1e-2 * np.sqrt(y.variance.max()))
+            change = max(change, _relative(x.mean - y.mean, scale))
+            change = max(change, _relative(x.variance - y.variance, np.maximum(y.variance, 1e-9 * y.variance.max())))
+            if y.fourth is not None:
+                change = max(change, _relative(x.fourth - y.fourth, np.abs(y.fourth)))
+                change = max(change, _relative(x.third - y.third, np.abs(y.fourth) ** 0.75))
+        std = np.sqrt([self[name].variance for name in self.names])
+        for i, first in enumerate(self.names):
+            for j, second in enumerate(self.names[:i]):
+                scale = std[i] * std[j]
+                difference = before.covariance(first, second) - self.covariance(first, second)
+                change = max(change, _relative(difference, np.maximum(scale, 1e-9 * scale.max())))
+        return change
+
     def _block(self, first, second):
         i, j = self._number(first), self._number(second)
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
@@ -123,6 +146,11 @@ class ExactMoments:
             x = self[name]
             lines.append(f"{name}: mean {_short(x.mean)} variance {_short(x.variance)}")
         return "\n".join(lines)
+
+
+def _relative(difference, scale):
+    change = np.max(np.abs(difference) / (scale + 1e-300))
+    return float(change) if np.isfinite(change) else np.inf
 
 
 def _short(x):

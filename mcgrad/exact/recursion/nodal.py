@@ -6,7 +6,7 @@ What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes va
 
 import numpy as np
 
-from .ring import UNKNOWN, Lost, Poly, lift, variable
+from .ring import EXP, UNKNOWN, Lost, Poly, lift, variable
 from .system import coefficients, last_values, ordered, system
 
 CHUNK = 4_000_000  # numbers at once
@@ -33,17 +33,18 @@ class Nodal:
         unknown = dict.fromkeys(chain.model.rows(0), UNKNOWN)
         state, noise = [UNKNOWN] * chain.states, dict.fromkeys(chain.noises(), UNKNOWN)
         self.system = system(first, pairs, chain.step(unknown, state, noise, self.carries), chain.carries)
-        self.wanted = sorted({c.removeprefix("exp:") for a in self.system.terms for c in a})
+        self.wanted = sorted({c.removeprefix(EXP) for a in self.system.terms for c in a})
         self.apart = additive(chain, self.wanted) if apart else {}
         self.keys = list(self.system.terms)
         self._stages, self._rows = None, None
+        self.left = 0.0
 
-    @property
-    def work(self):
-        """Numbers that a step has to compute, about."""
-        K = len(self.mesh.nodes)
-        Q = self.rule.size(self.chain, self.wanted, self.apart)
-        return K * Q * (len(self.keys) + len(self.system.pairs) + self.mesh.width)
+    def size(self):
+        """Return how many numbers the matrices of a step hold, and about how many operations it takes."""
+        K, Q = len(self.mesh.nodes), self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
+        terms = sum(map(len, self.system.terms.values()))
+        operations = 2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width
+        return K * Q * self.mesh.width, K * Q * operations
 
     def last(self):
         """Return the fields after the last step: means (K, monomials), covariances (K, pairs), the chance of leaving (K,)."""
@@ -73,15 +74,19 @@ class Nodal:
         """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
         noise, weights = self.rule.start(self.chain)
         Q = weights.shape[1]
-        points = _points(self.chain.start(noise), 1, Q)
+        points = points_of(self.chain.start(noise), 1, Q)
         terms = {a: {b: _evaluated(c, noise) for b, c in row.items()} for a, row in outputs.items()}
         pairs = [ordered(*x) for x in pairs]
-        stage = _Stage(terms, pairs, self.system, self.mesh, points, weights)
+        stage = NodalStage(terms, pairs, self.system, self.mesh, points, weights)
         means, covariances, left = stage(fields)
         self.left = float(left[0])
         return dict(zip(terms, map(float, means[0]), strict=True)), dict(
             zip(pairs, map(float, covariances[0]), strict=True)
         )
+
+    def evaluate(self, fields, a, s):
+        """Return the conditional mean of a monomial at states (N, n)."""
+        return self.mesh.at(s) @ fields[0][:, self.keys.index(a)]
 
     # ---- stages
 
@@ -92,7 +97,8 @@ class Nodal:
         """Return the stages of the step, for some of the nodes each."""
         K = len(self.mesh.nodes)
         width = len(self.keys) + self.mesh.width + sum(len(x) for x in self.system.terms.values())
-        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, self.apart) * width))
+        states = self._state(slice(None))
+        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, states, self.apart) * width))
         found = []
         for first in range(0, K, size):
             part = slice(first, min(first + size, K))
@@ -101,8 +107,8 @@ class Nodal:
             noise |= {k: np.zeros((1, 1)) for k in self.apart}
             count = part.stop - part.start
             weights = np.broadcast_to(weights, (count, weights.shape[1]))
-            points = _points(self.chain.next_states(rows, state, noise, given), *weights.shape)
-            stage = _Stage(None, self.system.pairs, self.system, self.mesh, points, weights, (part, noise, given))
+            points = points_of(self.chain.next_states(rows, state, noise, given), *weights.shape)
+            stage = NodalStage(None, self.system.pairs, self.system, self.mesh, points, weights, (part, noise, given))
             stage.update(self._terms(rows, stage))
             found.append(stage)
         return found
@@ -120,11 +126,11 @@ class Nodal:
         weights = np.broadcast_to(w[None], (len(points), len(w)))
         terms = {a: {a: 1.0} for a in self.keys}
         return [
-            _Stage(terms, self.system.pairs, self.system, self.mesh, points.reshape(-1, self.chain.states), weights)
+            NodalStage(terms, self.system.pairs, self.system, self.mesh, points.reshape(-1, self.chain.states), weights)
         ]
 
 
-class _Stage:
+class NodalStage:
     """One stage at some of the nodes: V_a = sum_b c_ab V'_b, from (K, Q) points with weights."""
 
     def __init__(self, terms, pairs, later, mesh, points, weights, source=None):
@@ -240,7 +246,8 @@ def additive(chain, wanted):
     return found
 
 
-def _points(values, K, Q):
+def points_of(values, K, Q):
+    """Return states that are given component by component as points, (K Q, n)."""
     return np.stack([np.broadcast_to(x, (K, Q)).ravel() for x in values], axis=1)
 
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 
+from ...compiler.emit import live_inputs
 from .chain import NORMAL
+from .edges import edges, flat
+
+REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
+SAME = 1e-10  # breaks that are closer are one
+BASE = (-REACH, -4.5, -1.5, 1.5, 4.5, REACH)
 
 
 def gauss(kind, count):
@@ -23,3 +29,130 @@ def tensor(names, rule):
     for _, w in parts:
         weights = np.multiply.outer(weights, w)
     return {name: x.ravel()[None, :] for name, x in zip(names, grids, strict=True)}, weights.ravel()[None, :]
+
+
+class Quadrature:
+    """Nodes and weights of a step and of the start.
+
+    Noise that nothing breaks is integrated by Gauss quadrature, as a tensor product. What is broken comes after that, one
+    number at a time: at each node of state and other noise the places are found where a side changes, and the panels between
+    them get Gauss-Legendre nodes of their own; a single one, if the noise does nothing but to choose.
+
+    Parameters
+    ----------
+    count, panel, first : int
+        Nodes of a noise that is smooth, of a panel, and of each noise of the start.
+    points : int
+        At how many points a side is looked at for changes.
+    """
+
+    def __init__(self, count, panel, first, points=65):
+        self.count, self.panel, self.first, self.points = count, panel, first, points
+        self._known = {}
+
+    def size(self, chain, wanted, state, apart):
+        """Return about how many nodes a state gets."""
+        few = [x[:: max(1, len(x) // 32)] for x in state]
+        return self.step(chain, wanted, few, apart)[1].shape[1]
+
+    def normal(self, name):
+        """Return nodes and weights of a normal that only moves the state."""
+        return gauss(NORMAL, self.count)
+
+    def start(self, chain):
+        """Return {name: (1, Q)} and weights (1, Q) of the start."""
+        kinds = chain.noises(start=True)
+        return tensor(kinds, lambda name: gauss(kinds[name], self.first))
+
+    def step(self, chain, wanted, state, apart):
+        """Return {name: (K, Q)}, weights (K, Q) and None, at K states."""
+        found, still = self._edges(chain, wanted)
+        kinds = {k: kind for k, kind in chain.noises().items() if k not in apart}
+        # A side that the state alone decides is looked at after the step: every noise that leads there may change it.
+        apart_only = [x for x in found if not x.noises]
+        broken = {k for x in found for k in x.noises}
+        if apart_only:
+            broken |= {k for k in kinds if self._moves_state(chain, k)}
+        smooth = [k for k in kinds if k not in broken]
+        noise, weights = tensor(smooth, lambda name: gauss(kinds[name], self.count))
+        K, Q = len(state[0]), weights.shape[1]
+        rows = {k: np.broadcast_to(x, (K, Q)).reshape(-1, 1) for k, x in noise.items()}
+        weights = np.broadcast_to(weights, (K, Q)).reshape(-1, 1)
+        order = sorted((k for k in kinds if k in broken), key=lambda k: (k not in still, k))
+        for j, name in enumerate(order):
+            known = {*smooth, *order[: j + 1]}
+            relevant = [x for x in found if name in x.noises and x.noises <= known]
+            if j == len(order) - 1:
+                relevant += apart_only
+            here = [np.repeat(x, len(weights) // K, axis=0) for x in state]
+            rest = {k: np.zeros((1, 1)) for k in [*order[j + 1 :], *apart]}
+            x, w = self._panels(chain, here, rows | rest, name, kinds[name], relevant, name in still)
+            C = x.shape[1]
+            rows = {k: np.repeat(y, C, axis=0) for k, y in rows.items()} | {name: x.reshape(-1, 1)}
+            weights = (weights * w).reshape(-1, 1)
+        return {k: x.reshape(K, -1) for k, x in rows.items()}, weights.reshape(K, -1), None
+
+    def _edges(self, chain, wanted):
+        key = id(chain), tuple(wanted)
+        if key not in self._known:
+            self._known[key] = edges(chain, wanted), flat(chain, wanted)
+        return self._known[key]
+
+    def _moves_state(self, chain, name):
+        key = id(chain), name, "moves"
+        if key not in self._known:
+            graphs = [(scan.step.graph, scan.step.s_next) for scan in chain.of.values()]
+            self._known[key] = any(name in live_inputs(graph, s) for graph, s in graphs)
+        return self._known[key]
+
+    def _panels(self, chain, state, noise, name, kind, relevant, flat):
+        """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
+        R = len(state[0])
+        low, high = (-REACH, REACH) if kind == NORMAL else (0.0, 1.0)
+        rows = chain.model.rows(0)
+        grid = np.linspace(low, high, self.points)
+        base = np.array(BASE if kind == NORMAL and not flat else [low, high])
+        breaks = [np.broadcast_to(base, (R, len(base)))]
+        for edge in relevant:
+
+            def side(x, edge=edge):
+                return np.broadcast_to(edge.side(chain, rows, state, noise | {name: x}), x.shape)
+
+            y = side(np.broadcast_to(grid, (R, len(grid))))
+            change = (y[:, 1:] != y[:, :-1]) & np.isfinite(y[:, 1:]) & np.isfinite(y[:, :-1])
+            for r in range(int(change.sum(axis=1).max(initial=0))):
+                at = np.argmax(np.cumsum(change, axis=1) == r + 1, axis=1)
+                has = change.sum(axis=1) > r
+                a, b, first = grid[at][:, None], grid[at + 1][:, None], y[np.arange(R), at][:, None]
+                for _ in range(42):
+                    middle = (a + b) / 2
+                    same = side(middle) == first
+                    a, b = np.where(same, middle, a), np.where(same, b, middle)
+                breaks.append(np.where(has[:, None], (a + b) / 2, high))
+        b = np.sort(np.concatenate(breaks, axis=1), axis=1)
+        b[:, 1:][np.diff(b, axis=1) < SAME] = high  # several sides change at once
+        b = np.sort(b, axis=1)
+        b[:, -1] = high
+        b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
+        middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
+        if flat:
+            weights = _probability(b, kind)
+            return middle, weights
+        x, w = np.polynomial.legendre.leggauss(self.panel)
+        nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(R, -1)
+        weights = (half[:, :, None] * w).reshape(R, -1)
+        if kind == NORMAL:
+            weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
+        return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+
+def _probability(edges, kind):
+    """Return the probabilities between edges, (R, C)."""
+    if kind != NORMAL:
+        return np.diff(edges, axis=1)
+    from scipy.special import ndtr  # scipy loads slowly, and most of mcgrad does without
+
+    edges = np.concatenate(
+        [np.full((len(edges), 1), -np.inf), edges[:, 1:-1], np.full((len(edges), 1), np.inf)], axis=1
+    )
+    return np.diff(ndtr(edges), axis=1)

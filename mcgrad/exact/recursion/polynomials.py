@@ -8,8 +8,8 @@ error (`TooSmall`).
 
 import numpy as np
 
-from ..several import NoClosedForm
 from .degrees import degrees
+from .refusal import NoClosedForm
 from .ring import Lost, lift, variable
 from .stage import Stage
 from .system import System, last_values, system
@@ -54,6 +54,12 @@ class Polynomials:
     def back(self, t, fields):
         """Return the fields before step t, given those after it."""
         return self.stage.back(t, fields)
+
+    def evaluate(self, fields, a, s):
+        """Return the conditional mean of a monomial at states (N, n)."""
+        place = self.stage.layout_in.mean[a]
+        powers = self.stage.layout_in.space.powers[: len(place)]
+        return np.prod(s[:, None, :] ** powers, axis=2) @ fields[0][place]
 
     def start(self, fields, outputs, pairs):
         """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""

@@ -6,9 +6,14 @@ asked for: a field of degree d whose coefficients see no noise needs h_0 alone, 
 matrix is formed.
 """
 
+import math
+
 import numpy as np
 
 from .basis import Noise, basis
+from .refusal import NoClosedForm
+
+LARGEST = 30_000_000  # numbers
 
 
 class StepPowers:
@@ -32,7 +37,7 @@ class StepPowers:
     """
 
     def __init__(self, after, states, kinds, requests, extra):
-        terms = [[_powers(names, states) + (c,) for names, c in x.items()] for x in after]
+        terms = [[powers_of(names, states) + (c,) for names, c in x.items()] for x in after]
         self.up = max((sum(beta) for x in terms for beta, _, _ in x), default=0)
         self.noisy = max((len(gamma) for x in terms for _, gamma, _ in x), default=0)
         requests = set(requests)
@@ -43,10 +48,24 @@ class StepPowers:
             before = orders[d + 1] + self.noisy if d < degree else 0
             orders[d] = min(max(asked, before), d * self.noisy)
         highest = max([*orders, *(k for _, k in requests)])
+        if math.comb(len(kinds) + highest + 1, highest + 1) > LARGEST // 100:
+            raise NoClosedForm(f"no recursion on polynomials: degree {highest} in {len(kinds)} noises")
         self.noise = Noise(kinds, kinds.values(), highest + max(self.noisy, extra) + 1)
         self.inside, self.outside = basis(len(after), degree), basis(len(states), max(degree * self.up, 0))
+        sizes = [
+            *(self._size(d, k) * self.inside.size(d) for d, k in requests),
+            *(self._size(d, k) * (self.inside.size(d) - self.inside.size(d - 1)) for d, k in enumerate(orders)),
+        ]
+        if sum(sizes) > LARGEST:
+            raise NoClosedForm(
+                f"no recursion on polynomials: powers of degree {degree} of {len(after)} states and {len(kinds)} noises have "
+                f"{sum(sizes):.1e} coefficients"
+            )
         self._levels(terms, orders, degree)
         self.matrices = {request: self._matrix(*request) for request in requests}
+
+    def _size(self, degree, order):
+        return self.noise.basis.size(order) * self.outside.size(degree * self.up)
 
     def _levels(self, terms, orders, degree):
         inside, outside, size = self.inside, self.outside, self.noise.basis.size
@@ -102,6 +121,6 @@ class StepPowers:
         return out.reshape(K * N, -1)
 
 
-def _powers(names, states):
+def powers_of(names, states):
     """Return the powers of the states, and the names of the noises, of a monomial."""
     return tuple(names.count(s) for s in states), tuple(x for x in names if x not in states)

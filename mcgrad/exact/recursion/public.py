@@ -1,28 +1,42 @@
 """Exact moments of any estimator that can be traced: what users call."""
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import validate
-from ...compiler.errors import TraceError
 from ...estimators.estimator import Estimator
 from ...estimators.fitted import is_unfitted
+from ...problem import Problem
+from ...truth import told
 from ..arguments import checked_arguments
-from ..several import NoClosedForm
+from ..truth import TRUTH
 from .chain import Model
+from .directions import over_directions
 from .found import ExactMoments
-from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
-from .refine import on_grids
-from .tables import Outcomes, Table, states
+from .refine import approximate, checked_box
+from .refusal import NoClosedForm
+from .tables import states, table
 
 WORK = 20.0
 
 
 @checked_arguments
-def moments(problem, theta, estimators, *, higher=False, full_covariance=False, tolerance=1e-6, box=None, work=WORK):
+def moments(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: Mapping[str, Estimator],
+    *,
+    higher: bool = False,
+    full_covariance: bool = False,
+    tolerance: float = 1e-5,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+    work: float = WORK,
+) -> ExactMoments:
     """Return the exact moments of gradient estimators on one trajectory, by a backward recursion over the state.
 
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and
@@ -32,8 +46,9 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
 
     s' the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
     states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
-    else interpolated on a grid, for n <= 2, that is refined together with the noise, the start and the box until nothing
-    moves by more than `tolerance`. It shares traced derivatives and estimators with the kernels: a truth for a measurement,
+    else interpolated on a grid, for n <= 3, that is refined together with the noise, the start and the box until nothing
+    moves by more than `tolerance`. Where noise does nothing but to choose and the horizon is short, all states that can be
+    reached are enumerated instead. It shares traced derivatives and estimators with the kernels: a truth for a measurement,
     but no witness of these.
 
     Parameters
@@ -70,7 +85,7 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
     >>> problem = mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
     >>> found = mg.exact.moments(problem, [-0.6], {"to go": mg.estimators.reward_to_go()}, higher=True)
     >>> found["to go"].mean.round(3), found["to go"].variance.round(1), found["to go"].kurtosis.round(1)
-    (array([2.076]), array([239.1]), array([92.8]))
+    (array([-2.236]), array([367.6]), array([92.8]))
 
     References
     ----------
@@ -81,21 +96,24 @@ def moments(problem, theta, estimators, *, higher=False, full_covariance=False, 
     for name, e in estimators.items():
         if not isinstance(e, Estimator):
             raise ValueError(f"estimators: expected estimators, got {validate.describe(e)} for {name!r}")
+    estimators = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
     tolerance = validate.number("tolerance", tolerance, above=0.0)
-    options = {"tolerance": tolerance, "box": _box(box, problem), "work": validate.number("work", work, above=0.0)}
+    options = {
+        "tolerance": tolerance,
+        "box": checked_box(box, problem),
+        "work": validate.number("work", work, above=0.0),
+    }
     fitted = {k: e.fit(_Exactly(problem, theta, options)) if is_unfitted(e) else e for k, e in estimators.items()}
     with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
-        try:
-            model = Model(problem, theta, fitted)
-        except TraceError:
-            raise
+        model = Model(problem, theta, fitted)
+        asked = functools.partial(_asked, model, higher, full_covariance)
         if states(problem):
-            found = _asked(model, higher, full_covariance, functools.partial(solve, _table), "table")
+            found = asked(table, "table")
         else:
             try:
-                found = _asked(model, higher, full_covariance, functools.partial(solve, Polynomials), "polynomials")
+                found = asked(Polynomials, "polynomials")
             except NoClosedForm as error:
-                found = on_grids(model, functools.partial(_asked, model, higher, full_covariance), options, error)
+                found = approximate(asked, options | {"reason": error})
     return _checked(found, problem)
 
 
@@ -108,36 +126,33 @@ def solve(make, chain, first, pairs, outputs, output_pairs):
     return space.start(fields, outputs, output_pairs)
 
 
-def _table(chain, first, pairs):
-    problem = chain.problem
-    if len(chain.trajectories) > 1:
-        raise NoClosedForm("no recursion on tables for rollouts that share noise")
-    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
-
-
-def _asked(model, higher, full, solver, space, **more):
-    """Return the `ExactMoments` of a model in one space."""
+def _asked(model, higher, full, make, space):
+    """Return the `ExactMoments` of a model in the spaces that make(chain, first, pairs) returns."""
+    solver = functools.partial(solve, make)
     E, P = len(model.names), model.parameters
-    gradients = dict(enumerate(model.gradients))
     if full:
         pairs = [(j, k) for j in range(E * P) for k in range(j, E * P)]
     else:
         pairs = [(i * P + p, k * P + p) for i in range(E) for k in range(i, E) for p in range(P)]
-    answers = Answers(model, gradients, pairs, solver)
-    mean = np.array([answers.mean[j] for j in range(E * P)]).reshape(E, P)
+
+    def first_two(model):
+        answers = Answers(model, dict(enumerate(model.gradients)), pairs, solver)
+        return [answers.mean[j] for j in range(E * P)], [answers.covariance[x] for x in pairs]
+
+    def next_two(model, mean):
+        answers = Answers(model, central_powers(model.gradients, mean, (3, 4)), [], solver)
+        return [[answers.mean[j, k] for j in range(E * P)] for k in (3, 4)]
+
+    mean, covariance, central = over_directions(model, pairs, first_two, next_two if higher else None)
     covariances = np.zeros((E * P, E * P))
-    for (j, k), x in answers.covariance.items():
+    for (j, k), x in zip(pairs, covariance, strict=True):
         covariances[j, k] = covariances[k, j] = x
     covariances = covariances.reshape(E, P, E, P)
     if not full:
-        covariances = np.moveaxis(np.diagonal(covariances, axis1=1, axis2=3), -1, -1).copy()
-    third = fourth = None
-    if higher:
-        answers = Answers(model, central_powers(model.gradients, mean.ravel(), (3, 4)), [], solver)
-        third, fourth = (np.array([answers.mean[j, k] for j in range(E * P)]).reshape(E, P) for k in (3, 4))
-    return ExactMoments(
-        tuple(model.names), tuple(model.problem.parameters), mean, covariances, third, fourth, space, **more
-    )
+        covariances = np.einsum("ipjp->ijp", covariances).copy()
+    third, fourth = (None, None) if central is None else (np.reshape(x, (E, P)) for x in central)
+    parameters = tuple(model.problem.parameters)
+    return ExactMoments(tuple(model.names), parameters, np.reshape(mean, (E, P)), covariances, third, fourth, space)
 
 
 def _checked(found, problem):
@@ -148,18 +163,6 @@ def _checked(found, problem):
             "shorten the horizon, or count rewards in a larger unit"
         )
     return found
-
-
-def _box(box, problem):
-    if box is None:
-        return None
-    if not isinstance(box, (tuple, list)) or len(box) != 2:
-        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
-    n = problem.environment.states
-    low, high = (validate.array("box", x, (n,)) for x in box)
-    if not (low < high).all():
-        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
-    return low, high
 
 
 class _Exactly:

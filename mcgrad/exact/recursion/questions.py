@@ -10,8 +10,8 @@ import itertools
 
 import numpy as np
 
-from ..several import NoClosedForm
 from .chain import AT
+from .refusal import NoClosedForm
 from .ring import Poly, lift, plus, times
 from .system import ordered, split
 

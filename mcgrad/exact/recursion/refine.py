@@ -1,6 +1,226 @@
-"""Grids."""
+"""Grids, noise, start and box, refined together until nothing moves; and if they do not come to rest, which of them it is."""
+
+import dataclasses
+import itertools
+from types import MappingProxyType
+
+import numpy as np
+
+from ... import validate
+from .chain import NORMAL
+from .edges import axis_breaks, edges
+from .grids import ROUGH, Grid
+from .nodal import Nodal
+from .noise import Quadrature
+from .refusal import NoClosedForm
+from .trees import Tree
+
+PILOTS, SEED = 4096, 1
+TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
+LARGEST = 60_000_000  # numbers in the matrices of a step
+OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
+# Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
+START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
 
-def on_grids(model, asked, options, error):
-    """Raise."""
-    raise error
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How fine everything is.
+
+    Attributes
+    ----------
+    counts : int
+        Points along an axis of the grid.
+    noise, panel, first : int
+        Nodes of a noise, of a panel of a broken one, and of a noise of the start.
+    reach : float
+        The box, as a multiple of the range of pilot trajectories about its middle.
+    points : int
+        At how many points breaks are looked for.
+    """
+
+    counts: int
+    noise: int
+    panel: int
+    first: int
+    reach: float
+    points: int = 65
+
+
+PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("first",), "box": ("counts", "reach")}
+
+
+def level(states, k, finer=()):
+    """Return the k-th level of refinement for a number of states, with some of `PARTS` from the next one."""
+    points, growth, _ = START[states]
+    found = Level(
+        counts=round(points * growth**k),
+        noise=6 + 2 * k if k < 6 else round(18 * 1.22 ** (k - 6)),
+        panel=5 + k,
+        first=round(8 * 1.3**k),
+        reach=1.1 * 1.12**k,
+        points=int(33 * 1.22**k),
+    )
+    if not finer:
+        return found
+    fine = level(states, k + 1)
+    changes = {x: getattr(fine, x) for part in finer for x in PARTS[part]}
+    if "box" in finer:  # with points as far apart as before
+        changes["counts"] = int(np.ceil(found.counts * fine.reach / found.reach))
+    return dataclasses.replace(found, **changes)
+
+
+class TooMuch(Exception):
+    """The work that is left is not enough for a level."""
+
+
+class Work:
+    """Counts operations, so that what is found does not depend on how fast a machine is."""
+
+    def __init__(self, units):
+        self.left = units * OPERATIONS
+
+    def spend(self, operations):
+        if operations > self.left or np.isinf(operations):
+            raise TooMuch
+        self.left -= operations
+
+
+def approximate(asked, options):
+    """Return what is asked on a tree of states, where noise only chooses and the horizon is short, else on grids."""
+    try:
+        return on_trees(asked, options)
+    except NoClosedForm as no_tree:
+        try:
+            return on_grids(asked, options)
+        except NoClosedForm as no_grid:
+            raise NoClosedForm(f"{no_grid}; {no_tree}") from None
+
+
+def on_grids(asked, options):
+    """Return what is asked on grids that have converged.
+
+    Parameters
+    ----------
+    asked : callable
+        asked(make, name of the space) -> a record with `moved_from(before)`, `space`, `change` and `left`; it runs the
+        recursion in the spaces that make(chain, first, pairs) returns.
+    options : dict
+        tolerance, box and work; and the reason why there are no polynomials.
+    """
+    boxes, done = {}, []
+    work, tolerance = Work(options["work"]), options["tolerance"]
+    try:
+        for k in itertools.count():
+            done.append((k, _at(k, (), asked, boxes, options, work)))
+            if len(done) > 1:
+                change = done[-1][1].moved_from(done[-2][1])
+                if change <= tolerance:
+                    return dataclasses.replace(
+                        done[-1][1], change=MappingProxyType({"grid, noise, start and box": change})
+                    )
+    except TooMuch:
+        pass
+    raise NoClosedForm(_complaint(done, asked, boxes, options))
+
+
+def on_trees(asked, options):
+    """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
+    before = None
+    for first in TREE:
+
+        def make(chain, monomials, pairs, first=first):
+            return Tree(chain, monomials, pairs, Quadrature(1, 1, first))
+
+        after = asked(make, f"a tree of states from {first} values of each noise of the start")
+        if before is not None:
+            change = after.moved_from(before)
+            if change <= options["tolerance"]:
+                return dataclasses.replace(after, change=MappingProxyType({"start": change}))
+        before = after
+    raise NoClosedForm(f"no convergence to {options['tolerance']:g}: the start moves what is asked for by {change:.1e}")
+
+
+def _at(k, finer, asked, boxes, options, work):
+    """Return what is asked at level k, with some parts finer."""
+    made = []
+
+    def make(chain, first, pairs):
+        if chain.states not in START:
+            raise NoClosedForm(f"{options['reason']}; and {chain.states} states, which are too many for a grid")
+        key = tuple(chain.trajectories)
+        if key not in boxes:
+            boxes[key] = pilot_box(chain, options["box"])
+        how = level(chain.states, k, finer)
+        middle, half = (boxes[key][0] + boxes[key][1]) / 2, (boxes[key][1] - boxes[key][0]) / 2 * how.reach
+        low, high = middle - half, middle + half
+        breaks = axis_breaks(chain, edges(chain, list(chain.carries)), low, high)
+        order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
+        mesh = Grid(low, high, [how.counts] * chain.states, breaks, order)
+        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points))
+        memory, operations = space.size()
+        work.spend(operations * space.horizon if memory <= LARGEST else np.inf)
+        made.append((space, how))
+        return space
+
+    found = asked(make, "a grid")
+    counts, left = max(how.counts for _, how in made), max(space.left for space, _ in made)
+    return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
+
+
+def _complaint(done, asked, boxes, options):
+    """Return a message that says which of grid, noise, start and box moved the moments, by refining each alone."""
+    reason, work = options["reason"], options["work"]
+    if len(done) < 2:
+        return f"{reason}; and no grid converges within work={work:g}: two levels of refinement take more"
+    (k, before), (_, after) = done[-2:]
+    found = sorted(
+        ((_at(k, (what,), asked, boxes, options, Work(np.inf)).moved_from(before), what) for what in PARTS),
+        reverse=True,
+    )
+    alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
+    grids = f"from {before.space} to {after.space}"
+    return (
+        f"no convergence to {options['tolerance']:g} within work={work:g}: {grids} what is asked for moved by "
+        f"{after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more work, a "
+        f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
+    )
+
+
+def pilot_box(chain, given):
+    """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
+    if given is not None:
+        return tuple(np.tile(x, len(chain.trajectories)) for x in given)
+    random = np.random.default_rng(SEED)
+
+    def draw(kinds):
+        return {
+            k: random.standard_normal(PILOTS) if kind == NORMAL else random.random(PILOTS) for k, kind in kinds.items()
+        }
+
+    state = [np.broadcast_to(x, PILOTS) for x in chain.start(draw(chain.noises(start=True)))]
+    low, high = np.full(chain.states, np.inf), np.full(chain.states, -np.inf)
+    for t in range(chain.problem.horizon + 1):
+        for i, x in enumerate(state):
+            x = np.asarray(x)[np.isfinite(x)]
+            low[i], high[i] = min(low[i], x.min(initial=np.inf)), max(high[i], x.max(initial=-np.inf))
+        if t < chain.problem.horizon:
+            after = chain.next_states(chain.model.rows(t), state, draw(chain.noises()))
+            state = [np.broadcast_to(x, PILOTS) for x in after]
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        raise NoClosedForm("no grid: pilot trajectories overflow")
+    wide = np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)) + 1e-12)
+    return (low + high - wide) / 2, (low + high + wide) / 2
+
+
+def checked_box(box, problem):
+    """Return (low, high) as arrays (n,), or None."""
+    if box is None:
+        return None
+    if not isinstance(box, (tuple, list)) or len(box) != 2:
+        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
+    n = problem.environment.states
+    low, high = (validate.array("box", x, (n,)) for x in box)
+    if not (low < high).all():
+        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
+    return low, high

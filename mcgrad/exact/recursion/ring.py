@@ -7,6 +7,8 @@ sorted tuple of names of variables, () the constant. What leaves the ring (a com
 exp of a carry is a variable of its own, since exp(x + Y) = exp(x) exp(Y): so importance weights are polynomials, too.
 """
 
+import re
+
 import numpy as np
 
 from ...compiler.emit import live_nodes
@@ -14,6 +16,14 @@ from ...compiler.table import Names
 from ...compiler.trace import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE, Tracer
 
 EXP = "exp:"
+NOT_CARRIED = re.compile(r"~\d+|[ewz]\d+")  # states and noise, where they are variables
+# Inputs that only kernels know.
+STRANGE = {
+    r"r\d+": "noise that is drawn in place of other noise (a measure-valued derivative)",
+    r"(branch|apart)(_once)?\d+": "the returns of rollouts that branch off (a measure-valued derivative)",
+    r"tau": "a random time",
+    r"z\d+": "a random direction of theta",
+}
 
 
 class Poly(dict):
@@ -105,7 +115,12 @@ def run(graph, outputs, values, given=()):
 
 
 def _read(values, name):
-    return values[name] if name in values else Lost(f"it reads {name}, which no step of the chain knows")
+    if name in values:
+        return values[name]
+    for pattern, what in STRANGE.items():
+        if re.fullmatch(pattern, name):
+            return Lost(f"it reads {what}, which no step of the chain knows")
+    return Lost(f"it reads {name}, which no step of the chain knows")
 
 
 def _lookup(index, elements):
@@ -168,9 +183,13 @@ def _where(condition, a, b):
 
 def _exp(x):
     rest = [(k, c) for k, c in x.items() if k]
-    if any(len(k) != 1 or np.ndim(c) or c != 1.0 for k, c in rest):
+    if any(len(k) != 1 or NOT_CARRIED.fullmatch(k[0]) or not _is_one(c) for k, c in rest):
         return Lost("exp of something that is to be polynomial")
     return Poly({tuple(sorted(EXP + k[0] for k, _ in rest)): np.exp(x.get((), 0.0))})
+
+
+def _is_one(x):
+    return np.ndim(x) == 0 and (x == 1.0 or _unknown(x))
 
 
 def _unknown(x):

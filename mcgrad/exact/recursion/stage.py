@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from ..several import NoClosedForm
-from .basis import basis
-from .powers import StepPowers, _powers
+from .basis import TooSmall, basis
+from .powers import StepPowers, powers_of
+from .refusal import NoClosedForm
 from .ring import times
 from .system import ordered
 
-LARGEST = 60_000_000  # products of two coefficients in one step
+LARGEST = 20_000_000  # products of two coefficients in one step
 
 
 class Layout:
@@ -24,7 +24,7 @@ class Layout:
         out = np.zeros(self.means)
         for a, poly in polys.items():
             for names, c in poly.items():
-                beta, _ = _powers(names, states)
+                beta, _ = powers_of(names, states)
                 out[self.mean[a][self.space.places(beta)]] = c
         return out
 
@@ -89,7 +89,7 @@ class Stage:
             for x, c in self.system.terms[a].items():
                 for y, d in self.system.terms[g].items():
                     if x and y:
-                        terms = [(*_powers(names, self.states), k) for names, k in times(c, d).items()]
+                        terms = [(*powers_of(names, self.states), k) for names, k in times(c, d).items()]
                         row.setdefault(ordered(x, y), []).extend(terms)
         return found
 
@@ -97,18 +97,18 @@ class Stage:
         """Yield the terms of all coefficients."""
         for row in self.system.terms.values():
             for poly in row.values():
-                yield [(*_powers(names, self.states), c) for names, c in poly.items()]
+                yield [(*powers_of(names, self.states), c) for names, c in poly.items()]
         for row in products.values():
             yield from row.values()
 
     def _orders(self, after, later, full, products):
         """Return up to which order in the noise each later field is needed: {b: order}, {pair: order}."""
-        noisy = max((len(_powers(names, self.states)[1]) for x in after for names in x), default=0)
+        noisy = max((len(powers_of(names, self.states)[1]) for x in after for names in x), default=0)
         of_mean, of_pair = {}, {}
         for a, row in self.system.terms.items():
             for b, c in row.items():
                 if b:
-                    own = max(len(_powers(names, self.states)[1]) for names in c)
+                    own = max(len(powers_of(names, self.states)[1]) for names in c)
                     of_mean[b] = max(of_mean.get(b, 0), later.mean[b] * noisy if a in full else own)
         for row in products.values():
             for pair, terms in row.items():
@@ -130,7 +130,7 @@ class Stage:
             K, N = shapes[a]
             for b, c in row.items():
                 for names, coefficient in c.items():
-                    beta, gamma = _powers(names, self.states)
+                    beta, gamma = powers_of(names, self.states)
                     if b:
                         size_k, size_n, first = self._mean_gather.shape(b)
                     else:
@@ -146,13 +146,18 @@ class Stage:
         self._shapes, self._places = shapes, places
 
     def prepare(self, fields, steps):
-        """Choose which products of coefficients covariances are made of: those that are ever nonzero, given the last fields."""
+        """Choose which products of coefficients covariances are made of: those that are ever nonzero in so many steps.
+
+        `fields` are the last means; 1 step is one stage alone, whose fields are others than those after it.
+        """
         support = (fields != 0.0).astype(float)
-        for _ in range(steps):
+        for k in range(steps):
             mu = self._value.structure(self._mean_gather.structure(support)) + self._constant.structure(np.ones(1))
+            if k == steps - 1:
+                break
             new = support.copy()
             for out, at in self._mean_at:
-                new[out] += mu[at[: len(out)]] > 0
+                new[out] += mu[at] > 0
             new = (new > 0).astype(float)
             if (new == support).all():
                 break
@@ -219,8 +224,6 @@ class Stage:
 
 def _within(places, size):
     if places.size and places.max() >= size:
-        from .basis import TooSmall
-
         raise TooSmall("degree: a term of a covariance is of a higher degree than its field")
     return places
 

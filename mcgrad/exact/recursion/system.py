@@ -11,7 +11,7 @@ which is the law of total covariance, a sum of what is positive, and not E g^2 -
 
 from typing import NamedTuple
 
-from ..several import NoClosedForm
+from .refusal import NoClosedForm
 from .ring import EXP, Lost, Poly, apply, lift, times
 
 

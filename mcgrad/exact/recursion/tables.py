@@ -8,8 +8,9 @@ import numpy as np
 
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
-from ..several import NoClosedForm
+from .nodal import Nodal
 from .noise import gauss, tensor
+from .refusal import NoClosedForm
 from .ring import run
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
@@ -39,6 +40,14 @@ def states(problem):
     return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
 
 
+def table(chain, first, pairs):
+    """Return the space of functions on the states of a table, see `nodal`."""
+    if len(chain.trajectories) > 1:
+        raise NoClosedForm("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
+    problem = chain.problem
+    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
+
+
 class Outcomes:
     """Actions and outcomes with their probabilities."""
 
@@ -50,7 +59,7 @@ class Outcomes:
         params = problem.environment.params
         self.u, self.w = _cells(params, "outcome", self.states * self.actions, self.actions)
 
-    def size(self, chain, wanted, apart):
+    def size(self, chain, wanted, state, apart):
         """Return the number of noise nodes of a state."""
         normals = self.problem.environment.noises
         return self.actions * self.u.shape[2] * NODES**normals

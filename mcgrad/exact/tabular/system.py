@@ -7,7 +7,7 @@ An episode that has reached one of the states `ends` is over: the reward of the 
 more is paid, and no more scores count. The terminal reward goes to episodes that are not over at T.
 
 Exact variances of gradients are quadratic in each reward, so that the first two moments of r given (s, a, s') say all
-about it; `outcomes` makes them from a table P(s', r | s, a).
+about it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -147,43 +147,6 @@ def softmax(logits):
     """Return the policy with the given logits: (..., A) of the same shape."""
     weights = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def outcomes(table, rewards):
-    """Return P (S, A, S), and the means and variances of the reward, (S, A, S), from P(s', r | s, a).
-
-    Parameters
-    ----------
-    table : array
-        (S, A, S, K), the probability of s' and of the k-th reward.
-    rewards : array
-        (K,), or (S, A, S, K).
-    """
-    table, rewards = _array("table", table), _array("rewards", rewards)
-    if table.ndim != 4 or rewards.shape not in (table.shape, table.shape[-1:]):
-        raise ValueError(
-            f"table, rewards: expected shapes (S, A, S, K) and (K,) or the same, got {table.shape} and {rewards.shape}"
-        )
-    P = table.sum(axis=-1)
-    share = np.divide(table, P[..., None], out=np.zeros_like(table), where=P[..., None] > 0)
-    mean = np.sum(share * rewards, axis=-1)
-    return P, mean, np.sum(share * (rewards - mean[..., None]) ** 2, axis=-1)
-
-
-def bandit(means, policy, jacobian=None, variances=0.0):
-    """Return the bandit as a System with one state and horizon 1: means, policy and variances (A,), jacobian (A, P)."""
-    means, policy = _array("means", means), _array("policy", policy)
-    if means.ndim != 1 or policy.shape != means.shape:
-        raise ValueError(f"means, policy: expected one number for each action, got {means.shape} and {policy.shape}")
-    return System(
-        P=np.ones((1, len(means), 1)),
-        reward=means[None],
-        start=np.ones(1),
-        policy=policy[None],
-        horizon=1,
-        jacobian=None if jacobian is None else np.asarray(jacobian)[None],
-        reward_variance=np.broadcast_to(_array("variances", variances), means.shape)[None],
-    )
 
 
 def _array(name, value, shape=None):

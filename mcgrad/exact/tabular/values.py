@@ -149,6 +149,8 @@ def gradient_news(system):
     return dQ - np.einsum("sa,tsap->tsp", system.policy, dQ)[:, :, None]
 
 
-def gradient_by_recursion(system):
-    """dJ/dtheta = sum_s start(s) dV_0(s)/dtheta, the witness of `gradient`: (P,)."""
-    return system.start @ gradient_to_go(system)[0]
+def fisher(system):
+    """Fisher information E[Z Z'] = sum_t sum_s mu_t(s) sum_a pi(a | s) z z': (P, P)."""
+    visits = state_distribution(system).reshape(-1, system.states).sum(axis=0)
+    z = system.score.reshape(-1, system.parameters)
+    return (z * (visits[:, None] * system.policy).reshape(-1, 1)).T @ z

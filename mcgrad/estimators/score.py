@@ -1,0 +1,21 @@
+"""The score alone, an estimate of zero: sum_t z_t, z_t = (d eta_t / d theta)^T d log p(a_t | eta_t) / d eta."""
+
+import dataclasses
+
+from .estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Score(Estimator):
+    """The sum of the scores alone, sum_t z_t: mean zero, a control variate for every estimator."""
+
+    def step(self, c, x, carry):
+        return carry, x.score
+
+    def with_direct(self, gradient, direct):
+        return gradient  # it says nothing about the return
+
+
+def score() -> Estimator:
+    """Return the sum of the scores: an estimate of zero, for use as a control variate."""
+    return Score()

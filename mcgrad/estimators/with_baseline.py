@@ -1,0 +1,21 @@
+"""An estimator with whatever baseline a user passes: some are subtracted by a second estimator."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ..baselines import Baseline, Optimal, OptimalConstant
+from .control_variate import ControlVariate, Difference
+from .score import Score
+from .weighted_score import WeightedScore
+
+
+def with_baseline(kind: Callable[[Baseline], Any], baseline: Baseline | OptimalConstant) -> Any:
+    """Return the estimator `kind(baseline)`; what is one number per parameter is subtracted by a second estimator."""
+    if isinstance(baseline, OptimalConstant):
+        return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
+    if isinstance(baseline, Optimal):
+        baseline = dataclasses.replace(baseline, target=kind(baseline.base))
+    if baseline.per_parameter:
+        return Difference((baseline.target, WeightedScore(baseline)))
+    return kind(baseline)

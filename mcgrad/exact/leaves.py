@@ -1,0 +1,265 @@
+"""Estimators on a single rollout, read once for all theories: each is a rule of one shape.
+
+    g = sum_t [E_t d_t + z_t f_t(s_t, a_t) + E_a[z_t q_t | s_t] + (da_t/deta)' dk_t/da_t - n (dQ_t - E_a[dQ_t | s_t])] + c Z
+
+with the score z_t, Z = sum_t z_t, its trace E_t = lam E_{t-1} + z_t, d_t = r_t (discounted, the terminal reward as d_T) or the
+temporal-difference error d_t = r_t + v_{t+1}(s_{t+1}) - k_t(s_t, a_t) of a critic, and dQ = dQ/dtheta. The score function adds
+the rewards before each score. f, q, k and v are functions of a theory (see `theory`), wrong ones too: then the mean is not the
+gradient, and exact all the same. What has no trace of its own can be part of a rule that has (`folded`).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import baselines, critics, estimators
+from ..rollouts import pilot
+from .theory import NoClosedForm
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rule:
+    """The data of the formula above; 0.0 stands for a function that is zero.
+
+    Attributes
+    ----------
+    trace : float or None
+        lam; None: no d_t.
+    ahead, known : function, optional
+        v_t (that of time t, t < T; at T the terminal reward stands in) and k_t; None: d_t = r_t.
+    weight, expected, followed : function
+        f, q, and k in the term along the path of a_t.
+    news : float
+        n.
+    score : float or (P,) array
+        c.
+    whole : bool
+        Whether scores multiply the rewards from before them, too.
+    only_return : bool
+        The return itself, which is no gradient.
+    """
+
+    trace: float | None = None
+    ahead: np.ndarray | None = None
+    known: np.ndarray | float = 0.0
+    weight: np.ndarray | float = 0.0
+    expected: np.ndarray | float = 0.0
+    followed: np.ndarray | float = 0.0
+    news: float = 0.0
+    score: np.ndarray | float = 0.0
+    whole: bool = False
+    only_return: bool = False
+
+    @cached_property
+    def key(self):
+        """What tells leaves apart."""
+        return identity(self)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pathwise:
+    """The derivative of the return at fixed noise."""
+
+    key = ("pathwise",)
+
+
+class Tuning(NamedTuple):
+    """How baselines of least variance are found: functions of (theory, estimator), which `algebra` brings along."""
+
+    over_time: Callable
+    total_over_time: Callable
+    total_constant: Callable
+    quadratic: Callable
+
+
+def identity(record):
+    """Return a hashable that is equal for records with equal contents."""
+    if isinstance(record, np.ndarray):
+        return record.shape, record.tobytes()
+    if dataclasses.is_dataclass(record):
+        return (type(record), *(identity(getattr(record, f.name)) for f in dataclasses.fields(record)))
+    if isinstance(record, tuple):
+        return tuple(map(identity, record))
+    return record if isinstance(record, (int, float, str, type(None))) else ("object", id(record))
+
+
+def read(theory, estimator, tuning=None):
+    """Return an estimator on a single rollout as [(coefficient, leaf)], or None where it is none, or its own function.
+
+    Raises
+    ------
+    NoClosedForm
+        If the theory does not know its baseline or its critic.
+    """
+    known = {
+        estimators.Score: _score,
+        estimators.ScoreFunction: _score_function,
+        estimators.RewardToGo: _reward_to_go,
+        estimators.WeightedScore: _weighted_score,
+        estimators.GeneralizedAdvantage: _generalized_advantage,
+        estimators.QFunction: _q_function,
+        estimators.Advantage: _advantage,
+        estimators.AllActions: _all_actions,
+        estimators.ValueGradient: _value_gradient,
+        estimators.ActionControlVariate: _action_control_variate,
+        estimators.TrajectoryControlVariate: _trajectory_control_variate,
+        estimators.DoublyRobust: _doubly_robust,
+        estimators.Delta: _delta,
+        estimators.Reparameterization: _reparameterization,
+    }.get(type(estimator))  # of a type derived from these, nothing is known
+    return None if known is None else [(1.0, known(theory, estimator, tuning))]
+
+
+def _score(theory, e, tuning):
+    return Rule(score=1.0)
+
+
+def _score_function(theory, e, tuning):
+    number = _number(theory, e.baseline, tuning)
+    if number is not None:
+        return Rule(trace=1.0, whole=True, score=-number)
+    return Rule(trace=1.0, whole=True, weight=-of_state(theory, e.baseline, tuning))
+
+
+def _reward_to_go(theory, e, tuning):
+    number = _number(theory, e.baseline, tuning)
+    if number is not None:
+        return Rule(trace=1.0, score=-number)
+    return Rule(trace=1.0, weight=-of_state(theory, e.baseline, tuning))
+
+
+def _weighted_score(theory, e, tuning):
+    return Rule(weight=for_each_parameter(theory, e.baseline, tuning))
+
+
+def _generalized_advantage(theory, e, tuning):
+    if e.decay == 1.0:
+        return Rule(trace=1.0, weight=-of_state(theory, e.critic, tuning))
+    V = of_state(theory, e.critic, tuning)
+    return Rule(trace=float(e.decay), ahead=V, known=V)
+
+
+def _q_function(theory, e, tuning):
+    return Rule(weight=of_action(theory, e.critic))
+
+
+def _advantage(theory, e, tuning):
+    return Rule(weight=of_action(theory, e.critic) - of_state(theory, e.critic))
+
+
+def _all_actions(theory, e, tuning):
+    return Rule(expected=of_action(theory, e.critic))
+
+
+def _value_gradient(theory, e, tuning):
+    return Rule(followed=of_action(theory, e.critic))
+
+
+def _action_control_variate(theory, e, tuning):
+    q = of_action(theory, e.critic)
+    q = of_state(theory, e.critic) + theory.tangent(q) if e.first_order else q
+    return Rule(trace=1.0, weight=-q, expected=q)
+
+
+def _trajectory_control_variate(theory, e, tuning):
+    q = of_action(theory, e.critic)
+    return Rule(trace=1.0, ahead=of_state(theory, e.critic), known=q, expected=q)
+
+
+def _doubly_robust(theory, e, tuning):
+    return dataclasses.replace(_trajectory_control_variate(theory, e, tuning), news=e.critic.scale)
+
+
+def _delta(theory, e, tuning):
+    T = theory.expansion(e.order)
+    if e.pathwise:
+        return Rule(followed=T, expected=-T)
+    return Rule(weight=T - theory.over_actions(T) if e.centred else T, expected=-T)
+
+
+def _reparameterization(theory, e, tuning):
+    return Pathwise()
+
+
+# ---- baselines and critics ---------------------------------------------------------------------------------------
+
+
+def _number(theory, b, tuning):
+    """Return a baseline that is one number, or None for one that is not."""
+    match b:
+        case baselines.NoBaseline():
+            return 0.0
+        case baselines.Constant(b=number):
+            return float(number)
+        case baselines.MeanReturn():
+            return theory.objective
+        case baselines.TotalOptimal(base=base, target=target, over_time=False):
+            number = _number(theory, base, tuning)
+            return None if number is None else number + tuning.total_constant(theory, target)
+    return None
+
+
+def of_state(theory, b, tuning=None):
+    """Return a baseline as the function of (t, s) that it is."""
+    number = _number(theory, b, tuning)
+    if number is not None:
+        return theory.over_time(number)
+    match b:
+        case baselines.TimeDependent(b=numbers):
+            return theory.over_time(np.asarray(numbers, dtype=float))
+        case baselines.MeanToGo():
+            return theory.over_time(theory.mean_return_to_go())
+        case baselines.TotalOptimal(base=base, target=target, over_time=over_time):
+            tuned = tuning.total_over_time if over_time else tuning.total_constant
+            return of_state(theory, base, tuning) + theory.over_time(tuned(theory, target))
+        case baselines.Value():
+            return theory.value_function()
+        case critics.Exact(scale=scale, shift=shift, amplitude=amplitude, frequency=frequency):
+            V = _scaled(theory, theory.value_function(), scale, shift)
+            return V + theory.over_actions(theory.ripples(amplitude, frequency)) if amplitude else V
+        case baselines.FittedValue():
+            return theory.fitted(b.fitted(theory.problem, pilot(theory.problem, theory.theta, b.pilot, b.seed)))
+    raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
+
+
+def of_action(theory, q):
+    """Return a critic as the function of (t, s, a) that it is."""
+    if not isinstance(q, critics.Exact):
+        raise NoClosedForm(f"no closed form is known with the critic {type(q).__name__}")
+    found = _scaled(theory, theory.action_value(), q.scale, q.shift)
+    return found + theory.ripples(q.amplitude, q.frequency) if q.amplitude else found
+
+
+def _scaled(theory, f, scale, shift):
+    return f if (scale, shift) == (1.0, 0.0) else scale * f + theory.over_time(shift)
+
+
+def for_each_parameter(theory, b, tuning):
+    """Return a baseline that is another one for each parameter, without what it is added to."""
+    match b:
+        case baselines.OptimalOverTime(target=target):
+            return theory.over_time(tuning.over_time(theory, target))
+        case baselines.NaiveOptimalOverTime():
+            return theory.over_time(theory.naive_over_time())
+        case baselines.OptimalQuadratic(target=target):
+            return theory.forms(tuning.quadratic(theory, target))
+    raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
+
+
+def folded(theory, rule, ratio, other):
+    """Return rule + ratio * other as one rule, or None if `other` has a trace, or the return itself, of its own."""
+    if not (isinstance(rule, Rule) and isinstance(other, Rule)):
+        return None
+    if other.trace is not None or rule.only_return or other.only_return or (other.news and np.ndim(ratio)):
+        return None
+
+    def added(name):
+        more = getattr(other, name)
+        return getattr(rule, name) + (theory.times(more, ratio) if np.ndim(more) else ratio * more)
+
+    changes = {name: added(name) for name in ("weight", "expected", "followed") if np.ndim(getattr(other, name))}
+    changes["score"] = rule.score + ratio * other.score
+    return dataclasses.replace(rule, **changes, news=rule.news + float(ratio) * other.news if other.news else rule.news)

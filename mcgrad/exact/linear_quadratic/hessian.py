@@ -1,0 +1,68 @@
+"""Second derivatives of the objective: the derivative along v of a linear-quadratic problem is one of twice the size.
+
+With d = d/dalpha at theta + alpha v, V the gain part of v and v_i that of the log scale of row i,
+
+    (s, ds)' moves with diag(A, A), diag(B, B),    (a, da) = [[K, 0], [V, K]] (s, ds) + [[L, 0], [diag(v) L, 0]] eps,
+    dr_t = -gamma^t (2 s'Q ds + 2 a'R da):   costs [[0, Q], [Q, 0]] and so on.
+
+Its objective is v . dJ/dtheta. A parameter of the problem moves two of the big gain at once (or two log scales), so that the
+product of the Hessian with v is a sum of two entries of the gradient, and its pathwise estimate a sum of two estimates.
+"""
+
+import numpy as np
+
+from .covariances import covariance_between
+from .increments import OfPath
+from .system import System
+from .values import gradient
+
+
+def directional_system(system, v):
+    """Return the system of the derivative along v, and the two parameters of it that each parameter moves, (2, P)."""
+    n, m, size = system.states, system.actions, system.K.size
+    V, scales = v[:size].reshape(m, n), v[size:] if system.learn_scale else np.zeros(m)
+
+    def twice(x):
+        return np.kron(np.eye(2), x)
+
+    def cross(x):
+        return np.kron([[0.0, 1.0], [1.0, 0.0]], x)
+
+    def first(x):
+        return np.kron([[1.0, 0.0], [0.0, 0.0]], x)
+
+    below, left = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
+    big = System(
+        A=twice(system.A),
+        B=twice(system.B),
+        K=twice(system.K) + np.kron(below, V),
+        L=np.kron(left, system.L) + np.kron(below, scales[:, None] * system.L),
+        Q=cross(system.Q),
+        R=cross(system.R),
+        Qf=cross(system.Qf),
+        W=first(system.W),
+        mean=np.append(system.mean, np.zeros(n)),
+        cov=first(system.cov),
+        horizon=system.horizon,
+        discount=system.discount,
+        terminal_weight=system.terminal_weight,
+        learn_scale=system.learn_scale,
+    )
+    i, j = np.divmod(np.arange(size), n)
+    rows = np.arange(m) if system.learn_scale else np.zeros(0, dtype=int)
+    one = np.append(i * 2 * n + j, big.K.size + rows)
+    two = np.append((m + i) * 2 * n + n + j, big.K.size + m + rows)
+    return big, np.array([one, two])
+
+
+def hessian_vector_product(system, v):
+    """Return H v, H the Hessian of J: (P,)."""
+    big, pairs = directional_system(system, v)
+    return gradient(big)[pairs].sum(axis=0)
+
+
+def hessian_vector_product_variance(system, v):
+    """Return the variance of one trajectory's d/dtheta (v . dR/dtheta) at fixed noise: (P,)."""
+    big, (one, two) = directional_system(system, v)
+    X = OfPath(big)
+    return sum(covariance_between(big, X, X, p, q) for p, q in ((one, one), (two, two), (one, two), (two, one)))

@@ -1,0 +1,200 @@
+"""Values, the objective, its gradient, and the variance of the return: Riccati-like recursions, O(T (n+m)^3).
+
+With P_T = terminal_weight Qf and c_T = 0, going backwards,
+
+    F_t = gamma^t R K + B'P_{t+1} Acl,     U_t = gamma^t R + B'P_{t+1} B,
+    P_t = gamma^t (Q + K'R K) + Acl'P_{t+1} Acl,     c_t = c_{t+1} + tr(U_t Sigma) + tr(P_{t+1} W),
+
+the value is V_t(s) = -(s'P_t s + c_t) (discount counted from time 0) and the advantage of a = K s + u is
+A_t(s, u) = -(2 u'F_t s + u'U_t u - tr U_t Sigma).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+
+def value(system):
+    """Value function V_t(s) = E[sum_{k>=t} r_k | s_t = s] = -(s'P_t s + c_t): P (T+1, n, n), c (T+1,)."""
+    P, c, _, _ = riccati(system)
+    return P, c
+
+
+def riccati(system):
+    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once."""
+    if "riccati" in system.memo:
+        return system.memo["riccati"]
+    T, n, m = system.horizon, system.states, system.actions
+    A, B, K, R = system.closed, system.B, system.K, system.R
+    P, c, F, U = np.empty((T + 1, n, n)), np.zeros(T + 1), np.empty((T, m, n)), np.empty((T, m, m))
+    stage = system.Q + K.T @ R @ K
+    P[T] = system.terminal_weight * system.Qf
+    for t in reversed(range(T)):
+        weight = system.discount**t
+        F[t] = weight * R @ K + B.T @ P[t + 1] @ A
+        U[t] = weight * R + B.T @ P[t + 1] @ B
+        P[t] = weight * stage + A.T @ P[t + 1] @ A
+        P[t] = (P[t] + P[t].T) / 2
+        c[t] = c[t + 1] + np.sum(U[t] * system.policy_cov) + np.sum(P[t + 1] * system.W)
+    system.memo["riccati"] = P, c, F, U
+    return system.memo["riccati"]
+
+
+def state_moments(system):
+    """Mean mu_t (T+1, n) and covariance S_t (T+1, n, n) of the state under the policy."""
+    if "state_moments" in system.memo:
+        return system.memo["state_moments"]
+    T, n, A = system.horizon, system.states, system.closed
+    mean, cov = np.empty((T + 1, n)), np.empty((T + 1, n, n))
+    mean[0], cov[0] = system.mean, system.cov
+    spread = system.noise @ system.noise.T
+    for t in range(T):
+        mean[t + 1] = A @ mean[t]
+        cov[t + 1] = A @ cov[t] @ A.T + spread
+    system.memo["state_moments"] = mean, cov
+    return mean, cov
+
+
+def mean_return_to_go(system):
+    """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t'P_t mu_t + c_t): (T+1,)."""
+    P, c, _, _ = riccati(system)
+    mean, cov = state_moments(system)
+    return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
+
+
+def objective(system):
+    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0'P_0 mu_0 + c_0): float."""
+    return float(mean_return_to_go(system)[0])
+
+
+def gradient(system):
+    """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t'], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
+    _, _, F, U = riccati(system)
+    mean, cov = state_moments(system)
+    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
+    parts = [-2 * np.einsum("tij,tjk->ik", F, second).ravel()]
+    if system.learn_scale:
+        parts.append(-2 * np.einsum("tij,ji->i", U, system.policy_cov))
+    return np.concatenate(parts)
+
+
+def value_forms(system):
+    """V_t(s) = -(c_t + s'P_t s) as forms of (1, s): (T + 1, 1, 1 + n, 1 + n)."""
+    if "value forms" not in system.memo:
+        P, c, _, _ = riccati(system)
+        out = np.zeros((system.horizon + 1, 1, 1 + system.states, 1 + system.states))
+        out[:, 0, 0, 0], out[:, 0, 1:, 1:] = -c, -P
+        system.memo["value forms"] = out
+    return system.memo["value forms"]
+
+
+def action_value_forms(system):
+    """Q_t(s, K s + u) as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
+    if "action value forms" not in system.memo:
+        _, _, F, U = riccati(system)
+        level = np.einsum("tij,ji->t", U, system.policy_cov)
+        system.memo["action value forms"] = of_actions(system, value_forms(system)[:-1], -F, -U, level)
+    return system.memo["action value forms"]
+
+
+def of_actions(system, of_state, linear, quadratic, level=0.0):
+    """(1, s)'of_state (1, s) + 2 u'linear s + u'quadratic u + level as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
+    n, N = system.states, 1 + system.states + system.actions
+    out = np.zeros((system.horizon, 1, N, N))
+    out[..., : 1 + n, : 1 + n] = of_state
+    out[:, 0, 1 + n :, 1 : 1 + n], out[:, 0, 1 : 1 + n, 1 + n :] = linear, np.swapaxes(linear, -1, -2)
+    out[:, 0, 1 + n :, 1 + n :] = quadratic
+    out[:, 0, 0, 0] += level
+    return out
+
+
+def over_actions(system, f):
+    """E[f(s, K s + u) | s] as forms of (1, s), from forms of (1, s, u)."""
+    n = system.states
+    out = f[..., : 1 + n, : 1 + n].copy()
+    out[..., 0, 0] += np.sum(f[..., 1 + n :, 1 + n :] * system.policy_cov, axis=(-2, -1))
+    return out
+
+
+def scores_to_go(system, f, parameters):
+    """E[sum_{k>=t} E_a[z_k f_k(s_k, a)] | s_t] as forms of (1, s), for forms f (T, 1 or p, ...): (T + 1, p, 1 + n, 1 + n).
+
+    For f = Q_t that is dV_t(s)/dp, the gradient to go [Sutton et al. 2000]. What time t adds is, with the score z_t of K_ij and
+    of ls_i, s_j df_t/du_i at the mean action, and 2 (f_uu Sigma)_ii.
+    """
+    T, n, parameters = system.horizon, system.states, np.asarray(parameters)
+    p, each = len(parameters), np.arange(len(parameters))
+    gain = parameters < system.K.size
+    i, j = np.divmod(np.where(gain, parameters, 0), n)
+    row = np.where(gain, 0, parameters - system.K.size)
+    f = np.broadcast_to(f, (T, p, *f.shape[2:]))
+    own, out = np.zeros((T, p, 1 + n, 1 + n)), np.zeros((T + 1, p, 1 + n, 1 + n))
+    own[:, each, 1 + j, :] = np.where(gain[:, None], f[:, each, 1 + n + i, : 1 + n], 0.0)
+    own = own + own.swapaxes(-1, -2)
+    scaled = np.einsum("tpij,ji->tpi", f[..., 1 + n :, 1 + n :], system.policy_cov)
+    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, row])
+    move, spread = np.eye(1 + n), system.noise @ system.noise.T
+    move[1:, 1:] = system.closed
+    for t in reversed(range(T)):
+        out[t] = own[t] + move.T @ out[t + 1] @ move
+        out[t, :, 0, 0] += np.sum(out[t + 1, :, 1:, 1:] * spread, axis=(-2, -1))
+    return out
+
+
+def gradient_to_go(system, parameters):
+    """dV_t(s)/dp = s'H_t s + k_t for the listed parameters: H (T+1, p, n, n), k (T+1, p)."""
+    found = scores_to_go(system, action_value_forms(system), parameters)
+    return found[..., 1:, 1:], found[..., 0, 0]
+
+
+def gradient_news(system):
+    """dH_t of the action: E[H_{t+1}(s_{t+1}) | s, u] - E[H_{t+1} | s] = u'linear s + u'quadratic u - level for K s + u.
+
+    linear = 2 B'H_{t+1} Acl (T, P, m, n), quadratic = B'H_{t+1} B (T, P, m, m), level = tr quadratic Sigma (T, P).
+    """
+    H = gradient_to_go(system, np.arange(system.parameters))[0][1:]
+    onto = system.B.T @ H
+    quadratic = onto @ system.B
+    return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
+
+
+def return_variance(system):
+    """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
+
+    With xi white, V_0(s_0) - J = -(2 mu'P C xi + xi'C'P C xi - tr), delta_t = -(2 s_t'Acl'P G xi + 2 s_t'K'R
+    L eps gamma^t + xi'Psi xi - tr): Var(l'xi + xi'N xi) = l'l + 2 tr N N.
+    """
+    P, _, F, U = riccati(system)
+    mean, cov = state_moments(system)
+    C, m, G = system.initial_factor, system.actions, system.noise
+    first = C.T @ P[0] @ C
+    variance = np.sum((2 * C.T @ P[0] @ system.mean) ** 2) + 2 * np.sum(first**2)
+    linear = G.T @ P[1:] @ system.closed
+    linear[:, :m] = system.L.T @ F
+    quadratic = G.T @ P[1:] @ G
+    quadratic[:, :m, :m] = system.L.T @ U @ system.L
+    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
+    return float(variance + 4 * np.sum((linear @ second) * linear) + 2 * np.sum(quadratic**2))
+
+
+# ---- what a gradient sees of the future: a value function from the next block of time on ------------------------------
+
+
+def bootstrapped(system, weight, scale):
+    """Return the system in which the action at t sees something else than P_{t+1}: (T + 1,) weights w_t.
+
+        w_{t+1} scale P_{t+1} + (1 - w_{t+1}) P'_{t+1},    P'_t = gamma^t (Q + K'R K) + Acl' (what t sees) Acl.
+
+    Its gradient is the mean of pathwise blocks, w = 1 at their ends.
+    """
+    exact, _, F, U = riccati(system)
+    P, F, U = exact.copy(), F.copy(), U.copy()
+    for t in reversed(range(system.horizon)):
+        discount = system.discount**t
+        F[t] = discount * system.R @ system.K + system.B.T @ P[t + 1] @ system.closed
+        U[t] = discount * system.R + system.B.T @ P[t + 1] @ system.B
+        own = discount * (system.Q + system.K.T @ system.R @ system.K) + system.closed.T @ P[t + 1] @ system.closed
+        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * (own + own.T) / 2
+    other = replace(system)
+    other.memo["riccati"] = P, np.zeros(system.horizon + 1), F, U
+    return other

@@ -1,0 +1,166 @@
+"""Moments of one-step rewards that jump or have kinks, and what a pathwise gradient loses at a jump.
+
+Between its breaks a reward is smooth, and Gauss-Legendre quadrature on short panels, cut at every break and its mirror image,
+has all digits. A pathwise gradient is the mean of the derivative between the jumps: with jumps of size D_j at x_j,
+
+    E[f'(x) dx/dtheta] = dJ/dtheta - sum_j D_j phi(z_j) / std {1, z_j},    z_j = (x_j - mean) / std,    theta = {mean, std}
+
+References
+----------
+Suh, Simchowitz, Zhang and Tedrake (2022), Do differentiable simulators give better policy gradients?
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...environments.ball_with_wall import BallWithWall
+from ...environments.step_reward import Ramp
+from ..theory import NoClosedForm
+from .moments import PATHWISE, SCORE, SCORE_FUNCTION, Table, law
+
+REACH = 38.5  # standard deviations; what is further out underflows
+NODES = 20  # of each panel
+
+
+class Pieces(NamedTuple):
+    """A reward as a function.
+
+    Attributes
+    ----------
+    f, slope : callable
+        The reward and its derivative, of arrays.
+    breaks : list of pairs
+        Where it is not smooth, and by how much it jumps there: 0 at a kink.
+    smooth : float
+        A length on which it looks like a polynomial of low degree elsewhere.
+    """
+
+    f: object
+    slope: object
+    breaks: list
+    smooth: float = math.inf
+
+
+def pieces(closed_form, low, high):
+    """Return the `Pieces` of a reward between two actions."""
+    match closed_form:
+        case Ramp(width=0.0):
+            return Pieces(lambda x: np.where(x > 0, 1.0, 0.0), np.zeros_like, [(0.0, 1.0)])
+        case Ramp(width=width):
+            kinks = [(-width / 2, 0.0), (width / 2, 0.0)]
+            return Pieces(
+                lambda x: np.clip(x / width + 0.5, 0.0, 1.0),
+                lambda x: np.where(abs(x) < width / 2, 1.0 / width, 0.0),
+                kinks,
+            )
+        case BallWithWall():
+            return _ball(closed_form, low, high)
+    raise NoClosedForm(f"no closed form is known for {closed_form!r}")
+
+
+def _ball(throw, low, high):
+    """Return the pieces of -x^2: the ball reaches the wall where sin(2 angle) = g d / v^2, and may clear it in between.
+
+    With T = tan(angle), it just clears it where A T^2 - d T + A + h = 0, A = g d^2 / (2 v^2).
+    """
+    v, d, h, g = throw
+
+    def landing(x):
+        return v * v * np.sin(2 * x) / g
+
+    def flies(x):
+        height = d * np.tan(x) - g * d * d / (2 * v * v * np.cos(x) ** 2)
+        return (landing(x) <= d) | (height > h)
+
+    breaks = []
+    if g * d / v**2 < 1:
+        reach = math.asin(g * d / v**2) / 2
+        breaks += [(reach, 0.0), (math.pi / 2 - reach, 0.0)]
+    A = g * d * d / (2 * v * v)
+    if d * d > 4 * A * (A + h):
+        root = math.sqrt(d * d - 4 * A * (A + h))
+        first, last = math.atan((d - root) / (2 * A)), math.atan((d + root) / (2 * A))
+        breaks += [(first, d * d - landing(first) ** 2), (last, landing(last) ** 2 - d * d)]
+    turns = range(math.floor(low / math.pi) - 1, math.ceil(high / math.pi) + 1)
+    return Pieces(
+        lambda x: -(np.where(flies(x), landing(x), d) ** 2),
+        lambda x: np.where(flies(x), -2 * landing(x) * 2 * v * v * np.cos(2 * x) / g, 0.0),
+        [(x + k * math.pi, jump) for k in turns for x, jump in breaks],
+        smooth=0.25,
+    )
+
+
+def sizes(problem, theta):
+    """Return where the reward jumps within reach of the action's distribution, and by how much: (k, 2)."""
+    mean, std, _ = law(problem, theta)
+    breaks = np.array(_pieces(problem, mean[0], std[0]).breaks).reshape(-1, 2)
+    return breaks[breaks[:, 1] != 0.0]
+
+
+def pathwise_bias(problem, theta):
+    """Return E[pathwise] - dJ/dtheta = -sum_j D_j phi(z_j) / std {1, z_j}, (P,)."""
+    mean, std, kinds = law(problem, theta)
+    x, size = sizes(problem, theta).T
+    z = (x - mean[0]) / std[0]
+    lost = size * np.exp(-z * z / 2) / math.sqrt(2 * math.pi) / std[0]
+    return -np.array([lost.sum() if kind == "mean" else (lost * z).sum() for kind, _ in kinds])
+
+
+def table(problem, theta):
+    """Return the `Table` of the problem."""
+    mean, std, kinds = law(problem, theta)
+    mean, std = float(mean[0]), float(std[0])
+    reward = _pieces(problem, mean, std)
+    z, weight = _grid((np.array(reward.breaks).reshape(-1, 2)[:, 0] - mean) / std, reward.smooth / std)
+    f, slope, flipped = reward.f(mean + std * z), reward.slope(mean + std * z), slice(None, None, -1)
+    score = {"mean": z / std, "std": (z * z - 1.0) / std}
+    pathwise = {"mean": slope, "std": slope * z}
+
+    J = f @ weight
+    P = len(kinds)
+    means, cov, mirrored = np.zeros((3, P)), np.zeros((3, 3, P)), np.zeros((3, 3, P))
+    for p, (kind, _) in enumerate(kinds):
+        parts = np.empty((3, len(z)))
+        parts[SCORE_FUNCTION], parts[SCORE], parts[PATHWISE] = f * score[kind], score[kind], pathwise[kind]
+        means[:, p] = parts @ weight
+        parts -= means[:, p, None]
+        cov[:, :, p] = (parts * weight) @ parts.T
+        mirrored[:, :, p] = (parts * weight) @ parts[:, flipped].T
+
+    def measure_valued(coupled):
+        return np.array([of_measure(kind, coupled) for kind, _ in kinds])
+
+    def of_measure(kind, coupled):
+        if kind == "std" and coupled:
+            raise NoClosedForm(
+                "the coupled measure-valued derivative for a std is known for costs without breaks alone"
+            )
+        if kind == "std":
+            maxwell = weight * z * z
+            return (f * f @ maxwell - (f @ maxwell) ** 2 + f * f @ weight - J**2) / std**2
+        rayleigh = math.sqrt(2 * math.pi) * np.where(z > 0, z * weight, 0.0)
+        plus, minus, scale = f, f[flipped], 1.0 / (2 * math.pi * std**2)
+        if coupled:
+            return scale * ((plus - minus) ** 2 @ rayleigh) - means[SCORE_FUNCTION, 0] ** 2
+        return scale * sum(g * g @ rayleigh - (g @ rayleigh) ** 2 for g in (plus, minus))
+
+    return Table(J, (f - J) ** 2 @ weight, means, cov, mirrored, measure_valued)
+
+
+def _pieces(problem, mean, std):
+    return pieces(problem.environment.closed_form, mean - REACH * std, mean + REACH * std)
+
+
+def _grid(breaks, smooth):
+    """Return nodes z and weights times phi(z), symmetric about 0: panels cut at `breaks` and at their mirror images."""
+    width = min(0.5, smooth)
+    cuts = np.arange(0.0, REACH + width, width)
+    cuts = np.unique(np.concatenate([cuts, np.abs(breaks)[np.abs(breaks) < cuts[-1]]]))
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    half = np.diff(cuts)[:, None] / 2
+    z = (cuts[:-1, None] + half * (1 + nodes)).ravel()
+    z, w = np.concatenate([-z[::-1], z]), (half * weights).ravel()
+    w = np.concatenate([w[::-1], w])
+    return z, w * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)

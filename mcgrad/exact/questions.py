@@ -1,0 +1,293 @@
+"""What can be asked about a `Problem`: the theory of its kind answers, and the algebra on top of it.
+
+Every question goes through `asked`: the one place where "no closed form" comes out, and where a theory that needs none can
+step in.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import estimators
+from ..estimators import Estimator
+from ..problem import Problem
+from . import algebra, linear_quadratic, tabular
+from .arguments import checked_arguments, of_each
+from .linear_quadratic.off_policy import Limits
+from .linear_quadratic.optimum import Optimum
+from .linear_quadratic.scaling import Scaling
+from .records import ExactCritic, ValueFunction
+from .theories import theory_of
+from .theory import NoClosedForm
+
+Array = NDArray[np.float64]
+Question = TypeVar("Question", bound=Callable[..., Any])
+
+
+def asked(function: Question) -> Question:
+    """Check the arguments of a question, and its answer: one that overflowed is none."""
+
+    @checked_arguments
+    @functools.wraps(function)
+    def ask(problem, theta, *arguments, **options):
+        seen = set()
+        with np.errstate(over="call", invalid="call", call=lambda kind, _: seen.add(kind)):
+            answer = function(problem, theta, *arguments, **options)
+        if "overflow" in seen and not _is_finite(answer):
+            raise NoClosedForm(
+                f"{function.__name__} of {problem.environment.name} over {problem.horizon} steps: numbers beyond 1e308; "
+                "shorten the horizon, or count rewards in a larger unit"
+            )
+        if "overflow" not in seen and seen:
+            warnings.warn(f"{', '.join(seen)} in {function.__name__}", RuntimeWarning, stacklevel=2)
+        return answer
+
+    return ask
+
+
+def _is_finite(answer):
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return all(np.isfinite(x).all() for x in parts if isinstance(x, (float, np.ndarray)))
+
+
+# ---- values ------------------------------------------------------------------------------------------------------
+
+
+@of_each
+@asked
+def objective(problem: Problem, theta: ArrayLike) -> float:
+    """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float; for B thetas, (B, P), or B problems (B,).
+
+    `gradient`, `mean` and `variance` take such batches, too: every result has a leading axis.
+    """
+    return theory_of(problem, theta).objective
+
+
+@of_each
+@asked
+def gradient(problem: Problem, theta: ArrayLike) -> Array:
+    """Return dJ/dtheta, (P,)."""
+    return theory_of(problem, theta).gradient()
+
+
+@asked
+def value(problem: Problem, theta: ArrayLike) -> ValueFunction:
+    """Return V_t(s) = E[G_t | s_t = s], discounted from time 0, as a function of t and s with its arrays."""
+    return theory_of(problem, theta).value()
+
+
+@asked
+def critic(problem: Problem, theta: ArrayLike) -> ExactCritic:
+    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a] as a function of t, s and a with its arrays, V_t among them."""
+    return theory_of(problem, theta).critic()
+
+
+@asked
+def mean_return_to_go(problem: Problem, theta: ArrayLike) -> Array:
+    """Return E[G_t] for t = 0, ..., T - 1: the time-dependent mean as a baseline, (T,)."""
+    return theory_of(problem, theta).mean_return_to_go()
+
+
+def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabular.System:
+    """Return the arrays of a linear-quadratic or a tabular problem, as its theory takes them.
+
+    Raises
+    ------
+    NoClosedForm
+        If the problem is of another kind.
+    """
+    theory = theory_of(problem, theta)
+    if not isinstance(theory, (linear_quadratic.LinearQuadratic, tabular.Tabular)):
+        raise NoClosedForm(
+            f"no closed form is known for {problem.environment.name}; it is not linear-quadratic or tabular"
+        )
+    return theory.system
+
+
+# ---- estimators --------------------------------------------------------------------------------------------------
+
+
+@of_each
+@asked
+def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
+
+    Raises
+    ------
+    NoClosedForm
+        If there is none for the problem or the estimator.
+    """
+    return algebra.mean(theory_of(problem, theta), estimator)
+
+
+@of_each
+@asked
+def variance(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or of one group's or pair's.
+
+    A control variate whose coefficients are still to be fitted counts with the optimal ones. On linear-quadratic problems time
+    grows as T P (1 + n + m)^3, with 2n in place of n for the reparameterization; see `mcgrad.exact.linear_quadratic`.
+
+    Raises
+    ------
+    NoClosedForm
+        If there is none for the problem or the estimator.
+    """
+    return algebra.variance(theory_of(problem, theta), estimator)
+
+
+@asked
+def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator) -> Array:
+    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
+    return algebra.covariance(theory_of(problem, theta), first, second)
+
+
+@asked
+def covariance_matrix(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator | None = None) -> Array:
+    """Return Cov(X_p, Y_q) of two estimators on the same trajectory for all p and q, (P, P); Y = X by default.
+
+    Raises
+    ------
+    NoClosedForm
+        If there is none for the problem or the estimators.
+    """
+    return algebra.covariance_matrix(theory_of(problem, theta), first, first if second is None else second)
+
+
+@asked
+def coefficients(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return the variance-optimal coefficients of a control variate, (k, P), or (k, P, P) if it is `full`."""
+    if not isinstance(estimator, estimators.ControlVariate):
+        raise ValueError("estimator: expected a control variate")
+    return algebra.coefficients(theory_of(problem, theta), estimator)
+
+
+@asked
+def optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted from an estimator as sum_t b_t z_t: (T, P)."""
+    return algebra.optimal_over_time(theory_of(problem, theta), estimator)
+
+
+@asked
+def trace_optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return the b_t of least total variance (of linear-quadratic problems: over the gain K), (T,)."""
+    return algebra.total_optimal_over_time(theory_of(problem, theta), estimator)
+
+
+@asked
+def trace_optimal_constant(problem: Problem, theta: ArrayLike, estimator: Estimator) -> float:
+    """Return the b of least total variance (of linear-quadratic problems: over the gain K)."""
+    return algebra.total_optimal_constant(theory_of(problem, theta), estimator)
+
+
+@asked
+def naive_optimal_over_time(problem: Problem, theta: ArrayLike) -> Array:
+    """Return b_tp = E[z_tp^2 G_t] / E[z_tp^2], which is not optimal: (T, P)."""
+    return theory_of(problem, theta).naive_over_time()
+
+
+@asked
+def optimal_quadratic(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+    """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
+    return algebra.optimal_quadratic(theory_of(problem, theta), estimator)
+
+
+@asked
+def self_normalised_limits(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Limits:
+    """Return G bias and G variance of self-normalised importance weights for a large group, (P,) both."""
+    return theory_of(problem, theta).self_normalised_limits(estimator)
+
+
+@asked
+def scaling(problem: Problem, theta: ArrayLike, estimator: Estimator, parameters: str = "gain") -> Scaling:
+    """Return the predicted exponents of an estimator's variance in the policy's std and in the horizon, with reasons.
+
+    Parameters
+    ----------
+    parameters : str
+        "gain" for those of K, "scale" for those of the log scales.
+    """
+    return theory_of(problem, theta).scaling(estimator, parameters)
+
+
+# ---- metrics, second derivatives, optima -------------------------------------------------------------------------
+
+
+@asked
+def fisher(problem: Problem, theta: ArrayLike) -> Array:
+    """Return the Fisher matrix E[Z Z'] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
+
+    It is that of the distribution of trajectories under theta: neither rewards nor the discount have a part in it.
+    """
+    return theory_of(problem, theta).fisher()
+
+
+@asked
+def natural_gradient(problem: Problem, theta: ArrayLike) -> Array:
+    """Return F^-1 dJ/dtheta with the Fisher matrix of `fisher`, (P,); of logits, which are redundant, the shortest."""
+    return theory_of(problem, theta).natural_gradient()
+
+
+@asked
+def hessian_vector_product(problem: Problem, theta: ArrayLike, v: ArrayLike) -> Array:
+    """Return H v, H = d^2 J / dtheta^2 the Hessian of the objective: (P,)."""
+    return theory_of(problem, theta).hessian_vector_product(v)
+
+
+@asked
+def hessian(problem: Problem, theta: ArrayLike) -> Array:
+    """Return H = d^2 J / dtheta^2, (P, P)."""
+    theory = theory_of(problem, theta)
+    return np.array([theory.hessian_vector_product(v) for v in np.eye(theory.parameters)])
+
+
+@asked
+def hessian_vector_product_variance(problem: Problem, theta: ArrayLike, v: ArrayLike) -> Array:
+    """Return the variance of one trajectory's pathwise estimate of H v, (P,).
+
+    That is `mcgrad.estimators.reparameterization()` on `mcgrad.directional(problem, v)`.
+    """
+    return theory_of(problem, theta).hessian_vector_product_variance(v)
+
+
+@asked
+def optimum(problem: Problem, theta: ArrayLike) -> Optimum:
+    """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ..."""
+    return theory_of(problem, theta).optimum()
+
+
+# ---- problems without end ----------------------------------------------------------------------------------------
+
+
+@asked
+def average_reward(problem: Problem, theta: ArrayLike) -> float:
+    """Return J = lim 1/T E[sum_{t<T} r_t]; the horizon, the start and the terminal reward play no part."""
+    return _without_discount(problem, theta).average_reward()
+
+
+@asked
+def average_gradient(problem: Problem, theta: ArrayLike) -> Array:
+    """Return the gradient of the average reward, (P,), by the policy gradient theorem. Sutton et al. (2000)."""
+    return _without_discount(problem, theta).average_gradient()
+
+
+@asked
+def differential_value(problem: Problem, theta: ArrayLike) -> Array | tuple[Array, float]:
+    """Return V(s) = E[sum_t (r_t - J) | s_0 = s]: a table (S,), or P and c of -(s' P s + c)."""
+    return _without_discount(problem, theta).differential_value()
+
+
+@asked
+def stationary(problem: Problem, theta: ArrayLike) -> Array:
+    """Return the stationary distribution of the state: probabilities (S,), or the covariance (n, n) about mean 0."""
+    return _without_discount(problem, theta).stationary()
+
+
+def _without_discount(problem, theta):
+    if problem.discount_varies or problem.discount != 1.0:
+        raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
+    return theory_of(problem, theta)

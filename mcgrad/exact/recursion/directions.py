@@ -1,0 +1,75 @@
+"""A random direction of theta, one for each trajectory: conditional moments along each, put together by an outer quadrature.
+
+E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
+"""
+
+import itertools
+
+import numpy as np
+
+from .chain import NORMAL
+from .noise import gauss, tensor
+from .refusal import NoClosedForm
+
+COUNTS = (8, 12, 18, 27, 40, 60)  # nodes of a component, until nothing moves
+TOLERANCE = 1e-9
+MOST = 2000  # directions
+
+
+def over_directions(model, pairs, first_two, next_two=None):
+    """Return means, covariances of pairs, and third and fourth central moments or None.
+
+    Parameters
+    ----------
+    first_two : callable
+        first_two(model) -> means, covariances.
+    next_two : callable, optional
+        next_two(model, means) -> third and fourth moments about given means.
+    """
+    if not model.directions:
+        mean, covariance = map(np.array, first_two(model))
+        return mean, covariance, None if next_two is None else np.array(next_two(model, mean))
+    if len(model.directions) > 1:
+        raise NoClosedForm("no recursion: directions of random signs and normal ones at once")
+    before = None
+    for weights, points in _rules(*model.directions, model.parameters):
+        models = [model.along(z) for z in points]
+        mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
+        total = weights @ mean
+        apart = mean - total
+        i, j = np.array(pairs).T
+        joint = weights @ (covariance + apart[:, i] * apart[:, j])
+        if _settled(before, (total, joint), model):
+            central = None
+            if next_two is not None:
+                each = np.array([next_two(x, total) for x in models])
+                central = np.einsum("q,qkj->kj", weights, each)
+            return total, joint, central
+        before = total, joint
+    raise NoClosedForm(
+        f"no recursion: the moments move with the number of directions of theta, and {model.parameters} parameters take more "
+        f"than {MOST} of them"
+    )
+
+
+def _settled(before, after, model):
+    if model.directions == {"sign"}:
+        return True  # all that there are
+    if before is None:
+        return False
+    return all(np.abs(x - y).max() <= TOLERANCE * np.abs(y).max() for x, y in zip(before, after, strict=True))
+
+
+def _rules(kind, parameters):
+    """Yield weights (Q,) and directions (Q, P): all signs, or Gauss-Hermite quadratures with more and more nodes."""
+    if kind == "sign":
+        if 2**parameters > MOST:
+            raise NoClosedForm(f"no recursion: 2^{parameters} directions of signs")
+        points = np.array(list(itertools.product((-1.0, 1.0), repeat=parameters)))
+        yield np.full(len(points), 1.0 / len(points)), points
+        return
+    for count in COUNTS:
+        if count**parameters > MOST:
+            return
+        points, weights = tensor(range(parameters), lambda _, count=count: gauss(NORMAL, count))
+        yield weights[0], np.stack([x[0] for x in points.values()], axis=1)

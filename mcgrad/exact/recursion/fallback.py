@@ -1,0 +1,63 @@
+"""What an estimator's moments are: by a closed form, or by the recursion where none is known."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ...estimators.estimator import Estimator
+from ...problem import Problem
+from .. import questions
+from .public import moments
+from .refusal import NoClosedForm
+
+WORK = 5.0  # about so many seconds
+
+
+def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> NDArray[np.float64]:
+    """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    estimator : Estimator
+    work : float
+        What the recursion may cost where no closed form is known, in units of about a second, see `moments`; 0: closed
+        forms alone.
+
+    Raises
+    ------
+    NoClosedForm
+        If there is none for the problem or the estimator, and the recursion does not apply or converge.
+    """
+    return _either(questions.mean, work, problem, theta, estimator)
+
+
+def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> NDArray[np.float64]:
+    """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or one group's or pair's.
+
+    A control variate whose coefficients are still to be fitted counts with the optimal ones. Arguments and errors are those
+    of `mean`.
+    """
+    return _either(questions.variance, work, problem, theta, estimator)
+
+
+def covariance(
+    problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK
+) -> NDArray[np.float64]:
+    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`."""
+    return _either(questions.covariance, work, problem, theta, first, second)
+
+
+def _either(question: Any, work, problem, theta, *estimators):
+    try:
+        return question(problem, theta, *estimators)
+    except NoClosedForm as error:
+        if not work:
+            raise
+        try:
+            found = moments(problem, theta, dict(zip("xy", estimators, strict=False)), work=work)
+        except NoClosedForm as other:
+            raise NoClosedForm(f"{error}; {other}") from error
+    return found.covariance("x", "y") if len(estimators) == 2 else getattr(found["x"], question.__name__)

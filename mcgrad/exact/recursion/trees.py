@@ -1,0 +1,65 @@
+"""All states that can be reached, where noise does nothing but to choose and the horizon is short: exact given the start.
+
+The states of a time are nodes of their own, those of the next time their children. What is approximate is the quadrature
+over the start alone.
+"""
+
+from .edges import flat
+from .nodal import Nodal, NodalStage, points_of
+from .refusal import NoClosedForm
+
+LARGEST = 300_000  # states of one time
+
+
+class Leaves:
+    """States as a mesh: each point is a node."""
+
+    width = 1
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def at(self, points):
+        from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
+
+        return sparse.eye_array(len(points), format="csr")
+
+    def outside(self, points):
+        return None
+
+
+class Tree(Nodal):
+    """The space of functions on the states that can be reached.
+
+    Raises
+    ------
+    NoClosedForm
+        If some noise moves the state by more or less, or there are too many states.
+    """
+
+    def __init__(self, chain, first, pairs, rule):
+        super().__init__(chain, first, pairs, None, rule, apart=False)
+        if set(chain.noises()) - flat(chain, self.wanted):
+            raise NoClosedForm("no tree of states: the noise of a step is continuous")
+        noise, weights = rule.start(chain)
+        points = points_of(chain.start(noise), 1, weights.shape[1])
+        self._levels, self._steps, rows = [Leaves(points)], [], chain.model.rows(0)
+        for t in range(self.horizon):
+            self.mesh = self._levels[-1]
+            noise, weights, given = rule.step(chain, self.wanted, self._state(slice(None)), {})
+            if weights.size * float(weights.shape[1]) ** (self.horizon - 1 - t) > LARGEST:
+                raise NoClosedForm(f"no tree of states: more than {LARGEST} of one time")
+            points = points_of(chain.next_states(rows, self._state(slice(None)), noise, given), *weights.shape)
+            self._steps.append((noise, weights, given, points))
+            self._levels.append(Leaves(points))
+        self.mesh = self._levels[-1]
+
+    def back(self, t, fields):
+        """Return the fields before step t, given those after it."""
+        noise, weights, given, points = self._steps[t]
+        stage = NodalStage(
+            None, self.system.pairs, self.system, self._levels[t + 1], points, weights, (slice(None), noise, given)
+        )
+        self.mesh = self._levels[t]
+        stage.update(self._terms(self.chain.model.rows(t), stage))
+        return stage(fields)

@@ -1,0 +1,137 @@
+"""A user's own estimators have their exact moments, on any problem: tried as a stranger would, against measurement."""
+
+import numpy as np
+import pytest
+
+import mcgrad as mg
+from mcgrad.estimators.estimator import BehaviourPolicy, Combined, RolloutVariant
+
+COUNT = 100_000
+
+
+def decayed(decay):
+    """The README's: rewards further ahead count less."""
+
+    def last(c, end):
+        return end.reward
+
+    def step(c, x, later):
+        to_go = x.reward + c.decay * later
+        return to_go, tuple(to_go * z for z in x.score)
+
+    return mg.estimators.custom(step, last, data={"decay": decay})
+
+
+def v_trace(behaviour_theta, clip=1.0):
+    """Returns to go with importance weights clipped at every step: bias for variance, as V-trace does."""
+
+    def last(c, end):
+        return end.reward
+
+    def step(c, x, later):
+        w = np.minimum(np.exp(x.log_weight), c.clip)
+        to_go = w * (x.reward + later)
+        return to_go, tuple(to_go * z for z in x.score)
+
+    class Acting(Combined):
+        def combine(self, c, gradients, direction):
+            return gradients[0]
+
+    part = mg.estimators.custom(step, last, data={"clip": clip})
+    acts = BehaviourPolicy(tuple(behaviour_theta))
+    return Acting((part,), variations=(RolloutVariant(behaviour=acts),))
+
+
+def linear():
+    lq = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    return mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=4), np.array([-0.6])
+
+
+def table():
+    return mg.Problem(mg.environments.random_walk(5), mg.policies.softmax(5, 2), horizon=8), np.linspace(-0.5, 0.5, 10)
+
+
+def nonlinear():
+    policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    return mg.Problem(mg.environments.double_well(), policy, horizon=5), np.array([-0.3, 0.5])
+
+
+@pytest.mark.parametrize("make", [linear, table, nonlinear])
+def test_measured(make):
+    problem, theta = make()
+    chosen = {"decayed": decayed(0.8), "v-trace": v_trace(theta + np.linspace(0.1, 0.3, len(theta)))}
+    # One by one: together, the trajectories of policy and behaviour on common noise are one chain of twice the states.
+    found = {k: mg.exact.moments(problem, theta, {k: x}, higher=True, tolerance=1e-3)[k] for k, x in chosen.items()}
+    measured = mg.measure(problem, theta, chosen, COUNT, progress=False, machine="numpy")
+    for name in chosen:
+        x, y = found[name], measured[name]
+        varies = x.variance > 1e-12 * x.variance.max()
+        assert np.all(np.abs(y.mean - x.mean)[varies] < 5 * x.stderr(COUNT)[varies]), name
+        apart = np.abs(y.variance - x.variance)[varies]
+        assert np.all(apart < 5 * x.variance_stderr(COUNT)[varies]), name
+        # Planted: a tenth of the weight too much
+        assert np.any(np.abs(1.1**2 * y.variance - x.variance)[varies] > 5 * x.variance_stderr(COUNT)[varies]), name
+
+
+def test_the_variance_of_an_own_estimator_is_asked_for_as_any_other():
+    """`exact.variance` falls back to the recursion; closed forms alone have none."""
+    problem, theta = linear()
+    mine = decayed(1.0)  # the reward to go by another name
+    known = mg.estimators.reward_to_go()
+    np.testing.assert_allclose(
+        mg.exact.variance(problem, theta, mine), mg.exact.variance(problem, theta, known), rtol=1e-12
+    )
+    np.testing.assert_allclose(mg.exact.mean(problem, theta, mine), mg.exact.gradient(problem, theta), rtol=1e-12)
+    both = mg.exact.covariance(problem, theta, mine, mg.estimators.reparameterization())
+    other = mg.exact.covariance(problem, theta, known, mg.estimators.reparameterization())
+    np.testing.assert_allclose(both, other, rtol=1e-12)
+    with pytest.raises(mg.exact.NoClosedForm):
+        mg.exact.variance(problem, theta, mine, work=0)
+
+
+def test_coefficients_of_own_estimators_are_the_optimal_ones():
+    problem, theta = linear()
+    known = mg.estimators.control_variate(mg.estimators.reward_to_go(), mg.estimators.score())
+    mine = mg.estimators.control_variate(decayed(1.0), mg.estimators.score())
+    np.testing.assert_allclose(
+        mg.exact.variance(problem, theta, mine), mg.exact.variance(problem, theta, known), rtol=1e-10
+    )
+
+
+def test_what_leaves_the_ring_is_named():
+    """A condition on what is carried back makes it no polynomial: said, not guessed."""
+
+    def step(c, x, later):
+        return np.maximum(later + x.reward, -1.0), tuple(later * z for z in x.score)
+
+    mine = mg.estimators.custom(step, lambda c, end: end.reward)
+    with pytest.raises(mg.exact.NoClosedForm, match="a carry is not affine in what comes later: maximum"):
+        mg.exact.moments(*linear(), {"x": mine})
+
+
+def test_design_parameters_rewards_that_see_the_policy_and_hidden_adjoints():
+    """What moves along paths besides: a mass, an entropy bonus, a memory; the gradient by differences of exact returns."""
+
+    def step(p, s, a, w):
+        return (p.gain * s[0] + a[0] + 0.1 * w[0],)
+
+    def reward(p, s, a, s_next, w, eta):
+        return -(s_next[0] ** 2) - 0.1 * eta[0] ** 2
+
+    environment = mg.Environment(states=1, actions=1, noises=1, initial_noises=1, step=step, reward=reward,
+                                 params={"gain": 0.8}, init=lambda p, z: (p.gain + 0.5 * z[0],))  # fmt: skip
+    problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.4), horizon=4, design=("gain",))
+    theta = np.array([-0.3, 0.8])
+    chosen = {"to go": mg.estimators.reward_to_go(), "pathwise": mg.estimators.reparameterization()}
+    found = mg.exact.moments(problem, theta, chosen)
+    np.testing.assert_allclose(found["to go"].mean, found["pathwise"].mean, rtol=1e-10)
+
+    def whole(c, x, later):
+        return later + x.reward, []
+
+    # The return itself as a component of an "estimator": exact J, with nothing differentiated.
+    J = mg.estimators.custom(whole, lambda c, end: end.reward, lambda c, sums, carry: (carry, 0.0))
+    for p, step in enumerate(1e-3 * np.eye(2)):
+        values = [mg.exact.moments(problem, theta + k * step, {"J": J})["J"].mean[0] for k in (-2, -1, 1, 2)]
+        slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
+        np.testing.assert_allclose(found["pathwise"].mean[p], slope, rtol=1e-9)
