@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive, exact, validate
 from .compiler import backends
 from .differences import return_kernel
-from .estimators.estimator import Estimator, checked, rollouts
+from .estimators.estimator import Estimator, PerStep, checked, rollouts
 from .estimators.fitted import is_unfitted
 from .kernel.program import checked as checked_theta
 from .kernel.program import gradient_program
@@ -159,7 +159,7 @@ def ascend(
     optimizer: Callable,
     seeds: int | Sequence[int] = 16,
     record: int | Sequence[int] = 50,
-    judged: int = 0,
+    judged: int | None = 0,
     threads: int | None = None,
     progress: Any = None,
     machine: str = "simd",
@@ -184,7 +184,7 @@ def ascend(
         How many iterates are kept and judged, in equal distances with the first and the last; or the numbers of their steps.
     judged : int
         Where J has no closed form: trajectories on which it is measured at each recorded iterate, the same for all. 0: it is
-        not known.
+        not known. None: nothing is judged, not even where J is known; that is quicker.
     threads : int, optional
         Seeds are spread over them: as many as there are cores. Results do not depend on it.
     progress : None, bool, callable or tqdm
@@ -218,7 +218,8 @@ def ascend(
     True
     """
     estimator, batch = checked("estimator", estimator), validate.integer("batch", batch, 1)
-    steps, judged = validate.integer("steps", steps, 0), validate.integer("judged", judged, 0)
+    steps = validate.integer("steps", steps, 0)
+    judged = None if judged is None else validate.integer("judged", judged, 0)
     if is_unfitted(estimator):
         raise ValueError(
             f"estimator: expected one with fixed coefficients, got a {type(estimator).__name__} whose coefficients are fitted "
@@ -267,10 +268,10 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     estimator = prepare({"g": estimator})["g"]
     program = gradient_program(problem, theta, {"g": estimator})
     backends.compiled(program.kernel, machine)
-    fixed = not estimator.data(problem, theta)  # nothing that depends on theta has to be made anew
+    numbers = estimator.data(problem, theta)
 
     def at(theta):
-        if fixed:
+        if _equal(estimator.data(problem, theta), numbers):  # nothing that depends on theta has to be made anew
             return dataclasses.replace(program, theta=np.ascontiguousarray(theta))
         return gradient_program(problem, theta, {"g": estimator})
 
@@ -286,6 +287,15 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
         return out
 
     return gradients
+
+
+def _equal(one, other):
+    """Tell whether two trees of an estimator's data hold the same numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_equal(x, other[key]) for key, x in one.items())
+    if isinstance(one, PerStep):
+        return _equal(one.values, other.values)
+    return np.array_equal(one, other)
 
 
 def _in_parts(gradients, pool, threads, thetas, seeds, first):
@@ -328,6 +338,8 @@ def _judged(problem, path, count, machine):
     """Return J at iterates (S, K, P) and its standard error, (S, K) both."""
     S, K, P = path.shape
     objective, stderr = np.full((2, S, K), np.nan)
+    if count is None:
+        return objective, stderr
     known = _objective(problem, path[0, 0]) is not None
     returns = return_kernel(problem, path[0, 0], 0, machine) if count and not known else None
     # Seeds may have a common start: what is the same is judged once.

@@ -78,9 +78,9 @@ def test_the_stationary_variance_is_that_of_the_closed_form(climbed):
 
 def test_a_score_function_climbs_along_the_same_mean():
     problem, b, H = one_step()
-    options = {"optimizer": optimizers.sgd(0.1), "seeds": 300, "record": [6]}
-    theta = mg.ascend(problem, [0.5], mg.estimators.score_function(), 16, 6, **options).theta[:, 0, 0]
-    mean = b / H + (0.5 - b / H) * (1 - 0.1 * H) ** 6
+    options = {"optimizer": optimizers.sgd(0.02), "seeds": 300, "record": [10]}  # a longer step has heavy tails
+    theta = mg.ascend(problem, [0.5], mg.estimators.score_function(), 16, 10, **options).theta[:, 0, 0]
+    mean = b / H + (0.5 - b / H) * (1 - 0.02 * H) ** 10
     stderr = theta.std() / np.sqrt(len(theta))
     assert abs(theta.mean() - mean) < 5 * stderr < abs(mean - 0.5) / 2
 
@@ -167,6 +167,8 @@ def test_an_objective_without_a_closed_form_is_measured():
     assert np.isnan(found.optimum) and np.isnan(found.gap()).all() and np.isfinite(found.gap(0.0)).all()
     alone = mg.ascend(unknown, [0.5], mg.estimators.reparameterization(), 4, 8, **options)
     assert np.isnan(alone.objective).all() and np.array_equal(alone.theta, found.theta)
+    quick = mg.ascend(problem, [0.5], mg.estimators.reparameterization(), 4, 8, judged=None, **options)
+    assert np.isnan(quick.objective).all() and np.array_equal(quick.theta, found.theta)
 
 
 def test_rollouts_are_counted():

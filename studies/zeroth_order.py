@@ -1,0 +1,211 @@
+"""Scores against directions: policy gradients and zeroth-order methods on linear-quadratic problems.
+
+Variance: one sample of the gradient on the scalar problem of the tables (s' = .9 s + .5 a + w, K = -.6), T = 5 and 10. Fazel,
+Ge, Kakade and Mesbahi smooth the cost over a radius r and use one return per direction; a footnote holds it plausible that
+REINFORCE has the lower variance. Here by Gaussian smoothing of width h:
+
+    one point      R(K + h z) z / h                          variance ~ E R^2 / h^2: explodes as the bias h^2 vanishes
+    two points     (R(K + h z) - R(K - h z)) z / 2h          on common noise: bounded, 2 E pw^2 + E pw^2 - g^2 as h -> 0
+
+REINFORCE is unbiased, and has less variance than one point wherever the bias of that is below a tenth; two points have less
+than a tenth of either, and need the same noise twice. (Malik et al.: one point needs order 1 / epsilon^2 queries, two points
+order 1 / epsilon.)
+
+Double integrator: Recht's comparison, x' = [[1, 1], [0, 1]] x + [0, 1] u + w, w of std .01, cost sum of x_1^2 after each of 10
+steps and u^2 before it, from x = (-1, 0), K = 0. Cost of the policy without exploration, which is exact, against rollouts.
+
+    policy gradient           std .05, 40 rollouts a step, gains clipped to 2; baseline: mean of the other 39 (in the original
+                              that of the step before); step 2, of noise x state x return: 2 std^2 in terms of the score.
+                              (With 2 for the score itself gains jump from corner to corner of the box.)
+    ... with Adam             std .1, 8 rollouts a step, rate .05
+    random search             directions of std .04, 4 pairs a step, step .05
+    uniform sampling          the best of N gains in [-3, 3]^2, told without noise
+
+References
+----------
+Fazel, Ge, Kakade and Mesbahi (2018), Global convergence of policy gradient methods for the linear quadratic regulator,
+algorithm 1; Malik, Pananjady, Bhatia, Khamaru, Bartlett and Wainwright (2019), Derivative-free methods for policy optimization;
+Recht (2019), A tour of reinforcement learning, section 5; Mania, Guy and Recht (2018), Simple random search.
+"""
+
+import math
+import warnings
+
+import numpy as np
+
+import mcgrad as mg
+from mcgrad import estimators as e
+from mcgrad import optimizers as o
+from mcgrad import study
+from mcgrad.estimators.estimator import rollouts as rollouts_of
+from studies.ladder import scalar
+
+COLUMNS = (
+    *("part", "horizon", "width", "rollouts", "trials", "lost", "low", "median", "high", "optimum"),
+    *study.MEASURED,
+    "relative_bias",
+)
+WIDTHS = tuple(float(f"{x:.4g}") for x in np.geomspace(0.02, 0.4, 14))
+A, B, START, NOISE = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]]), np.array([-1.0, 0.0]), 0.01
+STEPS = 10
+MOST = 5000  # rollouts of a trial
+
+
+# ---- variances ---------------------------------------------------------------------------------------------------
+
+
+def problem(horizon):
+    """Return (problem, theta) of the scalar system over a horizon."""
+    p, theta = scalar()
+    return mg.Problem(p.environment, p.policy, horizon), theta
+
+
+def variances(setting, seed, threads):
+    """Return rows of one estimator at one width: exact where the theory knows them, and measured."""
+    p, theta = problem(setting["horizon"])
+    width = setting["width"]
+    make = {
+        "score function": e.score_function,
+        "one point": lambda: e.evolution_strategies(width, points=1),
+        "two points": lambda: e.evolution_strategies(width, points=2),
+    }[setting["estimator"]]
+    options = {"count": setting["count"], "start": setting["start"], "seed": seed, "threads": threads}
+    rows = study.measured(p, theta, {setting["estimator"]: make()}, **options)
+    gradient = float(mg.exact.gradient(p, theta)[0])
+    smoothed = gradient if width is None else smoothed_gradient(p, theta, width)
+    same = {"part": "variance", "horizon": setting["horizon"], "width": width}
+    return [same | row | {"exact_mean": smoothed, "relative_bias": smoothed / gradient - 1.0} for row in rows]
+
+
+def smoothed_gradient(p, theta, width):
+    """Return E[J(K + h z) z] / h, by Gauss-Hermite quadrature: J is a polynomial of degree 2 T in K."""
+    z, weight = np.polynomial.hermite_e.hermegauss(2 * p.horizon + 2)
+    J = np.array([mg.exact.objective(p, theta + width * x) for x in z])
+    return float((weight * z * J).sum() / weight.sum() / width)
+
+
+# ---- the double integrator ---------------------------------------------------------------------------------------
+
+
+def integrator(std):
+    """Return the problem; its reward has -1 for the start, which no policy can help."""
+    Q = np.diag([1.0, 0.0])
+    environment = mg.environments.linear_quadratic(
+        A,
+        B,
+        Q,
+        [[1.0]],
+        terminal_cost=Q,
+        process_noise=NOISE**2 * np.eye(2),
+        initial_mean=START,
+        initial_cov=np.zeros((2, 2)),
+    )
+    return mg.Problem(environment, mg.policies.linear_gaussian(2, 1, std=std), STEPS)
+
+
+def cost(K):
+    """Return the expected cost of u = K x for gains (N, 2): (N,); mean and covariance, step by step."""
+    K = np.asarray(K, dtype=float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        F = A + B * K[:, None, :]
+        second = np.broadcast_to(np.outer(START, START), F.shape)
+        total = np.zeros(len(K))
+        for _ in range(STEPS):
+            total = total + np.einsum("ni,nij,nj->n", K, second, K)
+            second = F @ second @ np.swapaxes(F, 1, 2) + NOISE**2 * np.eye(2)
+            total = total + second[:, 0, 0]
+    return np.where(np.isfinite(total), total, np.inf)
+
+
+METHODS = {
+    # std of actions, estimator, its samples in a step, optimizer
+    "policy gradient": (0.05, lambda: e.leave_one_out(40), 1, o.projected(o.sgd(2.0 * 0.05**2), -2.0, 2.0)),
+    "policy gradient, Adam": (0.1, lambda: e.leave_one_out(8), 1, o.adam(0.05)),
+    "random search": (0.0, lambda: e.evolution_strategies(0.04), 4, o.projected(o.sgd(0.05), -2.0, 2.0)),
+}
+UNIFORM = "uniform sampling"
+
+
+def curves(setting, seed, threads):
+    """Return rows of one method: quantiles of the cost over trials, at some numbers of rollouts."""
+    trials = setting["trials"]
+    if setting["estimator"] == UNIFORM:
+        K = np.random.default_rng([seed, 1]).uniform(-3.0, 3.0, (trials, MOST, 2))
+        best = np.minimum.accumulate(cost(K.reshape(-1, 2)).reshape(trials, MOST), axis=1)
+        rollouts = np.unique(np.rint(np.geomspace(1, MOST, 40)).astype(int))
+        costs, lost = best[:, rollouts - 1], 0
+    else:
+        std, make, batch, optimizer = METHODS[setting["estimator"]]
+        p, estimator = integrator(std), make()
+        per_step = batch * rollouts_of(estimator, p)
+        options = {"optimizer": optimizer, "seeds": [10_000 * seed + k for k in range(trials)], "threads": threads}
+        steps = MOST // per_step
+        at = sorted({0, *np.rint(np.geomspace(1, steps, 40)).astype(int).tolist()})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "of [0-9]+ seeds", UserWarning)  # counted in the rows
+            found = mg.ascend(
+                p, np.zeros(2), estimator, batch, steps, record=at, judged=None, progress=False, **options
+            )
+        costs = cost(found.theta.reshape(-1, 2)).reshape(trials, -1)
+        rollouts, lost = found.rollouts, found.nonfinite
+    optimum = -mg.exact.optimum(integrator(0.0), [-0.5, -1.2]).objective - 1.0
+    rows = []
+    for k, number in enumerate(rollouts):
+        low, median, high = np.sort(costs[:, k])[np.rint(np.array([0.1, 0.5, 0.9]) * (trials - 1)).astype(int)]
+        row = {"low": low, "median": median, "high": high, "optimum": optimum}
+        row = {key: float(f"{x:.7g}") if math.isfinite(x) else None for key, x in row.items()}
+        rows.append(row | {"rollouts": int(number), "trials": trials, "lost": lost})
+    same = {"part": "double integrator", "estimator": setting["estimator"], "horizon": STEPS}
+    return [same | row for row in rows]
+
+
+# ---- the study ---------------------------------------------------------------------------------------------------
+
+
+def settings(quick):
+    """Return estimators and widths, on ranges of trajectories of their own; and the methods."""
+    count, trials = (20_000, 10) if quick else (400_000, 50)
+    found = []
+    for horizon in (5, 10):
+        for name in ("score function", "one point", "two points"):
+            for width in (None,) if name == "score function" else WIDTHS[:: 4 if quick else 1]:
+                found.append({"part": "variance", "horizon": horizon, "estimator": name, "width": width})
+    found = [s | {"count": count, "start": k * count} for k, s in enumerate(found)]
+    return found + [{"part": "double integrator", "estimator": name, "trials": trials} for name in (*METHODS, UNIFORM)]
+
+
+def rows(setting, seed, threads):
+    """Return the rows of one setting."""
+    return (variances if setting["part"] == "variance" else curves)(setting, seed, threads)
+
+
+def report(rows):
+    """Return Fazel's remark in numbers, and when each method comes within a tenth of the best cost."""
+    lines = []
+    for horizon in (5, 10):
+        here = [r for r in rows if r["part"] == "variance" and r["horizon"] == horizon]
+        score = next(r["variance"] for r in here if r["estimator"] == "score function")
+        one = min((r for r in here if r["estimator"] == "one point"), key=lambda r: abs(r["width"] - 0.1))
+        two = min((r for r in here if r["estimator"] == "two points"), key=lambda r: r["width"])
+        lines.append(
+            f"  T = {horizon}: variance of REINFORCE {score:.4g}, of one point {one['variance']:.4g} at width {one['width']} "
+            f"(bias {one['relative_bias']:.1%}), of two points {two['variance']:.4g}"
+        )
+    for name in (*METHODS, UNIFORM):
+        own = [r for r in rows if r["part"] == "double integrator" and r["estimator"] == name]
+        near = [r["rollouts"] for r in own if r["median"] is not None and r["median"] < 1.1 * r["optimum"]]
+        end, when = own[-1], f"after {near[0]} rollouts" if near else "never"
+        lines.append(
+            f"  {name}: median within a tenth of {end['optimum']:.7g} {when}; {end['median']} in the end, {end['lost']} lost"
+        )
+    return "\n".join(lines)
+
+
+STUDY = study.Study(
+    name="zeroth_order",
+    question="Are random directions better than scores: policy gradients or random search?",
+    columns=COLUMNS,
+    settings=settings,
+    rows=rows,
+    report=report,
+)
