@@ -4,16 +4,14 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING
 
 from . import baselines, critics, designs, environments, estimators, noises, policies
 from .compiler.functions import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
-from .kernel.step_view import DiscontinuityWarning
 from .kernel_handle import kernel
-from .measure import measure, sample
+from .kernels.step_view import DiscontinuityWarning
+from .measurement import measure, sample
 from .moments import Moments
 from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
@@ -22,13 +20,13 @@ from .rollouts import rollout
 if TYPE_CHECKING:
     from . import exact, optimizers
     from .ascent import Ascent, ascend
-    from .best_behaviour import BestBehaviour, best_behaviour
-    from .check import check
-    from .compare import compare
-    from .continuing import continuing
-    from .cost import cost
-    from .directional import directional
-    from .fisher import fisher
+    from .behaviours import BestBehaviour, best_behaviour
+    from .checks import check
+    from .comparison import compare
+    from .continuing_problem import continuing
+    from .costs import cost
+    from .directional_problem import directional
+    from .fisher_information import fisher
 
 __version__ = "0.1.0"
 
@@ -69,9 +67,21 @@ __all__ = [
     "with_derivative",
 ]
 
-# What a measurement does not need is imported when it is first asked for: name -> where it is.
-_LATER = {"exact": "", "optimizers": "", "Ascent": "ascent", "ascend": "ascent", "BestBehaviour": "best_behaviour"}
-_LATER |= {x: x for x in ("best_behaviour", "check", "compare", "continuing", "cost", "directional", "fisher")}
+# What a measurement does not need is imported when it is first asked for: name -> the module that has it, or "" for a room.
+_LATER = {
+    "Ascent": "ascent",
+    "BestBehaviour": "behaviours",
+    "ascend": "ascent",
+    "best_behaviour": "behaviours",
+    "check": "checks",
+    "compare": "comparison",
+    "continuing": "continuing_problem",
+    "cost": "costs",
+    "directional": "directional_problem",
+    "exact": "",
+    "fisher": "fisher_information",
+    "optimizers": "",
+}
 
 
 def __getattr__(name):
@@ -83,15 +93,3 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
-
-
-class _Package(types.ModuleType):
-    """A package in which a function keeps its name when the module of the same name is imported: `mcgrad.check`, say."""
-
-    def __setattr__(self, name, value):
-        if isinstance(value, types.ModuleType) and _LATER.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

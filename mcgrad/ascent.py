@@ -34,8 +34,8 @@ from .compiler import backends
 from .differences import return_kernel
 from .estimators.estimator import Estimator, PerStep, checked, rollouts
 from .estimators.fitted import is_unfitted
-from .kernel.program import checked as checked_theta
-from .kernel.program import gradient_program
+from .kernels.program import checked as checked_theta
+from .kernels.program import gradient_program
 from .prepare import prepare
 from .problem import Problem
 from .progress import Progress

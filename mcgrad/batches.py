@@ -14,7 +14,7 @@ import numpy as np
 
 from . import validate
 from .compiler import backends, passes
-from .kernel.program import checked, gradient_program
+from .kernels.program import checked, gradient_program
 from .moments import Source
 from .power_sums import PowerSums, of_chunks
 from .problem import Problem

@@ -166,8 +166,8 @@ def _importable(path):
 
 
 def _compare(asked):
-    from .compare import compare
-    from .compare.files import write_files
+    from .comparison import compare
+    from .comparison.files import write_files
 
     began = time.perf_counter()
     user = load(asked.file)
@@ -203,7 +203,7 @@ def _compare(asked):
 
 
 def _check(asked):
-    from .check import check
+    from .checks import check
 
     problem, theta, *_ = _read(load(asked.file), asked)
     options = {} if asked.count is None else {"count": asked.count}

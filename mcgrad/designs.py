@@ -31,7 +31,7 @@ import functools
 import numpy as np
 
 from . import validate
-from .kernel.draws import NORMAL
+from .kernels.draws import NORMAL
 
 LARGEST = 2**20  # points of a replicate
 MEMORY = 2**27  # numbers of a replicate: 1 GiB in each thread

@@ -31,7 +31,7 @@ import numpy as np
 
 from . import estimators as e
 from . import validate
-from .kernel.program import checked, gradient_program
+from .kernels.program import checked, gradient_program
 from .run import END, default_chunk, run_kernel, thread_count
 
 PILOT = END + 2**40  # its trajectories are no one else's

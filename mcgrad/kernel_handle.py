@@ -15,7 +15,7 @@ from . import validate
 from .compiler import backends, native
 from .estimators.estimator import Estimator
 from .estimators.fitted import is_unfitted
-from .kernel.program import Program, checked, gradient_program
+from .kernels.program import Program, checked, gradient_program
 from .prepare import prepare
 from .problem import Problem, written
 from .run import END

@@ -11,7 +11,7 @@ import numpy as np
 from . import baselines as b
 from .estimators.fitted import is_unfitted
 from .fitting import PILOT, Range
-from .kernel.program import rollout_program
+from .kernels.program import rollout_program
 from .prepare import known_truth, prepare
 from .rollouts import rollout
 from .run import END, Run

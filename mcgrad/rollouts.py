@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import validate
-from .kernel.program import rollout_program
+from .kernels.program import rollout_program
 from .problem import Problem
 from .run import CHUNK, END, check_range, run_kernel
 

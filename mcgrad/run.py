@@ -19,7 +19,7 @@ import numpy as np
 from . import validate
 from .compiler import backends, passes
 from .designs import Design
-from .kernel.program import gradient_program
+from .kernels.program import gradient_program
 from .power_sums import Accumulator, PowerSums, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients

@@ -37,7 +37,7 @@ import numpy as np
 
 import mcgrad as mg
 from mcgrad import study
-from mcgrad.cost import cost
+from mcgrad.costs import cost
 from studies import by_hand
 
 BATCH = 4096  # trajectories of a NumPy batch

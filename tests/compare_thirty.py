@@ -27,9 +27,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 import mcgrad as mg
-from mcgrad.compare import compare
-from mcgrad.compare.evidence import DIFFERENCES
-from mcgrad.compare.verdict import limit
+from mcgrad.comparison import compare
+from mcgrad.comparison.evidence import DIFFERENCES
+from mcgrad.comparison.verdict import limit
 
 OFTEN = 0.1  # how often an alarm by chance would be seen in a run: one in 1000 is too seldom to be counted
 p, e = mg.policies, mg.environments

@@ -15,26 +15,26 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {
     "__main__": "command",
     "archive": "records",
-    "ascent": ("archive compiler differences estimators exact kernel prepare problem progress run validate"),
+    "ascent": ("archive compiler differences estimators exact kernels prepare problem progress run validate"),
     "baselines": "calls compiler environments per_step truth validate",
-    "batches": "compiler kernel moments power_sums problem run validate",
-    "best_behaviour": "estimators exact kernel policies problem validate",
+    "batches": "compiler kernels moments power_sums problem run validate",
+    "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
-    "check": (
-        "calls compiler differences estimators exact kernel pilots precompile prepare problem rollouts run validate"
+    "checks": (
+        "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
     ),
-    "command": "check compare mcgrad study study_command study_figure",
-    "compare": (
-        "baselines check compiler cost critics differences estimators exact floor intervals kernel moments "
+    "command": "checks comparison mcgrad study study_command study_figure",
+    "comparison": (
+        "baselines checks compiler costs critics differences estimators exact floor intervals kernels moments "
         "pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
-    "continuing": "environments exact kernel problem validate",
-    "cost": "compiler estimators kernel pilots precompile prepare problem run validate",
+    "continuing_problem": "environments exact kernels problem validate",
+    "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
     "critics": "baselines compiler environments per_step policies truth validate",
-    "designs": "kernel validate",
-    "differences": "estimators kernel run validate",
-    "directional": "calls compiler problem validate",
+    "designs": "kernels validate",
+    "differences": "estimators kernels run validate",
+    "directional_problem": "calls compiler problem validate",
     "environments": "compiler problem validate",
     "estimators": "baselines calls compiler critics per_step problem validate",
     "exact": (
@@ -43,29 +43,29 @@ ALLOWED = {
     ),
     "exact/linear_quadratic": "baselines critics environments estimators exact policies validate",
     "exact/one_step": "environments estimators exact policies",
-    "exact/recursion": "compiler environments estimators exact kernel problem truth validate",
+    "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies",
-    "fisher": "estimators kernel measure problem",
+    "fisher_information": "estimators kernels measurement problem",
     "fitting": "estimators moments run",
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
-    "kernel": "calls compiler estimators per_step problem validate",
-    "kernel_handle": "compiler estimators kernel prepare problem run validate",
+    "kernel_handle": "compiler estimators kernels prepare problem run validate",
+    "kernels": "calls compiler estimators per_step problem validate",
     "mcgrad": (
-        "ascent baselines best_behaviour check compare compiler continuing cost critics designs directional "
-        "environments estimators exact fisher kernel kernel_handle measure moments noises optimizers policies "
-        "precision problem rollouts"
+        "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
+        "directional_problem environments estimators exact fisher_information kernel_handle kernels "
+        "measurement moments noises optimizers policies precision problem rollouts"
     ),
-    "measure": (
-        "batches designs estimators fitting kernel moments power_sums precision prepare problem progress run validate"
+    "measurement": (
+        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run validate"
     ),
     "merge_rows": "",
     "moments": "archive intervals power_sums validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "per_step": "",
-    "pilots": "baselines estimators fitting kernel prepare rollouts run truth",
+    "pilots": "baselines estimators fitting kernels prepare rollouts run truth",
     "policies": "calls compiler problem validate",
     "power_sums": "compiler",
     "precision": "compiler validate",
@@ -75,8 +75,8 @@ ALLOWED = {
     "progress": "compiler validate",
     "provenance": "mcgrad",
     "records": "",
-    "rollouts": "kernel problem run validate",
-    "run": "compiler designs kernel power_sums validate",
+    "rollouts": "kernels problem run validate",
+    "run": "compiler designs kernels power_sums validate",
     "study": "mcgrad merge_rows progress provenance records",
     "study_command": "records study",
     "study_figure": "merge_rows records",
@@ -91,7 +91,7 @@ LIBRARIES = {
     "numba": {"compiler", "kernel_handle", "provenance"},
     "llvmlite": {"compiler", "provenance"},
     "scipy": {
-        "best_behaviour",
+        "behaviours",
         "designs",
         "exact",
         "exact/linear_quadratic",
@@ -100,8 +100,8 @@ LIBRARIES = {
         "intervals",
         "provenance",
     },
-    "pandas": {"moments", "compare", "ascent", "study_figure"},
-    "matplotlib": {"compare", "study_figure", "template_study"},
+    "pandas": {"moments", "comparison", "ascent", "study_figure"},
+    "matplotlib": {"comparison", "study_figure", "template_study"},
     "gymnasium": {"gym"},
 }
 
@@ -188,7 +188,7 @@ def test_no_file_is_in_a_circle():
 PLANTED = {
     "mcgrad.compiler.trace": "from ..problem import Problem",
     "mcgrad.compiler.emit": "from ..estimators import Estimator",
-    "mcgrad.compiler.functions": "def f():\n    from ..kernel import program",
+    "mcgrad.compiler.functions": "def f():\n    from ..kernels import program",
     "mcgrad.problem": "from .kernel.program import gradient_program",
     "mcgrad.environments.pendulum": "from ..policies import gaussian",
     "mcgrad.policies.softmax": "import mcgrad.estimators.score",
@@ -197,11 +197,11 @@ PLANTED = {
     "mcgrad.baselines.known": "from .. import exact",
     "mcgrad.baselines.fitted": "from ..rollouts import rollout",
     "mcgrad.critics.table": "from ..run import Run",
-    "mcgrad.kernel.program": "from ..measure import measure",
+    "mcgrad.kernels.program": "from ..measurement import measure",
     "mcgrad.power_sums": "from .problem import Problem",
     "mcgrad.moments": "from .estimators import knows",
     "mcgrad.intervals": "import numba",
-    "mcgrad.check": "from .. import compare",
+    "mcgrad.checks": "from .. import comparison",
     "mcgrad.estimators.score": "from ..environments import pendulum",
     "mcgrad.run": "from .exact import variance",
 }
@@ -214,7 +214,7 @@ def test_a_planted_import_is_seen(name):
 
 
 def test_a_planted_circle_is_seen():
-    for a, b in (("mcgrad.compiler.trace", "mcgrad.compiler.emit"), ("mcgrad.validate", "mcgrad.measure")):
+    for a, b in (("mcgrad.compiler.trace", "mcgrad.compiler.emit"), ("mcgrad.validate", "mcgrad.measurement")):
         planted = edges() | {a: edges()[a] | {b}, b: edges()[b] | {a}}
         assert circles(planted)
 

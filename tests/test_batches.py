@@ -8,7 +8,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad import estimators as E
-from mcgrad.kernel import memo
+from mcgrad.kernels import memo
 from mcgrad.moments import Estimate, load
 from mcgrad.power_sums import PowerSums
 

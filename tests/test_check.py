@@ -10,9 +10,9 @@ from environments_of_tests import zoo
 from support import w1
 
 import mcgrad as mg
-from mcgrad.check import check
-from mcgrad.check.jumps import find_jumps, return_jumps
-from mcgrad.check.policy import score
+from mcgrad.checks import check
+from mcgrad.checks.jumps import find_jumps, return_jumps
+from mcgrad.checks.policy import score
 from mcgrad.differences import PILOT, slopes
 
 COUNT = 20_000

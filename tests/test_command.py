@@ -13,7 +13,7 @@ import time
 import pytest
 
 from mcgrad import command
-from mcgrad.compare import files
+from mcgrad.comparison import files
 
 ROOT = pathlib.Path(__file__).parent.parent
 

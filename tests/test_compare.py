@@ -14,9 +14,9 @@ import pytest
 import mcgrad as mg
 from figures import style
 from mcgrad import command
-from mcgrad.compare import compare
-from mcgrad.compare import figure as compare_figure
-from mcgrad.compare.candidates import candidates
+from mcgrad.comparison import compare
+from mcgrad.comparison import figure as compare_figure
+from mcgrad.comparison.candidates import candidates
 from mcgrad.pilots import fitted
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -191,7 +191,9 @@ def test_cosines_are_those_of_batches(found, problem):
 def test_numbers_do_not_depend_on_threads(problem, monkeypatch):
     results = []
     for threads in (1, 2):
-        monkeypatch.setattr(sys.modules["mcgrad.compare.measuring"], "thread_count", lambda _, threads=threads: threads)
+        monkeypatch.setattr(
+            sys.modules["mcgrad.comparison.measuring"], "thread_count", lambda _, threads=threads: threads
+        )
         results.append(compare(*problem, only=("pathwise", "reward to go"), count=30_000, seconds=0.001))
     assert len(results[0].rows) == 2
     for row in results[0].rows:
@@ -383,7 +385,7 @@ def test_functions_of_a_session_are_compared_as_those_of_a_file(tmp_path):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport mcgrad as mg\nfrom dynamics import init, step\n"
         f"def reward(p, s, a, s_next, w): return -s[0] ** 2\n{END}"
-        "from mcgrad.compare import compare\n"
+        "from mcgrad.comparison import compare\n"
         "found = compare(problem, theta, only=['pathwise'], count=256, seconds=1e-4)\nprint(found.recommendation())\n"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -12,7 +12,7 @@ import mcgrad as mg
 import mcgrad.problem
 from mcgrad import estimators as E
 from mcgrad.gym import as_gymnasium
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 
 def z_of(found, truth):

@@ -7,8 +7,8 @@ from support import w1
 import mcgrad as mg
 from mcgrad import precompile
 from mcgrad.compiler import backends
-from mcgrad.cost import Cost, cost, timed
-from mcgrad.kernel.program import gradient_program
+from mcgrad.costs import Cost, cost, timed
+from mcgrad.kernels.program import gradient_program
 from mcgrad.prepare import prepare
 from studies import throughput
 

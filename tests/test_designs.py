@@ -226,7 +226,7 @@ def test_estimators_can_join_without_changing_the_points_of_others():
 
 def test_streams_and_directions_have_coordinates_of_their_own():
     problem, theta = scalar(4)
-    from mcgrad.kernel.program import gradient_program
+    from mcgrad.kernels.program import gradient_program
 
     def rows(estimator, given="all"):
         return gradient_program(problem, theta, {"": estimator}, given).draws.rows

@@ -16,7 +16,7 @@ from support import w1
 
 import mcgrad as mg
 from mcgrad.compiler import backends
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
 
 BOTH = {"SF": mg.estimators.reward_to_go(), "PW": mg.estimators.reparameterization()}

@@ -283,7 +283,7 @@ def test_large_tables_are_summed_in_memory(machine, S):
 
 def test_large_tables_give_the_same_at_any_width():
     from mcgrad.compiler import backends
-    from mcgrad.kernel.program import gradient_program
+    from mcgrad.kernels.program import gradient_program
 
     environment, *_ = chain(40, 2, ends=[4, 7])
     problem = mg.Problem(environment, mg.policies.softmax(40, 2), 9, 0.9)

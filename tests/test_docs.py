@@ -72,7 +72,7 @@ def test_imports_go_the_way_that_the_page_about_architecture_says():
     }
     assert len(found) > 20 and upward(found, imported) == []
     planted = {ROOT / "mcgrad" / "kernel" / "program.py": {"mcgrad.exact.gradient"}}
-    assert upward(found, planted) == [("mcgrad.kernel.program", "mcgrad.exact.gradient")]
+    assert upward(found, planted) == [("mcgrad.kernels.program", "mcgrad.exact.gradient")]
 
 
 def test_the_page_about_tests_counts_the_reference_cases():

@@ -5,7 +5,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.compiler import backends
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
 
 

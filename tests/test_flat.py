@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad.compare import compare
-from mcgrad.kernel.flat import may_jump
-from mcgrad.kernel.inputs import Inputs
-from mcgrad.kernel.program import gradient_program
+from mcgrad.comparison import compare
+from mcgrad.kernels.flat import may_jump
+from mcgrad.kernels.inputs import Inputs
+from mcgrad.kernels.program import gradient_program
 
 E = mg.estimators
 H, M = mg.policies.heads, mg.policies.maps

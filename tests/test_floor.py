@@ -11,7 +11,7 @@ from test_lq_cases import estimators as of_reference
 import mcgrad as mg
 from figures import style
 from mcgrad import floor
-from mcgrad.compare import figure
+from mcgrad.comparison import figure
 from mcgrad.estimators import knowledge
 from studies.ladder import RUNGS, scalar
 

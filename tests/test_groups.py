@@ -10,7 +10,7 @@ from support import CASES, reference_problem, standard_errors
 import mcgrad as mg
 from mcgrad import where
 from mcgrad.estimators.estimator import rollouts
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
 
 e = mg.estimators

@@ -10,7 +10,7 @@ import mcgrad as mg
 from mcgrad.estimators.estimator import BehaviourPolicy, RolloutVariant
 from mcgrad.exact.linear_quadratic.off_policy import importance_weighted_variance
 from mcgrad.exact.linear_quadratic.values import value_forms
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 e = mg.estimators
 iw, value = e.importance_weighted, mg.baselines.value

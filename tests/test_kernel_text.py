@@ -6,7 +6,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.estimators.estimator import Estimator
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 E = mg.estimators
 

@@ -8,7 +8,7 @@ import pytest
 import mcgrad as mg
 from figures import files
 from figures import lessons as figure
-from mcgrad.exact.quadrature import quadrature
+from mcgrad.exact.quadratures import quadrature
 from studies import __main__ as studies_command
 from studies import lessons
 from studies.problems import CASES

@@ -14,7 +14,7 @@ from support import w1
 
 import mcgrad as mg
 from mcgrad.compiler import backends, cache
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 BOTH = {"SF": mg.estimators.reward_to_go(), "PW": mg.estimators.reparameterization()}
 ROOT = pathlib.Path(__file__).parent.parent

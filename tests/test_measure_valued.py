@@ -162,7 +162,7 @@ def test_branches_of_episodes_are_unbiased(seed):
 
 
 def test_other_horizons_and_data_share_a_kernel():
-    from mcgrad.kernel.program import gradient_program
+    from mcgrad.kernels.program import gradient_program
 
     kernels = {
         gradient_program(

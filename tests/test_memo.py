@@ -17,9 +17,9 @@ import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.baselines.baseline import Constant
 from mcgrad.compiler.structure import Unknown, Walk
-from mcgrad.kernel import memo
-from mcgrad.kernel.numbers import Data
-from mcgrad.kernel.program import _written, gradient_program, rollout_program, traced
+from mcgrad.kernels import memo
+from mcgrad.kernels.numbers import Data
+from mcgrad.kernels.program import _written, gradient_program, rollout_program, traced
 from mcgrad.prepare import prepare
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}

@@ -11,7 +11,7 @@ from mcgrad import estimators as E
 from mcgrad.estimators.natural import generalised_inverse
 from mcgrad.exact import covariance_matrix, natural_gradient
 from mcgrad.exact import fisher as exact_fisher
-from mcgrad.fisher import fisher
+from mcgrad.fisher_information import fisher
 from mcgrad.fitting import PILOT, Range
 from mcgrad.run import Run
 

@@ -8,7 +8,7 @@ import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
 from mcgrad.exact.linear_quadratic.persistent import persistent_evolution_strategies
 from mcgrad.exact.linear_quadratic.perturbed import evolution_strategies
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 e = mg.estimators
 pes = e.persistent_evolution_strategies

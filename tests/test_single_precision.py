@@ -11,7 +11,7 @@ from support import standard_errors, w1
 import mcgrad as mg
 from mcgrad.compiler import backends
 from mcgrad.compiler.backends import KernelText
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
 from studies import throughput
 

@@ -285,7 +285,7 @@ def test_wrong_input(environment, changes, message):
 
 
 def test_new_numbers_do_not_make_a_new_kernel():
-    from mcgrad.kernel.program import gradient_program
+    from mcgrad.kernels.program import gradient_program
 
     def text(environment):
         problem = mg.Problem(environment, problems()["double pendulum"][0].policy, 6)

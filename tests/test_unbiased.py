@@ -18,7 +18,7 @@ from test_critics import random_problem
 import mcgrad as mg
 from mcgrad import baselines
 from mcgrad import estimators as E
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.moments import Moments
 from mcgrad.prepare import prepare
 from mcgrad.run import Run

@@ -7,7 +7,7 @@ from support import CASES, reference_problem, standard_errors, w1
 import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
 from mcgrad.exact.linear_quadratic import values
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 
 e = mg.estimators
 sf, rtg, pw, value = e.score_function, e.reward_to_go, e.reparameterization, mg.baselines.value

@@ -11,12 +11,12 @@ from compare_thirty import CASES, Case, complaints
 from support import SEED
 
 import mcgrad as mg
-from mcgrad.compare import compare
-from mcgrad.compare.evidence import DIFFERENCES
-from mcgrad.compare.measuring import from_another, from_exact, measure, unskewed
-from mcgrad.compare.rests import is_smoothed, is_unbiased, rests_on
-from mcgrad.compare.verdict import limit
-from mcgrad.kernel.program import gradient_program
+from mcgrad.comparison import compare
+from mcgrad.comparison.evidence import DIFFERENCES
+from mcgrad.comparison.measuring import from_another, from_exact, measure, unskewed
+from mcgrad.comparison.rests import is_smoothed, is_unbiased, rests_on
+from mcgrad.comparison.verdict import limit
+from mcgrad.kernels.program import gradient_program
 
 e = mg.estimators
 FEW = ("reward to go, mean to go", "pathwise")
@@ -113,7 +113,7 @@ def test_where_nothing_is_unbiased_it_is_said_and_what_would_help(short):
 
 def test_a_declared_jump_excludes_derivatives_whatever_the_numbers_are(monkeypatch):
     """A declaration is believed and not searched for: here nothing jumps, and the pathwise gradient is right."""
-    monkeypatch.setattr(sys.modules["mcgrad.compare"], "return_jumps", None)
+    monkeypatch.setattr(sys.modules["mcgrad.comparison"], "return_jumps", None)
     case = CASES["saturating reward"]()
     declared = dataclasses.replace(case.problem.environment, discontinuous="it jumps at a = 1000")
     found = compare(mg.Problem(declared, case.problem.policy, 1), case.theta, only=FEW, **FAST)
@@ -154,7 +154,7 @@ def test_a_wrong_score_is_seen_by_returns_where_there_is_no_derivative():
 
 def test_derivatives_that_miss_a_jump_no_search_has_met_are_blamed(monkeypatch):
     jump = CASES["jump beside a slope"]()
-    monkeypatch.setattr(sys.modules["mcgrad.compare"], "return_jumps", lambda *_: [])
+    monkeypatch.setattr(sys.modules["mcgrad.comparison"], "return_jumps", lambda *_: [])
     found = compare(jump.problem, jump.theta, only=FEW, **FAST)
     assert found.verdict.disagreement.against == ("pathwise",) and found.reference == "reward to go, mean to go"
     assert "So derivatives of step, reward or sample miss something" in found.recommendation()

@@ -15,7 +15,7 @@ from mcgrad.estimators.inverse_variance import weights
 from mcgrad.exact.linear_quadratic.theory import step_variances
 from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.fitting import PILOT, Range
-from mcgrad.kernel.program import gradient_program
+from mcgrad.kernels.program import gradient_program
 from mcgrad.prepare import prepare
 from mcgrad.run import Run, run_kernel
 

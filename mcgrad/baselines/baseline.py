@@ -24,7 +24,7 @@ class Baseline:
         return {}
 
     def value(self, c: Any, x: Any) -> Any:
-        """Return b_t(s_t) for a step x (see `mcgrad.kernel.step_view.Step`)."""
+        """Return b_t(s_t) for a step x (see `mcgrad.kernels.step_view.Step`)."""
         raise NotImplementedError
 
 

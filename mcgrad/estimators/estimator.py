@@ -25,7 +25,7 @@ class Estimator:
     """A gradient estimator. Derive from it, or pass functions to `custom`; only `step` has to be given.
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
-    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernel.step_view.Step`.
+    entry that belongs to the current time. `x` is one step of the trajectory, see `mcgrad.kernels.step_view.Step`.
 
     Where theta acts otherwise than through densities (components of the action that are functions of eta alone, rewards
     that see the policy, design parameters), an estimator whose `step` asks for scores and not for derivatives gets total

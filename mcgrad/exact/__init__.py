@@ -7,7 +7,7 @@ is shared with the kernels: this room is the witness against them.
 """
 
 from .bounds import efficiency_bound, gradient_news
-from .quadrature import quadrature
+from .quadratures import quadrature
 from .questions import (
     average_gradient,
     average_reward,

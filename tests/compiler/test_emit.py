@@ -222,7 +222,7 @@ def test_wrapped():
 SOURCE = """
 import mcgrad as mg
 from environments_of_tests import zoo
-from mcgrad.kernel.program import gradient_program, rollout_program
+from mcgrad.kernels.program import gradient_program, rollout_program
 from support import w1
 for problem, theta in (w1(), zoo()):
     estimators = {"SF": mg.estimators.score_function(1.0), "PW": mg.estimators.reparameterization()}

@@ -10,7 +10,7 @@ from support import standard_errors
 from test_bad_input import refused
 
 import mcgrad as mg
-from mcgrad.exact.quadrature import LIMIT, quadrature
+from mcgrad.exact.quadratures import LIMIT, quadrature
 from mcgrad.exact.theory import NoClosedForm
 
 E, B = mg.estimators, mg.baselines

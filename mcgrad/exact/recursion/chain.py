@@ -13,7 +13,7 @@ import numpy as np
 
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
-from ...kernel.program import traced
+from ...kernels.program import traced
 from .refusal import NoClosedForm
 from .ring import Lost, Poly, apply, lift, plus, run, variable
 

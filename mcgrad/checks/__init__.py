@@ -1,9 +1,9 @@
 """Is what a user wrote down what the estimators take it for? Every question has two independent answers that must agree.
 
     finite      returns and gradients are numbers on every trajectory
-    score       mean zero; that of log_prob, by finite differences; that of the sampler (see `mcgrad.check.policy`)
+    score       mean zero; that of log_prob, by finite differences; that of the sampler (see `mcgrad.checks.policy`)
     pathwise    that of the return at fixed noise, by finite differences, trajectory by trajectory
-    jumps       the return at fixed noise is continuous in theta (see `mcgrad.check.jumps`)
+    jumps       the return at fixed noise is continuous in theta (see `mcgrad.checks.jumps`)
     means       score function, pathwise gradient and differences of returns (`mcgrad.differences`) have the same mean
     families    which estimators exist here
 
@@ -19,8 +19,8 @@ from .. import estimators as e
 from .. import exact, validate
 from ..compiler.trace import TraceError
 from ..differences import slopes
-from ..kernel.program import checked, gradient_program, rollout_program
-from ..kernel.step_view import DiscontinuityWarning
+from ..kernels.program import checked, gradient_program, rollout_program
+from ..kernels.step_view import DiscontinuityWarning
 from ..pilots import known_value
 from ..precompile import compile_ahead
 from ..prepare import prepare

@@ -14,7 +14,7 @@ from .estimators.estimator import Estimator, rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
-from .kernel.program import checked
+from .kernels.program import checked
 from .moments import Moments, Source
 from .power_sums import merge, together
 from .precision import checked_precision, rounding, warn_of_rounding

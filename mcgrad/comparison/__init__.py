@@ -7,7 +7,7 @@
 
 and, where it is known, the floor: what no estimator made of trajectories alone goes below (see `mcgrad.floor`).
 
-What the reference is, and what is said where estimators disagree, is decided in `mcgrad.compare.verdict`. What is
+What the reference is, and what is said where estimators disagree, is decided in `mcgrad.comparison.verdict`. What is
 recommended is unbiased by theory, has passed the test for bias, and does not rest on derivatives of a return that jumps.
 """
 
@@ -20,11 +20,11 @@ from numpy.typing import ArrayLike
 
 from .. import exact, validate
 from ..baselines import Value
-from ..check import check
-from ..check.gradients import directions
-from ..check.jumps import return_jumps
+from ..checks import check
+from ..checks.gradients import directions
+from ..checks.jumps import return_jumps
 from ..compiler.trace import TraceError
-from ..cost import timed
+from ..costs import timed
 from ..critics import Exact
 from ..differences import return_kernel, slopes
 from ..estimators.estimator import Estimator, rollouts
@@ -32,10 +32,10 @@ from ..estimators.knowledge import knows
 from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score import score
 from ..floor import floor
-from ..kernel.flat import flat_parameters, may_jump
-from ..kernel.inputs import Inputs
-from ..kernel.program import checked, gradient_program, rollout_program
-from ..kernel.step_view import DiscontinuityWarning
+from ..kernels.flat import flat_parameters, may_jump
+from ..kernels.inputs import Inputs
+from ..kernels.program import checked, gradient_program, rollout_program
+from ..kernels.step_view import DiscontinuityWarning
 from ..pilots import fitted
 from ..precompile import CompilerPool
 from ..prepare import checked_estimators
@@ -72,7 +72,7 @@ def compare(
     problem : Problem
     theta : (P,) array
     estimators : dict, optional
-        Name -> estimator, in addition to those of `mcgrad.compare.candidates`; one of the same name takes its place.
+        Name -> estimator, in addition to those of `mcgrad.comparison.candidates`; one of the same name takes its place.
     only : sequence of str, optional
         Names: compare no others.
     count : int

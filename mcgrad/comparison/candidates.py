@@ -10,8 +10,8 @@ from .. import baselines as b
 from .. import critics
 from .. import estimators as e
 from ..floor import floor
-from ..kernel.inputs import Inputs
-from ..kernel.program import gradient_program
+from ..kernels.inputs import Inputs
+from ..kernels.program import gradient_program
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
 MOST_COMPONENTS = 8  # of an action that are tried one by one

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .estimators.natural import ScoreSquare
-from .kernel.program import checked
-from .measure import measure
+from .kernels.program import checked
+from .measurement import measure
 from .problem import Problem
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..check.findings import reason
+from ..checks.findings import reason
 from ..estimators.knowledge import FITTED, ORACLE
 from .evidence import DIFFERENCES, EXACT, Jumps
 from .prices import price_interval, price_ratio

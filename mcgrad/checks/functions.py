@@ -7,8 +7,8 @@ from ..compiler.backends import _numpy_names
 from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
 from ..compiler.trace import Graph, Tracer
-from ..kernel.inputs import Inputs
-from ..kernel.numbers import parameters
+from ..kernels.inputs import Inputs
+from ..kernels.numbers import parameters
 
 
 class PolicyFunctions:

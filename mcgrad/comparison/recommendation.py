@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..check.findings import reason
+from ..checks.findings import reason
 from .evidence import DIFFERENCES, EXACT
 from .text import listed, short
 

@@ -2,7 +2,7 @@
 
 log_prob    d log p(a | eta) / d eta by finite differences, where both `score` and `log_prob` are given
 mean zero   E[z_k] = 0 for each component k of eta: fails where log p is not normalised for every eta
-sampler     E[f(a) z_k] = d/d eta_k E[f(a)], see `mcgrad.check.sampler`: fails where a is not drawn from p(a | eta)
+sampler     E[f(a) z_k] = d/d eta_k E[f(a)], see `mcgrad.checks.sampler`: fails where a is not drawn from p(a | eta)
 
 Expectations are over fresh noise at states of the trajectories.
 """

@@ -26,7 +26,7 @@ from . import validate
 from .environments.linear_quadratic import linear_quadratic
 from .environments.tabular import continued
 from .exact import differential_value, stationary
-from .kernel.program import checked
+from .kernels.program import checked
 from .problem import Problem
 
 

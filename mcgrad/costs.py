@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from . import validate
 from .compiler import backends
 from .estimators.estimator import Estimator, rollouts
-from .kernel.program import Program, checked, gradient_program
+from .kernels.program import Program, checked, gradient_program
 from .pilots import fitted
 from .precompile import compile_ahead
 from .prepare import prepare

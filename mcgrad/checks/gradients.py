@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import estimators as e
 from ..differences import return_kernel
-from ..kernel.program import gradient_program
+from ..kernels.program import gradient_program
 from ..run import run_kernel
 from .findings import UNSEEN, Finding, limit, percent
 

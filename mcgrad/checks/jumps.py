@@ -6,7 +6,7 @@ wide, is scanned on a grid for some hundred trajectories at once. Where a second
 the finer grid as that of a kink does, the interval with the larger change is halved until it is about 1e-9 of its length: what
 is left of the change is a jump, or rounding. If none is found, a shorter line is scanned for more trajectories. A jump that is
 small against what the return bends within an interval of the grid is not seen: what shows it then is that the mean of the
-pathwise gradient is not the slope of J (`means` in `mcgrad.check.gradients`).
+pathwise gradient is not the slope of J (`means` in `mcgrad.checks.gradients`).
 """
 
 from typing import NamedTuple

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from . import exact, validate
 from .estimators.estimator import Estimator
 from .estimators.importance_weighted import ImportanceWeighted, importance_weighted
-from .kernel.program import checked
+from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
 from .problem import Problem
