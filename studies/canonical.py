@@ -16,6 +16,7 @@ JMLR 5, 1471; the rest is exact theory of this library.
 """
 
 import numpy as np
+from mcgrad.exact.lq.chain import Chain
 from mcgrad.exact.lq.variances import covariance_on
 
 import mcgrad as mg
@@ -23,7 +24,6 @@ from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
 from mcgrad.exact import lq
-from mcgrad.exact.linear_quadratic.chain import Chain
 
 A, B, Q, R, K, STD, PROCESS_NOISE = 0.9, 0.5, 1.0, 0.1, -0.6, 0.5, 0.04
 NAMES = {
