@@ -32,10 +32,11 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive, exact, validate
 from .compiler import backends
 from .differences import return_kernel
-from .estimators.estimator import Estimator, PerStep, checked, rollouts
+from .estimators.estimator import Estimator, checked, rollouts
 from .estimators.fitted import is_unfitted
 from .kernels.program import checked as checked_theta
 from .kernels.program import gradient_program
+from .per_step import PerStep
 from .prepare import prepare
 from .problem import Problem
 from .progress import Progress

@@ -16,14 +16,14 @@ JMLR 5, 1471; the rest is exact theory of this library.
 """
 
 import numpy as np
-from mcgrad.exact.lq.chain import Chain
-from mcgrad.exact.lq.variances import covariance_on
 
 import mcgrad as mg
 from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
-from mcgrad.exact import lq
+from mcgrad.exact.leaves import read
+from mcgrad.exact.linear_quadratic import LinearQuadratic, System
+from mcgrad.exact.linear_quadratic.covariances import covariance_between
 
 A, B, Q, R, K, STD, PROCESS_NOISE = 0.9, 0.5, 1.0, 0.1, -0.6, 0.5, 0.04
 NAMES = {
@@ -49,6 +49,13 @@ MARGINAL = {
     "reward to go, optimal quadratic": lambda: e.reward_to_go(b.optimal_quadratic()),
     "reparameterization": NAMES["reparameterization"],
 }
+ALONE = (
+    "score function",
+    "score function, baseline J",
+    "reward to go",
+    "reward to go, value baseline",
+    "reparameterization",
+)
 HORIZONS, MEASURED_AT = tuple(range(1, 21)), (1, 2, 5, 10, 20)
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20)
 STDS = np.round(10.0 ** np.arange(-3.0, 0.51, 0.25), 6).tolist()
@@ -68,7 +75,7 @@ def copies(n, horizon=10):
     """Return the `System` of n independent copies; the first gain is that of the first."""
     one = np.eye(n)
     mean, cov = np.zeros(n), one
-    return lq.System(
+    return System(
         A * one, B * one, K * one, STD * one, Q * one, R * one, 0 * one, PROCESS_NOISE * one, mean, cov, horizon
     )
 
@@ -100,19 +107,13 @@ def rows(setting, seed, threads):
 
 def dimension(n):
     """Return the variances in the first gain of n copies."""
-    s = copies(n)
-    V = lq.value_baseline(s)
-    chosen = {
-        "score function": lq.ScoreFunction(),
-        "score function, baseline J": lq.ScoreFunction(lq.objective(s)),
-        "reward to go": lq.RewardToGo(),
-        "reward to go, value baseline": lq.RewardToGo(V),
-        "reparameterization": lq.Reparameterization(),
-    }
+    theory = LinearQuadratic(copies(n))
     result = []
-    for name, estimator in chosen.items():
-        start, steps = covariance_on(Chain(s, np.array([0]), estimator.lifted, None), estimator, estimator)
-        result.append({"estimator": name, "exact_variance": float(start[0] + steps.sum()), "count": 0})
+    for name in ALONE:
+        ((_, leaf),) = read(theory, NAMES[name]())
+        moved = theory.increments(leaf)
+        variance = covariance_between(theory.system, moved, moved, [0], [0])[0]
+        result.append({"estimator": name, "exact_variance": float(variance), "count": 0})
     return result
 
 

@@ -25,8 +25,12 @@ regulator. arXiv:1910.01249: Figures 1 and 2.
 import numpy as np
 from scipy.signal import place_poles
 
-from mcgrad import study
-from mcgrad.exact import lq
+from mcgrad import estimators, study
+from mcgrad.exact.leaves import read
+from mcgrad.exact.linear_quadratic import LinearQuadratic, System
+from mcgrad.exact.linear_quadratic.covariances import covariance_by_step
+from mcgrad.exact.linear_quadratic.optimum import infinite_horizon_gain
+from mcgrad.exact.linear_quadratic.system import factor
 
 STATES, PER_STATE = 100, 30  # of their protocol
 SCALES = (0.1, 1.0, 10.0)
@@ -67,20 +71,23 @@ def of(A, B, Q, R, process, policy, horizon, K=None):
 
     def having(K):
         L = np.linalg.cholesky(policy)
-        return lq.System(A, B, K, L, Q, R, np.zeros((n, n)), process, np.zeros(n), np.eye(n) / n, horizon)
+        return System(A, B, K, L, Q, R, np.zeros((n, n)), process, np.zeros(n), np.eye(n) / n, horizon)
 
-    return having(lq.infinite_horizon_gain(having(np.zeros((m, n)))) if K is None else K)
+    return having(infinite_horizon_gain(having(np.zeros((m, n)))) if K is None else K)
 
 
 def exact(s):
     """Return nu: the trace of the covariance given the initial state, averaged over it."""
-    _, steps = lq.covariance_by_step(s, lq.ScoreFunction(), lq.ScoreFunction())
+    theory = LinearQuadratic(s)
+    ((_, leaf),) = read(theory, estimators.score_function())
+    moved = theory.increments(leaf)
+    _, steps = covariance_by_step(s, moved, moved)
     return float(steps.sum())
 
 
 def protocol(s, repeats, rng):
     """Return nu as their protocol estimates it, (repeats,): 100 initial states, 30 trajectories each, in plain NumPy."""
-    found, process = [], lq.system.factor(s.W, "W")
+    found, process = [], factor(s.W, "W")
     for _ in range(repeats):
         x = np.repeat((s.initial_factor @ rng.standard_normal((s.states, STATES))).T, PER_STATE, axis=0)
         total, score = 0.0, 0.0
