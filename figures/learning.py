@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from figures import style
 
 STUDY = "learning"
-MESSAGE = "Less variance is less loss in the end, in proportion to it; on the way it decides who arrives"
+MESSAGE = "At the optimum less variance is less loss, in proportion; on the way few seeds tell little"
 NAMES = (
     "score function",
     "score function, leave one out",
@@ -176,5 +176,6 @@ def describe(rows, about):
         f"{n(worst)}; {top} varies {n(V[top] / V[low])} times as much as {low} and loses "
         f"{n(ends['median'][top] / ends['median'][low])} times as much. ({after})~Trajectories (filled) and seconds of one "
         f"thread (hollow) to a twentieth of the loss at the start, over those of the score function; trajectories: "
-        f"{', '.join(gains)}. Exact values and critics cost nothing here."
+        f"{', '.join(gains)}. Exact values and critics cost nothing here. Preliminary: problems, rates and seeds were chosen "
+        f"after trial runs, and curves of so few seeds are noisy."
     )

@@ -122,5 +122,6 @@ def describe(rows, about):
         f"points on common noise have far less than either, and that is what a simulator is for. (c)~Recht's comparison: cost "
         f"of the policy without exploration, medians of {one['trials']:.0f} trials, shades the middle four fifths; best "
         f"constant gain {n(one['optimum'], 7)}. Within a tenth of it in rollouts: {', '.join(costs.values())}. The baseline of "
-        f"the policy gradients is the mean of the other returns of a batch; directions and steps as stated in the study."
+        f"the policy gradients is the mean of the other returns of a batch; directions and steps as stated in the study. "
+        f"The step of the plain policy gradient was chosen after a first result: its place is no independent evidence of Recht's."
     )
