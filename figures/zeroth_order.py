@@ -123,5 +123,5 @@ def describe(rows, about):
         f"of the policy without exploration, medians of {one['trials']:.0f} trials, shades the middle four fifths; best "
         f"constant gain {n(one['optimum'], 7)}. Within a tenth of it in rollouts: {', '.join(costs.values())}. The baseline of "
         f"the policy gradients is the mean of the other returns of a batch; directions and steps as stated in the study. "
-        f"The step of the plain policy gradient was chosen after a first result: its place is no independent evidence of Recht's."
+        f"The step of the plain policy gradient was chosen after a first result: its place is no evidence of Recht's."
     )
