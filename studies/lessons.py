@@ -37,6 +37,8 @@ from mcgrad import estimators as e
 from mcgrad import study
 from mcgrad.exact import chaotic_map
 from mcgrad.pilots import Known
+from mcgrad.prepare import known_truth
+from mcgrad.truth import told
 from studies.problems import CASES, chaos, ramp, ripples
 
 SCORE, MEAN, PATH, MIXED = (
@@ -122,7 +124,7 @@ def known_baseline(p, theta, degree):
     mean = ask(mg.exact.mean_return_to_go, p, theta)
     if mean is not None:
         return MEAN, b.as_baseline(mean)
-    fitted = b.fitted_value(PILOT, degree, seed=1)
+    fitted = told(b.fitted_value(PILOT, degree, seed=1), known_truth)
     return SCORE, Known(fitted, fitted.data(p, theta))
 
 

@@ -301,13 +301,12 @@ def test_errors():
 def test_no_closed_form_says_why():
     problem, theta = w1(horizon=3)
     for estimator in (
-        estimators.generalized_advantage(0.5, WRONG),
         estimators.q_function(OSCILLATING),
         estimators.action_control_variate(OSCILLATING),
         estimators.short_horizon(2, OSCILLATING),
-        estimators.generalized_advantage(0.5, baselines.fitted_value()),
+        estimators.generalized_advantage(0.5, OSCILLATING),
     ):
-        with pytest.raises(mg.exact.NoClosedForm, match="no closed form|closed variance"):
+        with pytest.raises(mg.exact.NoClosedForm, match="no closed form"):
             mg.exact.variance(problem, theta, estimator, work=0)
     problem, theta = pendulum(horizon=3)
     with pytest.raises(mg.exact.NoClosedForm, match="linear-quadratic"):

@@ -71,7 +71,7 @@ def test_imports_go_the_way_that_the_page_about_architecture_says():
         path: imports(path) for room in ("mcgrad", "studies", "figures") for path in (ROOT / room).rglob("*.py")
     }
     assert len(found) > 20 and upward(found, imported) == []
-    planted = {ROOT / "mcgrad" / "kernel" / "program.py": {"mcgrad.exact.gradient"}}
+    planted = {ROOT / "mcgrad" / "kernels" / "program.py": {"mcgrad.exact.gradient"}}
     assert upward(found, planted) == [("mcgrad.kernels.program", "mcgrad.exact.gradient")]
 
 

@@ -134,5 +134,6 @@ def test_errors():
     with pytest.raises(ValueError, match="steps"):
         truncated_reparameterization(0)
     problem, theta = w1(horizon=4)
-    with pytest.raises(mg.exact.NoClosedForm, match="no covariance"):
-        mg.exact.covariance(problem, theta, short_horizon(2), reparameterization(), work=0)
+    pair = short_horizon(2), reparameterization()
+    traced = mg.exact.moments(problem, theta, dict(zip("xy", pair, strict=True))).covariance("x", "y")
+    np.testing.assert_allclose(mg.exact.covariance(problem, theta, *pair, work=0), traced, rtol=1e-10)

@@ -16,8 +16,9 @@ from mcgrad.exact.linear_quadratic.theory import step_variances
 from mcgrad.exact.linear_quadratic.values import value_forms
 from mcgrad.fitting import PILOT, Range
 from mcgrad.kernels.program import gradient_program
-from mcgrad.prepare import prepare
+from mcgrad.prepare import known_truth, prepare
 from mcgrad.run import Run, run_kernel
+from mcgrad.truth import told
 
 COUNT = 200_000
 sf, rtg, pw, value = E.score_function, E.reward_to_go, E.reparameterization, mg.baselines.value
@@ -29,7 +30,9 @@ def case(name):
 
 def fit(problem, theta, estimator, seed, machine="simd"):
     """Return an estimator with the coefficients that `measure` would give it."""
-    return estimator.fit(Range(problem, theta, Run(seed, 1, None, None, machine), PILOT, estimator.pilot))
+    return told(estimator, known_truth).fit(
+        Range(problem, theta, Run(seed, 1, None, None, machine), PILOT, estimator.pilot)
+    )
 
 
 # ---- inverse variances -----------------------------------------------------------------------------------------------

@@ -234,7 +234,7 @@ def _rebound(value, name, known, home):
 
 
 # Parts of this library that are written for tracers as they are, with `np` and the functions of `functions`, and need no copy.
-OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.kernels")
+OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.kernels", "mcgrad.calls")
 
 
 def _package(module):

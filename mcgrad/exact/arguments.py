@@ -54,7 +54,10 @@ def of_each(function):
     @functools.wraps(function)
     def ask(problem, theta, *arguments, **options):
         several = isinstance(problem, Sequence) and not isinstance(problem, str)
-        many = isinstance(theta, (np.ndarray, Sequence)) and len(theta) > 0 and np.ndim(theta[0]) == 1
+        if isinstance(theta, np.ndarray):
+            many = theta.ndim == 2 and len(theta) > 0
+        else:
+            many = isinstance(theta, Sequence) and len(theta) > 0 and np.ndim(theta[0]) == 1
         if not several and not many:
             return function(problem, theta, *arguments, **options)
         B = len(problem) if several else len(theta)

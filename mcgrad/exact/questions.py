@@ -6,6 +6,7 @@ step in.
 
 import functools
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -28,6 +29,9 @@ Array = NDArray[np.float64]
 Question = TypeVar("Question", bound=Callable[..., Any])
 
 
+_overflowed: weakref.WeakKeyDictionary[Problem, set[bytes]] = weakref.WeakKeyDictionary()  # at which thetas
+
+
 def asked(function: Question) -> Question:
     """Check the arguments of a question, and its answer: one that overflowed is none."""
 
@@ -37,7 +41,11 @@ def asked(function: Question) -> Question:
         seen = set()
         with np.errstate(over="call", invalid="call", call=lambda kind, _: seen.add(kind)):
             answer = function(problem, theta, *arguments, **options)
-        if "overflow" in seen and not _is_finite(answer):
+        # A theory that answers several questions computes what they share once: the first one alone sees that overflow.
+        before = _overflowed.setdefault(problem, set())
+        if "overflow" in seen:
+            before.add(theta.tobytes())
+        if theta.tobytes() in before and not _is_finite(answer):
             raise NoClosedForm(
                 f"{function.__name__} of {problem.environment.name} over {problem.horizon} steps: numbers beyond 1e308; "
                 "shorten the horizon, or count rewards in a larger unit"
@@ -92,6 +100,7 @@ def mean_return_to_go(problem: Problem, theta: ArrayLike) -> Array:
     return theory_of(problem, theta).mean_return_to_go()
 
 
+@checked_arguments
 def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabular.System:
     """Return the arrays of a linear-quadratic or a tabular problem, as its theory takes them.
 

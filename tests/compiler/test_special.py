@@ -11,6 +11,7 @@ import scipy.special
 from test_elementary import SPECIAL, compiled
 
 from mcgrad.compiler import backends, special
+from mcgrad.compiler.simd import F64
 from mcgrad.compiler.trace import FUNCTIONS
 
 ROUNDOFF = 2.0**-53
@@ -30,7 +31,7 @@ def on_numpy(x, y):
 @pytest.fixture(scope="module")
 def on_lanes():
     """Return x, y -> {name: values}, eight lanes at a time."""
-    _, evaluate = compiled(all_functions(backends._simd_names(8)), len(UNARY + BINARY), 8)
+    _, evaluate = compiled(all_functions(backends._simd_names(8, F64)), len(UNARY + BINARY), 8)
     return lambda x, y: dict(zip(UNARY + BINARY, evaluate(x, y), strict=True))
 
 
@@ -258,7 +259,7 @@ def test_bits_do_not_depend_on_the_width(on_lanes):
     rng = np.random.default_rng(11)
     x, y = np.r_[rng.normal(size=600), 40 * rng.normal(size=600), SPECIAL], rng.permutation(1200 + len(SPECIAL)) / 1e3
     expected = np.array(list(on_lanes(x, y).values()))
-    _, one = compiled(all_functions(backends._simd_names(1)), len(UNARY + BINARY), 1)
+    _, one = compiled(all_functions(backends._simd_names(1, F64)), len(UNARY + BINARY), 1)
     got = one(x, y)
     equal = (got.view(np.uint64) == expected.view(np.uint64)) | (np.isnan(got) & np.isnan(expected))
     assert equal.all(), [f for f, row in zip(UNARY + BINARY, equal, strict=True) if not row.all()]

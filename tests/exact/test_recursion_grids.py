@@ -165,14 +165,14 @@ def test_value_functions():
     """Against closed forms, and the objective of the double well by two more of its estimators' identities: E V(s_0) = J."""
     lq = env.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
     problem, theta = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=10), [-0.6]
-    V, (P, c) = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
+    V, known = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
     s = np.linspace(-2, 2, 5)[:, None]
     for t in (0, 4, 9):
-        np.testing.assert_allclose(V(t, s), -(P[t, 0, 0] * s[:, 0] ** 2 + c[t]), rtol=1e-12)
+        np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12)
     assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12)
     walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
     V = mg.exact.value_function(walk, logits)
-    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), mg.exact.value(walk, logits)[2], atol=1e-13)
+    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), mg.exact.value(walk, logits).table[2], atol=1e-13)
     problem, theta = double_well()
     V = mg.exact.value_function(problem, theta)
     path = mg.rollout(problem, theta, 100_000, 1, machine="numpy")

@@ -359,6 +359,8 @@ def targets():
     of_estimator += ["coefficients", "self_normalised_limits"]
     found |= {f"exact.{name}": (getattr(mg.exact, name), asked) for name in only_theta}
     found |= {f"exact.{name}": (getattr(mg.exact, name), answered) for name in of_estimator}
+    found["exact.moments"] = mg.exact.moments, asked | {"estimators": {"SF": SF}, "higher": False, "tolerance": 1e-6}
+    found["exact.value_function"] = mg.exact.value_function, asked
     found["exact.scaling"] = mg.exact.scaling, answered | {"parameters": "gain"}
     for name in ("covariance", "covariance_matrix"):
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"first": SF, "second": PW}
