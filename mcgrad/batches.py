@@ -81,11 +81,8 @@ def of(problem, theta, seed, start, count, noise):
     """
     validate.one_of("noise", noise, ("common", "own"))
     several = isinstance(problem, Sequence) and not isinstance(problem, (str, bytes))
-    shapes = {"problem": (len(problem),) if several else (), "seed": np.shape(seed)}
-    try:
-        shapes["theta"] = np.shape(theta)[:-1]
-    except ValueError:  # rows of different lengths
-        shapes["theta"] = ()
+    shapes = {"problem": (len(problem),) if several else (), "seed": validate.shape(seed)}
+    shapes["theta"] = validate.shape(theta)[:-1]
     sizes = {name: shape[0] for name, shape in shapes.items() if len(shape) == 1}
     if not sizes:
         return None

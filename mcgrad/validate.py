@@ -10,6 +10,16 @@ LARGEST = 10_000  # states, actions, noises, choices, hidden units
 PARAMETERS = 1_000_000
 
 
+def shape(value):
+    """Return the shape of a value that may be an array, () for what is none: rows of different lengths, any object."""
+    try:
+        return np.shape(value)
+    except MemoryError:
+        raise
+    except Exception:  # what is no array may raise anything
+        return ()
+
+
 def array(name, value, shape=None):
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
     try:

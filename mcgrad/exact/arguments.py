@@ -54,14 +54,13 @@ def of_each(function):
     @functools.wraps(function)
     def ask(problem, theta, *arguments, **options):
         several = isinstance(problem, Sequence) and not isinstance(problem, str)
-        if isinstance(theta, np.ndarray):
-            many = theta.ndim == 2 and len(theta) > 0
-        else:
-            many = isinstance(theta, Sequence) and len(theta) > 0 and np.ndim(theta[0]) == 1
+        many = len(validate.shape(theta)) == 2 and len(theta) > 0
         if not several and not many:
             return function(problem, theta, *arguments, **options)
         B = len(problem) if several else len(theta)
-        if many and len(theta) != B or B == 0:
+        if B == 0:
+            raise ValueError("problem: expected a Problem, or a sequence of some, got an empty one")
+        if many and len(theta) != B:
             raise ValueError(f"theta: expected one for each of {B} problems, got {len(theta)}")
         each = zip(problem if several else [problem] * B, theta if many else [theta] * B, strict=True)
         return np.stack([function(x, t, *arguments, **options) for x, t in each])

@@ -97,6 +97,7 @@ def moments(
         if not isinstance(e, Estimator):
             raise ValueError(f"estimators: expected estimators, got {validate.describe(e)} for {name!r}")
     estimators = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
+    higher, full_covariance = validate.flag("higher", higher), validate.flag("full_covariance", full_covariance)
     tolerance = validate.number("tolerance", tolerance, above=0.0)
     options = {
         "tolerance": tolerance,
