@@ -106,7 +106,12 @@ def test_one_of_its_functions_may_not_end_it_either(tmp_path, capsys):
 def test_a_file_that_never_ends_says_where_it_is_and_stops_at_ctrl_c(tmp_path):
     path = tmp_path / "hangs.py"
     path.write_text("import mcgrad\n\nx = 0\nwhile True:\n    x += 1\n")
-    code = f"import sys; from mcgrad import command; command.PATIENCE = 0.1; sys.exit(command.main(['check', {str(path)!r}]))"
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells start background jobs with it ignored
+        "from mcgrad import command\n"
+        f"command.PATIENCE = 0.1\nsys.exit(command.main(['check', {str(path)!r}]))"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
