@@ -24,7 +24,8 @@ def test_more_rollouts_cost_more_and_shared_ones_once():
     assert set(found.nanoseconds) == set(found.spread) == set(chosen)
     assert all(found[name] > 0 <= found.spread[name] for name in chosen)
     assert 1.5 < found["eight"] / found["SF"] < 40
-    assert max(found.nanoseconds.values()) < 1.5 * found.together
+    slowest = max(chosen, key=found.nanoseconds.get)  # clocks are noisy, and say by how much
+    assert found[slowest] - 3.0 * found.spread[slowest] < 1.5 * found.together
     assert found.together < sum(found.nanoseconds.values())
     assert [line.split()[0] for line in repr(found).splitlines()[1:]] == [*chosen, "together"]
 
