@@ -119,7 +119,8 @@ class Kernel:
         | work | float64 (., .), C | `work()`; one for each thread |
 
         This signature is stable. The numbers of the problem (params, horizon, data of the estimators) are those that the
-        handle was made with. It allocates nothing and takes no lock. Arrays of other shapes raise a ValueError. Compiled
+        handle was made with. It allocates nothing and takes no lock. Arrays of other shapes raise a ValueError, of other types
+        or layouts (float32, a slice with steps) Numba's TypeError, or its TypingError from compiled code. Compiled
         functions hold the address of the machine code, which stays until the process ends: no `cache=True` for what calls it.
         """
         import numba
@@ -138,7 +139,11 @@ class Kernel:
         p, c, rows = (x.ravel() if x.size else np.zeros(1) for x in (p, c, rows))
         points = np.zeros(1)
 
-        @numba.njit
+        # With types of its own: what a caller compiles with another layout or another precision is an error, not misread.
+        vector = numba.types.Array(numba.float64, 1, "C", readonly=True)
+        matrix = numba.float64[:, ::1]
+
+        @numba.njit(numba.void(vector, numba.uint64, numba.uint64, matrix, matrix))
         def function(theta, seed, first, out, work):
             if theta.shape[0] != P or out.shape[0] != outputs or out.shape[1] % lanes != 0:
                 raise ValueError("theta, out: expected shapes (P,) and (E P, a multiple of the lanes)")

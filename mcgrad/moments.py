@@ -146,6 +146,9 @@ class Source(NamedTuple):
         problem = list(map(str, self.problem)) if several else str(self.problem)
         return self._asdict() | {"problem": problem, "theta": np.asarray(self.theta).tolist()}
 
+    def __reduce__(self):  # functions of problems cannot be pickled; how they print can
+        return Source, tuple(self.words().values())
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:

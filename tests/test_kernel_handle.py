@@ -47,6 +47,29 @@ def test_memory_is_used_again(kernel, seed):
     assert not np.array_equal(kernel.samples([0.1, -0.2], seed, 20, 20, out), kept)
 
 
+def test_memory_of_another_kind_is_refused_and_not_misread(kernel):
+    """A slice with steps, and float32, would be read as if they were float64 side by side: other numbers, or beyond the end."""
+    import numba
+
+    gradients, out, work = kernel.function, kernel.out(kernel.lanes), kernel.work()
+    theta = np.array([0.1, -0.2])
+    gradients(theta, 0, 0, out, work)
+    spread = np.zeros(4)
+    spread[::2] = theta
+    for wrong in (spread[::2], theta.astype(np.float32), np.array([0, 1])):
+        with pytest.raises(TypeError):
+            gradients(wrong, 0, 0, out, work)
+    with pytest.raises(TypeError):
+        gradients(theta, 0, 0, out.astype(np.float32), work)
+
+    @numba.njit
+    def caller(theta, out, work):
+        gradients(theta[::2], 0, 0, out, work)
+
+    with pytest.raises(numba.TypingError):
+        caller(spread, out, work)
+
+
 def test_compiled_code_sees_the_same(kernel, seed):
     """Called from a jitted loop: the same bits, at any theta, for any range."""
     import numba

@@ -1,5 +1,6 @@
 """Moments: against exact arithmetic on hard data, merges in any grouping, non-finite trajectories."""
 
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -169,6 +170,16 @@ def test_saved_moments_come_back_bit_for_bit_with_their_provenance(tmp_path):
     (tmp_path / "other.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="path: expected a file with moments of gradients"):
         moments.load(tmp_path / "other.npz")
+
+
+def test_moments_go_to_another_process():
+    """As they did before they knew where they come from: problems made of functions cannot be pickled."""
+    found = measured()
+    back = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(back["SF"].variance, found["SF"].variance)
+    assert back.sources[0].words() == found.sources[0].words()
+    with pytest.raises(ValueError, match="other: expected other trajectories"):
+        back.merge(found)
 
 
 def test_the_same_trajectories_are_not_counted_twice():
