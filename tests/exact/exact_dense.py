@@ -151,15 +151,16 @@ class Dense:
         """Z."""
         return [(sum(self.scores(p)),)]
 
-    def pathwise(self, p):
-        """dR/dp with the noise fixed, by the tangent recursion."""
+    def pathwise(self, p, strengths=None):
+        """dR/dp with the noise fixed, by the tangent recursion; or as if p acted at time t with strengths[t]."""
+        k = [1] * len(self.u) if strengths is None else strengths  # whole numbers: fractions stay fractions
         (m, n), D, total = self.K.shape, 0 * self.s[0], 0 * self.one
         for t, (s, u, a) in enumerate(zip(self.s, self.u, self.a, strict=False)):
             d = 0 * a
             if p < m * n:
-                d[p // n] = s[p % n]
+                d[p // n] = k[t] * s[p % n]
             else:
-                d[p - m * n] = u[p - m * n]
+                d[p - m * n] = k[t] * u[p - m * n]
             d = d + self.K @ D
             total = total - 2 * self.gamma[t] * (s.T @ self.Q @ D + a.T @ self.R @ d)
             D = self.A @ D + self.B @ d

@@ -102,7 +102,7 @@ def test_blocks_and_weights_beside_others(pair):
     weighted = E.inverse_variance_per_step(B.value(), weights=k)
 
     def mixed(p):
-        of_path = weighted_pathwise(dense, p, k)
+        of_path = dense.pathwise(p, k)
         return of_path + [(z * (1 - k[t]), G) for t, (z, G) in enumerate(dense.reward_to_go(p, dense.values))]
 
     chosen = [
@@ -125,22 +125,6 @@ def test_blocks_and_weights_beside_others(pair):
                 close(found[p], covariance(x, y), *spread)
             x, y = of_x(0), of_y(system.parameters - 1)
             close(joint[0, -1], covariance(x, y), covariance(x, x), covariance(y, y))
-
-
-def weighted_pathwise(dense, p, k):
-    """sum_t k_t (da_t/dp)' dR/da_t: a parameter that acts at time t with strength k_t."""
-    (m, n), D, total = dense.K.shape, 0 * dense.s[0], 0 * dense.one
-    for t, (s, u, a) in enumerate(zip(dense.s, dense.u, dense.a, strict=False)):
-        d = 0 * a
-        if p < m * n:
-            d[p // n] = k[t] * s[p % n]
-        else:
-            d[p - m * n] = k[t] * u[p - m * n]
-        d = d + dense.K @ D
-        total = total - 2 * dense.gamma[t] * (s.T @ dense.Q @ D + a.T @ dense.R @ d)
-        D = dense.A @ D + dense.B @ d
-    total = total - 2 * dense.terminal_weight * dense.s[-1].T @ dense.Qf @ D
-    return [((total + total.T) / 2,)]
 
 
 # ---- mirrored noise ------------------------------------------------------------------------------------------------

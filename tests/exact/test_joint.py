@@ -48,22 +48,6 @@ def test_many_parameters_go_in_blocks():
 # ---- weights over time -----------------------------------------------------------------------------------------------
 
 
-def weighted_pathwise(dense, p, k):
-    """Return sum_t k_t (da_t/dp)' dR/da_t: what the referee's pathwise gradient is, where the parameter acts with k_t."""
-    (m, n), D, total = dense.K.shape, 0 * dense.s[0], 0 * dense.one
-    for t, (s, u, a) in enumerate(zip(dense.s, dense.u, dense.a, strict=False)):
-        d = 0 * a
-        if p < m * n:
-            d[p // n] = k[t] * s[p % n]
-        else:
-            d[p - m * n] = k[t] * u[p - m * n]
-        d = d + dense.K @ D
-        total = total - 2 * dense.gamma[t] * (s.T @ dense.Q @ D + a.T @ dense.R @ d)
-        D = dense.A @ D + dense.B @ d
-    total = total - 2 * dense.terminal_weight * dense.s[-1].T @ dense.Qf @ D
-    return [((total + total.T) / 2,)]
-
-
 @pytest.mark.parametrize(("seed", "n", "m", "T"), SHAPES)
 def test_weights_over_time(seed, n, m, T):
     system = random_system(seed, n, m, T)
@@ -74,10 +58,10 @@ def test_weights_over_time(seed, n, m, T):
         of_path, of_score = step_variances(system, forms)
         for p in range(P):
             score = dense.reward_to_go(p, referee)
-            X = weighted_pathwise(dense, p, k[:, p]) + [(w[t, p] * z, G) for t, (z, G) in enumerate(score)]
+            X = dense.pathwise(p, k[:, p]) + [(w[t, p] * z, G) for t, (z, G) in enumerate(score)]
             assert found[p] == pytest.approx(covariance(X, X), rel=1e-10)
             t = T - 2
-            alone = weighted_pathwise(dense, p, np.eye(T)[t])
+            alone = dense.pathwise(p, np.eye(T)[t])
             assert of_path[t, p] == pytest.approx(covariance(alone, alone), rel=1e-9)
             assert of_score[t, p] == pytest.approx(covariance([score[t]], [score[t]]), rel=1e-9)
 
