@@ -141,6 +141,7 @@ def test_design_parameters_rewards_that_see_the_policy_and_hidden_adjoints():
 def test_graphs_are_remembered_without_their_numbers(monkeypatch):
     """Systems, discounts and widths that differ in numbers alone are traced once, and each has moments of its own."""
     made, cases = [], []
+
     def counted(key, make):
         return remembered(key, lambda: made.append(key) or make())
 
