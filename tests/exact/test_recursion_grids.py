@@ -7,6 +7,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.exact.recursion import noise
+from mcgrad.exact.recursion.refine import START, level
 
 e, env, policies = mg.estimators, mg.environments, mg.policies
 features = policies.linear_features
@@ -147,6 +148,14 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
     monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
     with pytest.raises(mg.exact.NoClosedForm, match=r"no convergence .*noise \d\.\de-0[1-4]"):
         mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.1)
+
+
+def test_every_level_is_finer_in_everything():
+    """Or what is not refined would not be seen to move."""
+    for states in START:
+        for k in range(16):
+            now, later = vars(level(states, k)), vars(level(states, k + 1))
+            assert all(later[x] > now[x] for x in now), (states, k)
 
 
 def test_more_states_than_a_grid_takes():
