@@ -20,7 +20,7 @@ from . import validate
 from .compiler import backends, passes
 from .designs import Design
 from .kernels.program import gradient_program
-from .power_sums import Accumulator, PowerSums, of_chunk, tree
+from .power_sums import Accumulator, PowerSums, between_all, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -99,14 +99,14 @@ def samples(program, seed, first, count, machine="simd", stop=None, design=None)
     return means / size
 
 
-def group_sums(program, seed, first, count, chunk, full, machine, design=None, stop=None):
+def group_sums(program, seed, first, count, chunk, covariances, machine, design=None, stop=None):
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
     parts = []
     for k in range(first, first + count, chunk):
         out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
         if stop is not None and stop[0]:
             return None
-        parts.append(of_chunk(out, len(program.names), full))
+        parts.append(of_chunk(out, len(program.names), covariances))
     return tree(parts)
 
 
@@ -140,10 +140,11 @@ class Run(NamedTuple):
             return program
         return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
-    def sums(self, program, first, count, full=False, bar=None):
-        """Return the sums of a range of trajectories."""
+    def sums(self, program, first, count, covariances=None, bar=None):
+        """Return the sums of a range of trajectories; by default, with the covariances between all estimators."""
+        covariances = covariances or between_all(len(program.names))
         if self.executor is not None:
-            return self._collect(self.executor, program, first, count, full, bar, None)
+            return self._collect(self.executor, program, first, count, covariances, bar, None)
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         backends.compiled(program.kernel, self.machine)
@@ -152,13 +153,14 @@ class Run(NamedTuple):
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
         if count * program.horizon * len(program.kernel.text) < QUICK:
-            found = group_sums(program, self.seed, first, count, self._chunk(program), full, self.machine, self.design)
+            chunk = self._chunk(program)
+            found = group_sums(program, self.seed, first, count, chunk, covariances, self.machine, self.design)
             if bar is not None:
                 bar.add(count)
             return found
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
             try:
-                return self._collect(pool, program, first, count, full, bar, stop)
+                return self._collect(pool, program, first, count, covariances, bar, stop)
             except BaseException:
                 # Running kernels look at `stop` before each block of trajectories: Ctrl-C takes effect at once.
                 stop[0] = 1
@@ -177,7 +179,7 @@ class Run(NamedTuple):
         chunk = self.chunk or default_chunk(program.kernel.outputs)
         return max(chunk // self.unit, 1) * self.unit
 
-    def _collect(self, pool, program, first, count, full, bar, stop):
+    def _collect(self, pool, program, first, count, covariances, bar, stop):
         """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
         chunk = self._chunk(program)
         group = chunk * _group_size(count, chunk, self.threads)
@@ -192,12 +194,12 @@ class Run(NamedTuple):
                         ended = True
                         break
                     number = min(group, first + count - k)
-                    arguments = (program, self.seed, k, number, chunk, full, self.machine, self.design)
+                    arguments = (program, self.seed, k, number, chunk, covariances, self.machine, self.design)
                     arguments += (stop,) if stop is not None else ()
                     waiting.append((number, submitted(pool, group_sums, *arguments)))
                 if waiting:
                     number, future = waiting.popleft()
-                    merged.add(_result(pool, future, program, number // self.unit, full))
+                    merged.add(_result(pool, future, program, number // self.unit, covariances))
                     if bar is not None:
                         bar.add(number)
         finally:
@@ -226,13 +228,17 @@ def finished(pool, future):
         raise ValueError(f"executor: expected {_called(pool)} to finish its work, but it gave up{how}") from error
 
 
-def _result(pool, future, program, number, full):
+def _result(pool, future, program, number, covariances):
     """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
     found = finished(pool, future)
     E, P = len(program.names), program.kernel.outputs // len(program.names)
-    cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
+    cross = (E * P, E * P) if covariances.full else (len(covariances.pairs), P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}
-    good = isinstance(found, PowerSums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    good = (
+        isinstance(found, PowerSums)
+        and found.covariances == covariances
+        and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    )
     if not (good and np.array_equal(found.own[0], np.broadcast_to(number - found.nonfinite[:, None], (E, P)))):
         what = f"{_called(pool)} to return the sums of {number} samples"
         raise ValueError(f"executor: expected {what}, got {validate.describe(found)}")

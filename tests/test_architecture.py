@@ -17,7 +17,7 @@ ALLOWED = {
     "archive": "records",
     "ascent": ("archive compiler differences estimators exact kernels per_step prepare problem progress run validate"),
     "baselines": "calls compiler environments per_step truth validate",
-    "batches": "compiler kernels moments power_sums problem run validate",
+    "batches": "compiler kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
@@ -36,6 +36,7 @@ ALLOWED = {
     "differences": "estimators kernels run validate",
     "directional_problem": "calls compiler problem validate",
     "environments": "compiler problem validate",
+    "estimate": "intervals",
     "estimators": "baselines calls compiler critics per_step problem validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
@@ -46,7 +47,7 @@ ALLOWED = {
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies",
     "fisher_information": "estimators kernels measurement problem",
-    "fitting": "estimators moments run",
+    "fitting": "estimators moments power_sums run",
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
@@ -58,10 +59,11 @@ ALLOWED = {
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (
-        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run validate"
+        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
+        "validate"
     ),
     "merge_rows": "",
-    "moments": "archive intervals power_sums validate",
+    "moments": "archive estimate intervals power_sums source validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "per_step": "",
@@ -77,6 +79,7 @@ ALLOWED = {
     "records": "",
     "rollouts": "kernels problem run validate",
     "run": "compiler designs kernels power_sums validate",
+    "source": "",
     "study": "mcgrad merge_rows progress provenance records",
     "study_command": "records study",
     "study_figure": "merge_rows records",
