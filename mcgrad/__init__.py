@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
-    from .climbing import ascend
+    from .gradient_ascent import ascend
     from .comparison import compare
     from .continuing_problem import continuing
     from .costs import cost
@@ -72,7 +72,7 @@ __all__ = [
 _LATER = {
     "Ascent": "ascent",
     "BestBehaviour": "behaviours",
-    "ascend": "climbing",
+    "ascend": "gradient_ascent",
     "best_behaviour": "behaviours",
     "check": "checks",
     "compare": "comparison",

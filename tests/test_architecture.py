@@ -23,9 +23,6 @@ ALLOWED = {
     "checks": (
         "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
     ),
-    "climbing": (
-        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
-    ),
     "command": "checks comparison mcgrad study study_command study_figure",
     "comparison": (
         "baselines checks compiler costs critics differences estimators exact floor intervals kernels moments "
@@ -54,11 +51,14 @@ ALLOWED = {
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
+    "gradient_ascent": (
+        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
+    ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
     "kernels": "calls compiler estimators per_step problem validate",
     "mcgrad": (
-        "ascent baselines behaviours checks climbing comparison compiler continuing_problem costs critics designs "
-        "directional_problem environments estimators exact fisher_information kernel_handle kernels "
+        "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
+        "directional_problem environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (
