@@ -19,7 +19,7 @@ from .trees import Tree
 PILOTS, SEED = 4096, 1
 TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
 LARGEST = 60_000_000  # numbers in the matrices of a step
-OPERATIONS = 3e8  # what is counted as a unit of work: about a second of a slow core
+OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
@@ -57,7 +57,7 @@ def level(states, k, finer=()):
     found = Level(
         counts=round(points * growth**k),
         noise=6 + 2 * k if k < 6 else round(18 * 1.22 ** (k - 6)),
-        panel=3 + k,
+        panel=2 + k,
         first=round(8 * growth**k),
         reach=1.1 * 1.12**k,
         points=int(33 * 1.22**k),
