@@ -1,4 +1,4 @@
-"""Where work is done: threads, processes of this machine, Dask on many, MPI. Each is an executor, for `measure` and for studies.
+"""Where work is done: threads, processes of this machine, Dask on many, MPI; executors for `measure` and for studies.
 
     with mg.engines.executor("processes", workers=8) as pool:
         found = mg.measure(problem, theta, estimators, 10**9, executor=pool)
@@ -27,7 +27,7 @@ __all__ = ["Refused", "ProcessPool", "executor"]
 
 NAMES = ("threads", "processes", "dask", "mpi")
 LIVES = 3  # times that a piece of work may lose its process
-BEGIN = 20.0  # seconds that a scheduler has to answer
+BEGIN = 10.0  # seconds that a scheduler has to answer
 
 
 class Refused(ValueError):
@@ -43,8 +43,8 @@ def executor(
     Parameters
     ----------
     name : str
-        "threads": those of this process, and None for its value. "processes": see `ProcessPool`. "dask": Dask's workers, on this
-        machine or wherever the scheduler has them; the extra `dask`. "mpi": the ranks of a program that was started with
+        "threads": those of this process, and None for its value. "processes": see `ProcessPool`. "dask": Dask's workers, on
+        this machine or wherever the scheduler has them; the extra `dask`. "mpi": the ranks of a program that was started with
         `mpiexec -n RANKS python -m mpi4py.futures ...`, the first of which hands out the work; the extra `mpi`.
     workers : int, optional
         Of processes, and of Dask on this machine: by default, as many as there are cores.
@@ -113,8 +113,12 @@ def _mpi(workers, scheduler):
             "engine: mpi works in a program that was started as `mpiexec -n RANKS python -m mpi4py.futures ...`, "
             "such as `... -m mpi4py.futures -m studies horizon --engine mpi`"
         )
-    from mpi4py import MPI
-    from mpi4py.futures import MPIPoolExecutor
+    try:
+        from mpi4py import MPI
+        from mpi4py.futures import MPIPoolExecutor
+    except (ImportError, RuntimeError) as error:
+        message = f"engine: mpi needs an MPI library, that of your cluster or `pip install mpich`: {error}"
+        raise Refused(message.splitlines()[0]) from None
 
     if MPI.COMM_WORLD.size < 2:
         raise Refused("engine: mpi needs two ranks or more, one to hand out the work: mpiexec -n 3, say; there is one")
@@ -236,7 +240,9 @@ class _Piece(concurrent.futures.Future):
 
 
 def _new_pool(workers):
-    spawn = multiprocessing.get_context("spawn")  # a copy of a process with threads would wait for locks that nobody holds
+    spawn = multiprocessing.get_context(
+        "spawn"
+    )  # a copy of a process with threads would wait for locks that nobody holds
     return concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
 
 

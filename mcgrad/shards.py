@@ -31,7 +31,9 @@ def parsed(text):
     found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
     shard = Shard(*map(int, found.groups())) if found else None
     if shard is None or shard.number > shard.total:
-        raise ValueError(f"expected I/N, the number of the shard from 1 on and how many there are, such as 3/40, got {text!r}")
+        raise ValueError(
+            f"expected I/N, the number of the shard from 1 on and how many there are, such as 3/40, got {text!r}"
+        )
     return shard
 
 
@@ -54,7 +56,9 @@ def dealt(work, total):
 
 def there(folder, name):
     """Return the shards of a study that have left a file in a folder, in order."""
-    matches = [re.fullmatch(rf"{re.escape(name)}\.shard-(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{name}.shard-*")]
+    matches = [
+        re.fullmatch(rf"{re.escape(name)}\.shard-(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{name}.shard-*")
+    ]
     return sorted(Shard(*map(int, match.groups())) for match in matches if match)
 
 
@@ -97,5 +101,7 @@ def gathered(name, folder, found, keys, weights, about):
         dealer = dealt(weights, total)
         of = ", ".join(f"{number}/{total}" for number in sorted({dealer[k] for k in missing}))
         told = "".join(f"; {other}" for other in others)
-        raise Misfit(f"{name}: {len(missing)} of {len(keys)} settings are missing, those of shards {of}: run these{told}")
+        raise Misfit(
+            f"{name}: {len(missing)} of {len(keys)} settings are missing, those of shards {of}: run these{told}"
+        )
     return {key: kept[key] for key in keys}

@@ -193,7 +193,9 @@ def carry_out(study, folder, plan):
     if plan.preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
     if study.quiet and (plan.executor is not None or plan.shard is not None or plan.merge):
-        raise Misfit(f"{study.name}: it measures times, and wants a machine to itself: run it without an engine or shards")
+        raise Misfit(
+            f"{study.name}: it measures times, and wants a machine to itself: run it without an engine or shards"
+        )
     folder = plan.folder(folder)
     settings = study.planned(plan.preset, plan.changes)  # what is wrong with changes is said before a folder is made
     folder.mkdir(parents=True, exist_ok=True)

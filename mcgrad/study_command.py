@@ -25,11 +25,19 @@ def add_options(parser):
     )
     parser.add_argument("--more", action="store_true", help="add as many trajectories again to results that are there")
     parser.add_argument("--seed", type=int, default=0, help="0 by default")
-    parser.add_argument("--threads", type=int, help="all cores by default, one in each worker; results do not depend on it")
-    parser.add_argument("--engine", choices=engines.NAMES, default="threads", help="where settings are worked at; threads")
-    parser.add_argument("--workers", type=int, metavar="N", help="of processes and of dask: as many as cores by default")
+    parser.add_argument(
+        "--threads", type=int, help="all cores by default, one in each worker; results do not depend on it"
+    )
+    parser.add_argument(
+        "--engine", choices=engines.NAMES, default="threads", help="where settings are worked at; threads"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="of processes and of dask: as many as cores by default"
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of dask; without it, workers are started here")
-    parser.add_argument("--shard", type=_shard, metavar="I/N", help="do the I-th of N parts of the settings, to be merged")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="do the I-th of N parts of the settings, to be merged"
+    )
 
 
 def run(chosen, folder, asked, command=study.Plan.command):

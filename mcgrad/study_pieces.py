@@ -80,7 +80,9 @@ def _function(where):
             raise Misfit(f"{where.module}: a worker has others: {what}")
         for path, digest in provenance.digests(name).items():
             if _seen.setdefault(path, digest) != digest:
-                raise Misfit(f"{where.module}: {path.name} was edited after a worker has imported it; restart the workers")
+                raise Misfit(
+                    f"{where.module}: {path.name} was edited after a worker has imported it; restart the workers"
+                )
     return functools.reduce(getattr, where.name.split("."), module)
 
 
@@ -99,7 +101,9 @@ def _module(where):
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not path.exists():
-            raise Misfit(f"{name}: a worker has no file {path}; workers need the same files at the same places") from None
+            raise Misfit(
+                f"{name}: a worker has no file {path}; workers need the same files at the same places"
+            ) from None
         if error.name != name:
             raise
     spec = importlib.util.spec_from_file_location(name, path)

@@ -57,7 +57,11 @@ def test_more_adds_trajectories_that_were_not_used_before(tmp_path, seed):
     assert sorted(x.suffix for x in tmp_path.iterdir()) == [".csv", ".json"]
     settings = TEMPLATE.settings(False)
     used = sorted(
-        (range(s["start"], s["start"] + s["count"]) for k in range(3) for s in study_settings.shifted("x", settings, k)),
+        (
+            range(s["start"], s["start"] + s["count"])
+            for k in range(3)
+            for s in study_settings.shifted("x", settings, k)
+        ),
         key=lambda r: r.start,
     )
     assert all(a.stop <= b.start for a, b in itertools.pairwise(used))
@@ -138,7 +142,9 @@ def test_changed_settings_keep_ranges_of_their_own():
     assert [s["count"] for s in now] == [7] * len(counted)
     assert [s["start"] for s in now] == [7 * k for k in range(len(counted))]
     (one,) = {s["horizon"] for s in study_settings.changed("x", settings, {"horizon": 12})}
-    assert one == 12 and len(study_settings.changed("x", settings, {"horizon": 12})) == 2 * len(horizon.RADII)  # exact, measured
+    assert one == 12 and len(study_settings.changed("x", settings, {"horizon": 12})) == 2 * len(
+        horizon.RADII
+    )  # exact, measured
     twice = [{"x": 1, "count": 5, "start": 0}, {"x": 1, "count": 5, "start": 5}]
     assert study_settings.changed("x", twice, {"x": 2}) == [s | {"x": 2} for s in twice]  # repetitions stay
     with pytest.raises(
