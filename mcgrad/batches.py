@@ -16,10 +16,10 @@ import numpy as np
 from . import executors, validate
 from .compiler import backends, passes
 from .kernels.program import checked, gradient_program
-from .moments import Source
-from .power_sums import PowerSums, of_chunks
+from .power_sums import PowerSums, concatenated, of_chunks
 from .problem import Problem
 from .run import default_chunk, kernel_memory, run_kernel
+from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 
@@ -114,7 +114,7 @@ def fits(programs, run, count):
     return run.design is None and count <= chunk
 
 
-def sums(programs, seeds, firsts, count, full, run, bar):
+def sums(programs, seeds, firsts, count, covariances, run, bar):
     """Return the sums of `count` trajectories of each entry."""
     kernel, began = programs[0].kernel, time.monotonic()
     for text in {p.kernel for p in programs}:
@@ -129,7 +129,7 @@ def sums(programs, seeds, firsts, count, full, run, bar):
     # Several pieces for each worker, so that none waits long for another.
     size = max(min(size, -(-len(programs) // (4 * executors.workers(pool)))), 1)
     slices = [slice(k, k + size) for k in range(0, len(programs), size)]
-    pieces = ((programs[k], seeds[k], firsts[k], count, full, run.machine, *shared) for k in slices)
+    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *shared) for k in slices)
     found = []
     try:
         with contextlib.closing(executors.in_order(pool, _piece, pieces)) as results:
@@ -145,27 +145,10 @@ def sums(programs, seeds, firsts, count, full, run, bar):
     finally:
         if own_pool:
             own_pool.shutdown(wait=True, cancel_futures=True)
-    return PowerSums(*(np.concatenate(x) for x in zip(*(_fields(x) for x in _of_one_width(found)), strict=True)))
+    return concatenated(found)
 
 
-def _fields(x):
-    return [getattr(x, field.name) for field in dataclasses.fields(PowerSums)]
-
-
-def _of_one_width(many):
-    """Return sums whose kept samples have room for the same number of them."""
-    wide = max(x.few.shape[2] for x in many)
-    return [
-        x
-        if x.few.shape[2] == wide
-        else dataclasses.replace(
-            x, few=np.pad(x.few, ((0, 0), (0, 0), (0, wide - x.few.shape[2])), constant_values=np.nan)
-        )
-        for x in many
-    ]
-
-
-def _piece(programs, seeds, firsts, count, full, machine, stop=None):
+def _piece(programs, seeds, firsts, count, covariances, machine, stop=None):
     """Return the sums of some entries: one piece of work for a thread or a process."""
     kernel = programs[0].kernel
     E = len(programs[0].names)
@@ -174,7 +157,7 @@ def _piece(programs, seeds, firsts, count, full, machine, stop=None):
         gradients = np.stack(
             [run_kernel(p, s, k, count, machine) for p, s, k in zip(programs, seeds, firsts, strict=True)]
         )
-        return of_chunks(gradients, E, full)
+        return of_chunks(gradients, E, covariances)
     width = kernel.width(machine)
     blocks = -(-count // width)
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
@@ -188,4 +171,4 @@ def _piece(programs, seeds, firsts, count, full, machine, stop=None):
             loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)
         seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
         loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
-    return of_chunks(gradients[:, :, :count], E, full)
+    return of_chunks(gradients[:, :, :count], E, covariances)

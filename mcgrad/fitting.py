@@ -6,6 +6,7 @@ import numpy as np
 
 from .estimators.fitted import is_unfitted
 from .moments import Moments
+from .power_sums import between_all
 from .run import END, Run
 
 PILOT = END  # where the pilot ranges of fitted coefficients begin
@@ -50,7 +51,7 @@ class Range(NamedTuple):
     def moments(self, estimators, full=False):
         """Return the moments of named estimators."""
         program = self.run.program(self.problem, self.theta, estimators)
-        sums = self.run.sums(program, self.first, self.count, full)
+        sums = self.run.sums(program, self.first, self.count, between_all(len(estimators), full))
         return Moments(program.names, self.problem.parameters, sums)
 
     def moments_of_each(self, variants):

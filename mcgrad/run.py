@@ -20,7 +20,7 @@ from . import executors, validate
 from .compiler import backends, passes
 from .designs import Design
 from .kernels.program import gradient_program
-from .power_sums import Accumulator, PowerSums, of_chunk, tree
+from .power_sums import Accumulator, PowerSums, between_all, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -103,7 +103,7 @@ def samples(program, seed, first, count, machine="simd", stop=None, design=None)
     return means / size
 
 
-def group_sums(program, seed, first, count, chunk, full, machine, design=None, stop=None):
+def group_sums(program, seed, first, count, chunk, covariances, machine, design=None, stop=None):
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
 
     def sums():
@@ -111,7 +111,7 @@ def group_sums(program, seed, first, count, chunk, full, machine, design=None, s
             out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
             if stop is not None and stop[0]:
                 raise concurrent.futures.CancelledError
-            yield of_chunk(out, len(program.names), full)
+            yield of_chunk(out, len(program.names), covariances)
 
     return tree(sums())
 
@@ -146,10 +146,11 @@ class Run(NamedTuple):
             return program
         return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
-    def sums(self, program, first, count, full=False, bar=None):
-        """Return the sums of a range of trajectories."""
+    def sums(self, program, first, count, covariances=None, bar=None):
+        """Return the sums of a range of trajectories; by default, with the covariances between all estimators."""
+        covariances = covariances or between_all(len(program.names))
         if self.executor is not None:
-            return self._collect(self.executor, program, first, count, full, bar, None)
+            return self._collect(self.executor, program, first, count, covariances, bar, None)
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         backends.compiled(program.kernel, self.machine)
@@ -158,13 +159,14 @@ class Run(NamedTuple):
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
         if count * program.horizon * len(program.kernel.text) < QUICK:
-            found = group_sums(program, self.seed, first, count, self._chunk(program), full, self.machine, self.design)
+            chunk = self._chunk(program)
+            found = group_sums(program, self.seed, first, count, chunk, covariances, self.machine, self.design)
             if bar is not None:
                 bar.add(count)
             return found
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
             try:
-                return self._collect(pool, program, first, count, full, bar, stop)
+                return self._collect(pool, program, first, count, covariances, bar, stop)
             except BaseException:
                 # Running kernels look at `stop` before each block of trajectories: Ctrl-C takes effect at once.
                 stop[0] = 1
@@ -183,30 +185,34 @@ class Run(NamedTuple):
         chunk = self.chunk or default_chunk(program.kernel.outputs)
         return max(chunk // self.unit, 1) * self.unit
 
-    def _collect(self, pool, program, first, count, full, bar, stop):
+    def _collect(self, pool, program, first, count, covariances, bar, stop):
         """Have groups of chunks reduced to sums by an executor, and merge them in order."""
         chunk = self._chunk(program)
         group = chunk * _group_size(count, chunk, executors.workers(pool), THREADS if stop is not None else FAR)
         end, shared = first + count, () if stop is None else (stop,)
         starts = range(first, end, group)
-        how = (chunk, full, self.machine, self.design, *shared)
+        how = (chunk, covariances, self.machine, self.design, *shared)
         pieces = ((program, self.seed, k, min(group, end - k), *how) for k in starts)
         merged = Accumulator()
         with contextlib.closing(executors.in_order(pool, group_sums, pieces)) as found:
             for k, sums in zip(starts, found, strict=True):
                 number = min(group, end - k)
-                merged.add(_checked(pool, sums, program, number // self.unit, full))
+                merged.add(_checked(pool, sums, program, number // self.unit, covariances))
                 if bar is not None:
                     bar.add(number)
         return merged.result()
 
 
-def _checked(pool, found, program, number, full):
+def _checked(pool, found, program, number, covariances):
     """Return the sums of a piece of work; ValueError if the executor returned something else."""
     E, P = len(program.names), program.kernel.outputs // len(program.names)
-    cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
+    cross = (E * P, E * P) if covariances.full else (len(covariances.pairs), P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}
-    good = isinstance(found, PowerSums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    good = (
+        isinstance(found, PowerSums)
+        and found.covariances == covariances
+        and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    )
     if not (good and np.array_equal(found.own[0], np.broadcast_to(number - found.nonfinite[:, None], (E, P)))):
         what = f"{executors.called(pool)} to return the sums of {number} samples"
         raise ValueError(f"executor: expected {what}, got {validate.describe(found)}")

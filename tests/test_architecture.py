@@ -17,7 +17,7 @@ ALLOWED = {
     "archive": "records",
     "ascent": ("archive compiler differences estimators exact kernels per_step prepare problem progress run validate"),
     "baselines": "calls compiler environments per_step truth validate",
-    "batches": "compiler executors kernels moments power_sums problem run validate",
+    "batches": "compiler executors kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
@@ -37,6 +37,7 @@ ALLOWED = {
     "directional_problem": "calls compiler problem validate",
     "engines": "run validate",
     "environments": "compiler problem validate",
+    "estimate": "intervals",
     "estimators": "baselines calls compiler critics per_step problem validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
@@ -48,7 +49,7 @@ ALLOWED = {
     "exact/tabular": "environments estimators exact policies",
     "executors": "validate",
     "fisher_information": "estimators kernels measurement problem",
-    "fitting": "estimators moments run",
+    "fitting": "estimators moments power_sums run",
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
@@ -60,10 +61,11 @@ ALLOWED = {
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (
-        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run validate"
+        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
+        "validate"
     ),
     "merge_rows": "",
-    "moments": "archive intervals power_sums validate",
+    "moments": "archive estimate intervals power_sums source validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "per_step": "",
@@ -80,6 +82,7 @@ ALLOWED = {
     "rollouts": "kernels problem run validate",
     "run": "compiler designs executors kernels power_sums validate",
     "shards": "merge_rows records",
+    "source": "",
     "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
     "study_command": "engines executors records shards study",
     "study_figure": "merge_rows records",

@@ -33,18 +33,16 @@ from .questions import (
     system,
     trace_optimal_constant,
     trace_optimal_over_time,
-    value,
 )
 from .records import ExactCritic, ValueFunction
-from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
-from .recursion.fallback import covariance, mean, variance
+from .recursion import ExactEstimate, ExactMoments, moments, value_function
+from .recursion.fallback import covariance, mean, value, variance
 from .theory import NoClosedForm
 
 __all__ = [
     "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
-    "ExactValue",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",

@@ -167,14 +167,29 @@ def test_value_functions():
     problem, theta = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=10), [-0.6]
     V, known = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
     s = np.linspace(-2, 2, 5)[:, None]
-    for t in (0, 4, 9):
-        np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12)
-    assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12)
+    for t in (0, 4, 10):
+        np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12, atol=1e-14)
+    assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12) == known.objective
     walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
-    V = mg.exact.value_function(walk, logits)
-    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), mg.exact.value(walk, logits).table[2], atol=1e-13)
+    V, known = mg.exact.value_function(walk, logits), mg.exact.value(walk, logits)
+    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), known.table[2], atol=1e-13)
+    for same in (V, known):  # one kind of record, and one door
+        assert (
+            isinstance(same, mg.exact.ValueFunction) and same.horizon == 9 and same.space == "table" and not same.change
+        )
+        assert same(2, [3.0]).shape == () and same(2, [[3.0]]).shape == (1,)
+        with pytest.raises(ValueError, match="^t: expected a whole number from 0 to 9, got 10"):
+            same(10, [3.0])
+        for s in ([7.0], [-1.0], [2.5], [0.0, 1.0], [np.nan]):
+            with pytest.raises(ValueError, match="^s: expected"):
+                same(0, s)
     problem, theta = double_well()
-    V = mg.exact.value_function(problem, theta)
+    V = mg.exact.value(problem, theta)  # which has no closed form
+    with pytest.raises(mg.exact.NoClosedForm):
+        mg.exact.value(problem, theta, work=0)
+    assert np.isnan(V(3, [1e3])) and np.isfinite(V(3, [1.0]))  # no value is known outside of the box of the grid
+    with pytest.raises(ValueError, match="^s: expected shape"):
+        V(3, [1.0, 2.0])
     path = mg.rollout(problem, theta, 100_000, 1, machine="numpy")
     returns = path.rewards.sum(axis=1)
     assert abs(returns.mean() - V.objective) < 5 * returns.std() / np.sqrt(100_000)

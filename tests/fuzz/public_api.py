@@ -259,7 +259,7 @@ def targets():
         "rollout": (mg.rollout, asked | {"count": 4, "seed": 0, "start": 0} | NUMPY),
         "sample": (mg.sample, asked | {"estimators": {"SF": SF}, "count": 4, "seed": 0} | NUMPY),
         "measure": (mg.measure, asked | {"estimators": {"SF": SF}, "count": 64, "seed": 0, "threads": 1, "executor": None,
-                                         "progress": False, "start": 0, "full_covariance": False, "design": None} | NUMPY),
+                                         "progress": False, "start": 0, "covariances": None, "full_covariance": False, "design": None} | NUMPY),
         "fisher": (mg.fisher, asked | {"count": 64, "seed": 0} | NUMPY | {"progress": False}),
         "cost": (mg.cost, asked | {"estimators": {"SF": SF}, "seconds": 1e-9, "seed": 0} | NUMPY),
         "linear_quadratic": (E.linear_quadratic, {"A": eye, "B": eye, "Q": eye, "R": eye, "terminal_cost": None,

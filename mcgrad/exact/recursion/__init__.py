@@ -12,6 +12,6 @@ fallback                mean, variance and covariance by a closed form, or else 
 
 from .found import ExactEstimate, ExactMoments
 from .public import moments
-from .values import ExactValue, value_function
+from .values import value_function
 
-__all__ = ["ExactEstimate", "ExactMoments", "ExactValue", "moments", "value_function"]
+__all__ = ["ExactEstimate", "ExactMoments", "moments", "value_function"]

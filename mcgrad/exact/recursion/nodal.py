@@ -85,8 +85,9 @@ class Nodal:
         )
 
     def evaluate(self, fields, a, s):
-        """Return the conditional mean of a monomial at states (N, n)."""
-        return self.mesh.at(s) @ fields[0][:, self.keys.index(a)]
+        """Return the conditional mean of a monomial at states (N, n); NaN outside of a box."""
+        found, outside = self.mesh.at(s) @ fields[0][:, self.keys.index(a)], self.mesh.outside(s)
+        return found if outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
 

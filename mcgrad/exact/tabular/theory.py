@@ -101,14 +101,17 @@ class Tabular(Theory):
 
     def value(self):
         """Return V_t as a `ValueFunction`."""
-        return records.tabulated(values.value(self.system))
+        return records.tabulated(self.objective, values.value(self.system))
 
     def critic(self):
         """Return Q_t as an `ExactCritic`."""
         Q, policy = values.action_value(self.system), self.system.policy
-        return records.ExactCritic(
-            lambda t, s, a: Q[t, s[:, 0].astype(int), a[:, 0].astype(int)], self.value(), table=Q, policy=policy
-        )
+        S, A = policy.shape
+
+        def function(t, s, a):
+            return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
+
+        return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
 
     def mean_return_to_go(self):
         """Return E[G_t], (T,)."""
