@@ -26,13 +26,14 @@ import concurrent.futures
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import estimators as e
 from . import validate
+from .compiler.backends import KernelText
 from .kernels.program import checked, gradient_program
 from .problem import Problem
 from .run import END, default_chunk, run_kernel, thread_count
@@ -46,6 +47,14 @@ PILOT_TOTAL = 2**20  # rollouts of the pilots of all directions together, about
 ENOUGH = 30  # trajectories that a mean, and its standard error, may rest on
 ROOT = np.sqrt(3.0)  # the std of g over that of D_{h/4} - D_{h/2} where jumps make both
 NEAR = 1.25  # times the least error
+
+
+class ReturnKernel(Protocol):
+    """`Returns`, and the kernel behind it, to be compiled ahead."""
+
+    kernel: KernelText
+
+    def __call__(self, theta: NDArray[np.float64], first: int, count: int, /) -> NDArray[np.float64]: ...
 
 
 class Slopes(NamedTuple):
@@ -79,7 +88,7 @@ class Slopes(NamedTuple):
         return z * self.stderr + self.bias
 
 
-def return_kernel(problem: Problem, theta: NDArray[np.float64], seed: int, machine: str = "simd") -> Returns:
+def return_kernel(problem: Problem, theta: NDArray[np.float64], seed: int, machine: str = "simd") -> ReturnKernel:
     """Return the function returns(theta, first, count) -> (count,) of trajectories, from one kernel for every theta."""
     theta = checked(problem, theta)
     zeros = (0.0,) * (len(theta) - 1)
@@ -99,8 +108,8 @@ def return_kernel(problem: Problem, theta: NDArray[np.float64], seed: int, machi
             out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
-    returns.kernel = program.kernel  # type: ignore[attr-defined]  # to be compiled ahead
-    return returns
+    returns.kernel = program.kernel  # type: ignore[attr-defined]
+    return returns  # type: ignore[return-value]
 
 
 def gradient_by_differences(

@@ -37,22 +37,22 @@ class Followed(Estimator):
     Attributes
     ----------
     inner : Estimator
-    cotangents : int
+    number : int
         How many cotangents its `step` returns.
     """
 
     inner: Estimator
-    cotangents: int  # type: ignore[misc]  # one of each, not of the class
+    number: int
 
     @property
     def joined(self) -> bool:
         """Whether the return shares the adjoint of the only cotangent."""
-        return self.cotangents == 1 and self.inner.sums_up
+        return self.number == 1 and self.inner.sums_up
 
     def last(self, c: Constants, end: EndView) -> Carry:
         of_return = end.reward_vjp(1.0)
         zero = (0.0,) * len(of_return)
-        return self.inner.last(c, end), (of_return, *(zero for _ in range(0 if self.joined else self.cotangents)))
+        return self.inner.last(c, end), (of_return, *(zero for _ in range(0 if self.joined else self.number)))
 
     def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         carry, (of_return, *adjoints) = carry
