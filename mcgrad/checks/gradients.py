@@ -166,9 +166,7 @@ def needed(agreement: Finding, count: int) -> list[int]:
     return [int(1.2 * count * (x / UNSEEN) ** 2) for x in hidden if np.isfinite(x)]
 
 
-def _controlled(
-    gradients: NDArray[np.float64], scores: NDArray[np.float64], fourth: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _controlled(gradients: NDArray[np.float64], scores: NDArray[np.float64], fourth: int) -> NDArray[np.float64]:
     """Return g - c z from number `fourth` on, with the c_p of least variance from those before."""
     g, z = gradients[:fourth], scores[:fourth]
     finite = np.isfinite(g).all(axis=1) & np.isfinite(z).all(axis=1)
