@@ -33,7 +33,7 @@ ALLOWED = {
     "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
     "critics": "baselines compiler environments per_step policies problem scan_types truth validate",
     "designs": "kernels validate",
-    "differences": "estimators kernels problem run validate",
+    "differences": "compiler estimators kernels problem run validate",
     "directional_problem": "calls compiler problem validate",
     "environments": "compiler problem validate",
     "estimate": "intervals",
