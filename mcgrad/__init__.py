@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
-    from .gradient_ascent import ascend
     from .comparison import compare
     from .continuing_problem import continuing
     from .costs import cost
     from .directional_problem import directional
     from .fisher_information import fisher
+    from .gradient_ascent import ascend
 
 __version__ = "0.1.0"
 

@@ -4,47 +4,8 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-<<<<<<< HEAD
-from mcgrad.estimators.estimator import BehaviourPolicy, Combined, RolloutVariant
-from mcgrad.kernels import memo, program
-
-COUNT = 100_000
-
-
-def decayed(decay):
-    """The README's: rewards further ahead count less."""
-
-    def last(c, end):
-        return end.reward
-
-    def step(c, x, later):
-        to_go = x.reward + c.decay * later
-        return to_go, tuple(to_go * z for z in x.score)
-
-    return mg.estimators.custom(step, last, data={"decay": decay})
-
-
-def v_trace(behaviour_theta, clip=1.0):
-    """Returns to go with importance weights clipped at every step: bias for variance, as V-trace does."""
-
-    def last(c, end):
-        return end.reward
-
-    def step(c, x, later):
-        w = np.minimum(np.exp(x.log_weight), c.clip)
-        to_go = w * (x.reward + later)
-        return to_go, tuple(to_go * z for z in x.score)
-
-    class Acting(Combined):
-        def combine(self, c, gradients, direction):
-            return gradients[0]
-
-    part = mg.estimators.custom(step, last, data={"clip": clip})
-    acts = BehaviourPolicy(tuple(behaviour_theta))
-    return Acting((part,), variations=(RolloutVariant(behaviour=acts),))
-=======
 from examples.an_estimator import decayed, problems
->>>>>>> ready-theories
+from mcgrad.kernels import memo, program
 
 
 def linear():
