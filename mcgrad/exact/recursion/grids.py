@@ -82,7 +82,7 @@ class Grid:
         index, weight = np.zeros((len(points), 1), np.int64), np.ones((len(points), 1))
         for i, axis in enumerate(self.axes):
             j, w = axis.stencils(points[:, i])
-            q, size = w.shape[1], len(axis.points)
+            size = len(axis.points)
             weight = (weight[:, :, None] * w[:, None, :]).reshape(len(points), -1)
             index = (index[:, :, None] * size + j[:, None, :]).reshape(len(points), -1)
         rows = np.arange(0, weight.size + 1, weight.shape[1])
