@@ -19,9 +19,10 @@ from .rollouts import rollout
 
 if TYPE_CHECKING:
     from . import engines, exact, optimizers
-    from .ascent import Ascent, ascend
+    from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
+    from .climbing import ascend
     from .comparison import compare
     from .continuing_problem import continuing
     from .costs import cost
@@ -72,7 +73,7 @@ __all__ = [
 _LATER = {
     "Ascent": "ascent",
     "BestBehaviour": "behaviours",
-    "ascend": "ascent",
+    "ascend": "climbing",
     "best_behaviour": "behaviours",
     "check": "checks",
     "compare": "comparison",

@@ -15,13 +15,16 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {
     "__main__": "command",
     "archive": "records",
-    "ascent": ("archive compiler differences estimators exact kernels per_step prepare problem progress run validate"),
+    "ascent": "archive validate",
     "baselines": "calls compiler environments per_step truth validate",
     "batches": "compiler executors kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
         "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
+    ),
+    "climbing": (
+        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
     ),
     "command": "checks comparison mcgrad study study_command study_figure",
     "comparison": (
@@ -56,7 +59,7 @@ ALLOWED = {
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
     "kernels": "calls compiler estimators per_step problem validate",
     "mcgrad": (
-        "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
+        "ascent baselines behaviours checks climbing comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information kernel_handle kernels "
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
