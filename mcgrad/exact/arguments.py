@@ -2,16 +2,18 @@
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..estimators.estimator import checked
 from ..problem import Problem
 
 
-def checked_arguments(function):
+def checked_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     """Check `problem`, `theta`, `estimator`, `first`, `second`, `other` and `v` of a function before it is called.
 
     Raises
@@ -22,7 +24,7 @@ def checked_arguments(function):
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def ask(*arguments, **options):
+    def ask(*arguments: Any, **options: Any) -> Any:
         bound = signature.bind(*arguments, **options)
         given = bound.arguments
         problem = given["problem"]
@@ -42,7 +44,7 @@ def checked_arguments(function):
     return ask
 
 
-def of_each(function):
+def of_each(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function answer for a batch: theta of shape (B, P), or a sequence of B problems, or both; a leading axis of B.
 
     Raises
@@ -52,7 +54,7 @@ def of_each(function):
     """
 
     @functools.wraps(function)
-    def ask(problem, theta, *arguments, **options):
+    def ask(problem: Problem | Sequence[Problem], theta: ArrayLike, *arguments: Any, **options: Any) -> Any:
         several = isinstance(problem, Sequence) and not isinstance(problem, str)
         many = len(validate.shape(theta)) == 2 and len(theta) > 0
         if not several and not many:

@@ -9,15 +9,17 @@ gradient, and exact all the same. What has no trace of its own can be part of a 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import baselines, critics, estimators
+from ..baselines import Baseline
+from ..estimators import Estimator
 from ..rollouts import pilot
-from .theory import NoClosedForm
+from .theory import Array, Leaf, NoClosedForm, Theory
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,18 +45,18 @@ class Rule:
     """
 
     trace: float | None = None
-    ahead: np.ndarray | None = None
-    known: np.ndarray | float = 0.0
-    weight: np.ndarray | float = 0.0
-    expected: np.ndarray | float = 0.0
-    followed: np.ndarray | float = 0.0
+    ahead: Array | None = None
+    known: Array | float = 0.0
+    weight: Array | float = 0.0
+    expected: Array | float = 0.0
+    followed: Array | float = 0.0
     news: float = 0.0
-    score: np.ndarray | float = 0.0
+    score: Array | float = 0.0
     whole: bool = False
     only_return: bool = False
 
     @cached_property
-    def key(self):
+    def key(self) -> Hashable:
         """What tells leaves apart."""
         return identity(self)
 
@@ -69,13 +71,13 @@ class Pathwise:
 class Tuning(NamedTuple):
     """How baselines of least variance are found: functions of (theory, estimator), which `algebra` brings along."""
 
-    over_time: Callable
-    total_over_time: Callable
-    total_constant: Callable
-    quadratic: Callable
+    over_time: Callable[[Theory, Estimator], Array]
+    total_over_time: Callable[[Theory, Estimator], Array]
+    total_constant: Callable[[Theory, Estimator], float]
+    quadratic: Callable[[Theory, Estimator], Array]
 
 
-def identity(record):
+def identity(record: object) -> Hashable:
     """Return a hashable that is equal for records with equal contents."""
     if isinstance(record, np.ndarray):
         return record.shape, record.tobytes()
@@ -86,7 +88,7 @@ def identity(record):
     return record if isinstance(record, (int, float, str, type(None))) else ("object", id(record))
 
 
-def read(theory, estimator, tuning=None):
+def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> list[tuple[float, Leaf]] | None:
     """Return an estimator on a single rollout as [(coefficient, leaf)], or None where it is none, or its own function.
 
     Raises
@@ -113,81 +115,83 @@ def read(theory, estimator, tuning=None):
     return None if known is None else [(1.0, known(theory, estimator, tuning))]
 
 
-def _score(theory, e, tuning):
+def _score(theory: Theory, e: estimators.Score, tuning: Tuning | None) -> Leaf:
     return Rule(score=1.0)
 
 
-def _score_function(theory, e, tuning):
+def _score_function(theory: Theory, e: estimators.ScoreFunction, tuning: Tuning | None) -> Leaf:
     number = _number(theory, e.baseline, tuning)
     if number is not None:
         return Rule(trace=1.0, whole=True, score=-number)
     return Rule(trace=1.0, whole=True, weight=-of_state(theory, e.baseline, tuning))
 
 
-def _reward_to_go(theory, e, tuning):
+def _reward_to_go(theory: Theory, e: estimators.RewardToGo, tuning: Tuning | None) -> Leaf:
     number = _number(theory, e.baseline, tuning)
     if number is not None:
         return Rule(trace=1.0, score=-number)
     return Rule(trace=1.0, weight=-of_state(theory, e.baseline, tuning))
 
 
-def _weighted_score(theory, e, tuning):
+def _weighted_score(theory: Theory, e: estimators.WeightedScore, tuning: Tuning | None) -> Leaf:
     return Rule(weight=for_each_parameter(theory, e.baseline, tuning))
 
 
-def _generalized_advantage(theory, e, tuning):
+def _generalized_advantage(theory: Theory, e: estimators.GeneralizedAdvantage, tuning: Tuning | None) -> Leaf:
     if e.decay == 1.0:
         return Rule(trace=1.0, weight=-of_state(theory, e.critic, tuning))
     V = of_state(theory, e.critic, tuning)
     return Rule(trace=float(e.decay), ahead=V, known=V)
 
 
-def _q_function(theory, e, tuning):
+def _q_function(theory: Theory, e: estimators.QFunction, tuning: Tuning | None) -> Leaf:
     return Rule(weight=of_action(theory, e.critic))
 
 
-def _advantage(theory, e, tuning):
+def _advantage(theory: Theory, e: estimators.Advantage, tuning: Tuning | None) -> Leaf:
     return Rule(weight=of_action(theory, e.critic) - of_state(theory, e.critic))
 
 
-def _all_actions(theory, e, tuning):
+def _all_actions(theory: Theory, e: estimators.AllActions, tuning: Tuning | None) -> Leaf:
     return Rule(expected=of_action(theory, e.critic))
 
 
-def _value_gradient(theory, e, tuning):
+def _value_gradient(theory: Theory, e: estimators.ValueGradient, tuning: Tuning | None) -> Leaf:
     return Rule(followed=of_action(theory, e.critic))
 
 
-def _action_control_variate(theory, e, tuning):
+def _action_control_variate(theory: Theory, e: estimators.ActionControlVariate, tuning: Tuning | None) -> Leaf:
     q = of_action(theory, e.critic)
     q = of_state(theory, e.critic) + theory.tangent(q) if e.first_order else q
     return Rule(trace=1.0, weight=-q, expected=q)
 
 
-def _trajectory_control_variate(theory, e, tuning):
+def _trajectory_control_variate(
+    theory: Theory, e: estimators.TrajectoryControlVariate | estimators.DoublyRobust, tuning: Tuning | None
+) -> Rule:
     q = of_action(theory, e.critic)
     return Rule(trace=1.0, ahead=of_state(theory, e.critic), known=q, expected=q)
 
 
-def _doubly_robust(theory, e, tuning):
+def _doubly_robust(theory: Theory, e: estimators.DoublyRobust, tuning: Tuning | None) -> Leaf:
     return dataclasses.replace(_trajectory_control_variate(theory, e, tuning), news=e.critic.scale)
 
 
-def _delta(theory, e, tuning):
+def _delta(theory: Theory, e: estimators.Delta, tuning: Tuning | None) -> Leaf:
     T = theory.expansion(e.order)
     if e.pathwise:
         return Rule(followed=T, expected=-T)
     return Rule(weight=T - theory.over_actions(T) if e.centred else T, expected=-T)
 
 
-def _reparameterization(theory, e, tuning):
+def _reparameterization(theory: Theory, e: estimators.Reparameterization, tuning: Tuning | None) -> Leaf:
     return Pathwise()
 
 
 # ---- baselines and critics ---------------------------------------------------------------------------------------
 
 
-def _number(theory, b, tuning):
+def _number(theory: Theory, b: Baseline, tuning: Tuning | None) -> float | None:
     """Return a baseline that is one number, or None for one that is not."""
     match b:
         case baselines.NoBaseline():
@@ -202,7 +206,7 @@ def _number(theory, b, tuning):
     return None
 
 
-def of_state(theory, b, tuning=None):
+def of_state(theory: Theory, b: Baseline, tuning: Tuning | None = None) -> Array:
     """Return a baseline as the function of (t, s) that it is."""
     number = _number(theory, b, tuning)
     if number is not None:
@@ -225,7 +229,7 @@ def of_state(theory, b, tuning=None):
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 
-def of_action(theory, q):
+def of_action(theory: Theory, q: Baseline) -> Array:
     """Return a critic as the function of (t, s, a) that it is."""
     if not isinstance(q, critics.Exact):
         raise NoClosedForm(f"no closed form is known with the critic {type(q).__name__}")
@@ -233,11 +237,11 @@ def of_action(theory, q):
     return found + theory.ripples(q.amplitude, q.frequency) if q.amplitude else found
 
 
-def _scaled(theory, f, scale, shift):
+def _scaled(theory: Theory, f: Array, scale: float, shift: float) -> Array:
     return f if (scale, shift) == (1.0, 0.0) else scale * f + theory.over_time(shift)
 
 
-def for_each_parameter(theory, b, tuning):
+def for_each_parameter(theory: Theory, b: Baseline, tuning: Tuning | None) -> Array:
     """Return a baseline that is another one for each parameter, without what it is added to."""
     match b:
         case baselines.OptimalOverTime(target=target):
@@ -249,14 +253,14 @@ def for_each_parameter(theory, b, tuning):
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 
-def folded(theory, rule, ratio, other):
+def folded(theory: Theory, rule: Leaf, ratio: float | Array, other: Leaf) -> Rule | None:
     """Return rule + ratio * other as one rule, or None if `other` has a trace, or the return itself, of its own."""
     if not (isinstance(rule, Rule) and isinstance(other, Rule)):
         return None
     if other.trace is not None or rule.only_return or other.only_return or (other.news and np.ndim(ratio)):
         return None
 
-    def added(name):
+    def added(name: str) -> float | Array:
         more = getattr(other, name)
         return getattr(rule, name) + (theory.times(more, ratio) if np.ndim(more) else ratio * more)
 

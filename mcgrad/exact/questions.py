@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import estimators
 from ..estimators import Estimator
@@ -23,9 +23,8 @@ from .linear_quadratic.optimum import Optimum
 from .linear_quadratic.scaling import Scaling
 from .records import ExactCritic, ValueFunction
 from .theories import theory_of
-from .theory import NoClosedForm
+from .theory import Array, NoClosedForm, Theory
 
-Array = NDArray[np.float64]
 Question = TypeVar("Question", bound=Callable[..., Any])
 
 
@@ -37,7 +36,7 @@ def asked(function: Question) -> Question:
 
     @checked_arguments
     @functools.wraps(function)
-    def ask(problem, theta, *arguments, **options):
+    def ask(problem: Problem, theta: Array, *arguments: Any, **options: Any) -> Any:
         seen = set()
         with np.errstate(over="call", invalid="call", call=lambda kind, _: seen.add(kind)):
             answer = function(problem, theta, *arguments, **options)
@@ -57,7 +56,7 @@ def asked(function: Question) -> Question:
     return ask
 
 
-def _is_finite(answer):
+def _is_finite(answer: Any) -> bool:
     parts = answer if isinstance(answer, tuple) else (answer,)
     return all(np.isfinite(x).all() for x in parts if isinstance(x, (float, np.ndarray)))
 
@@ -296,7 +295,7 @@ def stationary(problem: Problem, theta: ArrayLike) -> Array:
     return _without_discount(problem, theta).stationary()
 
 
-def _without_discount(problem, theta):
+def _without_discount(problem: Problem, theta: ArrayLike) -> Theory:
     if problem.discount_varies or problem.discount != 1.0:
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     return theory_of(problem, theta)

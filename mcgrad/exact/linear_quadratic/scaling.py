@@ -27,14 +27,16 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ... import critics, estimators, validate
+from ...estimators import Estimator
 from .. import algebra
 from ..leaves import Pathwise, Rule
-from ..theory import NoClosedForm
+from ..theory import Array, NoClosedForm, Theory
 from .covariances import variance
 from .increments import OfPath
-from .system import factor
+from .system import System, factor
 from .values import (
     gradient_to_go,
     mean_return_to_go,
@@ -82,11 +84,11 @@ class Known(NamedTuple):
 
     kind: type
     baseline: str | None = None
-    b: np.ndarray | None = None
+    b: Array | None = None
     option: float | bool | None = None  # the decay, or whether a control variate is of first order
 
 
-def scaling(theory, X, parameters="gain"):
+def scaling(theory: Theory, X: Estimator, parameters: str = "gain") -> Scaling:
     """Predict how the variance of an estimator depends on the exploration and on the horizon.
 
     `parameters`: "gain", the entries of K, or "scale", the log scales (predicted whether learned or not). What is not
@@ -101,7 +103,7 @@ def scaling(theory, X, parameters="gain"):
 # ---- what an estimator is ----------------------------------------------------------------------------------------
 
 
-def _known(theory, X):
+def _known(theory: Theory, X: Estimator) -> Known:
     found = algebra.terms(theory, X)
     if len(found) != 1 or np.any(np.asarray(found[0].coefficient) != 1.0) or found[0].rollout != algebra.PLAIN:
         raise NoClosedForm(f"no exponents are known for combinations such as {type(X).__name__}")
@@ -117,7 +119,7 @@ def _known(theory, X):
     return Known(type(X), option=getattr(X, "decay", getattr(X, "first_order", None)))
 
 
-def _of_whole(theory, leaf):
+def _of_whole(theory: Theory, leaf: Rule) -> tuple[str, Array]:
     """Return what the baseline of a score function is, a key of `KINDS`, and the number, or one for each parameter."""
     b = -np.asarray(leaf.score, dtype=float)
     if np.ndim(leaf.weight) and np.any(leaf.weight):
@@ -129,7 +131,7 @@ def _of_whole(theory, leaf):
     return ("optimum" if any(_equal(b, x) for x in _best_constants(theory, True, b.ndim)) else "number"), b
 
 
-def _of_to_go(theory, leaf):
+def _of_to_go(theory: Theory, leaf: Rule) -> tuple[str, Array]:
     """Return the same for reward to go, and the forms (T, 1 or P, 1 + n, 1 + n)."""
     n = 1 + theory.system.states
     weight = leaf.weight[..., :n, :n] if np.ndim(leaf.weight) else np.zeros((theory.horizon, 1, n, n))
@@ -158,7 +160,7 @@ def _of_to_go(theory, leaf):
     return ("best level" if any(_equal(b[0], x) for x in best) else "number"), forms
 
 
-def _best_constants(theory, whole, for_each):
+def _best_constants(theory: Theory, whole: bool, for_each: bool | int) -> list[Array]:
     """Return the constants of least variance: for each parameter, or for the sums over all of them and over the gain."""
     X = estimators.score_function() if whole else estimators.reward_to_go()
     cov, power = (x.sum(axis=0) for x in algebra.with_scores(theory, X))
@@ -167,7 +169,7 @@ def _best_constants(theory, whole, for_each):
     return [algebra.ratio(cov[p].sum(), power[p].sum()) for p in (slice(None), slice(0, theory.system.K.size))]
 
 
-def _equal(a, b):
+def _equal(a: ArrayLike, b: ArrayLike) -> bool:
     a, b = np.broadcast_arrays(a, b)
     return bool(np.all(np.abs(a - b) <= CLOSE * np.abs(b).max()))
 
@@ -175,7 +177,7 @@ def _equal(a, b):
 # ---- exploration -> 0 --------------------------------------------------------------------------------------------
 
 
-def _std(system, known, scale):
+def _std(system: System, known: Known, scale: bool) -> Exponent:
     parts, baseline = _parts(system, known, scale), known.baseline
     if parts is None:
         return Exponent(None, f"no prediction is known for {known.kind.__name__}")
@@ -187,7 +189,7 @@ def _std(system, known, scale):
     return Exponent(float(2 * order), f"the largest part is of order std^{order:.0f}: {name}")
 
 
-def _parts(system, known, scale):
+def _parts(system: System, known: Known, scale: bool) -> dict[str, float] | None:
     """Return the orders in c of an estimator's summands, by name; None if it is not known."""
     o, E, kind = _Orders(system, scale), estimators, known.kind
     past = {"past scores times the errors of the value function": (o.past + o.error).min()}
@@ -220,7 +222,7 @@ def _parts(system, known, scale):
 class _Orders:
     """Orders in c of what the estimators are made of, each (T,) unless it belongs to s_0; `NEVER` for zero."""
 
-    def __init__(self, system, scale):
+    def __init__(self, system: System, scale: bool) -> None:
         self.system, self.scale, T = system, scale, system.horizon
         self.quiet = replace(system, L=0 * system.L, learn_scale=False)
         self.P, self.c, F, U = riccati(self.quiet)
@@ -250,7 +252,7 @@ class _Orders:
         own = self.advantage if scale else np.where(_some(U), 1 + self.state, NEVER)
         self.critic = np.minimum(own, self.news)
 
-    def level(self, b, kind):
+    def level(self, b: Array, kind: str) -> float:
         """Order of J - b."""
         if kind == "mean":
             return NEVER
@@ -259,7 +261,7 @@ class _Orders:
         J = objective(self.quiet)
         return 0 if np.any(np.abs(J - b) > CLOSE * (abs(J) + np.abs(b))) else 2
 
-    def left(self, forms, kind):
+    def left(self, forms: Array | None, kind: str) -> float:
         """Order of sum_t (V_t - b_t)(s_t) z_t; a baseline of another kind counts as the value function."""
         if kind in ("value", "state"):
             return NEVER
@@ -274,7 +276,7 @@ class _Orders:
         off = np.any(np.abs(V - b) > CLOSE * (np.abs(V) + np.abs(b)), axis=1) & (kind not in ("mean", "optimum"))
         return (np.where(random | off, 0, np.where(self.state == 0, 1, 2)) + self.z).min()
 
-    def pathwise(self):
+    def pathwise(self) -> float:
         """Order of the least-order noise in dR/dp."""
         if self.scale:
             later = np.minimum.accumulate(self.noise[::-1])[::-1]
@@ -285,7 +287,7 @@ class _Orders:
         return (1 if np.any(self.state == 0) else 2) if variance(system, OfPath(system))[gain].sum() > 0 else NEVER
 
     @staticmethod
-    def _shock(forms, root, moved, order):
+    def _shock(forms: Array | None, root: Array, moved: Array, order: int) -> Array:
         """Order of 2 x'form root xi + xi'root'form root xi - tr, x = Acl s, for a root of the given order."""
         linear = forms @ root  # (T, p, n, r)
         seen = _some(linear.swapaxes(-1, -2) @ moved[:, None] @ linear)
@@ -293,17 +295,17 @@ class _Orders:
         square = np.where(_some(root.T @ linear), 2 * order, NEVER)
         return np.minimum(line, square).min(axis=1)
 
-    def _start(self, forms):
+    def _start(self, forms: Array | None) -> float:
         C = self.system.initial_factor
         return 0 if np.any(C.T @ forms @ C) or np.any(C.T @ forms @ self.system.mean) else NEVER
 
 
-def _some(array):
+def _some(array: Array) -> NDArray[np.bool_]:
     """Whether any number of the last two axes is not zero."""
     return np.any(array != 0, axis=(-2, -1))
 
 
-def _before(order):
+def _before(order: Array) -> Array:
     """Least order over the steps before: (T,)."""
     return np.concatenate([[NEVER], np.minimum.accumulate(order)[:-1]])
 
@@ -327,7 +329,7 @@ _REASONS = {
 }
 
 
-def _horizon(system, known, scale):
+def _horizon(system: System, known: Known, scale: bool) -> Exponent:
     kind, baseline, family = known.kind, known.baseline, _family(known)
     if family is None:
         detail = f" with {KINDS[baseline]} as its baseline" if baseline else ""
@@ -357,7 +359,7 @@ def _horizon(system, known, scale):
     return Exponent(float(power), reason, float(rate))
 
 
-def _family(known):
+def _family(known: Known) -> str | None:
     E, kind = estimators, known.kind
     if kind in (E.ScoreFunction, E.RewardToGo):
         centred = {"mean": "centred returns", "optimum": "centred returns", "value": "errors of the value function"}
@@ -369,7 +371,7 @@ def _family(known):
     )
 
 
-def _stable(system, family, scale):
+def _stable(system: System, family: str, scale: bool) -> Exponent:
     from scipy.linalg import solve_discrete_lyapunov
 
     cov = solve_discrete_lyapunov(system.closed, system.noise @ system.noise.T)
@@ -386,7 +388,7 @@ def _stable(system, family, scale):
     return Exponent(float(_GROWTH[family][scale][0]), _REASONS[family])
 
 
-def _not_generic(system, rho):
+def _not_generic(system: System, rho: float) -> str | None:
     """Why the modes of the spectral radius are not as the predictions assume, or None."""
     stage = system.Q + system.K.T @ system.R @ system.K
     start = system.cov + np.outer(system.mean, system.mean) if rho > 1 + CLOSE else 0.0
