@@ -19,7 +19,7 @@ from .rollouts import rollout
 
 if TYPE_CHECKING:
     from . import exact, optimizers
-    from .ascent import Ascent, ascend
+    from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
     from .comparison import compare
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .costs import cost
     from .directional_problem import directional
     from .fisher_information import fisher
+    from .gradient_ascent import ascend
 
 __version__ = "0.1.0"
 
@@ -71,7 +72,7 @@ __all__ = [
 _LATER = {
     "Ascent": "ascent",
     "BestBehaviour": "behaviours",
-    "ascend": "ascent",
+    "ascend": "gradient_ascent",
     "best_behaviour": "behaviours",
     "check": "checks",
     "compare": "comparison",

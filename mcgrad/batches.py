@@ -54,13 +54,18 @@ class Batch:
         """Return the program of each entry, in the precision of a run: see `Run.precise`."""
         first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
-        if same and not first.data[0] and first.data[1] == first.data[2]:  # nothing that depends on theta
-            return [_at(first, theta) for theta in self.thetas]
+        if same and without_data(first):
+            return [at(first, theta) for theta in self.thetas]
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
         return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
 
-def _at(program, theta):
+def without_data(program):
+    """Tell whether a program has no numbers of estimators: nothing in it but theta depends on theta."""
+    return not program.data[0] and program.data[1] == program.data[2]
+
+
+def at(program, theta):
     """Return a program at another theta: `dataclasses.replace` would take longer than the kernel."""
     other = object.__new__(type(program))
     other.__dict__.update(program.__dict__)
@@ -149,14 +154,16 @@ def sums(programs, seeds, firsts, count, covariances, run, bar):
 
 def _piece(programs, seeds, firsts, count, covariances, machine, stop=None):
     """Return the sums of some entries: one piece of work for a thread or a process."""
-    kernel = programs[0].kernel
-    E = len(programs[0].names)
-    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
+    return of_chunks(samples(programs, seeds, firsts, count, machine, stop), len(programs[0].names), covariances)
+
+
+def samples(programs, seeds, firsts, count, machine="simd", stop=None):
+    """Return the samples of `count` trajectories of each entry, (B, outputs, count)."""
     if machine == "numpy":
-        gradients = np.stack(
-            [run_kernel(p, s, k, count, machine) for p, s, k in zip(programs, seeds, firsts, strict=True)]
-        )
-        return of_chunks(gradients, E, covariances)
+        entries = zip(programs, seeds, firsts, strict=True)
+        return np.stack([run_kernel(p, seed, first, count, machine) for p, seed, first in entries])
+    kernel = programs[0].kernel
+    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     width = kernel.width(machine)
     blocks = -(-count // width)
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
@@ -170,4 +177,4 @@ def _piece(programs, seeds, firsts, count, covariances, machine, stop=None):
             loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)
         seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
         loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
-    return of_chunks(gradients[:, :, :count], E, covariances)
+    return gradients[:, :, :count]

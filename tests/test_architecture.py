@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {
     "__main__": "command",
     "archive": "records",
-    "ascent": ("archive compiler differences estimators exact kernels per_step prepare problem progress run validate"),
+    "ascent": "archive validate",
     "baselines": "calls compiler environments per_step truth validate",
     "batches": "compiler kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
@@ -51,11 +51,14 @@ ALLOWED = {
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
+    "gradient_ascent": (
+        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
+    ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
     "kernels": "calls compiler estimators per_step problem validate",
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
-        "directional_problem environments estimators exact fisher_information kernel_handle kernels "
+        "directional_problem environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (

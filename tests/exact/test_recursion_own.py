@@ -5,6 +5,7 @@ import pytest
 
 import mcgrad as mg
 from examples.an_estimator import decayed, problems
+from mcgrad.kernels import memo, program
 
 
 def linear():
@@ -73,3 +74,26 @@ def test_design_parameters_rewards_that_see_the_policy_and_hidden_adjoints():
         values = [mg.exact.moments(problem, theta + k * step, {"J": J})["J"].mean[0] for k in (-2, -1, 1, 2)]
         slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
         np.testing.assert_allclose(found["pathwise"].mean[p], slope, rtol=1e-9)
+
+
+def test_graphs_are_remembered_without_their_numbers(monkeypatch):
+    """Systems, discounts and widths that differ in numbers alone are traced once, and each has moments of its own."""
+    made, cases = [], []
+
+    def counted(key, make):
+        return remembered(key, lambda: made.append(key) or make())
+
+    remembered = program.remembered_graphs
+    monkeypatch.setattr(program, "remembered_graphs", counted)
+    for k in (1.0, 1.2):
+        lq = mg.environments.linear_quadratic([[0.9 * k]], [[0.5 / k]], [[1.0]], [[0.1]], process_noise=[[0.04 * k]])
+        policy = mg.policies.linear_gaussian(1, 1, std=0.5 * k)
+        for x in (mg.estimators.evolution_strategies(0.1 * k), mg.estimators.reward_to_go(mg.baselines.value())):
+            cases.append((mg.Problem(lq, policy, horizon=2 + int(5 * k), discount=0.9 / k), [-0.6 * k], x))
+    memo.forget()
+    found = [mg.exact.moments(problem, theta, {"x": x})["x"].variance for problem, theta, x in cases]
+    assert len(made) == 2
+    for (problem, theta, x), variance in zip(cases, found, strict=True):
+        memo.forget()
+        np.testing.assert_array_equal(mg.exact.moments(problem, theta, {"x": x})["x"].variance, variance)
+        np.testing.assert_allclose(mg.exact.variance(problem, theta, x, work=0), variance, rtol=1e-10)
