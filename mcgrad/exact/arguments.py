@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +12,10 @@ from .. import validate
 from ..estimators.estimator import checked
 from ..problem import Problem
 
+Question = TypeVar("Question", bound=Callable[..., Any])
 
-def checked_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def checked_arguments(function: Question) -> Question:
     """Check `problem`, `theta`, `estimator`, `first`, `second`, `other` and `v` of a function before it is called.
 
     Raises
@@ -41,10 +43,10 @@ def checked_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
                 checked(name, value)
         return function(*bound.args, **bound.kwargs)
 
-    return ask
+    return cast(Question, ask)
 
 
-def of_each(function: Callable[..., Any]) -> Callable[..., Any]:
+def of_each(function: Question) -> Question:
     """Let a function answer for a batch: theta of shape (B, P), or a sequence of B problems, or both; a leading axis of B.
 
     Raises
@@ -67,4 +69,4 @@ def of_each(function: Callable[..., Any]) -> Callable[..., Any]:
         each = zip(problem if several else [problem] * B, theta if many else [theta] * B, strict=True)
         return np.stack([function(x, t, *arguments, **options) for x, t in each])
 
-    return ask
+    return cast(Question, ask)

@@ -7,8 +7,7 @@ step in.
 import functools
 import warnings
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,16 +16,13 @@ from .. import estimators
 from ..estimators import Estimator
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
-from .arguments import checked_arguments, of_each
+from .arguments import Question, checked_arguments, of_each
+from .linear_quadratic.exponents import Scaling
 from .linear_quadratic.off_policy import Limits
 from .linear_quadratic.optimum import Optimum
-from .linear_quadratic.scaling import Scaling
 from .records import ExactCritic, ValueFunction
 from .theories import theory_of
 from .theory import Array, NoClosedForm, Theory
-
-Question = TypeVar("Question", bound=Callable[..., Any])
-
 
 _overflowed: weakref.WeakKeyDictionary[Problem, set[bytes]] = weakref.WeakKeyDictionary()  # at which thetas
 
@@ -53,7 +49,7 @@ def asked(function: Question) -> Question:
             warnings.warn(f"{', '.join(seen)} in {function.__name__}", RuntimeWarning, stacklevel=2)
         return answer
 
-    return ask
+    return cast(Question, ask)
 
 
 def _is_finite(answer: Any) -> bool:
@@ -119,7 +115,6 @@ def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabu
 # ---- estimators --------------------------------------------------------------------------------------------------
 
 
-@of_each
 @asked
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
@@ -132,7 +127,6 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     return algebra.mean(theory_of(problem, theta), estimator)
 
 
-@of_each
 @asked
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or of one group's or pair's.

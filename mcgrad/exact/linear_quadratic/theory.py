@@ -4,19 +4,17 @@ Functions of (t, s, a) are forms of (1, s, u), u = a - K s: arrays (T, 1 or P, 1
 """
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import baselines, critics, estimators
-from ...baselines import Baseline
+from ... import estimators
 from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
 from ...estimators.inverse_variance import weights as inverse_weights
-from ...estimators.measure_valued import scales
 from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
 from .. import records
@@ -24,13 +22,12 @@ from ..leaves import Pathwise, Rule, identity, of_state
 from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory
 from . import average, bounds, covariances, hessian, natural, values
 from .baselines import naive_over_time, optimal_quadratic
+from .exponents import Scaling
 from .increments import Increments, OfPath, OfRule, reward_forms
-from .measure_valued import measure_valued_variance
-from .off_policy import Limits, importance_weighted_variance, self_normalised_limits
+from .off_policy import Limits, self_normalised_limits
 from .optimum import Optimum, optimum
-from .persistent import persistent_evolution_strategies
-from .perturbed import Perturbed, evolution_strategies, finite_differences, spsa
-from .scaling import Scaling, scaling
+from .scaling import scaling
+from .several_rollouts import acting, alone, scale_of
 from .system import System
 
 
@@ -246,7 +243,7 @@ class LinearQuadratic(Theory):
             case estimators.ShortHorizon(steps=steps) if steps >= s.horizon:
                 return [(1.0, Pathwise())]
             case estimators.ShortHorizon(steps=steps, critic=critic):
-                return [(1.0, _Keyed(identity(estimator), OfPath(s, steps=steps, scale=_scale(critic))))]
+                return [(1.0, _Keyed(identity(estimator), OfPath(s, steps=steps, scale=scale_of(critic))))]
             case estimators.InverseVariancePerStep(baseline=b):
                 forms = of_state(self, b)[..., : 1 + s.states, : 1 + s.states]
                 along, scored = self._weights_over_time(estimator, forms)
@@ -262,51 +259,13 @@ class LinearQuadratic(Theory):
 
     def alone(self, estimator: Estimator) -> Alone | None:
         """Return estimators whose rollouts branch off, are perturbed, or follow another policy."""
-        s = self.system
-        match estimator:
-            case estimators.MeasureValued(independent=independent, once=once, critic=critic):
-                scales(self.problem.policy)  # refuses policies that have no such derivatives
-                branches = "critic" if critic else "independent" if independent else "shared"
-                scale = 1.0 if critic is None else _scale(critic)
-                return Alone(
-                    lambda: scale * self.gradient(),
-                    lambda: scale**2 * measure_valued_variance(s, branches, "one" if once else "all"),
-                )
-            case estimators.ImportanceWeighted(weights=weights, clip=None):
-                return Alone(self.gradient, lambda: importance_weighted_variance(s, *self._acting(estimator), weights))
-            case estimators.EvolutionStrategies(direction="sign", width=width, noise=noise):
-                return _perturbed(spsa, s, width, noise)
-            case estimators.EvolutionStrategies(parts=parts, width=width, noise=noise):
-                return _perturbed(evolution_strategies, s, width, len(parts), noise)
-            case estimators.FiniteDifferences(width=width, noise=noise):
-                return _perturbed(finite_differences, s, width, noise)
-            case estimators.PersistentEvolutionStrategies(parts=parts, width=width, unroll=unroll, noise=noise):
-                options = width, unroll, len(parts), noise, estimator.truncated
-                return _perturbed(persistent_evolution_strategies, s, *options)
-        return None
+        return alone(self, estimator)
 
     def self_normalised_limits(self, estimator: Estimator) -> Limits:
         """Return G bias and G variance of self-normalised weights for a large group, (P,) both."""
         if not isinstance(estimator, (estimators.ImportanceWeighted, estimators.SelfNormalised)):
             raise ValueError(f"estimator: expected importance weights, got {type(estimator).__name__}")
-        return self_normalised_limits(self.system, *self._acting(estimator))
-
-    def _acting(
-        self, estimator: estimators.ImportanceWeighted | estimators.SelfNormalised
-    ) -> tuple[System, Array | None]:
-        """Return the system of the behaviour policy, and the baseline as forms of (1, s) or None."""
-        s, behaviour, n = self.system, estimator.behaviour, 1 + self.system.states
-        policy, theta = behaviour.policy or self.problem.policy, np.array(behaviour.theta)
-        if not isinstance(policy.closed_form, LinearGaussian):
-            raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not linear-Gaussian")
-        gain, root = s.K.size, policy.closed_form.root
-        factors = np.exp(theta[gain:]) if policy.closed_form.learn_std else np.ones(s.actions)
-        b = (
-            None
-            if isinstance(estimator.baseline, baselines.NoBaseline)
-            else of_state(self, estimator.baseline)[..., :n, :n]
-        )
-        return dataclasses.replace(s, K=theta[:gain].reshape(s.K.shape), L=factors[:, None] * root), b
+        return self_normalised_limits(self.system, *acting(self, estimator))
 
     def increments(self, leaf: Leaf) -> Increments:
         """Return the increments of a leaf, made once."""
@@ -354,24 +313,3 @@ def step_variances(system: System, forms: Array | None = None) -> tuple[Array, A
     pairs = (only, none), (none, only)
     found = (covariances.variance(system, OfPath(system, *pair, forms, owner=owner)) for pair in pairs)
     return tuple(x.reshape(T, P) for x in found)
-
-
-def _perturbed(function: Callable[..., Perturbed], *arguments: Any) -> Alone:
-    """Return an estimator that perturbs theta; log scales and many parameters have no exact rule."""
-    try:
-        found = function(*arguments)
-    except ValueError as error:
-        raise NoClosedForm(f"no closed form: {error}") from None
-    return Alone(lambda: found.mean, lambda: found.variance)
-
-
-def _scale(critic: Baseline) -> float:
-    """Return the factor of a scaled exact critic, 0 for none; other critics have no closed form."""
-    match critic:
-        case baselines.NoBaseline():
-            return 0.0
-        case baselines.Value():
-            return 1.0
-        case critics.Exact(scale=scale, amplitude=0.0):
-            return scale
-    raise NoClosedForm(f"no closed form is known here with {critic}")
