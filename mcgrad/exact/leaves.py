@@ -88,6 +88,24 @@ def identity(record: object) -> Hashable:
     return record if isinstance(record, (int, float, str, type(None))) else ("object", id(record))
 
 
+KNOWN = (
+    estimators.Score,
+    estimators.ScoreFunction,
+    estimators.RewardToGo,
+    estimators.WeightedScore,
+    estimators.GeneralizedAdvantage,
+    estimators.QFunction,
+    estimators.Advantage,
+    estimators.AllActions,
+    estimators.ValueGradient,
+    estimators.ActionControlVariate,
+    estimators.TrajectoryControlVariate,
+    estimators.DoublyRobust,
+    estimators.Delta,
+    estimators.Reparameterization,
+)
+
+
 def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> list[tuple[float, Leaf]] | None:
     """Return an estimator on a single rollout as [(coefficient, leaf)], or None where it is none, or its own function.
 
@@ -96,95 +114,44 @@ def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> 
     NoClosedForm
         If the theory does not know its baseline or its critic.
     """
-    known = {
-        estimators.Score: _score,
-        estimators.ScoreFunction: _score_function,
-        estimators.RewardToGo: _reward_to_go,
-        estimators.WeightedScore: _weighted_score,
-        estimators.GeneralizedAdvantage: _generalized_advantage,
-        estimators.QFunction: _q_function,
-        estimators.Advantage: _advantage,
-        estimators.AllActions: _all_actions,
-        estimators.ValueGradient: _value_gradient,
-        estimators.ActionControlVariate: _action_control_variate,
-        estimators.TrajectoryControlVariate: _trajectory_control_variate,
-        estimators.DoublyRobust: _doubly_robust,
-        estimators.Delta: _delta,
-        estimators.Reparameterization: _reparameterization,
-    }.get(type(estimator))  # of a type derived from these, nothing is known
-    return None if known is None else [(1.0, known(theory, estimator, tuning))]
+    # Of a type derived from these, nothing is known.
+    return [(1.0, _leaf(theory, estimator, tuning))] if type(estimator) in KNOWN else None
 
 
-def _score(theory: Theory, e: estimators.Score, tuning: Tuning | None) -> Leaf:
-    return Rule(score=1.0)
-
-
-def _score_function(theory: Theory, e: estimators.ScoreFunction, tuning: Tuning | None) -> Leaf:
-    number = _number(theory, e.baseline, tuning)
-    if number is not None:
-        return Rule(trace=1.0, whole=True, score=-number)
-    return Rule(trace=1.0, whole=True, weight=-of_state(theory, e.baseline, tuning))
-
-
-def _reward_to_go(theory: Theory, e: estimators.RewardToGo, tuning: Tuning | None) -> Leaf:
-    number = _number(theory, e.baseline, tuning)
-    if number is not None:
-        return Rule(trace=1.0, score=-number)
-    return Rule(trace=1.0, weight=-of_state(theory, e.baseline, tuning))
-
-
-def _weighted_score(theory: Theory, e: estimators.WeightedScore, tuning: Tuning | None) -> Leaf:
-    return Rule(weight=for_each_parameter(theory, e.baseline, tuning))
-
-
-def _generalized_advantage(theory: Theory, e: estimators.GeneralizedAdvantage, tuning: Tuning | None) -> Leaf:
-    if e.decay == 1.0:
-        return Rule(trace=1.0, weight=-of_state(theory, e.critic, tuning))
-    V = of_state(theory, e.critic, tuning)
-    return Rule(trace=float(e.decay), ahead=V, known=V)
-
-
-def _q_function(theory: Theory, e: estimators.QFunction, tuning: Tuning | None) -> Leaf:
-    return Rule(weight=of_action(theory, e.critic))
-
-
-def _advantage(theory: Theory, e: estimators.Advantage, tuning: Tuning | None) -> Leaf:
-    return Rule(weight=of_action(theory, e.critic) - of_state(theory, e.critic))
-
-
-def _all_actions(theory: Theory, e: estimators.AllActions, tuning: Tuning | None) -> Leaf:
-    return Rule(expected=of_action(theory, e.critic))
-
-
-def _value_gradient(theory: Theory, e: estimators.ValueGradient, tuning: Tuning | None) -> Leaf:
-    return Rule(followed=of_action(theory, e.critic))
-
-
-def _action_control_variate(theory: Theory, e: estimators.ActionControlVariate, tuning: Tuning | None) -> Leaf:
-    q = of_action(theory, e.critic)
-    q = of_state(theory, e.critic) + theory.tangent(q) if e.first_order else q
-    return Rule(trace=1.0, weight=-q, expected=q)
-
-
-def _trajectory_control_variate(
-    theory: Theory, e: estimators.TrajectoryControlVariate | estimators.DoublyRobust, tuning: Tuning | None
-) -> Rule:
-    q = of_action(theory, e.critic)
-    return Rule(trace=1.0, ahead=of_state(theory, e.critic), known=q, expected=q)
-
-
-def _doubly_robust(theory: Theory, e: estimators.DoublyRobust, tuning: Tuning | None) -> Leaf:
-    return dataclasses.replace(_trajectory_control_variate(theory, e, tuning), news=e.critic.scale)
-
-
-def _delta(theory: Theory, e: estimators.Delta, tuning: Tuning | None) -> Leaf:
-    T = theory.expansion(e.order)
-    if e.pathwise:
-        return Rule(followed=T, expected=-T)
-    return Rule(weight=T - theory.over_actions(T) if e.centred else T, expected=-T)
-
-
-def _reparameterization(theory: Theory, e: estimators.Reparameterization, tuning: Tuning | None) -> Leaf:
+def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning | None) -> Leaf:
+    match estimator:
+        case estimators.Score():
+            return Rule(score=1.0)
+        case estimators.ScoreFunction(baseline=b) | estimators.RewardToGo(baseline=b):
+            whole, number = isinstance(estimator, estimators.ScoreFunction), _number(theory, b, tuning)
+            if number is not None:
+                return Rule(trace=1.0, whole=whole, score=-number)
+            return Rule(trace=1.0, whole=whole, weight=-of_state(theory, b, tuning))
+        case estimators.WeightedScore(baseline=b):
+            return Rule(weight=for_each_parameter(theory, b, tuning))
+        case estimators.GeneralizedAdvantage(critic=v, decay=decay):
+            V = of_state(theory, v, tuning)
+            return Rule(trace=1.0, weight=-V) if decay == 1.0 else Rule(trace=float(decay), ahead=V, known=V)
+        case estimators.QFunction(critic=q):  # which is an Advantage, too
+            return Rule(weight=of_action(theory, q))
+        case estimators.Advantage(critic=q):
+            return Rule(weight=of_action(theory, q) - of_state(theory, q))
+        case estimators.AllActions(critic=q):
+            return Rule(expected=of_action(theory, q))
+        case estimators.ValueGradient(critic=q):
+            return Rule(followed=of_action(theory, q))
+        case estimators.ActionControlVariate(critic=c, first_order=first_order):
+            q = of_action(theory, c)
+            q = of_state(theory, c) + theory.tangent(q) if first_order else q
+            return Rule(trace=1.0, weight=-q, expected=q)
+        case estimators.TrajectoryControlVariate(critic=c) | estimators.DoublyRobust(critic=c):
+            q, news = of_action(theory, c), c.scale if isinstance(estimator, estimators.DoublyRobust) else 0.0
+            return Rule(trace=1.0, ahead=of_state(theory, c), known=q, expected=q, news=news)
+        case estimators.Delta():
+            T = theory.expansion(estimator.order)
+            if estimator.pathwise:
+                return Rule(followed=T, expected=-T)
+            return Rule(weight=T - theory.over_actions(T) if estimator.centred else T, expected=-T)
     return Pathwise()
 
 
