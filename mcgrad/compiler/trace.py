@@ -14,6 +14,8 @@ Comparisons are Python's (True + True is 2, where NumPy's own is True) but for ~
 floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, and such trajectories are counted.
 """
 
+from typing import TypeAlias
+
 import numpy as np
 
 from .errors import TraceError, check_handlers, user_line
@@ -181,6 +183,11 @@ def _check_kind(x):
 def is_number(x):
     """Tell whether x is a plain real number, as float64 has it."""
     return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
+
+
+# A number of a function that is traced: not known yet, or known. Functions that take these take plain floats as well.
+Number: TypeAlias = Tracer | float
+Numbers: TypeAlias = tuple[Number, ...]
 
 
 class Graph:
