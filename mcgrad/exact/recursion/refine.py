@@ -126,7 +126,8 @@ def approximate(asked, options):
         try:
             return on_grids(asked, options)
         except NoClosedForm as no_grid:
-            raise NoClosedForm(f"{no_grid}; {no_tree}") from None
+            both = dict.fromkeys([str(no_grid), str(no_tree)])
+            raise NoClosedForm("; ".join(both)) from None
 
 
 def on_grids(asked, options):
