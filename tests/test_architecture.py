@@ -77,7 +77,7 @@ ALLOWED = {
     "power_sums": "compiler",
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
-    "prepare": "estimators exact truth validate",
+    "prepare": "estimators exact exact/recursion truth validate",
     "problem": "validate",
     "progress": "compiler validate",
     "provenance": "mcgrad",

@@ -187,7 +187,7 @@ def test_what_cannot_be_done_says_why():
         "sqrt .* do not follow from those of its members": e.standardised(3),
         "branch off at every time": e.measure_valued(),
         "branch off at one random time": e.measure_valued(times="one"),
-        "/ .* do not follow from those of its members": e.importance_weighted([-0.5], group=3),
+        r"\(>\).*self-normalised weights.*do not follow": e.importance_weighted([-0.5], "self-normalised", group=3),
         "in place of other noise": e.measure_valued(critic=mg.critics.exact()),
     }
     for why, estimator in refused.items():

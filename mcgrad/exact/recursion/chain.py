@@ -237,8 +237,8 @@ def _polynomial(x):
     """Return a gradient as a polynomial in what is carried back."""
     if isinstance(x, Lost):
         raise NoClosedForm(
-            f"no recursion: a gradient is no polynomial in what is carried back: {x.why}. Moments of a ratio, or of a root of a "
-            "sum over a group (standardised returns, self-normalised weights), do not follow from those of its members"
+            f"no recursion: a gradient is no polynomial in what is carried back: {x.why}. Moments of a ratio, or of a root of "
+            "a sum over a group (standardised returns, self-normalised weights), do not follow from those of its members"
         )
     return lift(x)
 
@@ -247,18 +247,18 @@ def _refuse(variant: RolloutVariant, scan):
     """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
     if variant.unroll:
         raise NoClosedForm(
-            "no recursion: a direction of theta is drawn anew in blocks, and the sum of all so far weighs what follows: that is "
-            "a state of as many numbers more as there are parameters"
+            "no recursion: a direction of theta is drawn anew in blocks, and the sum of all so far weighs what follows: a "
+            "state of as many numbers more as there are parameters"
         )
     if any(not kind.once for kind in scan.step.wanted):
         raise NoClosedForm(
-            "no recursion: rollouts branch off at every time, and all of them are on the way at once: no chain of finitely many "
-            "states"
+            "no recursion: rollouts branch off at every time, and all of them are on the way at once: no chain of finitely "
+            "many states"
         )
     if scan.step.wanted:
         raise NoClosedForm(
-            "no recursion: rollouts branch off at one random time; until then the state is one, and from there on it is that of "
-            "all branches, which this recursion over one space of functions does not do"
+            "no recursion: rollouts branch off at one random time; until then the state is one, and from there on that of all "
+            "branches, which a recursion over one space of functions does not do"
         )
 
 

@@ -13,15 +13,15 @@ from ...estimators.fitted import is_unfitted
 from ...problem import Problem
 from ...truth import told
 from ..arguments import checked_arguments
-from ..truth import TRUTH
 from .chain import Model
 from .directions import over_directions
 from .found import ExactMoments
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
-from .refine import Options, TooMuch, Work, approximate, checked_box
+from .refine import Options, TooMuch, approximate, checked_options
 from .refusal import NoClosedForm
 from .tables import states, table
+from .truth import TRUTH
 
 WORK = 20.0
 
@@ -102,12 +102,6 @@ def moments(
     higher, full_covariance = validate.flag("higher", higher), validate.flag("full_covariance", full_covariance)
     options = checked_options(problem, tolerance, box, work)
     return moments_within(problem, theta, estimators, options, higher, full_covariance)
-
-
-def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
-    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
-    tolerance = validate.number("tolerance", tolerance, above=0.0)
-    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))
 
 
 def moments_within(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ... import validate
+from ...problem import Problem
 from .chain import NORMAL
 from .edges import axis_breaks, edges
 from .grids import ROUGH, Grid
@@ -271,3 +272,9 @@ def checked_box(box, problem):
     if not (low < high).all():
         raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
     return low, high
+
+
+def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
+    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
+    tolerance = validate.number("tolerance", tolerance, above=0.0)
+    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))

@@ -15,9 +15,8 @@ from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
 from .chain import Model
 from .polynomials import Polynomials
-from .public import checked_options
 from .questions import Answers
-from .refine import on_grids, pilot_box
+from .refine import Options, checked_options, on_grids, pilot_box
 from .refusal import NoClosedForm
 from .tables import states, table
 
@@ -59,7 +58,8 @@ class OnLevel:
         def function(t: int, s: NDArray[np.float64]) -> NDArray[np.float64]:
             return functions[t](s if table is None else numbers("s", s, table)[:, None])
 
-        return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left)
+        box = None if table is not None else self.box()
+        return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left, box)
 
 
 @checked_arguments
@@ -99,13 +99,17 @@ def value_function(
     >>> round(V.objective, 3), V(0, [[-1.0], [1.0]]).round(3)
     (-3.541, array([-3.547, -0.049]))
     """
+    return value_within(problem, theta, checked_options(problem, tolerance, box, work))
+
+
+def value_within(problem: Problem, theta: ArrayLike, options: Options) -> ValueFunction:
+    """Return `value_function` for what is left of the work of `options`."""
     P = len(problem.parameters)
     whole = custom(
         lambda c, x, later: (later + x.reward, []),
         lambda c, end: end.reward,
         lambda c, sums, carry: (carry, *(0.0 for _ in range(P - 1))),
     )
-    options = checked_options(problem, tolerance, box, work)
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole})
         asked, n = functools.partial(_asked, model, options.box), problem.environment.states
