@@ -61,11 +61,11 @@ ALLOWED = {
     "mcgrad": (
         "ascent baselines behaviours checks climbing comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information kernel_handle kernels "
-        "measurement moments noises optimizers policies precision problem rollouts"
+        "measurement moments noises optimizers policies precision problem rollouts targets"
     ),
     "measurement": (
         "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
-        "validate"
+        "targets validate"
     ),
     "merge_rows": "",
     "moments": "archive estimate intervals power_sums source validate",
@@ -91,6 +91,7 @@ ALLOWED = {
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
     "study_settings": "merge_rows",
+    "targets": "moments power_sums validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",
