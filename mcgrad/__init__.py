@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
-    from .climbing import ascend
     from .comparison import compare
     from .continuing_problem import continuing
     from .costs import cost
     from .directional_problem import directional
     from .fisher_information import fisher
+    from .gradient_ascent import ascend
 
 __version__ = "0.1.0"
 
@@ -75,7 +75,7 @@ __all__ = [
 _LATER = {
     "Ascent": "ascent",
     "BestBehaviour": "behaviours",
-    "ascend": "climbing",
+    "ascend": "gradient_ascent",
     "best_behaviour": "behaviours",
     "check": "checks",
     "compare": "comparison",

@@ -9,12 +9,17 @@ import errno
 import hashlib
 import json
 import os
+import pathlib
 import sys
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+Record: TypeAlias = dict[str, Any]  # what one setting gave: its key, its rows, the seconds that it took
 
 try:
     import fcntl
 except ImportError:  # where there is none, nobody is locked out
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class Busy(RuntimeError):
@@ -22,7 +27,7 @@ class Busy(RuntimeError):
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path: pathlib.Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however that ends; `Busy` if another one holds it.
 
     Where a file system has no locks nobody is locked out.
@@ -56,13 +61,13 @@ def locked(path):
         os.close(file)
 
 
-def line(record):
+def line(record: Record) -> bytes:
     """Return a record as a line of a file."""
     text = json.dumps(record).encode()
     return hashlib.sha256(text).hexdigest().encode() + b" " + text + b"\n"
 
 
-def kept(path):
+def kept(path: pathlib.Path) -> dict[str, Record]:
     """Return {key: record} of a file, and leave it with whole records only; set a damaged one aside, with a message."""
     if not path.exists():
         return {}
@@ -83,7 +88,7 @@ def kept(path):
     return {record["key"]: record for _, record in found if record is not None}
 
 
-def _record(text):
+def _record(text: bytes) -> Record | None:
     """Return the record of a line, None if it is not what was written."""
     digest, _, text = text.partition(b" ")
     if hashlib.sha256(text).hexdigest().encode() != digest:
@@ -96,7 +101,7 @@ def _record(text):
     return record if whole and isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else None
 
 
-def _free(path):
+def _free(path: pathlib.Path) -> pathlib.Path:
     """Return the first of NAME, NAME.2, NAME.3, ... that does not exist."""
     number = 1
     while True:
@@ -106,7 +111,7 @@ def _free(path):
         number += 1
 
 
-def write(path, data):
+def write(path: pathlib.Path, data: bytes) -> None:
     """Write a file in one stroke: whoever reads it sees the old bytes or the new ones."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -7,7 +7,6 @@ is shared with the kernels: this room is the witness against them.
 """
 
 from .bounds import efficiency_bound, gradient_news
-from .quadratures import quadrature
 from .questions import (
     average_gradient,
     average_reward,
@@ -68,7 +67,6 @@ __all__ = [
     "optimal_over_time",
     "optimal_quadratic",
     "optimum",
-    "quadrature",
     "scaling",
     "self_normalised_limits",
     "stationary",

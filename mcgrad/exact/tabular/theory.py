@@ -171,13 +171,6 @@ class Tabular(Theory):
         b = (b if b.ndim == 3 else b[..., None])[..., None, :]
         return np.array(np.broadcast_to(b, (T, S, 1, b.shape[-1])))
 
-    def over_state_actions(self, q):
-        """Return q, (T, S, A), as a function."""
-        q, shape = np.asarray(q, dtype=float), (self.horizon, *self.system.policy.shape)
-        if q.shape != shape:
-            raise ValueError(f"q: expected shape {shape}, got {q.shape}")
-        return q[..., None]
-
     def times(self, f, numbers):
         """Return f times a number, or one for each parameter."""
         return f * numbers
