@@ -94,15 +94,25 @@ def _dask(workers, scheduler):
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             quiet = {"dashboard_address": None, "silence_logs": "ERROR"}
-            cluster = distributed.LocalCluster(n_workers=workers or thread_count(None), threads_per_worker=1, **quiet)
+            with _deaf():
+                number = workers or thread_count(None)
+                cluster = distributed.LocalCluster(n_workers=number, threads_per_worker=1, **quiet)
             scheduler = stack.enter_context(cluster)
         client = stack.enter_context(distributed.Client(scheduler, timeout=BEGIN, set_as_default=False))
-        pool = client.get_executor(pure=False)
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False)
-            raise
+        yield client.get_executor(pure=False)
+
+
+@contextlib.contextmanager
+def _deaf():
+    """Have the processes that are started here leave Ctrl-C to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

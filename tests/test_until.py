@@ -201,7 +201,7 @@ def test_moments_of_something_else_are_not_gone_on_from():
 
 
 def test_optional_stopping_has_the_bias_that_is_stated(seed):
-    """It is there, and no larger: small chunks make it large. The mean over 400 measurements against the exact variance."""
+    """It is 19 %, and chance makes 1.6 % of it: the mean of 400 variances against the exact one."""
     problem, theta = template_study.problem(10)
     score = {"SF": mg.estimators.score_function()}
     (exact,) = mg.exact.variance(problem, theta, score["SF"])
@@ -209,4 +209,4 @@ def test_optional_stopping_has_the_bias_that_is_stated(seed):
     for k in range(400):
         x = mg.measure(problem, theta, score, mg.until(0.3, most=10**6), 1000 * seed + k, chunk=64, threads=1)["SF"]
         ratios.append(x.total_variance / exact - 1.0)
-    assert -0.3 < np.mean(ratios) < -0.01
+    assert -0.27 < np.mean(ratios) < -0.11
