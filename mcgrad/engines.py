@@ -202,7 +202,8 @@ class ProcessPool(concurrent.futures.Executor):
                     raise RuntimeError("cannot schedule new futures after shutdown")
                 pool = self._pool = self._pool or _new_pool(self.num_workers)
             try:
-                inner = future.begin(pool)
+                with _one_thread_each():
+                    inner = future.begin(pool)
                 break
             except concurrent.futures.BrokenExecutor:
                 self._discard(pool)
@@ -254,6 +255,18 @@ def _new_pool(workers):
         "spawn"
     )  # a copy of a process with threads would wait for locks that nobody holds
     return concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Have the processes that are started here do their linear algebra on one thread: there is one for each core."""
+    names = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} - set(os.environ)
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
 
 
 def _begin():

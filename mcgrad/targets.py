@@ -73,8 +73,8 @@ def until(
 
     The rule looks at the data, and so the result leans to what makes it stop: a variance that is too small by chance has a
     standard error that is, too. Measured on score functions of kurtosis 18 and 105, with chunks of 64 trajectories, in 1000 to
-    2000 measurements each: with variance=0.3 the variance is too small by 10 and 19 %, and its 95 % interval covers in 91 and 90
-    %; with 0.1 it is too small by 2 and 3 %, with 0.05 by 0.7 %, with 0.025 and 0.01 by less than 0.3 %; about 3 variance^2.
+    2000 measurements each: with variance=0.3 the variance is too small by 10 and 19 %, and its 95 % interval covers in 91 and
+    90 %; with 0.1 it is too small by 2 and 3 %, with 0.05 by 0.7 %, with 0.025 and 0.01 by less than 0.3 %; about 3 variance^2.
     With mean=0.3 the mean is too large by 14 %, with 0.1 by 0.5 %. Where the first chunk is precise enough nothing is chosen.
 
     Parameters
