@@ -25,7 +25,7 @@ ALLOWED = {
     ),
     "command": "checks comparison mcgrad study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimators exact floor intervals kernels moments "
+        "baselines checks compiler costs critics differences estimators exact exact/recursion floor intervals kernels moments "
         "pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
