@@ -11,6 +11,7 @@ score knows, and every estimator adds it.
 """
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -107,9 +108,13 @@ class Environment:
             bounds = validate.interval("action_bounds", self.action_bounds, self.actions)
             object.__setattr__(self, "action_bounds", bounds)
         object.__setattr__(self, "params", _params(self.params))
-        object.__setattr__(self, "reward_sees", _reward_sees(self.reward))
         if self.reward_sees:  # it is not the reward that a theory knows
             object.__setattr__(self, "closed_form", None)
+
+    @functools.cached_property
+    def reward_sees(self) -> tuple[str, ...]:
+        """What of the policy the reward sees, of "eta" and "log_prob", in the order of its arguments."""
+        return _reward_sees(self.reward)
 
     def __repr__(self):
         noise = [

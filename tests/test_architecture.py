@@ -55,7 +55,7 @@ ALLOWED = {
         "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
     ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
-    "kernels": "calls compiler estimators per_step problem validate",
+    "kernels": "calls compiler estimators per_step problem scan_types validate",
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
         "directional_problem environments estimators exact fisher_information gradient_ascent kernel_handle kernels "

@@ -15,6 +15,9 @@ number for each dimension in place of an array, and nothing is checked.
 
 import ctypes
 import functools
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +47,9 @@ INTEGERS = ("int64", "uint64")
 # ---- making ----------------------------------------------------------------------------------------------------
 
 
-def compile_function(function, options, arguments):
+def compile_function(
+    function: Callable[..., Any], options: Mapping[str, Any], arguments: Sequence[str]
+) -> tuple[bytes, list[str]]:
     """Return (object file, names of functions that it needs from outside) of a function that returns nothing.
 
     Parameters
@@ -89,14 +94,14 @@ def compile_function(function, options, arguments):
         return context.codegen()._tm.emit_object(module), outside
 
 
-def _numba_type(types, name):
+def _numba_type(types: ModuleType, name: str) -> Any:
     if name in INTEGERS:
         return getattr(types, name)
     dtype, dimensions, _ = ARRAYS[name]
     return types.Array(getattr(types, dtype.name), dimensions, "C")
 
 
-def _entry(context, described, signature, arguments):
+def _entry(context: Any, described: Any, signature: tuple[Any, ...], arguments: Sequence[str]) -> Any:
     """Return the LLVM module of the function for Python, which unpacks its arguments and calls the compiled one."""
     from llvmlite import ir
     from numba.core import types
@@ -173,7 +178,7 @@ def _entry(context, described, signature, arguments):
     return module
 
 
-def _plain(context, described, signature):
+def _plain(context: Any, described: Any, signature: tuple[Any, ...]) -> Any:
     """Return the LLVM module of the function for compiled code: 0, or another number if it failed."""
     from llvmlite import ir
     from numba.core import types
@@ -201,11 +206,11 @@ def _plain(context, described, signature):
     return module
 
 
-def _is_array(kind):
+def _is_array(kind: Any) -> bool:
     return hasattr(kind, "ndim")
 
 
-def _view(context, builder, kind, data, shape):
+def _view(context: Any, builder: Any, kind: Any, data: Any, shape: Sequence[Any]) -> Any:
     """Return Numba's array of some memory."""
     from llvmlite import ir
     from numba.np.arrayobj import make_array, populate_array
@@ -234,7 +239,7 @@ class _Method(ctypes.Structure):
     )
 
 
-def link(code, outside):
+def link(code: bytes, outside: Sequence[str]) -> Callable[..., Any] | None:
     """Return the function of an object file; the code is unloaded with it. None where it needs what this process lacks."""
     import llvmlite.binding as llvm
 
@@ -260,12 +265,12 @@ def link(code, outside):
     return _new_function()(ctypes.byref(method), own, None)
 
 
-def plain_address(function):
+def plain_address(function: Any) -> int:
     """Return the address of a linked function for compiled code (see the module); it is good as long as the function lives."""
     return function.__self__[3]
 
 
-def plain_types(arguments):
+def plain_types(arguments: Sequence[str]) -> list[Any]:
     """Return the types of ctypes that the function at `plain_address` takes; it returns an int."""
     whole = {"int64": ctypes.c_int64, "uint64": ctypes.c_uint64}
     return [
@@ -276,7 +281,7 @@ def plain_types(arguments):
 
 
 @functools.cache
-def _initialise():
+def _initialise() -> None:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -284,7 +289,7 @@ def _initialise():
 
 
 @functools.cache
-def _new_function():
+def _new_function() -> Any:
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.argtypes, new.restype = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p), ctypes.py_object
     return new
