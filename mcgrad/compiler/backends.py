@@ -30,17 +30,12 @@ The parameters that come in, and what goes out to be summed, are float64.
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import cache, noise, special
 from .trace import FUNCTIONS
-
-Function: TypeAlias = tuple[str, int, int | None]  # its name, and how many arguments it takes and results it returns
-Names: TypeAlias = dict[str, Any]  # what the names of a kernel's text mean on a machine
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
@@ -53,6 +48,9 @@ SMALL = 200  # operations of a kernel that is small
 
 # theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
 ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
+
+
+Function: TypeAlias = tuple[str, int, int | None]  # its name, and how many arguments it takes and results it returns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,7 @@ class KernelText:
     """
 
     text: str
-    functions: tuple
+    functions: tuple[Function, ...]
     workspace: int
     outputs: int
     label: str
@@ -86,28 +84,28 @@ class KernelText:
     precision: str = "double"
 
     @functools.cached_property
-    def operations(self) -> int:
+    def operations(self):
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
 
     @property
-    def seconds(self) -> float:
+    def seconds(self):
         """How long it takes to compile the text, within a factor of two or three."""
         return 0.7 + 6e-5 * len(self.text)
 
-    def memory(self, horizon: int, width: int) -> tuple[int, int]:
+    def memory(self, horizon, width):
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
         row = max(self.workspace, 1)
         return horizon + -(-self.totals // row), row * width
 
-    def width(self, machine: str = "simd") -> int:
+    def width(self, machine="simd"):
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
         check(machine)
         if machine == "simd":
             return self._lanes()
         return {"scalar": 1, "numpy": 0}[machine]
 
-    def _lanes(self) -> int:
+    def _lanes(self):
         """Return how many lanes a SIMD kernel has; its bits do not depend on that.
 
         Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
@@ -122,20 +120,20 @@ class KernelText:
 
 
 @functools.cache
-def wide_registers() -> bool:
+def wide_registers():
     """Tell whether this processor has registers of 512 bits, and 32 of them."""
     import llvmlite.binding as llvm
 
     return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
-def check(machine: object) -> None:
+def check(machine):
     """Raise a ValueError for what is none of the three machines."""
     if not isinstance(machine, str) or machine not in MACHINES:
         raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
 
 
-def compiled(kernel: KernelText, machine: str = "simd", width: int | None = None) -> Callable[..., Any]:
+def compiled(kernel, machine="simd", width=None):
     """Return the callable `kernel` of a KernelText on one of the three machines."""
     check(machine)
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
@@ -143,7 +141,7 @@ def compiled(kernel: KernelText, machine: str = "simd", width: int | None = None
 
 # Loaded, a kernel takes a sixth of a megabyte; it goes when so many others have been used since.
 @functools.lru_cache(maxsize=256)
-def _compiled(kernel: KernelText, machine: str, width: int) -> Callable[..., Any]:
+def _compiled(kernel, machine, width):
     if machine == "numpy":
         return _numpy_kernel(kernel)
     if machine == "scalar" and kernel.precision != "double":
@@ -159,16 +157,16 @@ def _compiled(kernel: KernelText, machine: str, width: int) -> Callable[..., Any
     return cache.load(kernel.text, _tag(kernel, machine, width), ARGUMENTS, build, label)
 
 
-def is_compiled(kernel: KernelText, machine: str = "simd") -> bool:
+def is_compiled(kernel, machine="simd"):
     """Tell whether the cache on disk has the machine code of a kernel."""
     return cache.is_kept(kernel.text, _tag(kernel, machine, kernel.width(machine)), ARGUMENTS)
 
 
-def _tag(kernel: KernelText, machine: str, width: int) -> str:
+def _tag(kernel, machine, width):
     return f"kernel {machine} {width} {kernel.precision}"
 
 
-def _build(kernel: KernelText, machine: str, width: int) -> tuple[Callable[..., Any], dict[str, Any]]:
+def _build(kernel, machine, width):
     """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
     import numba
 
@@ -188,12 +186,12 @@ def _build(kernel: KernelText, machine: str, width: int) -> tuple[Callable[..., 
     return namespace["kernel"], OPTIONS
 
 
-def workspace(kernel: KernelText, horizon: int, width: int) -> NDArray[np.float64]:
+def workspace(kernel, horizon, width):
     """Return an uninitialised workspace for one block of the SIMD or the scalar machine."""
     return aligned(kernel.memory(horizon, width))
 
 
-def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
+def aligned(shape):
     """Return an uninitialised float64 array that starts at a cache line, as full SIMD loads like it."""
     count = int(np.prod(shape))
     memory = np.empty(count + 8)
@@ -206,7 +204,7 @@ def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
 _CONSTANTS = {"inf": np.inf, "nan": np.nan}
 
 
-def _numpy_kernel(kernel: KernelText) -> Callable[..., Any]:
+def _numpy_kernel(kernel):
     names, number = _numpy_names(), np.float64
     if kernel.precision == "single":
         names, number = {k: _rounded(f) if callable(f) and k not in MEMORY else f for k, f in names.items()}, np.float32
@@ -228,7 +226,7 @@ def _numpy_kernel(kernel: KernelText) -> Callable[..., Any]:
 MEMORY = ("position", "stream", "take", "give", "put", "point", "scatter", "tail", "total", "any_positive")
 
 
-def _rounded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _rounded(function):
     """Let a function return float32 for float64."""
 
     def single(x):
@@ -241,7 +239,7 @@ def _rounded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _numpy_names() -> Names:
+def _numpy_names():
     def position(first, b, width):
         return first + np.uint64(b * width) + np.arange(width, dtype=np.uint64)
 
@@ -277,7 +275,7 @@ def _numpy_names() -> Names:
     return FUNCTIONS | _CONSTANTS | names
 
 
-def _numpy_results(function: Callable[..., Any], number: type[np.floating]) -> Callable[..., Any]:
+def _numpy_results(function, number):
     """Let a function return NumPy numbers for Python's, whose division by zero is an error."""
 
     def call(*arguments):
@@ -287,11 +285,11 @@ def _numpy_results(function: Callable[..., Any], number: type[np.floating]) -> C
     return call
 
 
-def _simd_names(width: int, element: Any) -> Names:
+def _simd_names(width, element):
     from . import division, elementary, simd, single
 
     own = [name for name in FUNCTIONS if name not in special.BODIES]
-    names: Names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
+    names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
     names["fmod"] = division.fmod
     names |= special.on_machine(names | {"where": simd.where}, elementary.emitted(simd.F64), lambda helper: helper)
     if element == simd.F32:
@@ -322,7 +320,7 @@ def _simd_names(width: int, element: Any) -> Names:
     return names | _CONSTANTS
 
 
-def _also_numbers(function: Callable[..., Any], on_numbers: Callable[..., Any]) -> Callable[..., Any]:
+def _also_numbers(function, on_numbers):
     """Let a function of values take plain numbers alone, too."""
     from .simd import Value
 
@@ -334,61 +332,61 @@ def _also_numbers(function: Callable[..., Any], on_numbers: Callable[..., Any]) 
     return call
 
 
-def _position(first: Any, b: Any, width: Any) -> Any:
+def _position(first, b, width):
     return first + np.uint64(b * width)
 
 
-def _where(condition: Any, a: Any, b: Any) -> Any:
+def _where(condition, a, b):
     return a if condition else b
 
 
-def _take(row: Any, k: Any) -> Any:
+def _take(row, k):
     return row[k]
 
 
-def _total(totals: Any, k: Any) -> Any:
+def _total(totals, k):
     return totals[k]
 
 
-def _give(row: Any, k: Any, value: Any) -> Any:
+def _give(row, k, value):
     row[k] = value
 
 
-def _put(out: Any, q: Any, b: Any, value: Any) -> Any:
+def _put(out, q, b, value):
     out[q, b] = value
 
 
-def _lookup(array: Any, first: Any, stride: Any, size: Any, index: Any) -> Any:
+def _lookup(array, first, stride, size, index):
     inside = (index >= 0.0) & (index < size)
     return array[first + stride * int(index)] if inside else np.nan
 
 
-def _scatter(totals: Any, first: Any, size: Any, index: Any, x: Any) -> Any:
+def _scatter(totals, first, size, index, x):
     if index >= 0.0 and index < size:
         totals[first + int(index)] += x
 
 
-def _tail(work: Any, horizon: Any) -> Any:
+def _tail(work, horizon):
     return work[horizon:].reshape(-1)
 
 
-def _point(points: Any, k: Any, b: Any) -> Any:
+def _point(points, k, b):
     return points[k, b]
 
 
-def _any_positive(x: Any) -> Any:
+def _any_positive(x):
     return x[0] > 0.0
 
 
 @functools.cache
-def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+def _inlined(function):
     import numba
 
     return numba.njit(forceinline=True, **OPTIONS)(function)
 
 
 @functools.cache
-def _spelled_out(function: Callable[..., Any]) -> Callable[..., Any]:
+def _spelled_out(function):
     """Return a function whose text is put where it is called: one that returns an array, which code without memory may not."""
     import numba
 
@@ -396,7 +394,7 @@ def _spelled_out(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @functools.cache
-def _scalar_names() -> Names:
+def _scalar_names():
     import numba
 
     # `normal_pair` calls `word`, which calls `mix`: compile copies that refer to compiled callees.
@@ -412,5 +410,5 @@ def _scalar_names() -> Names:
     return FUNCTIONS | _CONSTANTS | numbers | own
 
 
-def _with_globals(function: Any, namespace: Names) -> Any:
+def _with_globals(function, namespace):
     return type(function)(function.__code__, namespace, function.__name__)

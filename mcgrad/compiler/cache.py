@@ -15,13 +15,8 @@ import pathlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
 
 from . import native, store
-
-# Returns the function to be compiled, and options of `numba.njit`
-Build: TypeAlias = Callable[[], tuple[Callable[..., Any], Mapping[str, Any]]]
 
 LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, with one message each
 
@@ -29,7 +24,7 @@ LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, wit
 _IMMATERIAL = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
 
 
-def load(text: str, tag: str, arguments: Sequence[str], build: Build, label: str | None = None) -> Callable[..., Any]:
+def load(text, tag, arguments, build, label=None):
     """Return the compiled function of a text: linked from what is kept on disk, or compiled, and kept.
 
     Parameters
@@ -59,33 +54,33 @@ def load(text: str, tag: str, arguments: Sequence[str], build: Build, label: str
         return function
 
 
-def place(text: str, tag: str, arguments: Sequence[str]) -> str:
+def place(text, tag, arguments):
     """Return the name of machine code; see `load`."""
     return "k_" + hashlib.sha256(f"{_surroundings()}|{tag}|{arguments}|{text}".encode()).hexdigest()[:20]
 
 
-def is_kept(text: str, tag: str, arguments: Sequence[str]) -> bool:
+def is_kept(text, tag, arguments):
     """Tell whether machine code is on disk, whole."""
     return store.read(place(text, tag, arguments)) is not None
 
 
-def _packed(code: bytes, outside: Sequence[str]) -> bytes:
+def _packed(code, outside):
     return "\n".join(outside).encode() + b"\0" + code
 
 
-def _unpacked(data: bytes) -> tuple[bytes, list[str]]:
+def _unpacked(data):
     outside, _, code = data.partition(b"\0")
     return code, outside.decode().split()
 
 
-def _surroundings() -> str:
+def _surroundings():
     """Return a hash of all that machine code depends on besides its text."""
     told = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _IMMATERIAL)
     return f"{library_hash()} {_processor()} {told}"
 
 
 @functools.cache
-def library_hash() -> str:
+def library_hash():
     """Return a hash of the compiler's own sources and of the versions of what it stands on."""
     import llvmlite
     import numpy
@@ -93,9 +88,7 @@ def library_hash() -> str:
     about = f"{sys.implementation.cache_tag} {llvmlite.__version__} {numpy.__version__}"
     digest = hashlib.sha256(about.encode())
     # Numba says which version it is without being imported, which would take longer than all the rest.
-    found = importlib.util.find_spec("numba")
-    assert found is not None and found.origin is not None
-    numba = pathlib.Path(found.origin).with_name("_version.py")
+    numba = pathlib.Path(importlib.util.find_spec("numba").origin).with_name("_version.py")
     told = pathlib.Path(".numba_config.yaml")
     for path in (*sorted(pathlib.Path(__file__).parent.glob("*.py")), numba, told):
         digest.update(path.read_bytes() if path.exists() else b"")
@@ -103,7 +96,7 @@ def library_hash() -> str:
 
 
 @functools.cache
-def _processor() -> str:
+def _processor():
     import llvmlite.binding as llvm
 
     return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
@@ -112,18 +105,18 @@ def _processor() -> str:
 _waited = [0.0]
 
 
-def compiling() -> float:
+def compiling():
     """Return how many seconds this process has waited for the compiler: what no estimate of a time left should count."""
     return _waited[0]
 
 
-def waited(seconds: float) -> None:
+def waited(seconds):
     """Count seconds of waiting for the compiler, or for other processes that compile."""
     _waited[0] += seconds
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def _uncollected():
     """Compile without garbage collection, which would take a fifth of the time and finds next to nothing."""
     was = gc.isenabled()
     gc.disable()
@@ -137,15 +130,15 @@ def _uncollected() -> Iterator[None]:
 class _announced:
     """Say on stderr what takes its time, and how long it took."""
 
-    def __init__(self, what: str, silent: bool) -> None:
+    def __init__(self, what, silent):
         self.what, self.silent = what, silent
 
-    def __enter__(self) -> None:
+    def __enter__(self):
         self.started = time.perf_counter()
         if not self.silent:
             print(f"mcgrad: {self.what} ...", end="", file=sys.stderr, flush=True)
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, *failure):
         seconds = time.perf_counter() - self.started
         waited(seconds)
         if not self.silent:

@@ -15,9 +15,6 @@ number for each dimension in place of an array, and nothing is checked.
 
 import ctypes
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
@@ -47,9 +44,7 @@ INTEGERS = ("int64", "uint64")
 # ---- making ----------------------------------------------------------------------------------------------------
 
 
-def compile_function(
-    function: Callable[..., Any], options: Mapping[str, Any], arguments: Sequence[str]
-) -> tuple[bytes, list[str]]:
+def compile_function(function, options, arguments):
     """Return (object file, names of functions that it needs from outside) of a function that returns nothing.
 
     Parameters
@@ -94,14 +89,14 @@ def compile_function(
         return context.codegen()._tm.emit_object(module), outside
 
 
-def _numba_type(types: ModuleType, name: str) -> Any:
+def _numba_type(types, name):
     if name in INTEGERS:
         return getattr(types, name)
     dtype, dimensions, _ = ARRAYS[name]
     return types.Array(getattr(types, dtype.name), dimensions, "C")
 
 
-def _entry(context: Any, described: Any, signature: tuple[Any, ...], arguments: Sequence[str]) -> Any:
+def _entry(context, described, signature, arguments):
     """Return the LLVM module of the function for Python, which unpacks its arguments and calls the compiled one."""
     from llvmlite import ir
     from numba.core import types
@@ -178,7 +173,7 @@ def _entry(context: Any, described: Any, signature: tuple[Any, ...], arguments: 
     return module
 
 
-def _plain(context: Any, described: Any, signature: tuple[Any, ...]) -> Any:
+def _plain(context, described, signature):
     """Return the LLVM module of the function for compiled code: 0, or another number if it failed."""
     from llvmlite import ir
     from numba.core import types
@@ -206,11 +201,11 @@ def _plain(context: Any, described: Any, signature: tuple[Any, ...]) -> Any:
     return module
 
 
-def _is_array(kind: Any) -> bool:
+def _is_array(kind):
     return hasattr(kind, "ndim")
 
 
-def _view(context: Any, builder: Any, kind: Any, data: Any, shape: Sequence[Any]) -> Any:
+def _view(context, builder, kind, data, shape):
     """Return Numba's array of some memory."""
     from llvmlite import ir
     from numba.np.arrayobj import make_array, populate_array
@@ -239,7 +234,7 @@ class _Method(ctypes.Structure):
     )
 
 
-def link(code: bytes, outside: Sequence[str]) -> Callable[..., Any] | None:
+def link(code, outside):
     """Return the function of an object file; the code is unloaded with it. None where it needs what this process lacks."""
     import llvmlite.binding as llvm
 
@@ -265,12 +260,12 @@ def link(code: bytes, outside: Sequence[str]) -> Callable[..., Any] | None:
     return _new_function()(ctypes.byref(method), own, None)
 
 
-def plain_address(function: Any) -> int:
+def plain_address(function):
     """Return the address of a linked function for compiled code (see the module); it is good as long as the function lives."""
     return function.__self__[3]
 
 
-def plain_types(arguments: Sequence[str]) -> list[Any]:
+def plain_types(arguments):
     """Return the types of ctypes that the function at `plain_address` takes; it returns an int."""
     whole = {"int64": ctypes.c_int64, "uint64": ctypes.c_uint64}
     return [
@@ -281,7 +276,7 @@ def plain_types(arguments: Sequence[str]) -> list[Any]:
 
 
 @functools.cache
-def _initialise() -> None:
+def _initialise():
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -289,7 +284,7 @@ def _initialise() -> None:
 
 
 @functools.cache
-def _new_function() -> Any:
+def _new_function():
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.argtypes, new.restype = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p), ctypes.py_object
     return new

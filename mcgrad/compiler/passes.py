@@ -7,17 +7,12 @@ products into sums. The loops below, run by Python with NumPy's arrays as lanes,
 bit, and the tests compare the two.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
-Lanes: TypeAlias = NDArray[np.float64]
 
 LANES = 8
 
@@ -25,43 +20,39 @@ LANES = 8
 # ---- what the names in the loops mean to Python ----------------------------------------------------------------
 
 
-def _zeros() -> tuple[Lanes, ...]:
+def _zeros():
     return (np.zeros(LANES),)
 
 
-def _add(row: Lanes, b: int, even: Lanes, odd: Lanes) -> tuple[Lanes, ...]:
+def _add(row, b, even, odd):
     return even + row[LANES * b : LANES * (b + 1)], odd + row[LANES * (b + 1) : LANES * (b + 2)]
 
 
-def _powers(
-    row: Lanes, b: int, mean: float, squares: Lanes, m1: Lanes, m2: Lanes, m3: Lanes, m4: Lanes
-) -> tuple[Lanes, ...]:
+def _powers(row, b, mean, squares, m1, m2, m3, m4):
     d = row[LANES * b : LANES * (b + 1)] - mean
     s = d * d
     squares[LANES * b : LANES * (b + 1)] += s
     return m1 + d, m2 + s, m3 + s * d, m4 + s * s
 
 
-def _products(
-    first: Lanes, second: Lanes, b: int, mean: float, other: float, total: Lanes, squares: Lanes
-) -> tuple[Lanes, ...]:
+def _products(first, second, b, mean, other, total, squares):
     product = (first[LANES * b : LANES * (b + 1)] - mean) * (second[LANES * b : LANES * (b + 1)] - other)
     return total + product, squares + product * product
 
 
-def _multiply(first: Lanes, second: Lanes, b: int, even: Lanes, odd: Lanes) -> tuple[Lanes, ...]:
+def _multiply(first, second, b, even, odd):
     this, following = slice(LANES * b, LANES * (b + 1)), slice(LANES * (b + 1), LANES * (b + 2))
     return even + first[this] * second[this], odd + first[following] * second[following]
 
 
-def _tree(x: Lanes) -> float:
+def _tree(x):
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
 
 
 # ---- the loops -------------------------------------------------------------------------------------------------
 
 
-def central(x: NDArray[np.float64], P: int, out: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
+def central(x, P, out, squares):
     """Write mean, its rounding, M2, M3, M4 of each row of x, in two passes; the second finds what the mean lost.
 
     Of each group of P rows, write the sum of the squared deviations of each sample to a row of `squares`.
@@ -104,14 +95,7 @@ def central(x: NDArray[np.float64], P: int, out: NDArray[np.float64], squares: N
         out[4, q] = m4 - 4.0 * low * m3
 
 
-def products(
-    x: NDArray[np.float64],
-    mean: NDArray[np.float64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    total: NDArray[np.float64],
-    squares: NDArray[np.float64],
-) -> None:
+def products(x, mean, first, second, total, squares):
     """Write the sums over samples of the products of deviations of two rows, and of the squares of these products.
 
     For each k they are those of rows first[k] and second[k].
@@ -133,15 +117,7 @@ def products(
         total[k], squares[k] = t, s
 
 
-def squares(
-    powers: NDArray[np.float64],
-    fourth: NDArray[np.float64],
-    squared: NDArray[np.float64],
-    firsts: NDArray[np.int64],
-    seconds: NDArray[np.int64],
-    out: NDArray[np.float64],
-    E: int,
-) -> None:
+def squares(powers, fourth, squared, firsts, seconds, out, E):
     """Write what variances have in common, `power_sums.PowerSums.squares`, of one chunk of each of B batch entries.
 
     Parameters
@@ -185,7 +161,7 @@ def squares(
                 out[here, P] = out[here, 0]
 
 
-def merge(sums: NDArray[np.float64], other: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
+def merge(sums, other, shift):
     """Merge counts, means and powers of deviations of `other` into `sums`; write what the means differ by to `shift`.
 
     Rows are those of `PowerSums.own`. Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of
@@ -220,13 +196,7 @@ def merge(sums: NDArray[np.float64], other: NDArray[np.float64], shift: NDArray[
         sums[0, q] = na + nb
 
 
-def between(
-    cross: NDArray[np.float64],
-    shift: NDArray[np.float64],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    scale: NDArray[np.float64],
-) -> None:
+def between(cross, shift, first, second, scale):
     """Add to sums of products of deviations what the means of two sets differ by, `shift`, makes of them."""
     for k in range(len(cross)):
         cross[k] += scale[0] * shift[first[k]] * shift[second[k]]
@@ -235,7 +205,7 @@ def between(
 # ---- what they mean to the machine -----------------------------------------------------------------------------
 
 
-def _names() -> dict[str, Any]:
+def _names():
     """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
     import numba
     from llvmlite import ir
@@ -317,7 +287,7 @@ _ARGUMENTS = {
 
 
 @functools.cache
-def compiled() -> Passes:
+def compiled():
     """Return the loops as machine code."""
     from . import cache
 

@@ -9,16 +9,9 @@ heuristics of the loop vectoriser.
 Numba itself sees loops, tuples of `Lanes` and a few calls. With one lane a `Value` is a plain double.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
-
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
-
-Lane: TypeAlias = "Value | float"  # what a `Value` meets in an expression
 
 F64 = ir.DoubleType()
 U64 = ir.IntType(64)
@@ -35,18 +28,18 @@ FLAGS = ("contract",)
 class Lanes(types.Type):
     """W numbers, float64 or float32, one for each of W trajectories that are simulated side by side."""
 
-    def __init__(self, width: int, element: ir.Type = F64) -> None:
+    def __init__(self, width, element=F64):
         self.width, self.element = width, element
         super().__init__(f"Lanes({width}, {element})")
 
 
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, numba_type: Any) -> None:
+    def __init__(self, manager, numba_type):
         super().__init__(manager, numba_type, vector(numba_type.element, numba_type.width))
 
 
-def vector(element: ir.Type, width: int) -> ir.Type:
+def vector(element, width):
     """Return the LLVM type of `width` elements (the element type itself for one lane)."""
     return element if width == 1 else ir.VectorType(element, width)
 
@@ -60,24 +53,24 @@ class Value:
     """
 
     __slots__ = ("builder", "ir")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
-    def __init__(self, builder: ir.IRBuilder, ir_value: ir.Value) -> None:
+    def __init__(self, builder, ir_value):
         self.builder, self.ir = builder, ir_value
 
     # ---- types -------------------------------------------------------------------------------------------------
 
     @property
-    def width(self) -> int:
+    def width(self):
         """Number of lanes."""
         return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
 
     @property
-    def element(self) -> ir.Type:
+    def element(self):
         """LLVM type of one lane."""
         return self.ir.type.element if isinstance(self.ir.type, ir.VectorType) else self.ir.type
 
-    def constant(self, number: float, element: ir.Type | None = None) -> Value:
+    def constant(self, number, element=None):
         """Broadcast a number to the lanes of this value, as `element` or as this value's own element type."""
         element = element or self.element
         number = float(number) if element in FLOATS else int(number)
@@ -85,7 +78,7 @@ class Value:
             return Value(self.builder, ir.Constant(element, number))
         return Value(self.builder, ir.Constant(vector(element, self.width), [number] * self.width))
 
-    def lift(self, other: Lane) -> Value:
+    def lift(self, other):
         """Return `other` as a value of this value's type: constants are broadcast, one lane is splatted."""
         if not isinstance(other, Value):
             return self.constant(other)
@@ -95,7 +88,7 @@ class Value:
             return splat(self.builder, other.ir, self.width)
         raise TypeError(f"cannot combine {self.ir.type} and {other.ir.type}")
 
-    def _pair(self, other: Lane) -> tuple[Value, Value]:
+    def _pair(self, other):
         """Bring two operands to one type; a single lane gives way to the wider operand, float64 to float32."""
         if isinstance(other, Value) and other.element != self.element and self.element in FLOATS:
             return narrow(self)._pair(narrow(other))
@@ -103,70 +96,70 @@ class Value:
             return other.lift(self), other
         return self, self.lift(other)
 
-    def _binary(self, other: Lane, on_float: str | None, on_int: str | None, swap: bool = False) -> Value:
+    def _binary(self, other, on_float, on_int, swap=False):
         a, b = self._pair(other)
         if swap:
             a, b = b, a
-        instruction, options = (on_float, {"flags": FLAGS}) if a.element in FLOATS else (on_int, {})
-        assert instruction is not None, f"there is no such operation on {a.element}"
-        return Value(self.builder, getattr(self.builder, instruction)(a.ir, b.ir, **options))
+        if a.element in FLOATS:
+            return Value(self.builder, getattr(self.builder, on_float)(a.ir, b.ir, flags=FLAGS))
+        return Value(self.builder, getattr(self.builder, on_int)(a.ir, b.ir))
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
-    def __add__(self, other: Lane) -> Value:
+    def __add__(self, other):
         return self._binary(other, "fadd", "add")
 
     __radd__ = __add__
 
-    def __sub__(self, other: Lane) -> Value:
+    def __sub__(self, other):
         return self._binary(other, "fsub", "sub")
 
-    def __rsub__(self, other: Lane) -> Value:
+    def __rsub__(self, other):
         return self._binary(other, "fsub", "sub", swap=True)
 
-    def __mul__(self, other: Lane) -> Value:
+    def __mul__(self, other):
         return self._binary(other, "fmul", "mul")
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Lane) -> Value:
+    def __truediv__(self, other):
         return self._binary(other, "fdiv", None)
 
-    def __rtruediv__(self, other: Lane) -> Value:
+    def __rtruediv__(self, other):
         return self._binary(other, "fdiv", None, swap=True)
 
-    def __neg__(self) -> Value:
+    def __neg__(self):
         return Value(self.builder, self.builder.fneg(self.ir))
 
     # ---- bits and masks ----------------------------------------------------------------------------------------
 
-    def __and__(self, other: Lane) -> Value:
+    def __and__(self, other):
         return self._binary(other, None, "and_")
 
     __rand__ = __and__
 
-    def __or__(self, other: Lane) -> Value:
+    def __or__(self, other):
         return self._binary(other, None, "or_")
 
     __ror__ = __or__
 
-    def __xor__(self, other: Lane) -> Value:
+    def __xor__(self, other):
         return self._binary(other, None, "xor")
 
     __rxor__ = __xor__
 
-    def __lshift__(self, other: Lane) -> Value:
+    def __lshift__(self, other):
         return self._binary(other, None, "shl")
 
-    def __rshift__(self, other: Lane) -> Value:
+    def __rshift__(self, other):
         return self._binary(other, None, "lshr")
 
-    def __invert__(self) -> Value:
+    def __invert__(self):
         return Value(self.builder, self.builder.not_(self.ir))
 
     # ---- comparisons -------------------------------------------------------------------------------------------
 
-    def _compare(self, other: Lane, sign: str) -> Value:
+    def _compare(self, other, sign):
         a, b = self._pair(other)
         if a.element in FLOATS:
             compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
@@ -174,29 +167,29 @@ class Value:
             compare = self.builder.icmp_unsigned
         return Value(self.builder, compare(sign, a.ir, b.ir))
 
-    def __lt__(self, other: Lane) -> Value:
+    def __lt__(self, other):
         return self._compare(other, "<")
 
-    def __le__(self, other: Lane) -> Value:
+    def __le__(self, other):
         return self._compare(other, "<=")
 
-    def __gt__(self, other: Lane) -> Value:
+    def __gt__(self, other):
         return self._compare(other, ">")
 
-    def __ge__(self, other: Lane) -> Value:
+    def __ge__(self, other):
         return self._compare(other, ">=")
 
-    def __eq__(self, other: Lane) -> Value:  # type: ignore[override]
+    def __eq__(self, other):
         return self._compare(other, "==")
 
-    def __ne__(self, other: Lane) -> Value:  # type: ignore[override]
+    def __ne__(self, other):
         return self._compare(other, "!=")
 
 
 # ---- functions of values ---------------------------------------------------------------------------------------
 
 
-def splat(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> Value:
+def splat(builder, scalar, width):
     """Broadcast one LLVM scalar to `width` lanes."""
     if width == 1:
         return Value(builder, scalar)
@@ -205,7 +198,7 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> Value:
     return Value(builder, builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), [0] * width)))
 
 
-def where(condition: Value, a: Lane, b: Lane) -> Value:
+def where(condition, a, b):
     """Select lane by lane: `a` where the condition holds, else `b`. Both are evaluated."""
     a, b = (x if isinstance(x, Value) else condition.constant(x, F64) for x in (a, b))
     a, b = a._pair(b)
@@ -216,27 +209,27 @@ def where(condition: Value, a: Lane, b: Lane) -> Value:
     return Value(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
 
 
-def bits(x: Value) -> Value:
+def bits(x):
     """Reinterpret float64 lanes as uint64, float32 lanes as uint32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(U32 if x.element == F32 else U64, x.width)))
 
 
-def floats(x: Value) -> Value:
+def floats(x):
     """Reinterpret uint64 lanes as float64, uint32 lanes as float32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(F32 if x.element == U32 else F64, x.width)))
 
 
-def narrow(x: Value) -> Value:
+def narrow(x):
     """Return float64 lanes rounded to float32; others as they are."""
     return Value(x.builder, x.builder.fptrunc(x.ir, vector(F32, x.width))) if x.element == F64 else x
 
 
-def widen(x: Value) -> Value:
+def widen(x):
     """Return float32 lanes as float64; others as they are."""
     return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
 
 
-def llvm_function(name: str) -> Callable[..., Value]:
+def llvm_function(name):
     """Return a function that applies the LLVM intrinsic `name` (`sqrt`, `fabs`, `floor`, `fma`, ...) lane by lane."""
 
     def apply(x, *others):
@@ -258,13 +251,13 @@ trunc = llvm_function("trunc")
 rint = llvm_function("rint")
 
 
-def minimum(a: Any, b: Any) -> Value:
+def minimum(a, b):
     """Return the smaller of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a < b) | (a != a), a, b)
 
 
-def maximum(a: Any, b: Any) -> Value:
+def maximum(a, b):
     """Return the larger of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a > b) | (a != a), a, b)
@@ -279,38 +272,38 @@ class Memory:
     `p[3]` loads one number; it is broadcast where it meets lanes. `load` and `store` move all lanes at once.
     """
 
-    def __init__(self, builder: ir.IRBuilder, pointer: ir.Value, row_length: ir.Value | None = None) -> None:
+    def __init__(self, builder, pointer, row_length=None):
         self.builder, self.pointer, self.row_length = builder, pointer, row_length
 
-    def __getitem__(self, index: int) -> Value:
+    def __getitem__(self, index):
         instruction = self.builder.load(self.builder.gep(self.pointer, [ir.Constant(U64, index)]))
         # Parameters do not change while a kernel runs: let LLVM share and hoist their loads across stores.
         instruction.set_metadata("invariant.load", self.builder.module.add_metadata([]))
         return Value(self.builder, instruction)
 
-    def _lanes_at(self, offset: ir.Value, width: int, element: ir.Type) -> ir.Value:
+    def _lanes_at(self, offset, width, element):
         pointer = self.builder.bitcast(self.pointer, element.as_pointer())
         return self.builder.bitcast(self.builder.gep(pointer, [offset]), vector(element, width).as_pointer())
 
-    def load(self, row: int, width: int, block: Value | None = None, element: ir.Type = F64) -> Value:
+    def load(self, row, width, block=None, element=F64):
         """Return the lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
         instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width, element))
         instruction.align = 4 if element == F32 else 8
         return Value(self.builder, instruction)
 
-    def store(self, row: int, value: Value, width: int, block: Value | None = None) -> None:
+    def store(self, row, value, width, block=None):
         """Write lanes to where `load` reads them."""
         place = self._lanes_at(self._offset(row, width, block), width, value.element)
         self.builder.store(value.ir, place).align = 4 if value.element == F32 else 8
 
-    def _offset(self, row: int, width: int, block: Value | None) -> ir.Value:
+    def _offset(self, row, width, block):
         if block is None:
             return ir.Constant(U64, row * width)
         column = self.builder.mul(block.ir, ir.Constant(U64, width))
         return self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
 
 
-def _unpack(context: Any, builder: ir.IRBuilder, numba_type: Any, ir_value: Any) -> Any:
+def _unpack(context, builder, numba_type, ir_value):
     """Turn an argument of a kernel call into what the straight-line text expects."""
     if isinstance(numba_type, types.Array):
         array = context.make_array(numba_type)(context, builder, ir_value)
@@ -321,7 +314,7 @@ def _unpack(context: Any, builder: ir.IRBuilder, numba_type: Any, ir_value: Any)
     return Value(builder, ir_value)
 
 
-def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64) -> Value:
+def to_lanes(builder, x, width, element=F64):
     """Return a number, a single lane or lanes as a value of `width` lanes, float64 or float32."""
     if isinstance(x, Value):
         x = narrow(x) if element == F32 else widen(x)
@@ -329,9 +322,7 @@ def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64)
     return Value(builder, ir.Constant(vector(element, width), float(x) if width == 1 else [float(x)] * width))
 
 
-def lanes_function(
-    function: Callable[..., Any], arguments: int, results: int | None, width: int, element: ir.Type = F64
-) -> Callable[..., Any]:
+def lanes_function(function, arguments, results, width, element=F64):
     """Make a plain Python function of values callable from a Numba kernel.
 
     The function runs once, at compile time. It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and
@@ -370,7 +361,7 @@ def lanes_function(
     return intrinsic(namespace["typed"])
 
 
-def lookup(array: Any, first: int, stride: int, size: int, index: Value) -> Value:
+def lookup(array, first, stride, size, index):
     """Gather array[first + stride * index] for lanes of whole numbers; NaN where an index is not one of 0 ... size - 1.
 
     Lanes that are out of range are masked: nothing is read there. Of a tuple (parameters that differ between lanes) the
@@ -397,7 +388,7 @@ def lookup(array: Any, first: int, stride: int, size: int, index: Value) -> Valu
     return _masked(builder, name, otherwise.type, [pointers, ir.Constant(I32, 8), inside.ir, otherwise])
 
 
-def scatter(array: Memory, first: int, size: int, index: Value, x: Lane) -> None:
+def scatter(array, first, size, index, x):
     """Add lanes x to array[first + index], where each lane has a column of its own; not where an index is out of range."""
     index = widen(index)
     builder, width = index.builder, index.width
@@ -421,13 +412,13 @@ def scatter(array: Memory, first: int, size: int, index: Value, x: Lane) -> None
     _masked(builder, masked, ir.VoidType(), [(old + x).ir, pointers, align, inside.ir])
 
 
-def _masked(builder: ir.IRBuilder, name: str, returned: ir.Type, arguments: Sequence[ir.Value]) -> Value:
+def _masked(builder, name, returned, arguments):
     signature = ir.FunctionType(returned, [x.type for x in arguments])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     return Value(builder, builder.call(function, arguments))
 
 
-def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
+def any_positive(width, element=F64):
     """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
 
     def generate(context, builder, signature, arguments):
@@ -445,7 +436,7 @@ def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
     return intrinsic(typed)
 
 
-def consecutive(first: Value, width: int) -> Value:
+def consecutive(first, width):
     """Return the uint64 lanes first, first + 1, ..., first + width - 1 for a single lane `first`."""
     lanes = splat(first.builder, first.ir, width)
     if width == 1:
