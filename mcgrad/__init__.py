@@ -18,7 +18,7 @@ from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 
 if TYPE_CHECKING:
-    from . import exact, optimizers
+    from . import engines, exact, optimizers
     from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
@@ -51,6 +51,7 @@ __all__ = [
     "directional",
     "critics",
     "designs",
+    "engines",
     "environments",
     "estimators",
     "exact",
@@ -79,6 +80,7 @@ _LATER = {
     "continuing": "continuing_problem",
     "cost": "costs",
     "directional": "directional_problem",
+    "engines": "",
     "exact": "",
     "fisher": "fisher_information",
     "optimizers": "",

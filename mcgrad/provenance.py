@@ -29,15 +29,27 @@ class Described(Protocol):
 
 
 def fingerprint(study: Described) -> str:
-    """Return a hash of what a row depends on: the sources of this package and of the study, versions of libraries.
+    """Return a hash of what the rows of a study depend on: the sources of this package and of the study, versions of libraries.
 
-    The study's sources are its own file and all that it imports, directly or not, from outside of installed packages.
+    The study's sources are the file of its function `rows` and all that it imports, directly or not, from outside of installed
+    packages.
     """
+    return fingerprint_of(study.rows.__module__)
+
+
+def fingerprint_of(module: str) -> str:
+    """Return the fingerprint of a study whose function `rows` is in a module."""
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    own = pathlib.Path(__file__).parent
-    for path in (*sorted(own.rglob("*.py")), *sorted(_imported(study.rows.__module__, own))):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for one in digests(module).values():
+        digest.update(one)
     return digest.hexdigest()
+
+
+def digests(module: str) -> dict[pathlib.Path, bytes]:
+    """Return {file: hash of it} of this package and of what a module is made of."""
+    own = pathlib.Path(__file__).parent
+    files = (*sorted(own.rglob("*.py")), *sorted(_imported(module, own)))
+    return {path: hashlib.sha256(path.read_bytes()).digest() for path in files}
 
 
 def _imported(name: str, without: pathlib.Path) -> set[pathlib.Path]:

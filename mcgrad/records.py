@@ -5,6 +5,7 @@ was changed since is set aside, with a message, and the records that are whole g
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,7 +28,10 @@ class Busy(RuntimeError):
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however that ends; `Busy` if another one holds it."""
+    """Hold a lock that ends with this process, however that ends; `Busy` if another one holds it.
+
+    Where a file system has no locks nobody is locked out.
+    """
     if fcntl is None:
         yield
         return
@@ -35,7 +39,12 @@ def locked(path: pathlib.Path) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # a file system of a cluster may have no locks
+                os.close(file)
+                path.unlink(missing_ok=True)
+                yield
+                return
             owner = os.read(file, 20).decode(errors="replace").strip()
             os.close(file)
             what = f"process {owner}" if owner else "another process"

@@ -17,7 +17,7 @@ ALLOWED = {
     "archive": "records",
     "ascent": "archive validate",
     "baselines": "calls compiler environments per_step problem scan_types truth validate",
-    "batches": "compiler kernels power_sums problem run source validate",
+    "batches": "compiler executors kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
@@ -35,6 +35,7 @@ ALLOWED = {
     "designs": "kernels validate",
     "differences": "compiler estimators kernels problem run validate",
     "directional_problem": "calls compiler problem validate",
+    "engines": "run validate",
     "environments": "compiler problem validate",
     "estimate": "intervals",
     "estimators": "baselines calls compiler critics per_step problem scan_types validate",
@@ -46,6 +47,7 @@ ALLOWED = {
     "exact/one_step": "environments estimators exact policies",
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies",
+    "executors": "validate",
     "fisher_information": "estimators kernels measurement problem",
     "fitting": "estimators moments power_sums problem run",
     "floor": "estimators exact problem",
@@ -58,7 +60,7 @@ ALLOWED = {
     "kernels": "calls compiler estimators per_step problem scan_types validate",
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
-        "directional_problem environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
+        "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (
@@ -81,12 +83,15 @@ ALLOWED = {
     "provenance": "mcgrad",
     "records": "",
     "rollouts": "kernels problem run validate",
-    "run": "compiler designs kernels power_sums validate",
+    "run": "compiler designs executors kernels power_sums validate",
     "scan_types": "compiler problem",
+    "shards": "merge_rows records",
     "source": "",
-    "study": "mcgrad merge_rows progress provenance records",
-    "study_command": "records study",
+    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
+    "study_command": "engines executors records shards study",
     "study_figure": "merge_rows records",
+    "study_pieces": "merge_rows provenance",
+    "study_settings": "merge_rows",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",
@@ -110,6 +115,8 @@ LIBRARIES = {
     "pandas": {"moments", "comparison", "ascent", "study_figure"},
     "matplotlib": {"comparison", "study_figure", "template_study"},
     "gymnasium": {"gym"},
+    "distributed": {"engines"},
+    "mpi4py": {"engines"},
 }
 
 

@@ -8,6 +8,7 @@ from quadrature import quadrature
 
 import mcgrad as mg
 from mcgrad.exact.recursion import noise
+from mcgrad.exact.recursion.refine import START, level
 
 e, env, policies = mg.estimators, mg.environments, mg.policies
 features = policies.linear_features
@@ -139,7 +140,7 @@ def test_cart_pole_measured():
 def test_a_box_that_is_too_small_is_not_believed():
     problem, theta = double_well()
     with pytest.raises(mg.exact.NoClosedForm, match="no convergence .* It is the box that moves most"):
-        mg.exact.moments(problem, theta, {"x": e.reward_to_go()}, box=([-0.2], [0.2]), work=1.0)
+        mg.exact.moments(problem, theta, {"x": e.reward_to_go()}, box=([-0.2], [0.2]), work=0.2)
 
 
 def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
@@ -147,7 +148,15 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
     problem, theta = kinked()
     monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
     with pytest.raises(mg.exact.NoClosedForm, match=r"no convergence .*noise \d\.\de-0[1-4]"):
-        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.1)
+        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.03)
+
+
+def test_every_level_is_finer_in_everything():
+    """Or what is not refined would not be seen to move."""
+    for states in START:
+        for k in range(16):
+            now, later = vars(level(states, k)), vars(level(states, k + 1))
+            assert all(later[x] > now[x] for x in now), (states, k)
 
 
 def test_more_states_than_a_grid_takes():

@@ -88,7 +88,7 @@ def test_graphs_are_remembered_without_their_numbers(monkeypatch):
     for k in (1.0, 1.2):
         lq = mg.environments.linear_quadratic([[0.9 * k]], [[0.5 / k]], [[1.0]], [[0.1]], process_noise=[[0.04 * k]])
         policy = mg.policies.linear_gaussian(1, 1, std=0.5 * k)
-        for x in (mg.estimators.evolution_strategies(0.1 * k), mg.estimators.reward_to_go(mg.baselines.value())):
+        for x in (mg.estimators.finite_differences(0.1 * k, 1), mg.estimators.reward_to_go(mg.baselines.value())):
             cases.append((mg.Problem(lq, policy, horizon=2 + int(5 * k), discount=0.9 / k), [-0.6 * k], x))
     memo.forget()
     found = [mg.exact.moments(problem, theta, {"x": x})["x"].variance for problem, theta, x in cases]

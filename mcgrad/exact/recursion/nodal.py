@@ -301,7 +301,8 @@ class _Folded:
             np.add.at(out, self._outputs, np.einsum("nij,jn->ni", self._stack, covariances[:, self._inputs]))
         elif not self._dense:
             for matrix, outputs, inputs in self._groups:
-                np.add.at(out, outputs, (matrix @ covariances[:, inputs]).T)
+                for at, column in zip(outputs, (matrix @ covariances[:, inputs]).T, strict=True):
+                    out[at] += column
         return out.T.copy()
 
 
