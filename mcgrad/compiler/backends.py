@@ -35,7 +35,7 @@ from typing import TypeAlias
 import numpy as np
 
 from . import cache, noise, special
-from .trace import FUNCTIONS
+from .operations import FUNCTIONS
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 from .errors import TraceError
 from .functions import lookup
+from .operations import BOOLEAN
 from .table import Names
-from .trace import BOOLEAN, Graph, Node, Number, Numbers, Tracer, apply, operands, same
+from .trace import Graph, Node, Number, Numbers, Tracer, apply, operands, same
 
 LookedUp: TypeAlias = tuple[Tracer, tuple[int, ...], Number]  # index, positions of the table's elements, cotangent
 Partials: TypeAlias = Sequence[Any]  # by argument: a number, a `_Choice`, or None

@@ -10,8 +10,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .errors import TraceError
+from .operations import COMPARISONS, SAME_VALUE
 from .table import Names
-from .trace import COMPARISONS, SAME_VALUE, Graph, Number, Tracer, operands
+from .trace import Graph, Number, Tracer, operands
 
 # What an argument of a function holds: input names for a tuple, or their places {input name: index} in an array
 Held: TypeAlias = Sequence[str] | dict[str, int]

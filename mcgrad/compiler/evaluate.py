@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .emit import live_nodes
+from .operations import OPERATIONS, SAME_VALUE
 from .table import Names
-from .trace import OPERATIONS, SAME_VALUE, Graph, Number, Tracer
+from .trace import Graph, Number, Tracer
 
 
 def evaluate(graph: Graph, outputs: Sequence[Number], values: Mapping[str, Any]) -> list[NDArray[np.float64]]:

@@ -16,82 +16,25 @@ floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, an
 
 from __future__ import annotations
 
-import sys
-import types
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import special
-from .errors import TRACED, TraceError, check_handlers, user_line
+from .errors import TraceError, check_handlers, user_line
+from .operations import BOOLEAN, COMMUTATIVE, HARMLESS, LOGIC, OPERATIONS, SAME_VALUE
+from .unknown import Unknown, written
 
 Node: TypeAlias = tuple[str, tuple[Any, ...]]  # an operation and its arguments
 
-COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
-LOGIC = {"&": np.logical_and, "|": np.logical_or, "~": np.logical_not}
-ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "neg": np.negative}
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "tanh": np.tanh,
-    "arctan2": np.arctan2,
-    "power": np.power,
-    "floor": np.floor,
-    "absolute": np.absolute,
-    "minimum": np.minimum,
-    "maximum": np.maximum,
-    "rint": np.rint,
-    "trunc": np.trunc,
-    "copysign": np.copysign,
-    "fmod": np.fmod,
-}
-FUNCTIONS |= special.FUNCTIONS
-# One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    **COMPARISONS,
-    **LOGIC,
-    **ARITHMETIC,
-    **FUNCTIONS,
-    "where": np.where,
-    "alias": np.positive,
-}
-# Operations whose value is that of their first argument: they are there for what `derive` makes of them.
-SAME_VALUE = {"alias", "given_slopes"}
-BOOLEAN = set(COMPARISONS) | set(LOGIC)
-# What raises no exception in Python, whatever the numbers are
-HARMLESS = BOOLEAN | {
-    "+",
-    "-",
-    "*",
-    "neg",
-    "where",
-    "minimum",
-    "maximum",
-    "absolute",
-    "alias",
-    "copysign",
-    "given_slopes",
-}
 LARGEST = 300_000  # operations of one graph
-COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
 
-# Functions that tracers' methods call and that are written in terms of tracers: `functions` puts them here.
-written = types.SimpleNamespace()
-
-
-class Tracer:
+class Tracer(Unknown):
     """A number that is not known yet: a node of a graph. Operators on it add nodes."""
 
     __slots__ = ("graph", "index")
+    __hash__ = Unknown.__hash__  # which a class that defines __eq__ does not inherit
 
     def __init__(self, graph: Graph, index: int) -> None:
         self.graph, self.index = graph, index
@@ -100,61 +43,6 @@ class Tracer:
     def is_boolean(self) -> bool:
         """True for the result of a comparison."""
         return self.graph.nodes[self.index][0] in BOOLEAN
-
-    # ---- what a float has ------------------------------------------------------------------------------------
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:  # type: ignore[override]
-        """What isinstance(x, float) goes by: it is True for the numbers that the function gets when it is not traced."""
-        return float
-
-    @property
-    def real(self) -> Tracer:
-        """As of a float."""
-        return self
-
-    @property
-    def imag(self) -> float:
-        """As of a float."""
-        return 0.0
-
-    def conjugate(self) -> Tracer:
-        """As of a float."""
-        return self
-
-    def __copy__(self) -> Tracer:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> Tracer:
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        if hasattr(float, name):
-            raise TraceError(f"{user_line()}.{name} of a number that is not known yet cannot be traced.")
-        raise AttributeError(f"'float' object has no attribute {name!r}")
-
-    def __repr__(self) -> str:
-        if TRACED in sys._getframe(1).f_builtins:
-            self._no_text()
-        return f"<traced value {self.index}>"
-
-    def __str__(self) -> str:
-        self._no_text()
-
-    def __format__(self, form: str) -> str:
-        self._no_text()
-
-    def _no_text(self) -> NoReturn:
-        raise TraceError(
-            f"{user_line()}a number that is not known yet has no text: str, repr, format and f-strings cannot be traced "
-            "(print can be used to look at a function while it is traced)."
-        )
-
-    def __hash__(self) -> int:
-        raise TraceError(
-            f"{user_line()}a number that is not known yet cannot be looked up in a dict, a set or a cache. Write where, "
-            "or mcgrad.lookup for a table."
-        )
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
@@ -249,31 +137,6 @@ class Tracer:
         return apply("~", self)
 
     # ---- what a graph cannot hold ------------------------------------------------------------------------------
-
-    def __bool__(self) -> bool:
-        raise TraceError(
-            f"{user_line()}the outcome of this condition differs between trajectories, so `if`, `while`, `and`, `or`, "
-            "`not` and `assert` cannot depend on it. Write where(condition, a, b) instead of `if`, & | ~ instead of "
-            "and, or, not, and (0 < x) & (x < 1) instead of 0 < x < 1. Write minimum, maximum or clip for arrays, or "
-            "compare their elements one by one: an array of comparisons asks each for its outcome."
-        )
-
-    def _not_a_number(self, wanted: str) -> NoReturn:
-        raise TraceError(
-            f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
-            "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
-            "a function of `math` that is not in this list, or that a class calls which the traced function refers to "
-            f"(write np.sin instead of math.sin there). What can be traced: {written.traceable()}."
-        )
-
-    def __float__(self) -> float:
-        self._not_a_number("numerical value")
-
-    def __int__(self) -> int:
-        self._not_a_number("integer value")
-
-    def __index__(self) -> int:
-        self._not_a_number("integer value")
 
     def __round__(self, digits: Any = None) -> Any:
         if digits is not None:

@@ -13,8 +13,9 @@ from .. import validate
 from ..calls import call
 from ..compiler.emit import Arguments
 from ..compiler.functions import where
+from ..compiler.operations import FUNCTIONS
 from ..compiler.table import Table
-from ..compiler.trace import FUNCTIONS, Graph, Number, Numbers, Tracer
+from ..compiler.trace import Graph, Number, Numbers, Tracer
 from ..estimators.estimator import BehaviourPolicy
 from ..per_step import PerStep
 from ..problem import Policy, Problem
