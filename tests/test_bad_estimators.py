@@ -50,7 +50,7 @@ def test_other_baselines():
     refused("^pilot: expected a whole number, got float 16.5", B.optimal_constant, 16.5)
     refused("baseline.*: expected one number, got a tuple of 2; write x.0.", once, E.reward_to_go(B.of_state(pair)))
     refused(
-        "in needs_k, .*test_bad_estimators.py:[^\n]*\n.*no parameter 'k'; it has: q",
+        "in needs_k, .*test_bad_estimators.py:.*no parameter 'k'; it has: q",
         once,
         E.reward_to_go(B.of_state(needs_k, q=1)),
     )
@@ -150,11 +150,11 @@ CUSTOM = [
     (E.custom(scores, last=lambda c: ()), "last of .*: TypeError.*positional argument"),
     (
         E.custom(lambda c, x, carry: (carry, x.nothing)),
-        "in <lambda>, .*test_bad_estimators.py:[^\n]*\n.*no attribute 'nothing'",
+        "in <lambda>, .*test_bad_estimators.py:.*no attribute 'nothing'",
     ),
     (
         E.custom(lambda c, x, carry: (carry, (c.b,))),
-        "in <lambda>, .*test_bad_estimators.py[^\n]*\n.*no parameter 'b'; it has: none",
+        "in <lambda>, .*test_bad_estimators.py.*no parameter 'b'; it has: none",
     ),
     (E.custom(lambda c, x, carry: (carry, (c.b,)), data={"a": 1.0}), "no parameter 'b'; it has: a"),
     (E.custom(scores, data={"b": "x"}), "b: expected real numbers, got str 'x'"),
