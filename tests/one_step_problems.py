@@ -3,7 +3,6 @@
 import numpy as np
 
 import mcgrad as mg
-import mcgrad.problem
 
 
 def z_of(found, truth):

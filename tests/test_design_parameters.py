@@ -8,7 +8,6 @@ from one_step_problems import one_step, z_of
 from support import SEED
 
 import mcgrad as mg
-import mcgrad.problem
 from mcgrad import estimators as E
 from mcgrad.gym import as_gymnasium
 
