@@ -5,7 +5,8 @@ over the start alone.
 """
 
 from .edges import flat
-from .nodal import Nodal, NodalStage, points_of
+from .nodal import Nodal
+from .nodal_stage import NodalStage, points_of
 from .refusal import NoClosedForm
 
 LARGEST = 300_000  # states of one time
