@@ -4,11 +4,17 @@ What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes va
 `outside(points)`, which points it does not cover, or None. Noise comes as nodes and weights from a rule (see `noise`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
+from .chain import Chain
 from .nodal_stage import CHUNK, NodalStage, points_of
-from .ring import EXP, UNKNOWN, Lost, Poly, lift, variable
-from .system import coefficients, last_values, ordered, system
+from .ring import EXP, UNKNOWN, Array, Fields, Lost, Monomial, Pair, Poly, Rows, State, Value, Values, lift, variable
+from .system import NumberTerms, Outputs, coefficients, last_values, ordered, system
 
 
 class Nodal:
@@ -25,7 +31,9 @@ class Nodal:
         Whether normal noises that only move the next state are integrated one by one.
     """
 
-    def __init__(self, chain, first, pairs, mesh, rule, apart=True):
+    def __init__(
+        self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], mesh: Any, rule: Any, apart: bool = True
+    ) -> None:
         self.chain, self.mesh, self.rule, self.horizon = chain, mesh, rule, chain.problem.horizon
         self.carries = list(chain.carries)
         unknown = dict.fromkeys(chain.model.rows(0), UNKNOWN)
@@ -37,14 +45,14 @@ class Nodal:
         self._stages, self._rows = None, None
         self.left = 0.0
 
-    def size(self):
+    def size(self) -> tuple[int, int]:
         """Return how many numbers the matrices of a step hold, and about how many operations it takes."""
         K, Q = len(self.mesh.nodes), self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
         terms = sum(map(len, self.system.terms.values()))
         operations = 2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width
         return K * Q * self.mesh.width, K * Q * operations
 
-    def last(self):
+    def last(self) -> Fields:
         """Return the fields after the last step: means (K, monomials), covariances (K, pairs), the chance of leaving (K,)."""
         chain, K = self.chain, len(self.mesh.nodes)
         state = self._state(slice(None))
@@ -53,7 +61,7 @@ class Nodal:
         means = np.stack([np.zeros(K), *columns], axis=1)[:, 1:]
         return means, np.zeros((K, len(self.system.pairs))), np.zeros(K)
 
-    def back(self, t, fields):
+    def back(self, t: int, fields: Fields) -> Fields:
         """Return the fields before step t, given those after it."""
         rows = self.chain.model.rows(t)
         if self._stages is None:
@@ -68,7 +76,9 @@ class Nodal:
             fields = tuple(np.concatenate(x) for x in zip(*parts, strict=True))
         return fields
 
-    def start(self, fields, outputs, pairs):
+    def start(
+        self, fields: Fields, outputs: Outputs, pairs: Sequence[Pair]
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
         noise, weights = self.rule.start(self.chain)
         Q = weights.shape[1]
@@ -82,17 +92,17 @@ class Nodal:
             zip(pairs, map(float, covariances[0]), strict=True)
         )
 
-    def evaluate(self, fields, a, s):
+    def evaluate(self, fields: Fields, a: Monomial, s: Array) -> Array:
         """Return the conditional mean of a monomial at states (N, n); NaN outside of a box."""
         found, outside = self.mesh.at(s) @ fields[0][:, self.keys.index(a)], self.mesh.outside(s)
         return found if outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
 
-    def _state(self, part):
+    def _state(self, part: slice) -> State:
         return [self.mesh.nodes[part, i : i + 1] for i in range(self.chain.states)]
 
-    def _blocks(self, rows):
+    def _blocks(self, rows: Rows) -> list[NodalStage]:
         """Return the stages of the step, for some of the nodes each."""
         K = len(self.mesh.nodes)
         width = len(self.keys) + self.mesh.width + sum(len(x) for x in self.system.terms.values())
@@ -112,13 +122,13 @@ class Nodal:
             found.append(stage)
         return found
 
-    def _terms(self, rows, stage):
+    def _terms(self, rows: Rows, stage: NodalStage) -> NumberTerms:
         part, noise, given = stage.source
         new = self.chain.step(rows, self._state(part), noise, self.wanted, given)
         found = coefficients(self.keys, new, self.chain.carries)
         return {a: {b: _number(c) for b, c in row.items()} for a, row in found.items()}
 
-    def _blur(self, name, direction):
+    def _blur(self, name: str, direction: Array) -> list[NodalStage]:
         """Return the stage in which one normal moves the state along a direction, and nothing else."""
         x, w = self.rule.normal(name)
         points = self.mesh.nodes[:, None, :] + x[None, :, None] * direction
@@ -129,7 +139,7 @@ class Nodal:
         ]
 
 
-def additive(chain, wanted):
+def additive(chain: Chain, wanted: Sequence[str]) -> dict[str, Array]:
     """Return {noise: direction} of the process's normals that move the next state by a fixed vector, and nothing else."""
     found, kinds = {}, chain.noises()
     rows = dict.fromkeys(chain.model.rows(0), UNKNOWN)
@@ -147,12 +157,12 @@ def additive(chain, wanted):
     return found
 
 
-def _number(poly):
+def _number(poly: Poly) -> Value:
     """Return the coefficient that a polynomial without variables is."""
     return poly.get((), 0.0)
 
 
-def _evaluated(poly, values):
+def _evaluated(poly: Poly, values: Values) -> Value:
     total = 0.0
     for names, c in poly.items():
         for x in names:

@@ -1,10 +1,15 @@
 """One stage of the recursion on values at nodes: means, covariances and the chance of leaving, before it from after it."""
 
+from __future__ import annotations
+
 import collections
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from .system import ordered
+from .ring import Array, Fields, Monomial, Pair, State, Value
+from .system import NumberTerms, System, ordered
 
 CHUNK = 4_000_000  # numbers at once
 MANY = 8  # pairs with one first monomial
@@ -14,7 +19,16 @@ DENSE = 4096  # elements of a matrix that is kept in full
 class NodalStage:
     """One stage at some of the nodes: V_a = sum_b c_ab V'_b, from (K, Q) points with weights."""
 
-    def __init__(self, terms, pairs, later, mesh, points, weights, source=None):
+    def __init__(
+        self,
+        terms: NumberTerms | None,
+        pairs: Iterable[Pair],
+        later: System,
+        mesh: Any,
+        points: Array,
+        weights: Array,
+        source: Any = None,
+    ) -> None:
         self.weights, self.source, self.pairs = weights, source, list(pairs)
         self.shape = weights.shape
         self.of = {b: i for i, b in enumerate(later.terms)}
@@ -26,7 +40,7 @@ class NodalStage:
         if terms is not None:
             self.update(terms)
 
-    def update(self, terms):
+    def update(self, terms: NumberTerms) -> None:
         """Take other coefficients; what is folded over the noise is kept where none of those that it is made of changed."""
         before, self.terms = self.terms, terms
         if before is None or not _alike(before, terms):
@@ -35,7 +49,7 @@ class NodalStage:
         places = {a: i for i, a in enumerate(terms)}
         self._products = _products([(places[a], places[g]) for a, g in self.pairs], max(1, CHUNK // self.weights.size))
 
-    def _fold(self):
+    def _fold(self) -> None:
         """Sum the weights of E c c' C'(s') over the noise: one matrix for each different product of coefficients."""
         entries, products = [], {}
         for k, (a, g) in enumerate(self.pairs):
@@ -50,7 +64,7 @@ class NodalStage:
             self._summed(1.0 if self.outside is None else 1.0 - self.outside) if self.outside is not None else None
         )
 
-    def _summed(self, c):
+    def _summed(self, c: Value) -> Any:
         K, Q = self.shape
         weights = np.broadcast_to(self.weights * c, self.shape).ravel()
         size = self.matrix.shape[1]
@@ -64,7 +78,7 @@ class NodalStage:
         sums = sparse.csr_array((weights, np.arange(K * Q), np.arange(0, K * Q + 1, Q)), shape=(K, K * Q))
         return sums @ self.matrix
 
-    def __call__(self, fields):
+    def __call__(self, fields: Fields) -> Fields:
         means, covariances, left = fields
         K, Q = self.shape
         later = np.ascontiguousarray((self.matrix @ means).T).reshape(-1, K, Q)
@@ -88,7 +102,7 @@ class _Combination:
     others alone.
     """
 
-    def __init__(self, terms, of, shape):
+    def __init__(self, terms: NumberTerms, of: dict[Monomial, int], shape: tuple[int, int]) -> None:
         self._shape = (len(terms), *shape)
         self._constants, grouped = [], {}
         for i, (_, row) in enumerate(terms.items()):
@@ -107,7 +121,7 @@ class _Combination:
                 seen[i] += 1
             self._groups += [(c, rows, *map(_slice, zip(*x, strict=True))) for x in rounds.values()]
 
-    def __call__(self, later):
+    def __call__(self, later: Array) -> Array:
         values = np.zeros(self._shape)
         for i, c in self._constants:
             values[i] += c
@@ -121,7 +135,7 @@ class _Combination:
         return values
 
 
-def _rows(c, count):
+def _rows(c: Value, count: int) -> slice | None:
     """Return the slice of rows outside of which a coefficient vanishes, if it leaves out most of them."""
     if np.ndim(c) < 2 or len(c) != count:
         return None
@@ -131,7 +145,7 @@ def _rows(c, count):
     return slice(there[0], there[-1] + 1)
 
 
-def _slice(numbers):
+def _slice(numbers: Any) -> Any:
     """Return numbers as a slice where they follow one another."""
     numbers = np.array(numbers, dtype=np.int64)
     if (np.diff(numbers) == 1).all():
@@ -139,7 +153,7 @@ def _slice(numbers):
     return numbers
 
 
-def _products(pairs, most):
+def _products(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[Any, Any, Any]]:
     """Return [(places of pairs, first, second)], firsts and seconds as slices where they can be, else at `most` so many."""
     firsts = collections.Counter(i for i, _ in pairs)
     grouped = {}
@@ -159,7 +173,7 @@ def _products(pairs, most):
 class _Folded:
     """The map from covariances after a stage to their part of those before it."""
 
-    def __init__(self, entries, matrices, pairs):
+    def __init__(self, entries: list[tuple[Any, int, int]], matrices: dict[Any, Any], pairs: int) -> None:
         self._pairs, self._matrices = pairs, matrices
         self._dense = all(isinstance(x, np.ndarray) for x in matrices.values())
         if self._dense and entries:
@@ -172,7 +186,7 @@ class _Folded:
             grouped.setdefault(key, []).append((out, at))
         self._groups = [(matrices[key], *np.array(x).T) for key, x in grouped.items()]
 
-    def __call__(self, covariances, nodes):
+    def __call__(self, covariances: Array, nodes: int) -> Array:
         out = np.zeros((self._pairs, nodes))
         if self._dense and hasattr(self, "_stack"):
             np.add.at(out, self._outputs, np.einsum("nij,jn->ni", self._stack, covariances[:, self._inputs]))
@@ -183,16 +197,16 @@ class _Folded:
         return out.T.copy()
 
 
-def points_of(values, K, Q):
+def points_of(values: State, K: int, Q: int) -> Array:
     """Return states that are given component by component as points, (K Q, n)."""
     return np.stack([np.broadcast_to(x, (K, Q)).ravel() for x in values], axis=1)
 
 
-def _key(c):
+def _key(c: Value) -> tuple[str, float]:
     return ("number", float(c)) if np.ndim(c) == 0 else ("array", id(c))
 
 
-def _alike(before, terms):
+def _alike(before: NumberTerms, terms: NumberTerms) -> bool:
     """Tell whether the coefficients of what is carried, () apart, are the same numbers."""
     for a, row in terms.items():
         old = {b: c for b, c in before[a].items() if b}

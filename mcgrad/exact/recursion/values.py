@@ -1,8 +1,10 @@
 """The exact value function of any problem that the recursion can be run on: V_t(s) = E[G_t | s_t = s], discounted from 0."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +15,13 @@ from ...estimators.estimator import custom
 from ...problem import Problem
 from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
-from .chain import Model
+from .chain import Chain, Model
 from .polynomials import Polynomials
-from .questions import Answers
+from .questions import Answers, Make
 from .refine import Options, checked_options, on_grids, pilot_box
 from .refusal import NoClosedForm
+from .ring import Array, Monomial, Pair
+from .system import Outputs
 from .tables import states, table
 
 CHECKED = 25  # points of each axis at which values have to come to rest, at the first, middle and last time
@@ -42,7 +46,7 @@ class OnLevel:
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
 
-    def moved_from(self, before: "OnLevel") -> float:
+    def moved_from(self, before: OnLevel) -> float:
         """Return the largest difference from another level in the box of pilot trajectories, relative to all values' range."""
         axes = np.meshgrid(*(np.linspace(a, b, CHECKED) for a, b in zip(*self.box(), strict=True)), indexing="ij")
         points = np.stack([x.ravel() for x in axes], axis=1)
@@ -121,11 +125,13 @@ def value_within(problem: Problem, theta: ArrayLike, options: Options) -> ValueF
             return on_grids(asked, dataclasses.replace(options, reason=error)).record(n)
 
 
-def _asked(model, box, make, space):
+def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str) -> OnLevel:
     """Return the `OnLevel` of a model in one space."""
     functions = []
 
-    def solver(chain, first, pairs, outputs, output_pairs):
+    def solver(
+        chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], outputs: Outputs, output_pairs: Sequence[Any]
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         own = make(chain, first, pairs)
         (a,) = (x for x in first if x)
         fields = own.last()
