@@ -25,7 +25,7 @@ ALLOWED = {
     ),
     "command": "checks comparison mcgrad study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimators exact floor intervals kernels moments "
+        "baselines checks compiler costs critics differences estimators exact exact/recursion floor intervals kernels moments "
         "pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
@@ -62,11 +62,11 @@ ALLOWED = {
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
-        "measurement moments noises optimizers policies precision problem rollouts"
+        "measurement moments noises optimizers policies precision problem rollouts targets"
     ),
     "measurement": (
         "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
-        "validate"
+        "targets validate"
     ),
     "merge_rows": "",
     "moments": "archive estimate intervals power_sums source validate",
@@ -95,6 +95,7 @@ ALLOWED = {
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
     "study_settings": "merge_rows",
+    "targets": "moments power_sums validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",
