@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..calls import number
 from ..compiler.backends import KernelText
@@ -177,7 +177,7 @@ def _written(problem: Problem, graphs: Traced, estimators: Mapping[str, Estimato
     return Written(kernel, draws, inputs.data_places, tuple(inputs.sources), graphs.supports, flat, graphs.follows)
 
 
-def rollout_program(problem: Problem, theta: NDArray[np.float64]) -> Program:
+def rollout_program(problem: Problem, theta: ArrayLike) -> Program:
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
     theta, T = checked(problem, theta), problem.horizon
     found = remembered(key_of("rollout", problem), lambda: _written_rollout(problem))
