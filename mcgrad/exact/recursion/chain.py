@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, Estimator, RolloutVariant
-from ...kernels.program import remembered_trace
 from ...kernels.reverse_scan import ReverseScan
+from ...kernels.tracing import remembered_trace
 from ...problem import Problem
 from .refusal import NoClosedForm
 from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable
