@@ -15,7 +15,7 @@ from ..kernels.inputs import Inputs
 from ..kernels.program import gradient_program
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
 
-QUICK = 0.4  # work, about as many seconds, that an exact value function may take where there is no closed form
+QUICK = 0.2  # work, about as many seconds, that an exact value function may take where there is no closed form
 MOST_COMPONENTS = 8  # of an action that are tried one by one
 
 APART = 30.0  # parameters whose sizes differ by more have widths of their own

@@ -25,7 +25,7 @@ from .candidates import QUICK
 CLOSED, RECURSION = "a closed form", "the recursion"
 TOLERANCE = 1e-4  # of moments, relative, at the last refinement of a grid
 # Units of work, about a second each: of one estimator, of all, and of those that do not come to rest.
-EACH, ALL, WASTED = 1.0, 2.0, 0.4
+EACH, ALL, WASTED = 1.0, 1.0, 0.4
 ROUNDING = 1e-12
 STATES = 2  # of problems that are no tables: with more of them it takes longer
 LEFT = 1e-3  # the largest chance that a trajectory leaves a box which moved nothing when it was last made larger
