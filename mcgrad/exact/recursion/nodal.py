@@ -6,6 +6,7 @@ What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes va
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ class Nodal:
 
     def size(self) -> tuple[int, int]:
         """Return how many numbers the matrices of a step hold, and about how many operations it takes."""
-        K, Q = len(self.mesh.nodes), self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
+        K, Q = len(self.mesh.nodes), self._noise_nodes
         terms = sum(map(len, self.system.terms.values()))
         operations = 2 * terms + 2 * len(self.system.pairs) + (1 + len(self.keys)) * self.mesh.width
         return K * Q * self.mesh.width, K * Q * operations
@@ -99,6 +100,10 @@ class Nodal:
 
     # ---- stages
 
+    @functools.cached_property
+    def _noise_nodes(self) -> int:
+        return self.rule.size(self.chain, self.wanted, self._state(slice(None)), self.apart)
+
     def _state(self, part: slice) -> State:
         return [self.mesh.nodes[part, i : i + 1] for i in range(self.chain.states)]
 
@@ -106,8 +111,7 @@ class Nodal:
         """Return the stages of the step, for some of the nodes each."""
         K = len(self.mesh.nodes)
         width = len(self.keys) + self.mesh.width + sum(len(x) for x in self.system.terms.values())
-        states = self._state(slice(None))
-        size = max(1, CHUNK // (self.rule.size(self.chain, self.wanted, states, self.apart) * width))
+        size = max(1, CHUNK // (self._noise_nodes * width))
         found = []
         for first in range(0, K, size):
             part = slice(first, min(first + size, K))
