@@ -88,25 +88,27 @@ def _function(where):
 
 def _module(where):
     """Return the module that the function is in: by its name, or from its file where no import would find it."""
+    if where.process == _PROCESS:
+        return sys.modules[where.module]
     if where.folder not in sys.path:
         sys.path.insert(0, where.folder)
     name, path = where.module, pathlib.Path(where.path)
-    if name == "__main__":  # of the sender
-        if where.process == _PROCESS:
-            return sys.modules[name]
-        name = "_study_main"
-    if name in sys.modules:
-        return sys.modules[name]
     try:
-        return importlib.import_module(name)
+        if name != "__main__":  # of the sender
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not path.exists():
-            raise Misfit(
-                f"{name}: a worker has no file {path}; workers need the same files at the same places"
-            ) from None
-        if error.name != name:
+        if path.exists() and error.name != name:
             raise
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if not path.exists():
+        what = f"a worker has no file {path}; workers need the same files at the same places"
+        raise Misfit(f"{name}: {what}")
+    own = f"{name} in {path}"  # files of one name in several folders are several studies
+    if own not in sys.modules:
+        spec = importlib.util.spec_from_file_location(own, path)
+        module = sys.modules[own] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[own]
+            raise
+    return sys.modules[own]
