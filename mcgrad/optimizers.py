@@ -32,6 +32,8 @@ from . import validate
 
 __all__ = ["Adam", "Clipped", "Decaying", "Projected", "SGD", "adam", "clipped", "decaying", "projected", "sgd"]
 
+TAKES = ("theta", "gradient", "state")  # arguments of an optimizer
+
 
 @dataclasses.dataclass(frozen=True)
 class Decaying:
@@ -154,15 +156,22 @@ def projected(rule: Callable, low: float, high: float) -> Projected:
 
 
 def _at(rate: Any, step: int) -> float:
-    return rate(step) if callable(rate) else rate
+    if not callable(rate):
+        return rate
+    here = rate(step)
+    if np.ndim(here) != 0:
+        raise ValueError(f"rate: expected a function that returns a number, got {validate.describe(here)}")
+    return here
 
 
 def _rate(rate: Any) -> Any:
-    return rate if callable(rate) else validate.number("rate", rate, above=0.0)
+    if callable(rate):
+        return validate.function("rate", rate, takes=("step",))
+    return validate.number("rate", rate, above=0.0)
 
 
 def _rule(rule: Any) -> Any:
-    validate.function("rule", rule)
+    validate.function("rule", rule, takes=TAKES)
     return rule
 
 
