@@ -40,7 +40,7 @@ SQRT_HALF = 0x3F3504F3
 
 
 @emitted(F32, F32)
-def sincos_single(x: Value) -> tuple[Value, Value]:
+def sincos_single(x: Value) -> tuple[Value, ...]:
     """Return sin x and cos x."""
     k = x * 0.6366197723675814 + MAGIC
     q, k = bits(k), k - MAGIC
@@ -128,7 +128,7 @@ ELEMENTARY = {
 GENERIC = ("sqrt", "absolute", "floor", "rint", "trunc", "copysign", "minimum", "maximum")
 
 
-def version(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def version(name: str, function: Any) -> Callable[..., Any]:
     """Return what a function means where some of its arguments are float32 lanes; numbers of float64 stay what they are."""
     on_single = ELEMENTARY.get(name) or (function if name in GENERIC else None)
 
