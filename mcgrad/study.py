@@ -24,9 +24,7 @@ from numpy.typing import NDArray
 import mcgrad as mg
 
 from . import executors, records, shards, study_pieces
-from .estimators.estimator import Estimator
 from .merge_rows import MOMENTS, Misfit, merged
-from .problem import Problem
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
 from .records import Busy as Busy
@@ -76,9 +74,9 @@ class Study:
 
 
 def measured(
-    problem: Problem,
+    problem: mg.Problem,
     theta: NDArray[np.float64],
-    estimators: Mapping[str, Estimator],
+    estimators: Mapping[str, mg.estimators.Estimator],
     *,
     count: int,
     start: int = 0,
@@ -111,7 +109,7 @@ def measured(
 
 
 def _exact(
-    function: Callable[..., Any], problem: Problem, theta: NDArray[np.float64], estimator: Estimator
+    function: Callable[..., Any], problem: mg.Problem, theta: NDArray[np.float64], estimator: mg.estimators.Estimator
 ) -> list[float | None]:
     try:
         return function(problem, theta, estimator, work=0).tolist()

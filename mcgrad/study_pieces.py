@@ -110,7 +110,6 @@ def _module(where: Origin) -> ModuleType:
         if error.name != name:
             raise
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
