@@ -5,7 +5,7 @@ from .simd import F64, Value, absolute, trunc, where
 
 
 @emitted(F64)
-def fmod(a, b):
+def fmod(a: Value, b: Value) -> Value:
     """Return a - n b, where n is a/b without its fraction: exact, with the sign of a."""
     # For n < 2^26, n b is product + error without an error. a/b may have been rounded up to a whole number: then the
     # difference is negative, and one b too low.

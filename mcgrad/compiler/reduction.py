@@ -19,7 +19,7 @@ TWO_PI_BYTES = bytes.fromhex(
 PI_4 = 0xC90FDAA22168C235  # pi/4 2^64
 
 
-def payne_hanek(x):
+def payne_hanek(x: Value) -> tuple[Value, Value, Value]:
     """Return r, e, q with x = r - e + q pi/2 (mod 2 pi), |r| <= pi/4, |e| <= ulp(r)/2; q counts modulo 4.
 
     For one number (a `Value` of width 1), 2^18 <= |x| < infinity. The relative error of r - e is below 2^-60.

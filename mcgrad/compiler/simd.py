@@ -9,9 +9,16 @@ heuristics of the loop vectoriser.
 Numba itself sees loops, tuples of `Lanes` and a few calls. With one lane a `Value` is a plain double.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
+
+Lane: TypeAlias = "Value | float"  # what a `Value` meets in an expression
 
 F64 = ir.DoubleType()
 U64 = ir.IntType(64)
@@ -53,24 +60,24 @@ class Value:
     """
 
     __slots__ = ("builder", "ir")
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, builder, ir_value):
+    def __init__(self, builder: ir.IRBuilder, ir_value: ir.Value) -> None:
         self.builder, self.ir = builder, ir_value
 
     # ---- types -------------------------------------------------------------------------------------------------
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Number of lanes."""
         return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
 
     @property
-    def element(self):
+    def element(self) -> ir.Type:
         """LLVM type of one lane."""
         return self.ir.type.element if isinstance(self.ir.type, ir.VectorType) else self.ir.type
 
-    def constant(self, number, element=None):
+    def constant(self, number: float, element: ir.Type | None = None) -> Value:
         """Broadcast a number to the lanes of this value, as `element` or as this value's own element type."""
         element = element or self.element
         number = float(number) if element in FLOATS else int(number)
@@ -78,7 +85,7 @@ class Value:
             return Value(self.builder, ir.Constant(element, number))
         return Value(self.builder, ir.Constant(vector(element, self.width), [number] * self.width))
 
-    def lift(self, other):
+    def lift(self, other: Lane) -> Value:
         """Return `other` as a value of this value's type: constants are broadcast, one lane is splatted."""
         if not isinstance(other, Value):
             return self.constant(other)
@@ -88,7 +95,7 @@ class Value:
             return splat(self.builder, other.ir, self.width)
         raise TypeError(f"cannot combine {self.ir.type} and {other.ir.type}")
 
-    def _pair(self, other):
+    def _pair(self, other: Lane) -> tuple[Value, Value]:
         """Bring two operands to one type; a single lane gives way to the wider operand, float64 to float32."""
         if isinstance(other, Value) and other.element != self.element and self.element in FLOATS:
             return narrow(self)._pair(narrow(other))
@@ -96,70 +103,70 @@ class Value:
             return other.lift(self), other
         return self, self.lift(other)
 
-    def _binary(self, other, on_float, on_int, swap=False):
+    def _binary(self, other: Lane, on_float: str | None, on_int: str | None, swap: bool = False) -> Value:
         a, b = self._pair(other)
         if swap:
             a, b = b, a
-        if a.element in FLOATS:
-            return Value(self.builder, getattr(self.builder, on_float)(a.ir, b.ir, flags=FLAGS))
-        return Value(self.builder, getattr(self.builder, on_int)(a.ir, b.ir))
+        instruction, options = (on_float, {"flags": FLAGS}) if a.element in FLOATS else (on_int, {})
+        assert instruction is not None, f"there is no such operation on {a.element}"
+        return Value(self.builder, getattr(self.builder, instruction)(a.ir, b.ir, **options))
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
-    def __add__(self, other):
+    def __add__(self, other: Lane) -> Value:
         return self._binary(other, "fadd", "add")
 
     __radd__ = __add__
 
-    def __sub__(self, other):
+    def __sub__(self, other: Lane) -> Value:
         return self._binary(other, "fsub", "sub")
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Lane) -> Value:
         return self._binary(other, "fsub", "sub", swap=True)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Lane) -> Value:
         return self._binary(other, "fmul", "mul")
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: Lane) -> Value:
         return self._binary(other, "fdiv", None)
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: Lane) -> Value:
         return self._binary(other, "fdiv", None, swap=True)
 
-    def __neg__(self):
+    def __neg__(self) -> Value:
         return Value(self.builder, self.builder.fneg(self.ir))
 
     # ---- bits and masks ----------------------------------------------------------------------------------------
 
-    def __and__(self, other):
+    def __and__(self, other: Lane) -> Value:
         return self._binary(other, None, "and_")
 
     __rand__ = __and__
 
-    def __or__(self, other):
+    def __or__(self, other: Lane) -> Value:
         return self._binary(other, None, "or_")
 
     __ror__ = __or__
 
-    def __xor__(self, other):
+    def __xor__(self, other: Lane) -> Value:
         return self._binary(other, None, "xor")
 
     __rxor__ = __xor__
 
-    def __lshift__(self, other):
+    def __lshift__(self, other: Lane) -> Value:
         return self._binary(other, None, "shl")
 
-    def __rshift__(self, other):
+    def __rshift__(self, other: Lane) -> Value:
         return self._binary(other, None, "lshr")
 
-    def __invert__(self):
+    def __invert__(self) -> Value:
         return Value(self.builder, self.builder.not_(self.ir))
 
     # ---- comparisons -------------------------------------------------------------------------------------------
 
-    def _compare(self, other, sign):
+    def _compare(self, other: Lane, sign: str) -> Value:
         a, b = self._pair(other)
         if a.element in FLOATS:
             compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
@@ -167,29 +174,29 @@ class Value:
             compare = self.builder.icmp_unsigned
         return Value(self.builder, compare(sign, a.ir, b.ir))
 
-    def __lt__(self, other):
+    def __lt__(self, other: Lane) -> Value:
         return self._compare(other, "<")
 
-    def __le__(self, other):
+    def __le__(self, other: Lane) -> Value:
         return self._compare(other, "<=")
 
-    def __gt__(self, other):
+    def __gt__(self, other: Lane) -> Value:
         return self._compare(other, ">")
 
-    def __ge__(self, other):
+    def __ge__(self, other: Lane) -> Value:
         return self._compare(other, ">=")
 
-    def __eq__(self, other):
+    def __eq__(self, other: Lane) -> Value:  # type: ignore[override]
         return self._compare(other, "==")
 
-    def __ne__(self, other):
+    def __ne__(self, other: Lane) -> Value:  # type: ignore[override]
         return self._compare(other, "!=")
 
 
 # ---- functions of values ---------------------------------------------------------------------------------------
 
 
-def splat(builder, scalar, width):
+def splat(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> Value:
     """Broadcast one LLVM scalar to `width` lanes."""
     if width == 1:
         return Value(builder, scalar)
@@ -198,7 +205,7 @@ def splat(builder, scalar, width):
     return Value(builder, builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), [0] * width)))
 
 
-def where(condition, a, b):
+def where(condition: Value, a: Lane, b: Lane) -> Value:
     """Select lane by lane: `a` where the condition holds, else `b`. Both are evaluated."""
     a, b = (x if isinstance(x, Value) else condition.constant(x, F64) for x in (a, b))
     a, b = a._pair(b)
@@ -209,22 +216,22 @@ def where(condition, a, b):
     return Value(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
 
 
-def bits(x):
+def bits(x: Value) -> Value:
     """Reinterpret float64 lanes as uint64, float32 lanes as uint32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(U32 if x.element == F32 else U64, x.width)))
 
 
-def floats(x):
+def floats(x: Value) -> Value:
     """Reinterpret uint64 lanes as float64, uint32 lanes as float32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(F32 if x.element == U32 else F64, x.width)))
 
 
-def narrow(x):
+def narrow(x: Value) -> Value:
     """Return float64 lanes rounded to float32; others as they are."""
     return Value(x.builder, x.builder.fptrunc(x.ir, vector(F32, x.width))) if x.element == F64 else x
 
 
-def widen(x):
+def widen(x: Value) -> Value:
     """Return float32 lanes as float64; others as they are."""
     return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
 
@@ -251,13 +258,13 @@ trunc = llvm_function("trunc")
 rint = llvm_function("rint")
 
 
-def minimum(a, b):
+def minimum(a: Any, b: Any) -> Value:
     """Return the smaller of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a < b) | (a != a), a, b)
 
 
-def maximum(a, b):
+def maximum(a: Any, b: Any) -> Value:
     """Return the larger of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a > b) | (a != a), a, b)
@@ -275,23 +282,23 @@ class Memory:
     def __init__(self, builder, pointer, row_length=None):
         self.builder, self.pointer, self.row_length = builder, pointer, row_length
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Value:
         instruction = self.builder.load(self.builder.gep(self.pointer, [ir.Constant(U64, index)]))
         # Parameters do not change while a kernel runs: let LLVM share and hoist their loads across stores.
         instruction.set_metadata("invariant.load", self.builder.module.add_metadata([]))
         return Value(self.builder, instruction)
 
-    def _lanes_at(self, offset, width, element):
+    def _lanes_at(self, offset: ir.Value, width: int, element: ir.Type) -> ir.Value:
         pointer = self.builder.bitcast(self.pointer, element.as_pointer())
         return self.builder.bitcast(self.builder.gep(pointer, [offset]), vector(element, width).as_pointer())
 
-    def load(self, row, width, block=None, element=F64):
+    def load(self, row: int, width: int, block: Value | None = None, element: ir.Type = F64) -> Value:
         """Return the lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
         instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width, element))
         instruction.align = 4 if element == F32 else 8
         return Value(self.builder, instruction)
 
-    def store(self, row, value, width, block=None):
+    def store(self, row: int, value: Value, width: int, block: Value | None = None) -> None:
         """Write lanes to where `load` reads them."""
         place = self._lanes_at(self._offset(row, width, block), width, value.element)
         self.builder.store(value.ir, place).align = 4 if value.element == F32 else 8
@@ -314,7 +321,7 @@ def _unpack(context, builder, numba_type, ir_value):
     return Value(builder, ir_value)
 
 
-def to_lanes(builder, x, width, element=F64):
+def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64) -> Value:
     """Return a number, a single lane or lanes as a value of `width` lanes, float64 or float32."""
     if isinstance(x, Value):
         x = narrow(x) if element == F32 else widen(x)
@@ -361,7 +368,7 @@ def lanes_function(function, arguments, results, width, element=F64):
     return intrinsic(namespace["typed"])
 
 
-def lookup(array, first, stride, size, index):
+def lookup(array: Any, first: int, stride: int, size: int, index: Value) -> Value:
     """Gather array[first + stride * index] for lanes of whole numbers; NaN where an index is not one of 0 ... size - 1.
 
     Lanes that are out of range are masked: nothing is read there. Of a tuple (parameters that differ between lanes) the
@@ -388,7 +395,7 @@ def lookup(array, first, stride, size, index):
     return _masked(builder, name, otherwise.type, [pointers, ir.Constant(I32, 8), inside.ir, otherwise])
 
 
-def scatter(array, first, size, index, x):
+def scatter(array: Memory, first: int, size: int, index: Value, x: Lane) -> None:
     """Add lanes x to array[first + index], where each lane has a column of its own; not where an index is out of range."""
     index = widen(index)
     builder, width = index.builder, index.width
@@ -412,13 +419,13 @@ def scatter(array, first, size, index, x):
     _masked(builder, masked, ir.VoidType(), [(old + x).ir, pointers, align, inside.ir])
 
 
-def _masked(builder, name, returned, arguments):
+def _masked(builder: ir.IRBuilder, name: str, returned: ir.Type, arguments: Sequence[ir.Value]) -> Value:
     signature = ir.FunctionType(returned, [x.type for x in arguments])
     function = cgutils.get_or_insert_function(builder.module, signature, name)
     return Value(builder, builder.call(function, arguments))
 
 
-def any_positive(width, element=F64):
+def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
     """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
 
     def generate(context, builder, signature, arguments):
@@ -436,7 +443,7 @@ def any_positive(width, element=F64):
     return intrinsic(typed)
 
 
-def consecutive(first, width):
+def consecutive(first: Value, width: int) -> Value:
     """Return the uint64 lanes first, first + 1, ..., first + width - 1 for a single lane `first`."""
     lanes = splat(first.builder, first.ir, width)
     if width == 1:
