@@ -18,7 +18,7 @@ class Truth(NamedTuple):
     ----------
     objective, mean_return_to_go, value, critic, gradient_news, naive_optimal_over_time : callable
         Of (problem, theta).
-    trace_optimal_constant, trace_optimal_over_time, optimal_over_time, optimal_quadratic : callable
+    total_optimal_constant, total_optimal_over_time, optimal_over_time, optimal_quadratic : callable
         Of (problem, theta, estimator).
     pilot : callable
         Of (problem, theta, count, seed): the last `count` trajectories that there are of a seed, as `mcgrad.rollout` returns
@@ -31,8 +31,8 @@ class Truth(NamedTuple):
     critic: Callable[..., Any]
     gradient_news: Callable[..., Any]
     naive_optimal_over_time: Callable[..., Any]
-    trace_optimal_constant: Callable[..., Any]
-    trace_optimal_over_time: Callable[..., Any]
+    total_optimal_constant: Callable[..., Any]
+    total_optimal_over_time: Callable[..., Any]
     optimal_over_time: Callable[..., Any]
     optimal_quadratic: Callable[..., Any]
     pilot: Callable[..., Any]

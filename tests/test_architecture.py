@@ -80,7 +80,7 @@ ALLOWED = {
     "power_sums": "compiler",
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
-    "prepare": "estimators exact truth validate",
+    "prepare": "estimators exact exact/recursion truth validate",
     "problem": "environment policy validate",
     "progress": "compiler validate",
     "provenance": "mcgrad",

@@ -25,19 +25,19 @@ def ladder():
     return {
         "total": sf(),
         "total, J": sf(baselines.mean_return()),
-        "total, trace-optimal constant": sf(baselines.trace_optimal_constant()),
-        "total, trace-optimal in time": sf(baselines.trace_optimal_over_time()),
+        "total, trace-optimal constant": sf(baselines.total_optimal_constant()),
+        "total, trace-optimal in time": sf(baselines.total_optimal_over_time()),
         "total, optimal in time": sf(baselines.optimal_over_time()),
         "total, V + optimal in time": sf(baselines.optimal_over_time(base=baselines.value())),
         "to go": rtg(),
         "to go, mean": rtg(baselines.mean_to_go()),
-        "to go, trace-optimal constant": rtg(baselines.trace_optimal_constant()),
-        "to go, trace-optimal in time": rtg(baselines.trace_optimal_over_time()),
+        "to go, trace-optimal constant": rtg(baselines.total_optimal_constant()),
+        "to go, trace-optimal in time": rtg(baselines.total_optimal_over_time()),
         "to go, naive": rtg(baselines.naive_optimal_over_time()),
         "to go, optimal in time": rtg(baselines.optimal_over_time()),
         "to go, V": rtg(baselines.value()),
-        "to go, V + trace-optimal constant": rtg(baselines.trace_optimal_constant(base=baselines.value())),
-        "to go, V + trace-optimal in time": rtg(baselines.trace_optimal_over_time(base=baselines.value())),
+        "to go, V + trace-optimal constant": rtg(baselines.total_optimal_constant(base=baselines.value())),
+        "to go, V + trace-optimal in time": rtg(baselines.total_optimal_over_time(base=baselines.value())),
         "to go, V + optimal in time": rtg(baselines.optimal_over_time(base=baselines.value())),
         "to go, optimal quadratic": rtg(baselines.optimal_quadratic()),
     }
@@ -92,7 +92,7 @@ def test_nudging_an_optimum_makes_it_worse(seed):
     power = mg.exact.variance(problem, theta, mg.estimators.score())
     x = mg.sample(problem, theta, {"best": best, "Z": mg.estimators.score()}, 20_000, seed)
     for nudge in (-0.5, 0.5):
-        moved = rtg(baselines.trace_optimal_constant(base=nudge))
+        moved = rtg(baselines.total_optimal_constant(base=nudge))
         assert np.isfinite(mg.exact.variance(problem, theta, moved)).all()
         worse = np.var(x["best"] + nudge * x["Z"], axis=0) - np.var(x["best"], axis=0)
         error = np.std(x["best"] * x["Z"], axis=0) / np.sqrt(20_000)

@@ -300,7 +300,7 @@ def test_what_is_recommended_with_exact_values_says_so():
     text = str(found)
     assert "below it: all actions, exact critic" in text
     best = found.contenders()[0].estimator
-    assert ("With exact values, which only problems" in text) == (best == "doubly robust, exact critic")
+    assert ("With exact values, which few problems" in text) == (best == "doubly robust, exact critic")
     assert found["doubly robust, exact critic"].exact_values
 
 

@@ -16,9 +16,9 @@ def chosen():
     """Return {name: estimator}: with Monte Carlo returns, with a value function, and with action gradients."""
     return {
         "total": sf(),
-        "total_bopt": sf(baselines.trace_optimal_constant()),
+        "total_bopt": sf(baselines.total_optimal_constant()),
         "rtg": rtg(),
-        "rtg_bopt": rtg(baselines.trace_optimal_constant()),
+        "rtg_bopt": rtg(baselines.total_optimal_constant()),
         "rtg_bt": rtg(baselines.mean_to_go()),
         "Q": estimators.q_function(),
         "rtg_V": rtg(baselines.value()),

@@ -23,7 +23,7 @@ ESTIMATORS = {
     "to go - E G": E.reward_to_go(B.mean_to_go()),
     "to go - optimal over time": E.reward_to_go(B.optimal_over_time()),
     "to go - naive over time": E.reward_to_go(B.naive_optimal_over_time()),
-    "to go - one for all over time": E.reward_to_go(B.trace_optimal_over_time()),
+    "to go - one for all over time": E.reward_to_go(B.total_optimal_over_time()),
     "to go - fitted": E.reward_to_go(B.fitted_value()),
     "Q": E.q_function(),
     "A": E.advantage(),
@@ -128,7 +128,7 @@ def test_the_bernoulli_toy_has_a_baseline_without_variance():
     problem = mg.Problem(mg.environments.bernoulli_toy(0.45), mg.policies.linear_softmax([[[0.0], [1.0]]]), 1)
     assert np.allclose(mg.exact.variance(problem, [0.0], E.score_function()), 0.0159390625, rtol=1e-13)
     assert np.allclose(mg.exact.gradient(problem, [0.0]), 0.025, rtol=1e-13)
-    best = E.score_function(B.trace_optimal_constant())
+    best = E.score_function(B.total_optimal_constant())
     assert mg.exact.variance(problem, [0.3], best) < 1e-30
     measured = mg.measure(problem, [0.3], {"best": best}, 1000)["best"]
     assert measured.variance < 1e-30

@@ -67,8 +67,8 @@ __all__ = [
     "optimal_constant",
     "optimal_over_time",
     "optimal_quadratic",
-    "trace_optimal_constant",
-    "trace_optimal_over_time",
+    "total_optimal_constant",
+    "total_optimal_over_time",
     "value",
 ]
 
@@ -88,7 +88,12 @@ def mean_to_go() -> Baseline:
 
 
 def value() -> Baseline:
-    """Return the exact value function as a baseline (linear-quadratic and tabular problems)."""
+    """Return the exact value function as a baseline.
+
+    It is that of `mcgrad.exact.value`: a closed form on linear-quadratic and tabular problems; elsewhere, with one or two
+    states, the recursion's, as polynomials of degree 24 or 12 at each time. Where these are off by more than two percent of the
+    range of values, or the recursion does not converge, it is refused: `fitted_value` works everywhere.
+    """
     return Value()
 
 
@@ -139,7 +144,7 @@ def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalCo
     return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
 
 
-def trace_optimal_constant(base: BaselineLike = None) -> Baseline:
+def total_optimal_constant(base: BaselineLike = None) -> Baseline:
     """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
     return TotalOptimal(_as_base(base))
 
@@ -164,7 +169,7 @@ def optimal_over_time(base: BaselineLike = None) -> Baseline:
     return OptimalOverTime(_as_base(base))
 
 
-def trace_optimal_over_time(base: BaselineLike = None) -> Baseline:
+def total_optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
     return TotalOptimal(_as_base(base), over_time=True)
 

@@ -10,6 +10,7 @@ from ..per_step import PerStep
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, StateView
 from ..truth import Truth, asked
+from . import chebyshev
 from .baseline import Baseline, over_time
 
 
@@ -44,7 +45,7 @@ class MeanToGo(Baseline):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value(Baseline):
-    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t) or, of a tabular problem, a table."""
+    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t), a table, or Chebyshev polynomials."""
 
     truth: Truth | None = None
     only_data = ("truth",)
@@ -53,11 +54,15 @@ class Value(Baseline):
         V = asked(self).value(problem, theta)
         if V.table is not None:
             return {"V": PerStep(V.table)}
+        if V.P is None:
+            return chebyshev.series(V)
         upper = np.triu(V.P) + np.triu(V.P, 1)
         return {"P": PerStep(upper), "c": PerStep(V.c)}
 
     def value(self, c: Constants, x: StateView) -> Number:
         if x.problem.environment.choices:
             return lookup(c.V, x.s[0])
+        if "chebyshev" in vars(c):
+            return chebyshev.evaluated(c, x.s)
         n = len(x.s)
         return -(sum(x.s[i] * sum(c.P[i, j] * x.s[j] for j in range(i, n)) for i in range(n)) + c.c)

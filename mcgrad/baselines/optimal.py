@@ -54,7 +54,7 @@ class TotalOptimal(Optimal):
     def tuned(self, problem: Problem, theta: NDArray[np.float64]) -> Any:
         """Return b, or b_t (T,), to be subtracted in addition to `base`."""
         truth = asked(self)
-        optimum = truth.trace_optimal_over_time if self.over_time else truth.trace_optimal_constant
+        optimum = truth.total_optimal_over_time if self.over_time else truth.total_optimal_constant
         return optimum(problem, theta, self.target)
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:

@@ -32,7 +32,7 @@ class Row(NamedTuple):
     estimator: str
     family: str
     knows: str  # one of `mcgrad.estimators.knowledge.KINDS`
-    exact_values: bool  # its critic or its baseline are the exact values, which problems with a closed form alone have
+    exact_values: bool  # its critic or its baseline are the exact values, which few problems have
     unbiased: bool  # by theory, if what it rests on is right
     smoothed: bool  # of an objective smoothed over a width
     jumps: bool  # it rests on derivatives of a return that jumps

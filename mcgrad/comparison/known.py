@@ -17,8 +17,10 @@ from .. import exact
 from ..estimators.estimator import Estimator, rollouts
 from ..exact.recursion.public import moments_within
 from ..exact.recursion.refine import Options, Work
+from ..exact.recursion.truth import truth_within
 from ..moments import Moments
 from ..problem import Problem
+from .candidates import QUICK
 
 CLOSED, RECURSION = "a closed form", "the recursion"
 TOLERANCE = 1e-4  # of moments, relative, at the last refinement of a grid
@@ -48,7 +50,7 @@ class Known(NamedTuple):
 
 def exactly(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator]) -> dict[str, Known]:
     """Return {name: Known} of those that are known, or soon found out."""
-    found, spent, wasted = {}, 0.0, 0.0
+    found, spent, wasted = {}, 0.0, 0.0 if _is_quick(problem, theta) else WASTED
     for name, e in sorted(estimators.items(), key=lambda x: rollouts(x[1], problem)):  # what is cheap comes first
         try:
             mean, variance = (f(problem, theta, e, work=0) for f in (exact.mean, exact.variance))
@@ -57,7 +59,7 @@ def exactly(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[st
         except ValueError:
             pass
         work = Work(EACH if spent else WASTED)
-        if spent > ALL or wasted >= WASTED or (problem.environment.states > STATES and not problem.environment.choices):
+        if spent > ALL or wasted >= WASTED:
             continue
         try:
             options = Options(TOLERANCE, work, explains=False)
@@ -70,6 +72,15 @@ def exactly(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[st
             error = max([ROUNDING, *moments.change.values()])
             found[name] = Known(moments[name].mean, moments[name].variance, RECURSION, error)
     return found
+
+
+def _is_quick(problem, theta):
+    """Tell whether values are known, or come to rest soon: variances take several times as long."""
+    try:
+        truth_within(QUICK).value(problem, theta)
+    except ValueError:
+        return False
+    return problem.environment.states <= STATES or bool(problem.environment.choices)
 
 
 def contradicts(known: Known, moments: Moments, name: str, limit: float) -> bool:

@@ -47,7 +47,7 @@ def _use(comparison, passing):
     elif not best.unbiased:
         text += " (No theory says that it is unbiased: the test for bias does.)"
     if best.exact_values:
-        text += " (With exact values, which only problems with a closed form have; fitted ones keep it unbiased.)"
+        text += " (With exact values, which few problems have; fitted ones keep it unbiased.)"
     if best.bias_z is not None and 0.1 < best.visible_bias < np.inf:
         text += f" (Only a bias above {best.visible_bias:.2g} of the gradient would have been seen.)"
     return text + _witness(comparison)

@@ -36,8 +36,8 @@ from .questions import (
     self_normalised_limits,
     stationary,
     system,
-    trace_optimal_constant,
-    trace_optimal_over_time,
+    total_optimal_constant,
+    total_optimal_over_time,
 )
 from .records import ExactCritic, ValueFunction
 from .recursion import ExactEstimate, ExactMoments, moments, value_function
@@ -77,8 +77,8 @@ __all__ = [
     "self_normalised_limits",
     "stationary",
     "system",
-    "trace_optimal_constant",
-    "trace_optimal_over_time",
+    "total_optimal_constant",
+    "total_optimal_over_time",
     "value",
     "value_function",
     "variance",

@@ -163,13 +163,13 @@ def optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator) 
 
 
 @asked
-def trace_optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
+def total_optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the b_t of least total variance (of linear-quadratic problems: over the gain K), (T,)."""
     return algebra.total_optimal_over_time(theory_of(problem, theta), estimator)
 
 
 @asked
-def trace_optimal_constant(problem: Problem, theta: ArrayLike, estimator: Estimator) -> float:
+def total_optimal_constant(problem: Problem, theta: ArrayLike, estimator: Estimator) -> float:
     """Return the b of least total variance (of linear-quadratic problems: over the gain K)."""
     return algebra.total_optimal_constant(theory_of(problem, theta), estimator)
 

@@ -30,6 +30,8 @@ class ValueFunction:
         By how much values moved at the last refinement of a grid, relative to their range. Empty where nothing is approximate.
     left : float
         The chance that a trajectory leaves the box of the grid.
+    box : (low, high), (n,) arrays, or None
+        Where pilot trajectories were; the box of a grid is larger. None of a closed form.
     table : (T + 1, S) array, or None
         V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
@@ -43,6 +45,7 @@ class ValueFunction:
     space: str = "closed form"
     change: Mapping[str, float] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
+    box: tuple[Array, Array] | None = None
     table: Array | None = None
     P: Array | None = None
     c: Array | None = None

@@ -75,7 +75,7 @@ def estimators(P, T):
         "none": None,
         "number": 1.5,
         "J": B.mean_return(),
-        "total constant": B.trace_optimal_constant(),
+        "total constant": B.total_optimal_constant(),
         "fitted constant": B.optimal_constant(),
     }
     over_time = {
@@ -85,8 +85,8 @@ def estimators(P, T):
         "naive": B.naive_optimal_over_time(),
         "over time": B.optimal_over_time(),
         "over time on V": B.optimal_over_time(B.value()),
-        "total over time": B.trace_optimal_over_time(),
-        "total constant on V": B.trace_optimal_constant(B.value()),
+        "total over time": B.total_optimal_over_time(),
+        "total constant on V": B.total_optimal_constant(B.value()),
         "quadratic": B.optimal_quadratic(),
         "critic": C.exact().wrong(0.7, -0.3),
         "of state": B.of_state(lambda p, s: s[0]),
@@ -235,8 +235,8 @@ def questions(problem, theta):
     for name, estimator in (("SF", sf), ("to go", rtg), ("pathwise", pw), ("to go, value", E.reward_to_go(B.value()))):
         for question in (
             "optimal_over_time",
-            "trace_optimal_over_time",
-            "trace_optimal_constant",
+            "total_optimal_over_time",
+            "total_optimal_constant",
             "optimal_quadratic",
             "covariance_matrix",
         ):

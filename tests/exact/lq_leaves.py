@@ -170,11 +170,11 @@ def optimal_time_baseline(system, X):
     return algebra.ratio(*_with_scores(system, X))
 
 
-def trace_optimal_constant(system, X, parameters=slice(None)):
+def total_optimal_constant(system, X, parameters=slice(None)):
     """One b for the sum of the variances of some parameters."""
     return float(algebra.ratio(*(x[:, parameters].sum() for x in _with_scores(system, X))))
 
 
-def trace_optimal_time_baseline(system, X, parameters=slice(None)):
+def total_optimal_time_baseline(system, X, parameters=slice(None)):
     """One b_t for the sum of the variances of some parameters, (T,)."""
     return algebra.ratio(*(x[:, parameters].sum(axis=1) for x in _with_scores(system, X)))

@@ -199,7 +199,7 @@ def naive_state_baseline(system):
     return algebra.ratio(top, np.broadcast_to(squares.sum(axis=1), top.shape))
 
 
-def trace_optimal_state_baseline(system, X):
+def total_optimal_state_baseline(system, X):
     """b_t(s) for the sum of the variances, (T, S)."""
     score = lambda theory: Rule(weight=theory.over_time(1.0))  # noqa: E731
     return algebra.ratio(*(covariance_by_step(system, x, score)[1].sum(axis=2) for x in (X, score)))
@@ -215,7 +215,7 @@ def optimal_constant(system, X):
     return algebra.ratio(covariance(system, X, Score()), variance(system, Score()))
 
 
-def trace_optimal_constant(system, X):
+def total_optimal_constant(system, X):
     """One b for the sum of the variances."""
     return float(algebra.ratio(covariance(system, X, Score()).sum(), variance(system, Score()).sum()))
 
@@ -225,6 +225,6 @@ def optimal_time_baseline(system, X):
     return algebra.ratio(*_with_scores(system, X))
 
 
-def trace_optimal_time_baseline(system, X):
+def total_optimal_time_baseline(system, X):
     """One b_t for the sum of the variances, (T,)."""
     return algebra.ratio(*(x.sum(axis=1) for x in _with_scores(system, X)))

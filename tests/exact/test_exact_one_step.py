@@ -299,8 +299,8 @@ def test_baselines_and_groups():
     for same in (E.reward_to_go(B.optimal_over_time()), E.reward_to_go(B.naive_optimal_over_time())):
         np.testing.assert_allclose(mg.exact.variance(p, theta, same), best, rtol=1e-12)
     # One number for both parameters lies between the two optima, and no other does better in sum.
-    b = mg.exact.trace_optimal_constant(p, theta, LADDER["SF"])
-    total = mg.exact.variance(p, theta, E.score_function(B.trace_optimal_constant())).sum()
+    b = mg.exact.total_optimal_constant(p, theta, LADDER["SF"])
+    total = mg.exact.variance(p, theta, E.score_function(B.total_optimal_constant())).sum()
     optima = mg.exact.coefficients(p, theta, LADDER["opt"])[0]
     assert total == pytest.approx((best + power * (b - optima) ** 2).sum(), rel=1e-12)
     assert optima.min() < b < optima.max()

@@ -135,7 +135,7 @@ def test_optimal_baselines_are_optimal():
     for _ in range(3):  # stationary in every quadratic direction
         nudge = 1e-3 * rng.normal(size=quadratic.shape)
         np.testing.assert_allclose(variance_of(quadratic + nudge), variance_of(quadratic - nudge), rtol=1e-9)
-    trace_b = exact.trace_optimal_constant(SYSTEM, base)
+    trace_b = exact.total_optimal_constant(SYSTEM, base)
     sums = [variance_of(exact.constant_baseline(SYSTEM, trace_b + h)).sum() for h in (-0.1, 0.0, 0.1)]
     assert sums[1] < min(sums[0], sums[2]) and sums[0] == pytest.approx(sums[2], rel=1e-10)
 

@@ -30,8 +30,8 @@ from lq_leaves import (
     return_variance,
     theory_of,
     time_baseline,
-    trace_optimal_constant,
-    trace_optimal_time_baseline,
+    total_optimal_constant,
+    total_optimal_time_baseline,
     value_baseline,
     variance,
 )
@@ -71,15 +71,15 @@ CONSTANT = {
     "total_bopt": lambda s: optimal_constant(s, ScoreFunction()),
     "rtg_bopt": lambda s: optimal_constant(s, RewardToGo()),
     "rtg_V_bopt": lambda s: optimal_constant(s, RewardToGo(value_baseline(s))),
-    "total_boptK": lambda s: trace_optimal_constant(s, ScoreFunction(), gain(s)),
-    "rtg_boptK": lambda s: trace_optimal_constant(s, RewardToGo(), gain(s)),
+    "total_boptK": lambda s: total_optimal_constant(s, ScoreFunction(), gain(s)),
+    "rtg_boptK": lambda s: total_optimal_constant(s, RewardToGo(), gain(s)),
 }
 IN_TIME = {
     "rtg_btmean": lambda s: mean_return_to_go(s)[:-1],
     "rtg_btopt": lambda s: optimal_time_baseline(s, RewardToGo()),
     "rtg_V_btopt": lambda s: optimal_time_baseline(s, RewardToGo(value_baseline(s))),
     "rtg_btnaive": naive_time_baseline,
-    "rtg_btoptK": lambda s: trace_optimal_time_baseline(s, RewardToGo(), gain(s)),
+    "rtg_btoptK": lambda s: total_optimal_time_baseline(s, RewardToGo(), gain(s)),
 }
 
 

@@ -183,9 +183,11 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
 def test_what_cannot_be_done_says_why():
     problem, theta = scalar()
     refused = {
-        "drawn anew": e.persistent_evolution_strategies(0.1, 2),
-        "sqrt": e.standardised(3),
-        "branch off": e.measure_valued(),
+        "drawn anew in blocks": e.persistent_evolution_strategies(0.1, 2),
+        "sqrt .* do not follow from those of its members": e.standardised(3),
+        "branch off at every time": e.measure_valued(),
+        "branch off at one random time": e.measure_valued(times="one"),
+        r"\(>\).*self-normalised weights.*do not follow": e.importance_weighted([-0.5], "self-normalised", group=3),
         "in place of other noise": e.measure_valued(critic=mg.critics.exact()),
     }
     for why, estimator in refused.items():

@@ -166,10 +166,10 @@ def test_horizon_published():
 def test_baselines_are_recognised():
     """One b for all parameters counts like one for each."""
     system = scalar(5)
-    for b in (B.trace_optimal_constant(), B.optimal_over_time(), B.trace_optimal_over_time()):
+    for b in (B.total_optimal_constant(), B.optimal_over_time(), B.total_optimal_over_time()):
         assert scaling(system, E.reward_to_go(b)).horizon.power in (2, 3)
-    assert scaling(system, E.score_function(B.trace_optimal_constant())).horizon.power == 2
-    for b in (B.optimal_over_time(), B.trace_optimal_over_time()):
+    assert scaling(system, E.score_function(B.total_optimal_constant())).horizon.power == 2
+    for b in (B.optimal_over_time(), B.total_optimal_over_time()):
         assert scaling(system, E.reward_to_go(b)).horizon.power == 2
 
 

@@ -34,7 +34,7 @@ def test_constants(pair):
         best, left = least_squares(every, x[:, p], every.Z[:, p : p + 1])
         np.testing.assert_allclose(b[p], best[0], rtol=1e-9)
         np.testing.assert_allclose(tb.variance(system, tb.ScoreFunction(0.2 + b))[p], left, rtol=1e-9)
-    shared = tb.trace_optimal_constant(system, X)
+    shared = tb.total_optimal_constant(system, X)
     at, near = (tb.variance(system, tb.ScoreFunction(0.2 + shared + d)).sum() for d in (0.0, 1e-3))
     curvature = tb.variance(system, tb.Score()).sum()
     np.testing.assert_allclose(near - at, 1e-6 * curvature, rtol=1e-6)  # the bottom of a parabola
@@ -49,7 +49,7 @@ def test_one_number_for_each_time(pair):
         best, left = least_squares(every, x[:, p], every.z[:, :, p])
         np.testing.assert_allclose(b[:, p], best, rtol=1e-9)
         np.testing.assert_allclose(var[p], left, rtol=1e-9)
-    shared = tb.trace_optimal_time_baseline(system, X)
+    shared = tb.total_optimal_time_baseline(system, X)
     stacked, basis = x.T.ravel(), np.concatenate(every.z.transpose(2, 0, 1))
     weights = np.sqrt(np.tile(every.p, system.parameters))
     centred = stacked - np.repeat(every.mean(x), len(every.p))
@@ -79,7 +79,7 @@ def test_one_number_for_each_time_and_state(pair):
         tb.time_baseline(system, tb.optimal_time_baseline(system, X)),
     ):
         assert (tb.variance(system, tb.RewardToGo(other)) >= var).all()
-    shared = tb.state_baseline(system, tb.trace_optimal_state_baseline(system, X))
+    shared = tb.state_baseline(system, tb.total_optimal_state_baseline(system, X))
     total = tb.variance(system, tb.RewardToGo(shared)).sum()
     rng = np.random.default_rng(0)
     for _ in range(5):

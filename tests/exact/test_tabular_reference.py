@@ -18,7 +18,7 @@ def test_softmax_bandits(case):
     noise = case["noise_var"]
     system = tb.bandit(case["q"], tb.softmax(np.array(case["theta"])), variances=0.0 if noise is None else noise)
     J, X = tb.objective(system), tb.ScoreFunction()
-    shared, own = tb.trace_optimal_constant(system, X), tb.optimal_constant(system, X)
+    shared, own = tb.total_optimal_constant(system, X), tb.optimal_constant(system, X)
     np.testing.assert_allclose(system.policy[0], case["pi"], rtol=1e-13)
     np.testing.assert_allclose(J, case["J"], rtol=1e-13)
     np.testing.assert_allclose(tb.gradient(system), case["grad"], rtol=1e-12)
@@ -92,7 +92,7 @@ def test_three_arms():
     assert np.isclose(total(tb.ScoreFunction()), 1.0022, atol=1e-14)
     assert np.isclose(tb.objective(system), 1.1)
     assert np.isclose(total(tb.ScoreFunction(1.1)), 0.3048, atol=1e-14)
-    best = tb.trace_optimal_constant(system, tb.ScoreFunction())
+    best = tb.total_optimal_constant(system, tb.ScoreFunction())
     assert np.isclose(best, 1.06129, atol=5e-6)
     assert np.isclose(total(tb.ScoreFunction(best)), 0.303871, atol=5e-7)
     # groups of five

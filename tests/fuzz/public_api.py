@@ -365,8 +365,8 @@ def targets():
         "fitted_value": {"pilot": 64, "degree": 2, "seed": 0},
         "optimal_constant": {"pilot": 64, "base": None},
         "optimal_over_time": {"base": None},
-        "trace_optimal_constant": {"base": None},
-        "trace_optimal_over_time": {"base": None},
+        "total_optimal_constant": {"base": None},
+        "total_optimal_over_time": {"base": None},
     }
     found |= {name: (getattr(B, name), x) for name, x in options.items()}
     found |= {
@@ -376,7 +376,7 @@ def targets():
                   "natural_gradient gradient_news average_reward average_gradient differential_value "
                   "stationary").split()  # fmt: skip
     of_estimator = (
-        "mean variance optimal_over_time trace_optimal_constant trace_optimal_over_time optimal_quadratic".split()
+        "mean variance optimal_over_time total_optimal_constant total_optimal_over_time optimal_quadratic".split()
     )
     of_estimator += ["coefficients", "self_normalised_limits"]
     found |= {f"exact.{name}": (getattr(mg.exact, name), asked) for name in only_theta}

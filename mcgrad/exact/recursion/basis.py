@@ -1,11 +1,16 @@
 """Monomials up to a total degree, and orthonormal polynomials of noise, as places in arrays."""
 
+from __future__ import annotations
+
 import functools
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .chain import NORMAL
+from .ring import Array, Places
 
 
 class TooSmall(ArithmeticError):
@@ -20,7 +25,7 @@ class Basis:
     powers : (N, n) array
     """
 
-    def __init__(self, n, degree):
+    def __init__(self, n: int, degree: int) -> None:
         self.n, self.degree = n, degree
         powers = [a for d in range(degree + 1) for a in _of_degree(n, d)]
         self.powers = np.array(powers, dtype=np.int64).reshape(len(powers), n)
@@ -29,14 +34,14 @@ class Basis:
         self._order = np.argsort(codes)
         self._codes = codes[self._order]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.powers)
 
-    def size(self, degree):
+    def size(self, degree: int) -> int:
         """Return how many monomials there are up to a degree."""
         return math.comb(self.n + degree, degree) if degree >= 0 else 0
 
-    def places(self, powers):
+    def places(self, powers: ArrayLike) -> Places:
         """Return where monomials stand, (..., n) -> (...); one beyond the degree is an error."""
         powers = np.asarray(powers, dtype=np.int64)
         if powers.size and int(powers.sum(axis=-1).max()) > self.degree:
@@ -47,12 +52,12 @@ class Basis:
 
 
 @functools.cache
-def basis(n, degree):
+def basis(n: int, degree: int) -> Basis:
     """Return a `Basis`, one for each n and degree."""
     return Basis(n, degree)
 
 
-def _of_degree(n, d):
+def _of_degree(n: int, d: int) -> list[tuple[int, ...]]:
     if n == 0:
         return [()] if d == 0 else []
     if n == 1:
@@ -73,7 +78,7 @@ class Noise:
     degree : int
     """
 
-    def __init__(self, names, kinds, degree):
+    def __init__(self, names: Iterable[str], kinds: Iterable[str], degree: int) -> None:
         self.names = list(names)
         self.basis = space = basis(len(self.names), degree)
         self._ladders = []
@@ -88,7 +93,9 @@ class Noise:
             starts = np.searchsorted(columns[order], np.arange(len(space) + 1))
             self._ladders.append((starts, rows[order], np.tile(a, 2)[order], 0.0 if kind == NORMAL else 0.5))
 
-    def matrix(self, names, outputs, inputs, cut=False):
+    def matrix(
+        self, names: Sequence[str], outputs: int, inputs: int, cut: bool = False
+    ) -> tuple[Places, Places, Array]:
         """Return (rows, columns, values) of multiplication by a product of noises, of the first so many coefficients.
 
         Entries come in the order of their rows. More outputs than these are an error, or left out if they are `cut`.
@@ -114,7 +121,7 @@ class Noise:
         return rows, columns, values
 
 
-def _merged(rows, columns, values, width):
+def _merged(rows: Places, columns: Places, values: Array, width: int) -> tuple[Places, Places, Array]:
     """Return the entries of a matrix in order, those at the same place added up."""
     place, back = np.unique(rows * width + columns, return_inverse=True)
     return place // width, place % width, np.bincount(back.ravel(), weights=values, minlength=len(place))

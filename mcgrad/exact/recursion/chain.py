@@ -5,17 +5,23 @@ Rollouts with noise of their own (the members of a group) are chains that are in
 is made of several factorises.
 """
 
+from __future__ import annotations
+
 import copy
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...compiler.trace import Graph
-from ...estimators.estimator import PLAIN, RolloutVariant
+from ...estimators.estimator import PLAIN, Estimator, RolloutVariant
+from ...kernels.reverse_scan import ReverseScan
 from ...kernels.tracing import remembered_trace
+from ...problem import Problem
 from .refusal import NoClosedForm
-from .ring import Lost, Poly, apply, lift, plus, run, variable
+from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable
 
 AT = "#"  # between the name of a carry and the number of its stream
 NORMAL, UNIFORM = "normal", "uniform"
@@ -45,7 +51,7 @@ class Chain:
         Name -> `Carry`.
     """
 
-    def __init__(self, model, scans):
+    def __init__(self, model: Model, scans: dict[RolloutVariant, Any]) -> None:
         self.model, self.scans = model, scans
         self.problem, self.inputs = model.problem, model.inputs
         alone = [dataclasses.replace(v, members=False, stream=0) for v in scans]
@@ -65,18 +71,18 @@ class Chain:
 
     # ---- what the graphs read
 
-    def noises(self, start=False):
+    def noises(self, start: bool = False) -> dict[str, str]:
         """Return {name: kind} of the independent numbers of a step, or of the start."""
         environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
         if start:
             return _kinds(x.z0_names, environment.initial_noises)
         return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
 
-    def _noise(self, names, sign, noise, start=False):
+    def _noise(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
         kinds = self.noises(start)
         return {k: noise[k] if sign > 0 else _mirrored(noise[k], kinds[k]) for k in names if k in noise}
 
-    def values(self, k, rows, state, noise):
+    def values(self, k: int, rows: Rows, state: State, noise: Values) -> Values:
         """Return what a step of trajectory k reads: {input name: value}."""
         v, x = self.trajectories[k], self.inputs
         values = self.model.constants(rows, v)
@@ -85,7 +91,7 @@ class Chain:
 
     # ---- the chain
 
-    def start(self, noise):
+    def start(self, noise: Values) -> State:
         """Return the states at the beginning."""
         x, found, start = self.inputs, [], self.model.traced.start
         for v in self.trajectories:
@@ -93,7 +99,7 @@ class Chain:
             found += run(start.graph, start.s, values)
         return found
 
-    def next_states(self, rows, state, noise, given=None):
+    def next_states(self, rows: Rows, state: State, noise: Values, given: Given = None) -> State:
         """Return the states after a step."""
         found = []
         for k, scan in self.of.items():
@@ -102,7 +108,7 @@ class Chain:
             found += run(scan.step.graph, scan.step.s_next, values, fixed)
         return found
 
-    def step(self, rows, state, noise, wanted, given=None):
+    def step(self, rows: Rows, state: State, noise: Values, wanted: Sequence[str], given: Given = None) -> Values:
         """Return {carry: its value before a step, as a polynomial in the carries after it}."""
         new = {}
         variables = {c: variable(c) for c in self.carries}
@@ -119,7 +125,7 @@ class Chain:
                 new[c] = _scattered(c, carry, next(found), next(found)) if carry.slot else next(found)
         return new
 
-    def last(self, rows, state, wanted):
+    def last(self, rows: Rows, state: State, wanted: Sequence[str]) -> Values:
         """Return {carry: its value after the last step}."""
         found = {}
         for _, mine in self._by_scan(wanted):
@@ -130,7 +136,7 @@ class Chain:
             found |= dict(zip(mine, run(graph, [r.initial if r else 0.0 for r in recurrences], values), strict=True))
         return found
 
-    def _by_scan(self, wanted):
+    def _by_scan(self, wanted: Sequence[str]) -> list[tuple[ReverseScan, list[str]]]:
         grouped = {}
         for c in wanted:
             grouped.setdefault(id(self.carries[c].scan), []).append(c)
@@ -149,7 +155,7 @@ class Model:
         Stream -> Chain; streams whose chains have the same law share one.
     """
 
-    def __init__(self, problem, theta, estimators):
+    def __init__(self, problem: Problem, theta: ArrayLike, estimators: Mapping[str, Estimator]) -> None:
         self.problem = problem
         self.traced = remembered_trace(problem, theta, estimators)
         self.theta, self.inputs = self.traced.theta, self.traced.inputs
@@ -162,14 +168,14 @@ class Model:
         if not self.directions:
             self._build()
 
-    def along(self, direction):
+    def along(self, direction: Array) -> Model:
         """Return the same with theta moved along a given direction, (P,), where it is random."""
         other = copy.copy(self)
         other.direction = np.asarray(direction, float)
         other._build()
         return other
 
-    def _build(self):
+    def _build(self) -> None:
         by_stream = {}
         for v, found in self.traced.rollouts.items():
             loop = self.traced.loops.get(v)
@@ -181,7 +187,7 @@ class Model:
             alike[tuple(scans)] = self.chains[stream]
         self.gradients = self._gradients()
 
-    def constants(self, rows, variant=PLAIN):
+    def constants(self, rows: Rows, variant: RolloutVariant = PLAIN) -> Values:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
         x, traced, theta = self.inputs, self.traced, self.theta
         if variant.shift:
@@ -190,21 +196,21 @@ class Model:
         values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
 
-    def _direction(self, kind):
+    def _direction(self, kind: str | int) -> Array:
         if kind in ("normal", "sign"):
             return self.direction if kind == "normal" else np.where(self.direction > 0, 1.0, -1.0)
         return (np.arange(self.parameters) == kind).astype(float)
 
-    def rows(self, t):
+    def rows(self, t: int) -> Rows:
         """Return {input name: number} of what differs from step to step, at time t."""
         return {k: float(self.table[t, i]) for k, i in self.inputs.row_index.items()}
 
-    def all_rows(self):
+    def all_rows(self) -> Rows:
         """Return {input name: number, or an array over the times 0, ..., T - 1 where it changes}."""
         columns = {k: self.table[:-1, i] for k, i in self.inputs.row_index.items()}
         return {k: float(y[0]) if (y == y[0]).all() else y for k, y in columns.items()}
 
-    def _gradients(self):
+    def _gradients(self) -> list[Poly]:
         traced, values = self.traced, self.constants({})
         if self.direction is not None:
             values |= dict(zip(self.inputs.direction_names, map(float, self.direction), strict=True))
@@ -230,41 +236,54 @@ class Model:
                         )
                         groups[k] = dict(zip(loop.names[k], found, strict=True))
             values |= {x: y for g in groups for x, y in g.items()}
-        return [_polynomial(g, "a gradient") for g in run(traced.graph, traced.gradients, values)]
+        return [_polynomial(g) for g in run(traced.graph, traced.gradients, values)]
 
 
-def _polynomial(x, what):
+def _polynomial(x: Value) -> Poly:
+    """Return a gradient as a polynomial in what is carried back."""
     if isinstance(x, Lost):
-        raise NoClosedForm(f"no recursion: {what} is no polynomial in what is carried back: {x.why}")
+        raise NoClosedForm(
+            f"no recursion: a gradient is no polynomial in what is carried back: {x.why}. Moments of a ratio, or of a root of "
+            "a sum over a group (standardised returns, self-normalised weights), do not follow from those of its members"
+        )
     return lift(x)
 
 
-def _refuse(variant: RolloutVariant, scan):
+def _refuse(variant: RolloutVariant, scan: ReverseScan) -> None:
     """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
     if variant.unroll:
-        raise NoClosedForm("no recursion: a direction of theta that is drawn anew on the way is no state of a chain")
+        raise NoClosedForm(
+            "no recursion: a direction of theta is drawn anew in blocks, and the sum of all so far weighs what follows: a "
+            "state of as many numbers more as there are parameters"
+        )
+    if any(not kind.once for kind in scan.step.wanted):
+        raise NoClosedForm(
+            "no recursion: rollouts branch off at every time, and all of them are on the way at once: no chain of finitely "
+            "many states"
+        )
     if scan.step.wanted:
         raise NoClosedForm(
-            "no recursion: rollouts branch off at every time, which makes no chain of finitely many states"
+            "no recursion: rollouts branch off at one random time; until then the state is one, and from there on that of all "
+            "branches, which a recursion over one space of functions does not do"
         )
 
 
-def _kinds(names, normals):
+def _kinds(names: Sequence[str], normals: int) -> dict[str, str]:
     return {k: NORMAL if i < normals else UNIFORM for i, k in enumerate(names)}
 
 
-def _mirrored(z, kind):
+def _mirrored(z: Value, kind: str) -> Value:
     if isinstance(z, Poly):
         return plus(lift(0.0 if kind == NORMAL else 1.0), z, -1.0)
     return -z if kind == NORMAL else 1.0 - z
 
 
-def _signed(name, kind, sign):
+def _signed(name: str, kind: str, sign: int) -> Value:
     z = variable(name)
     return z if sign > 0 else _mirrored(z, kind)
 
 
-def _scattered(name, carry, index, share):
+def _scattered(name: str, carry: Carry, index: Value, share: Value) -> Value:
     """Return a sum in memory with what a step adds to its place."""
     if isinstance(index, (Poly, Lost)):
         return Lost("a table of theta is read at a place that is no state of the chain")

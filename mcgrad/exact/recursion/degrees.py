@@ -1,9 +1,13 @@
 """Degrees in the state of all fields, from the terms that there are: never guessed, and never too small."""
 
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from .refusal import NoClosedForm
-from .system import ordered
+from .ring import Monomial, Pair, Poly
+from .system import System, ordered
 
 LARGEST = 64
 
@@ -34,7 +38,7 @@ class Reach(NamedTuple):
     moved: int
 
 
-def reach(poly, states):
+def reach(poly: Poly, states: Container[str]) -> Reach:
     """Return the `Reach` of a polynomial in state and noise."""
     state = noise = 0
     moved = -LARGEST * LARGEST
@@ -46,7 +50,14 @@ def reach(poly, states):
     return Reach(state, noise, moved)
 
 
-def degrees(system, after, last, states, steps, later=None):
+def degrees(
+    system: System,
+    after: Sequence[Poly],
+    last: Mapping[Monomial, Poly],
+    states: Sequence[str],
+    steps: int,
+    later: Degrees | None = None,
+) -> Degrees:
     """Return the `Degrees` of the fields before any step; with `later`, those before the one step whose later ones they are.
 
     Parameters
@@ -70,7 +81,9 @@ def degrees(system, after, last, states, steps, later=None):
     moved = max(x.moved for x in move)
     terms = {a: {b: reach(c, names) for b, c in row.items()} for a, row in system.terms.items()}
 
-    def step(mean, covariance):
+    def step(
+        mean: dict[Monomial, int], covariance: dict[Pair, int]
+    ) -> tuple[dict[Monomial, int], dict[Monomial, int], dict[Pair, int]]:
         """Return the degrees before a step from those after it."""
         value, own, noise, found = {}, {}, {}, {}
         for a, row in terms.items():

@@ -3,20 +3,30 @@
 E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from .chain import NORMAL
+from .chain import NORMAL, Model
 from .noise import gauss, tensor
 from .refusal import NoClosedForm
+from .ring import Array
 
 COUNTS = (8, 12, 18, 27, 40, 60)  # nodes of a component, until nothing moves
 TOLERANCE = 1e-9
 MOST = 2000  # directions
 
 
-def over_directions(model, pairs, first_two, next_two=None):
+def over_directions(
+    model: Model,
+    pairs: Sequence[tuple[int, int]],
+    first_two: Callable[..., Any],
+    next_two: Callable[..., Any] | None = None,
+) -> tuple[Array, Array, Array | None]:
     """Return means, covariances of pairs, and third and fourth central moments or None.
 
     Parameters
@@ -52,7 +62,7 @@ def over_directions(model, pairs, first_two, next_two=None):
     )
 
 
-def _settled(before, after, model):
+def _settled(before: tuple[Array, Array] | None, after: tuple[Array, Array], model: Model) -> bool:
     if model.directions == {"sign"}:
         return True  # all that there are
     if before is None:
@@ -60,7 +70,7 @@ def _settled(before, after, model):
     return all(np.abs(x - y).max() <= TOLERANCE * np.abs(y).max() for x, y in zip(before, after, strict=True))
 
 
-def _rules(kind, parameters):
+def _rules(kind: str, parameters: int) -> Iterator[tuple[Array, Array]]:
     """Yield weights (Q,) and directions (Q, P): all signs, or Gauss-Hermite quadratures with more and more nodes."""
     if kind == "sign":
         if 2**parameters > MOST:

@@ -3,7 +3,10 @@
 A side that the state alone decides breaks the functions of the next state, too: it is looked at there, where the noise leads.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,8 @@ from ...compiler.emit import live_inputs, live_nodes
 from ...compiler.operations import COMPARISONS
 from ...compiler.reach import RANDOM, reach
 from ...compiler.trace import Tracer
-from .ring import Lost, Poly, run
+from .chain import Carry, Chain
+from .ring import Array, Lost, Poly, Rows, State, Values, run
 
 BESIDE = {"minimum", "maximum"}
 LABELS = {"floor": np.floor, "rint": np.rint, "trunc": np.trunc}
@@ -30,13 +34,13 @@ class Edge:
     noises: frozenset
     states: frozenset
 
-    def side(self, chain, rows, state, noise):
+    def side(self, chain: Chain, rows: Rows, state: State, noise: Values) -> Any:
         """Return on which side points are, an array of numbers; those of an edge of the state alone at the next state."""
         if not self.noises:
             state = chain.next_states(rows, state, noise)
         return self.here(chain, rows, state, noise)
 
-    def here(self, chain, rows, state, noise):
+    def here(self, chain: Chain, rows: Rows, state: State, noise: Values) -> Any:
         """Return on which side points are, at a state."""
         values = chain.values(self.trajectory, rows, state, noise)
         found = run(self.graph, self.arguments, values)
@@ -51,7 +55,7 @@ class Edge:
             return np.sign(b if self.operation == "copysign" else a - b)
 
 
-def edges(chain, wanted):
+def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
     """Return the `Edge`s of a step that depend on noise or state, and on nothing that is carried back."""
     found = {}
     for k, scan in chain.of.items():
@@ -80,16 +84,16 @@ def edges(chain, wanted):
     return list(found.values())
 
 
-def outputs(carry):
+def outputs(carry: Carry) -> list[Any]:
     """Return the nodes that a carry's new value is made of."""
     return [carry.slot.index, carry.slot.share] if carry.slot else [carry.recurrence.new]
 
 
-def _places(arguments):
+def _places(arguments: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(x.index if isinstance(x, Tracer) else x for x in arguments)
 
 
-def flat(chain, wanted):
+def flat(chain: Chain, wanted: Sequence[str]) -> set[str]:
     """Return the noises that nothing moves with: what they change, they change by jumps alone."""
     moving = set()
     for k, scan in chain.of.items():
@@ -110,7 +114,7 @@ def flat(chain, wanted):
     return set(chain.noises()) - moving
 
 
-def axis_breaks(chain, found, low, high, points=4001):
+def axis_breaks(chain: Chain, found: Iterable[Edge], low: Array, high: Array, points: int = 4001) -> list[list[float]]:
     """Return, for each component of the state, where edges that it alone decides are."""
     breaks = [set() for _ in range(chain.states)]
     rows = chain.model.rows(0)
@@ -120,7 +124,7 @@ def axis_breaks(chain, found, low, high, points=4001):
         i = edge.trajectory * chain.n + chain.inputs.s_names.index(next(iter(edge.states)))
         x = np.linspace(low[i], high[i], points)
 
-        def side(x, edge=edge, i=i):
+        def side(x: Array, edge: Edge = edge, i: int = i) -> Array:
             state = [np.zeros(1)] * chain.states
             state[i] = x
             return np.broadcast_to(edge.here(chain, rows, state, {}), x.shape)

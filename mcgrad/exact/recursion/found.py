@@ -1,11 +1,15 @@
 """What the recursion found: exact moments, and how far they are known to have converged."""
 
+from __future__ import annotations
+
 import dataclasses
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .ring import Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ class ExactEstimate:
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
 
 
-def _shape(moment, variance, power):
+def _shape(moment: Array | None, variance: Array, power: float) -> Array:
     if moment is None:
         raise ValueError("skewness and kurtosis take third and fourth moments; ask for them, moments(..., higher=True)")
     return np.divide(moment, variance**power, out=np.full(len(variance), np.nan), where=variance > 0)
@@ -106,7 +110,7 @@ class ExactMoments:
             raise ValueError("covariance_matrix: ask for all of them, moments(..., full_covariance=True)")
         return found.copy()
 
-    def moved_from(self, before: "ExactMoments") -> float:
+    def moved_from(self, before: ExactMoments) -> float:
         """Return the largest difference of a moment from another result, each on its own scale.
 
         Means on that of the largest mean, or of a hundredth of the largest standard deviation; variances on their own,
@@ -129,16 +133,16 @@ class ExactMoments:
                 change = max(change, _relative(difference, np.maximum(scale, 1e-9 * scale.max())))
         return change
 
-    def _block(self, first, second):
+    def _block(self, first: str, second: str) -> Array:
         i, j = self._number(first), self._number(second)
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
 
-    def _number(self, name):
+    def _number(self, name: str) -> int:
         if name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [f"exact moments on {self.space}" + "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())]
         if self.left:
             lines[0] += f", the box left with probability {self.left:.1e}"
@@ -148,11 +152,11 @@ class ExactMoments:
         return "\n".join(lines)
 
 
-def _relative(difference, scale):
+def _relative(difference: Array, scale: Any) -> float:
     change = np.max(np.abs(difference) / (scale + 1e-300))
     return float(change) if np.isfinite(change) else np.inf
 
 
-def _short(x):
+def _short(x: Array) -> str:
     shown = " ".join(f"{y:.6g}" for y in x[:4])
     return f"[{shown}{' ...' if len(x) > 4 else ''}]"

@@ -4,7 +4,15 @@ An axis may be broken where functions kink or jump: no stencil reaches across. P
 or by whole turns where the axis is that of an angle.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .ring import Array
 
 ORDER = 8  # points of a stencil in each dimension
 ROUGH = 4  # where functions jump: long stencils swing
@@ -13,7 +21,9 @@ ROUGH = 4  # where functions jump: long stencils swing
 class Axis:
     """Points along one axis, evenly spaced between its breaks. An angle begins at its first break, or goes round."""
 
-    def __init__(self, low, high, count, breaks, order, angle=False):
+    def __init__(
+        self, low: float, high: float, count: int, breaks: Sequence[float], order: int, angle: bool = False
+    ) -> None:
         inner = [x for x in sorted(breaks) if low < x < high]
         self.edges = np.array([low, *inner, high])
         share = np.diff(self.edges) / (high - low)
@@ -28,7 +38,7 @@ class Axis:
         self.points[first] = np.nextafter(self.points[first], np.inf)
         self.points[last] = np.nextafter(self.points[last], -np.inf)
 
-    def stencils(self, x):
+    def stencils(self, x: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the points and the Lagrange weights, (N, order) both, of each position."""
         piece = np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.counts) - 1)
         low, high, count, q = self.edges[piece], self.edges[piece + 1], self.counts[piece], self.order
@@ -57,7 +67,15 @@ class Grid:
         Whether an axis is that of an angle, of which the box is one turn.
     """
 
-    def __init__(self, low, high, counts, breaks=None, order=ORDER, angles=None):
+    def __init__(
+        self,
+        low: ArrayLike,
+        high: ArrayLike,
+        counts: Sequence[int],
+        breaks: Sequence[Sequence[float]] | None = None,
+        order: int = ORDER,
+        angles: Sequence[bool] | None = None,
+    ) -> None:
         self.low, self.high = np.asarray(low, float), np.asarray(high, float)
         breaks = [()] * len(counts) if breaks is None else breaks
         self._angles = np.zeros(len(counts), bool) if angles is None else np.asarray(angles)
@@ -67,11 +85,11 @@ class Grid:
         self.nodes = np.stack([x.ravel() for x in points], axis=1)
         self.width = order ** len(self.axes)
 
-    def outside(self, points):
+    def outside(self, points: Array) -> Array:
         """Return 1 for points outside of the box, else 0."""
         return (((points < self.low) | (points > self.high)) & ~self._angles).any(axis=1).astype(float)
 
-    def at(self, points):
+    def at(self, points: Array) -> Any:
         """Return the matrix that takes values at the nodes to values at points."""
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 

@@ -1,17 +1,23 @@
 """Noise as nodes and weights: Gauss quadrature, broken into panels where the graphs say that something kinks or jumps."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
 from ...compiler.emit import live_inputs
-from .chain import NORMAL
-from .edges import edges, flat
+from .chain import NORMAL, Chain
+from .edges import Edge, edges, flat
+from .ring import Array, State, Values
 
 REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
 SAME = 1e-10  # breaks that are closer are one
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
 
-def gauss(kind, count):
+def gauss(kind: str, count: int) -> tuple[Array, Array]:
     """Return nodes and weights for a standard normal, or a number that is uniform on (0, 1)."""
     if kind == NORMAL:
         x, w = np.polynomial.hermite_e.hermegauss(count)
@@ -21,7 +27,7 @@ def gauss(kind, count):
     return x, w / w.sum()
 
 
-def tensor(names, rule):
+def tensor(names: Iterable[Any], rule: Callable[[Any], tuple[Array, Array]]) -> tuple[dict[Any, Array], Array]:
     """Return {name: (1, Q)} and weights (1, Q) of the tensor product of a rule, rule(name) -> nodes, weights."""
     parts = [rule(name) for name in names]
     grids = np.meshgrid(*(x for x, _ in parts), indexing="ij") if parts else []
@@ -46,25 +52,27 @@ class Quadrature:
         At how many points a side is looked at for changes.
     """
 
-    def __init__(self, count, panel, first, points=65):
+    def __init__(self, count: int, panel: int, first: int, points: int = 65) -> None:
         self.count, self.panel, self.first, self.points = count, panel, first, points
         self._known = {}
 
-    def size(self, chain, wanted, state, apart):
+    def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return about how many nodes a state gets."""
         few = [x[:: max(1, len(x) // 32)] for x in state]
         return self.step(chain, wanted, few, apart)[1].shape[1]
 
-    def normal(self, name):
+    def normal(self, name: str) -> tuple[Array, Array]:
         """Return nodes and weights of a normal that only moves the state."""
         return gauss(NORMAL, self.count)
 
-    def start(self, chain):
+    def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
         """Return {name: (1, Q)} and weights (1, Q) of the start."""
         kinds = chain.noises(start=True)
         return tensor(kinds, lambda name: gauss(kinds[name], self.first))
 
-    def step(self, chain, wanted, state, apart):
+    def step(
+        self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]
+    ) -> tuple[dict[str, Array], Array, None]:
         """Return {name: (K, Q)}, weights (K, Q) and None, at K states."""
         found, still = self._edges(chain, wanted)
         kinds = {k: kind for k, kind in chain.noises().items() if k not in apart}
@@ -92,20 +100,22 @@ class Quadrature:
             weights = (weights * w).reshape(-1, 1)
         return {k: x.reshape(K, -1) for k, x in rows.items()}, weights.reshape(K, -1), None
 
-    def _edges(self, chain, wanted):
+    def _edges(self, chain: Chain, wanted: Sequence[str]) -> tuple[list[Edge], set[str]]:
         key = id(chain), tuple(wanted)
         if key not in self._known:
             self._known[key] = edges(chain, wanted), flat(chain, wanted)
         return self._known[key]
 
-    def _moves_state(self, chain, name):
+    def _moves_state(self, chain: Chain, name: str) -> bool:
         key = id(chain), name, "moves"
         if key not in self._known:
             graphs = [(scan.step.graph, scan.step.s_next) for scan in chain.of.values()]
             self._known[key] = any(name in live_inputs(graph, s) for graph, s in graphs)
         return self._known[key]
 
-    def _panels(self, chain, state, noise, name, kind, relevant, flat):
+    def _panels(
+        self, chain: Chain, state: State, noise: Values, name: str, kind: str, relevant: list[Edge], flat: bool
+    ) -> tuple[Array, Array]:
         """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
         R = len(state[0])
         low, high = (-REACH, REACH) if kind == NORMAL else (0.0, 1.0)
@@ -114,7 +124,7 @@ class Quadrature:
         breaks = [np.broadcast_to([low, high], (R, 2))]
         for edge in relevant:
 
-            def side(x, edge=edge):
+            def side(x: Array, edge: Edge = edge) -> Array:
                 return np.broadcast_to(edge.side(chain, rows, state, noise | {name: x}), x.shape)
 
             y = side(np.broadcast_to(grid, (R, len(grid))))
@@ -146,7 +156,7 @@ class Quadrature:
         return nodes, weights / weights.sum(axis=1, keepdims=True)
 
 
-def gauss_of(x, w, count):
+def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
     """Return the Gauss quadratures of `count` nodes of discrete measures (R, M), by their orthogonal polynomials.
 
     Gautschi (2004), Orthogonal Polynomials: Computation and Approximation, section 2.2 (Stieltjes), 3.1 (Golub and Welsch).
@@ -168,7 +178,7 @@ def gauss_of(x, w, count):
     return nodes, mass * vectors[:, 0] ** 2
 
 
-def _probability(edges, kind):
+def _probability(edges: Array, kind: str) -> Array:
     """Return the probabilities between edges, (R, C)."""
     if kind != NORMAL:
         return np.diff(edges, axis=1)

@@ -6,16 +6,22 @@ What is zero stays exactly zero. Degrees are those of the terms that there are, 
 error (`TooSmall`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
+from .chain import Chain
 from .degrees import degrees
 from .refusal import NoClosedForm
-from .ring import Lost, lift, variable
+from .ring import Array, CoefficientFields, Lost, Monomial, Pair, Poly, Value, lift, variable
 from .stage import Stage
-from .system import System, last_values, system
+from .system import Outputs, System, last_values, system
 
 
-def state_name(i):
+def state_name(i: int) -> str:
     """Return the name of a component of the state as a variable."""
     return f"~{i}"
 
@@ -31,7 +37,7 @@ class Polynomials:
 
     name = "polynomials"
 
-    def __init__(self, chain, first, pairs):
+    def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> None:
         self.chain, model = chain, chain.model
         self.horizon = chain.problem.horizon
         self.states = [state_name(i) for i in range(chain.states)]
@@ -46,22 +52,24 @@ class Polynomials:
         self.stage = Stage(self.system, after, self.degrees, self.degrees, self.states, chain.noises())
         self.stage.prepare(self.last()[0], self.horizon)
 
-    def last(self):
+    def last(self) -> CoefficientFields:
         """Return the fields after the last step."""
         layout = self.stage.layout_in
         return layout.filled(self.last_polys, self.states), np.zeros(layout.covariances)
 
-    def back(self, t, fields):
+    def back(self, t: int, fields: CoefficientFields) -> CoefficientFields:
         """Return the fields before step t, given those after it."""
         return self.stage.back(t, fields)
 
-    def evaluate(self, fields, a, s):
+    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array) -> Array:
         """Return the conditional mean of a monomial at states (N, n)."""
         place = self.stage.layout_in.mean[a]
         powers = self.stage.layout_in.space.powers[: len(place)]
         return np.prod(s[:, None, :] ** powers, axis=2) @ fields[0][place]
 
-    def start(self, fields, outputs, pairs):
+    def start(
+        self, fields: CoefficientFields, outputs: Outputs, pairs: Sequence[Pair]
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
         chain = self.chain
         kinds = chain.noises(start=True)
@@ -75,7 +83,7 @@ class Polynomials:
         return {a: float(means[layout.mean[a]].sum()) for a in outputs}, covariance
 
 
-def _checked(x, what):
+def _checked(x: Value, what: str) -> Poly:
     if isinstance(x, Lost):
         raise NoClosedForm(f"no recursion on polynomials: {what} is none: {x.why}")
     return lift(x)

@@ -6,12 +6,17 @@ asked for: a field of degree d whose coefficients see no noise needs h_0 alone, 
 matrix is formed.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .basis import Noise, basis
 from .refusal import NoClosedForm
+from .ring import Array, Monomial, Poly
 
 LARGEST = 30_000_000  # numbers
 
@@ -36,7 +41,14 @@ class StepPowers:
     noise : Noise
     """
 
-    def __init__(self, after, states, kinds, requests, extra):
+    def __init__(
+        self,
+        after: Sequence[Poly],
+        states: Sequence[str],
+        kinds: Mapping[str, str],
+        requests: Iterable[tuple[int, int]],
+        extra: int,
+    ) -> None:
         terms = [[powers_of(names, states) + (c,) for names, c in x.items()] for x in after]
         self.up = max((sum(beta) for x in terms for beta, _, _ in x), default=0)
         self.noisy = max((len(gamma) for x in terms for _, gamma, _ in x), default=0)
@@ -64,10 +76,10 @@ class StepPowers:
         self._levels(terms, orders, degree)
         self.matrices = {request: self._matrix(*request) for request in requests}
 
-    def _size(self, degree, order):
+    def _size(self, degree: int, order: int) -> int:
         return self.noise.basis.size(order) * self.outside.size(degree * self.up)
 
-    def _levels(self, terms, orders, degree):
+    def _levels(self, terms: list[list[Any]], orders: list[int], degree: int) -> None:
         inside, outside, size = self.inside, self.outside, self.noise.basis.size
         first = np.ones((1, 1, 1))
         self.levels, self.orders = [first], orders
@@ -95,7 +107,7 @@ class StepPowers:
                 new[mine] = total
             self.levels.append(new)
 
-    def _times(self, gamma, y, outputs):
+    def _times(self, gamma: Monomial, y: Array, outputs: int) -> Array:
         """Return y (., k, .) times a product of noises, cut to so many orders."""
         out = np.zeros((y.shape[0], outputs, y.shape[2]))
         if not gamma:
@@ -108,7 +120,7 @@ class StepPowers:
             out[:, rows[starts]] = np.add.reduceat(y[:, columns] * values[:, None], starts, axis=1)
         return out
 
-    def _matrix(self, degree, order):
+    def _matrix(self, degree: int, order: int) -> Array:
         """Return S of fields up to a degree, orders up to `order`: (orders x powers of the state, powers of the next state)."""
         if degree < 0:
             return np.zeros((0, 0))
@@ -121,6 +133,6 @@ class StepPowers:
         return out.reshape(K * N, -1)
 
 
-def powers_of(names, states):
+def powers_of(names: Monomial, states: Sequence[str]) -> tuple[tuple[int, ...], Monomial]:
     """Return the powers of the states, and the names of the noises, of a monomial."""
     return tuple(names.count(s) for s in states), tuple(x for x in names if x not in states)

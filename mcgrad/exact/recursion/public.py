@@ -1,11 +1,14 @@
 """Exact moments of any estimator that can be traced: what users call."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ... import validate
 from ...estimators.estimator import Estimator
@@ -13,15 +16,18 @@ from ...estimators.fitted import is_unfitted
 from ...problem import Problem
 from ...truth import told
 from ..arguments import checked_arguments
-from ..truth import TRUTH
-from .chain import Model
+from .chain import Chain, Model
 from .directions import over_directions
-from .found import ExactMoments
+from .found import ExactEstimate, ExactMoments
+from .nodal import Nodal
 from .polynomials import Polynomials
-from .questions import Answers, central_powers
-from .refine import Options, TooMuch, Work, approximate, checked_box
+from .questions import Answers, Make, central_powers
+from .refine import Options, TooMuch, Work, approximate, checked_options
 from .refusal import NoClosedForm
+from .ring import Array, Monomial, Pair
+from .system import Outputs
 from .tables import states, table
+from .truth import TRUTH
 
 WORK = 20.0
 
@@ -104,12 +110,6 @@ def moments(
     return moments_within(problem, theta, estimators, options, higher, full_covariance)
 
 
-def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
-    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
-    tolerance = validate.number("tolerance", tolerance, above=0.0)
-    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))
-
-
 def moments_within(
     problem: Problem,
     theta: ArrayLike,
@@ -133,7 +133,7 @@ def moments_within(
     return _checked(found, problem)
 
 
-def _table(work, chain, first, pairs):
+def _table(work: Work, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of a table if that is not too much work."""
     space = table(chain, first, pairs)
     try:
@@ -143,7 +143,14 @@ def _table(work, chain, first, pairs):
     return space
 
 
-def solve(make, chain, first, pairs, outputs, output_pairs):
+def solve(
+    make: Make,
+    chain: Chain,
+    first: Iterable[Monomial],
+    pairs: Sequence[Pair],
+    outputs: Outputs,
+    output_pairs: Sequence[Any],
+) -> tuple[dict[Any, float], dict[Any, float]]:
     """Return means and covariances of outputs of a chain in the space that make(chain, first, pairs) returns."""
     space = make(chain, first, pairs)
     fields = space.last()
@@ -152,7 +159,7 @@ def solve(make, chain, first, pairs, outputs, output_pairs):
     return space.start(fields, outputs, output_pairs)
 
 
-def _asked(model, higher, full, make, space):
+def _asked(model: Model, higher: bool, full: bool, make: Make, space: str) -> ExactMoments:
     """Return the `ExactMoments` of a model in the spaces that make(chain, first, pairs) returns."""
     solver = functools.partial(solve, make)
     E, P = len(model.names), model.parameters
@@ -161,11 +168,11 @@ def _asked(model, higher, full, make, space):
     else:
         pairs = [(i * P + p, k * P + p) for i in range(E) for k in range(i, E) for p in range(P)]
 
-    def first_two(model):
+    def first_two(model: Model) -> tuple[list[float], list[float]]:
         answers = Answers(model, dict(enumerate(model.gradients)), pairs, solver)
         return [answers.mean[j] for j in range(E * P)], [answers.covariance[x] for x in pairs]
 
-    def next_two(model, mean):
+    def next_two(model: Model, mean: Array) -> list[list[float]]:
         answers = Answers(model, central_powers(model.gradients, mean, (3, 4)), [], solver)
         return [[answers.mean[j, k] for j in range(E * P)] for k in (3, 4)]
 
@@ -181,7 +188,7 @@ def _asked(model, higher, full, make, space):
     return ExactMoments(tuple(model.names), parameters, np.reshape(mean, (E, P)), covariances, third, fourth, space)
 
 
-def _checked(found, problem):
+def _checked(found: ExactMoments, problem: Problem) -> ExactMoments:
     parts = [found.mean, found.covariances, *(x for x in (found.third, found.fourth) if x is not None)]
     if not all(np.isfinite(x).all() for x in parts):
         raise NoClosedForm(
@@ -194,15 +201,15 @@ def _checked(found, problem):
 class _Exactly:
     """Exact moments where a fit expects those of trajectories: coefficients are then the optimal ones."""
 
-    def __init__(self, problem, theta, options):
+    def __init__(self, problem: Problem, theta: ArrayLike, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
-    def moments(self, estimators, full=False):
+    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:
         """Return the moments of named estimators."""
         told_all = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
         return _Fit(moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full), full)
 
-    def moments_of_each(self, variants):
+    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[_Fit]:
         """Yield the moments of each of several dicts of estimators."""
         for estimators in variants:
             yield self.moments(estimators)
@@ -211,12 +218,12 @@ class _Exactly:
 class _Fit:
     """Exact moments with `covariance` as measured ones have it: a matrix, if all covariances were asked for."""
 
-    def __init__(self, found, full):
+    def __init__(self, found: ExactMoments, full: bool) -> None:
         self._found, self._full = found, full
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> ExactEstimate:
         return self._found[name]
 
-    def covariance(self, first, second):
+    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
         """Return (P,), or (P, P)."""
         return (self._found.covariance_matrix if self._full else self._found.covariance)(first, second)

@@ -6,16 +6,22 @@ chains, which are independent, the factors of each term are: E X_1 Y_2 = E X_1 E
     Cov(X_1 X_2, Y_1 Y_2) = prod_i (C_i + E X_i E Y_i) - prod_i E X_i E Y_i,    C_i = Cov(X_i, Y_i).
 """
 
+from __future__ import annotations
+
 import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from .chain import AT
+from .chain import AT, Chain, Model
 from .refusal import NoClosedForm
-from .ring import Poly, lift, plus, times
-from .system import ordered, split
+from .ring import Monomial, Poly, lift, plus, times
+from .system import Outputs, ordered, split
 
 MOST_TERMS = 20_000
+Make: TypeAlias = Callable[..., Any]  # make(chain, first, pairs) -> a space of functions
+Solve: TypeAlias = Callable[..., Any]  # solve(chain, first, pairs, outputs, output_pairs) -> means, covariances
 
 
 class Answers:
@@ -36,7 +42,7 @@ class Answers:
     mean, covariance : dict
     """
 
-    def __init__(self, model, targets, pairs, solve):
+    def __init__(self, model: Model, targets: Mapping[Any, Poly], pairs: Sequence[Any], solve: Solve) -> None:
         pairs = [ordered(*x) for x in pairs]
         if len(model.chains) == 1:
             ((stream, chain),) = model.chains.items()
@@ -57,10 +63,10 @@ class Answers:
                     among.setdefault(model.chains[stream], {})[ordered(x[stream], y[stream])] = True
         found = {c: ask(c, outputs, list(among.get(c, {})), solve) for c, outputs in wanted.items()}
 
-        def mean(stream, mono):
+        def mean(stream: int, mono: Monomial) -> float:
             return found[model.chains[stream]][0][mono] if mono else 1.0
 
-        def of_term(x, y):
+        def of_term(x: dict[int, Monomial], y: dict[int, Monomial]) -> float:
             both = apart = 1.0
             for stream in x.keys() | y.keys():
                 one, other = x.get(stream, ()), y.get(stream, ())
@@ -78,20 +84,22 @@ class Answers:
         }
 
 
-def ask(chain, outputs, pairs, solve):
+def ask(
+    chain: Chain, outputs: Outputs, pairs: Sequence[Any], solve: Solve
+) -> tuple[dict[Any, float], dict[Any, float]]:
     """Return means and covariances of outputs {name: {monomial: polynomial in the noise of the start}} of one chain."""
     first = {b for row in outputs.values() for b in row}
     own = {ordered(x, y) for a, g in pairs for x in outputs[a] if x for y in outputs[g] if y}
     return solve(chain, first, own, outputs, pairs)
 
 
-def _own(poly, stream):
+def _own(poly: Poly, stream: int) -> Poly:
     """Return a polynomial of one chain in the names of its own carries."""
     end = f"{AT}{stream}"
     return Poly({tuple(sorted(c.removesuffix(end) for c in names)): x for names, x in poly.items()})
 
 
-def _factors(names, model):
+def _factors(names: Monomial, model: Model) -> dict[int, Monomial]:
     """Return {stream: monomial of its own carries}."""
     found = {}
     for name in names:
@@ -102,7 +110,7 @@ def _factors(names, model):
     return {stream: tuple(sorted(mono)) for stream, mono in found.items()}
 
 
-def central_powers(gradients, means, powers):
+def central_powers(gradients: Sequence[Poly], means: Any, powers: Sequence[int]) -> dict[tuple[int, int], Poly]:
     """Return {(j, k): (g_j - E g_j)^k} for the components of gradients."""
     found = {}
     for j, g in enumerate(gradients):

@@ -1,19 +1,25 @@
 """Grids, noise, start and box, refined together until nothing moves; and if they do not come to rest, which of them it is."""
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from ... import validate
-from .chain import NORMAL
-from .edges import axis_breaks, edges
+from ...problem import Problem
+from .chain import NORMAL, Chain
+from .edges import Edge, axis_breaks, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
 from .refusal import NoClosedForm
+from .ring import Array, Monomial, Pair, Values
 from .trees import Tree
 
 PILOTS, SEED = 4096, 1
@@ -51,7 +57,7 @@ class Level:
 PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("first",), "box": ("counts", "reach")}
 
 
-def level(states, k, finer=()):
+def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
     """Return the k-th level of refinement for a number of states, each finer in all; with some of `PARTS` from the next one."""
     points, growth, _ = START[states]
     found = Level(
@@ -86,7 +92,7 @@ class Work:
         How many there were.
     """
 
-    def __init__(self, units: float):
+    def __init__(self, units: float) -> None:
         self.units, self.spent = units, 0.0
 
     def spend(self, operations: float) -> None:
@@ -118,7 +124,7 @@ class Options:
     reason: Exception | None = None
 
 
-def approximate(asked, options):
+def approximate(asked: Callable[..., Any], options: Options) -> Any:
     """Return what is asked on a tree of states, where noise only chooses and the horizon is short, else on grids."""
     try:
         return on_trees(asked, options)
@@ -126,10 +132,11 @@ def approximate(asked, options):
         try:
             return on_grids(asked, options)
         except NoClosedForm as no_grid:
-            raise NoClosedForm(f"{no_grid}; {no_tree}") from None
+            both = dict.fromkeys([str(no_grid), str(no_tree)])
+            raise NoClosedForm("; ".join(both)) from None
 
 
-def on_grids(asked, options):
+def on_grids(asked: Callable[..., Any], options: Options) -> Any:
     """Return what is asked on grids that have converged.
 
     Parameters
@@ -155,12 +162,12 @@ def on_grids(asked, options):
     raise NoClosedForm(_complaint(done, asked, boxes, options))
 
 
-def on_trees(asked, options):
+def on_trees(asked: Callable[..., Any], options: Options) -> Any:
     """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
     before = None
     for first in TREE:
 
-        def make(chain, monomials, pairs, first=first):
+        def make(chain: Chain, monomials: Iterable[Monomial], pairs: Sequence[Pair], first: int = first) -> Tree:
             return Tree(chain, monomials, pairs, Quadrature(1, 1, first))
 
         after = asked(make, f"a tree of states from {first} values of each noise of the start")
@@ -172,11 +179,13 @@ def on_trees(asked, options):
     raise NoClosedForm(f"no convergence to {options.tolerance:g}: the start moves what is asked for by {change:.1e}")
 
 
-def _at(k, finer, asked, boxes, options, work):
+def _at(
+    k: int, finer: Sequence[str], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options, work: Work
+) -> Any:
     """Return what is asked at level k, with some parts finer."""
     made = []
 
-    def make(chain, first, pairs):
+    def make(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
         if chain.states not in START:
             raise NoClosedForm(f"{options.reason}; and {chain.states} states, which are too many for a grid")
         key = tuple(chain.trajectories)
@@ -201,7 +210,9 @@ def _at(k, finer, asked, boxes, options, work):
     return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
 
 
-def _one_turn(chain, found, low, high, turns):
+def _one_turn(
+    chain: Chain, found: list[Edge], low: Array, high: Array, turns: Sequence[float | None]
+) -> tuple[Array, Array, list[list[float]]]:
     """Return (low, high) with one turn of each angle, which begins where something breaks, and the breaks of all axes."""
     angles, turn = np.array([x is not None for x in turns]), np.array([x or 0.0 for x in turns])
     low, high = np.where(angles, -turn / 2, low), np.where(angles, turn / 2, high)
@@ -213,7 +224,7 @@ def _one_turn(chain, found, low, high, turns):
     return low, high, breaks
 
 
-def _complaint(done, asked, boxes, options):
+def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options) -> str:
     """Return a message that says which of grid, noise, start and box moved the moments, by refining each alone."""
     reason, work = options.reason, options.work.units
     if len(done) < 2:
@@ -234,13 +245,13 @@ def _complaint(done, asked, boxes, options):
     )
 
 
-def pilot_box(chain, given):
+def pilot_box(chain: Chain, given: tuple[Array, Array] | None) -> tuple[Array, Array]:
     """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
     if given is not None:
         return tuple(np.tile(x, len(chain.trajectories)) for x in given)
     random = np.random.default_rng(SEED)
 
-    def draw(kinds):
+    def draw(kinds: Mapping[str, str]) -> Values:
         return {
             k: random.standard_normal(PILOTS) if kind == NORMAL else random.random(PILOTS) for k, kind in kinds.items()
         }
@@ -260,7 +271,7 @@ def pilot_box(chain, given):
     return (low + high - wide) / 2, (low + high + wide) / 2
 
 
-def checked_box(box, problem):
+def checked_box(box: object, problem: Problem) -> tuple[Array, Array] | None:
     """Return (low, high) as arrays (n,), or None."""
     if box is None:
         return None
@@ -271,3 +282,9 @@ def checked_box(box, problem):
     if not (low < high).all():
         raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
     return low, high
+
+
+def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
+    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
+    tolerance = validate.number("tolerance", tolerance, above=0.0)
+    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))

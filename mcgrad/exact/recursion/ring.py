@@ -7,14 +7,31 @@ sorted tuple of names of variables, () the constant. What leaves the ring (a com
 exp of a carry is a variable of its own, since exp(x + Y) = exp(x) exp(Y): so importance weights are polynomials, too.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...compiler.emit import live_nodes
 from ...compiler.operations import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE
 from ...compiler.table import Names
-from ...compiler.trace import Tracer
+from ...compiler.trace import Graph, Tracer
+
+Array: TypeAlias = NDArray[np.float64]
+Places: TypeAlias = NDArray[np.int64]
+Value: TypeAlias = Any  # a number, an array, a `Poly` or a `Lost`
+Values: TypeAlias = dict[str, Any]  # by the names of inputs
+Rows: TypeAlias = dict[str, Any]  # what differs from step to step
+State: TypeAlias = list[Any]  # a Value for each component
+Given: TypeAlias = Callable[[int, Any], dict[int, Any]] | None  # (trajectory, scan) -> {node: its value}
+Monomial: TypeAlias = tuple[str, ...]
+Pair: TypeAlias = tuple[Monomial, Monomial]
+Fields: TypeAlias = tuple[Array, Array, Array]  # at nodes: means, covariances, the chance of leaving
+CoefficientFields: TypeAlias = tuple[Array, Array]  # means and covariances
 
 EXP = "exp:"
 NOT_CARRIED = re.compile(r"~\d+|[ewz]\d+")  # states and noise, where they are variables
@@ -34,7 +51,7 @@ class Poly(dict):
 class Lost:
     """A value that is no polynomial, and why."""
 
-    def __init__(self, why):
+    def __init__(self, why: str) -> None:
         self.why = why
 
 
@@ -42,22 +59,22 @@ class Lost:
 UNKNOWN = float("nan")
 
 
-def variable(name):
+def variable(name: str) -> Poly:
     """Return the polynomial that is one variable."""
     return Poly({(name,): 1.0})
 
 
-def lift(x):
+def lift(x: Value) -> Poly:
     """Return a value as a polynomial; what is zero has no terms."""
     return x if isinstance(x, Poly) else Poly() if is_zero(x) else Poly({(): x})
 
 
-def is_zero(x):
+def is_zero(x: Value) -> bool:
     """Tell whether a coefficient is zero everywhere."""
     return not np.any(x)
 
 
-def plus(a, b, sign=1.0):
+def plus(a: Poly, b: Poly, sign: float = 1.0) -> Poly:
     """Return a + sign b."""
     out = Poly(a)
     for k, x in b.items():
@@ -69,7 +86,7 @@ def plus(a, b, sign=1.0):
     return out
 
 
-def times(a, b):
+def times(a: Poly, b: Poly) -> Poly:
     """Return a b."""
     out = Poly()
     for j, x in a.items():
@@ -80,7 +97,7 @@ def times(a, b):
     return Poly({k: x for k, x in out.items() if not is_zero(x)})
 
 
-def run(graph, outputs, values, given=()):
+def run(graph: Graph, outputs: Iterable[Any], values: Values, given: Any = ()) -> list[Value]:
     """Return the outputs of a graph.
 
     Parameters
@@ -93,7 +110,7 @@ def run(graph, outputs, values, given=()):
     """
     known = dict(given)
 
-    def of(x):
+    def of(x: Any) -> Value:
         return known[x.index] if isinstance(x, Tracer) else float(x)
 
     with np.errstate(all="ignore"):
@@ -115,7 +132,7 @@ def run(graph, outputs, values, given=()):
     return [of(x) for x in outputs]
 
 
-def _read(values, name):
+def _read(values: Values, name: str) -> Value:
     if name in values:
         return values[name]
     for pattern, what in STRANGE.items():
@@ -124,7 +141,7 @@ def _read(values, name):
     return Lost(f"it reads {name}, which no step of the chain knows")
 
 
-def _lookup(index, elements):
+def _lookup(index: Value, elements: Sequence[Value]) -> Value:
     lost = next((x for x in [index, *elements] if isinstance(x, (Lost, Poly))), None)
     if lost is not None:
         return lost if isinstance(lost, Lost) else Lost("a table is read at a place, or has elements, that vary")
@@ -135,7 +152,7 @@ def _lookup(index, elements):
     return found if found.ndim else float(found)
 
 
-def apply(operation, args):
+def apply(operation: str, args: list[Value]) -> Value:
     """Return an operation of values."""
     if operation == "where":
         return _where(*args)
@@ -159,7 +176,7 @@ def apply(operation, args):
     return Lost(f"{operation} of something that is to be polynomial")
 
 
-def _where(condition, a, b):
+def _where(condition: Value, a: Value, b: Value) -> Value:
     if isinstance(condition, (Lost, Poly)):
         if isinstance(b, float) and np.isnan(b):  # a guard, where(finite, g, nan): moments are of what is finite
             return a
@@ -182,16 +199,16 @@ def _where(condition, a, b):
     return Poly({k: x for k, x in out.items() if not is_zero(x)})
 
 
-def _exp(x):
+def _exp(x: Poly) -> Poly | Lost:
     rest = [(k, c) for k, c in x.items() if k]
     if any(len(k) != 1 or NOT_CARRIED.fullmatch(k[0]) or not _is_one(c) for k, c in rest):
         return Lost("exp of something that is to be polynomial")
     return Poly({tuple(sorted(EXP + k[0] for k, _ in rest)): np.exp(x.get((), 0.0))})
 
 
-def _is_one(x):
+def _is_one(x: Value) -> bool:
     return np.ndim(x) == 0 and (x == 1.0 or _unknown(x))
 
 
-def _unknown(x):
+def _unknown(x: Value) -> bool:
     return isinstance(x, float) and x != x

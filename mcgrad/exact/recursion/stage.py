@@ -1,12 +1,19 @@
 """One step back of the recursion on coefficients: everything that does not change with time is prepared once."""
 
-import numpy as np
+from __future__ import annotations
 
-from .basis import TooSmall, basis
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .basis import Basis, TooSmall, basis
+from .degrees import Degrees
 from .powers import StepPowers, powers_of
 from .refusal import NoClosedForm
-from .ring import times
-from .system import ordered
+from .ring import Array, Monomial, Pair, Places, Poly, Value, times
+from .system import System, ordered
 
 LARGEST = 20_000_000  # products of two coefficients in one step
 
@@ -14,12 +21,12 @@ LARGEST = 20_000_000  # products of two coefficients in one step
 class Layout:
     """Where the coefficients of all fields stand: `mean[a]` and `covariance[pair]` are index arrays."""
 
-    def __init__(self, space, degrees):
+    def __init__(self, space: Basis, degrees: Degrees) -> None:
         self.space = space
         self.mean, self.means = _numbered({a: space.size(d) for a, d in degrees.mean.items()})
         self.covariance, self.covariances = _numbered({x: space.size(d) for x, d in degrees.covariance.items()})
 
-    def filled(self, polys, states):
+    def filled(self, polys: Mapping[Monomial, Poly], states: Sequence[str]) -> Array:
         """Return the array of means that are given as polynomials."""
         out = np.zeros(self.means)
         for a, poly in polys.items():
@@ -29,7 +36,7 @@ class Layout:
         return out
 
 
-def _numbered(sizes):
+def _numbered(sizes: dict[Any, int]) -> tuple[dict[Any, Places], int]:
     found, total = {}, 0
     for key, size in sizes.items():
         found[key] = np.arange(total, total + size)
@@ -53,7 +60,15 @@ class Stage:
         Noise name -> kind.
     """
 
-    def __init__(self, system, after, later, now, states, kinds):
+    def __init__(
+        self,
+        system: System,
+        after: Sequence[Poly],
+        later: Degrees,
+        now: Degrees,
+        states: Sequence[str],
+        kinds: Mapping[str, str],
+    ) -> None:
         self.system, self.states = system, list(states)
         for x in after:
             if any(np.ndim(c) for c in x.values()):
@@ -81,7 +96,7 @@ class Stage:
 
     # ---- what is needed
 
-    def _products(self):
+    def _products(self) -> dict[Pair, dict[Pair, list[Any]]]:
         """Return {pair: {later pair: [terms of c_ab c_gb', as powers of the state, noises, coefficient]}}."""
         found = {}
         for a, g in self.system.pairs:
@@ -93,7 +108,7 @@ class Stage:
                         row.setdefault(ordered(x, y), []).extend(terms)
         return found
 
-    def _all(self, products):
+    def _all(self, products: dict[Pair, dict[Pair, list[Any]]]) -> Iterator[list[Any]]:
         """Yield the terms of all coefficients."""
         for row in self.system.terms.values():
             for poly in row.values():
@@ -101,7 +116,9 @@ class Stage:
         for row in products.values():
             yield from row.values()
 
-    def _orders(self, after, later, full, products):
+    def _orders(
+        self, after: Sequence[Poly], later: Degrees, full: set[Monomial], products: dict[Pair, dict[Pair, list[Any]]]
+    ) -> tuple[dict[Monomial, int], dict[Pair, int]]:
         """Return up to which order in the noise each later field is needed: {b: order}, {pair: order}."""
         noisy = max((len(powers_of(names, self.states)[1]) for x in after for names in x), default=0)
         of_mean, of_pair = {}, {}
@@ -119,7 +136,7 @@ class Stage:
 
     # ---- mu_a = sum_b c_ab m_b(s')
 
-    def _value_operator(self, now, full):
+    def _value_operator(self, now: Degrees, full: set[Monomial]) -> None:
         space, noise = self.space, self.powers.noise
         shapes = {
             a: (noise.basis.size(now.noise[a] if a in full else 0), space.size(now.value[a])) for a in self.system.terms
@@ -145,7 +162,7 @@ class Stage:
         self._mean_at = [(self.layout_out.mean[a], places[a][: width[a]]) for a in shapes]
         self._shapes, self._places = shapes, places
 
-    def prepare(self, fields, steps):
+    def prepare(self, fields: Array, steps: int) -> None:
         """Choose which products of coefficients covariances are made of: those that are ever nonzero in so many steps.
 
         `fields` are the last means; 1 step is one stage alone, whose fields are others than those after it.
@@ -164,7 +181,7 @@ class Stage:
             support = new
         self._choose(mu > 0)
 
-    def _choose(self, support):
+    def _choose(self, support: NDArray[np.bool_]) -> None:
         first, second, target = [], [], []
         total = 0
         for a, g in self.system.pairs:
@@ -190,7 +207,7 @@ class Stage:
 
     # ---- E c c' C'(s')
 
-    def _carried_operator(self, products):
+    def _carried_operator(self, products: dict[Pair, dict[Pair, list[Any]]]) -> None:
         space, noise = self.space, self.powers.noise
         operator = _Operator(self.layout_out.covariances)
         for pair, row in products.items():
@@ -210,7 +227,7 @@ class Stage:
 
     # ---- the step
 
-    def back(self, t, fields):
+    def back(self, t: int, fields: tuple[Array, Array]) -> tuple[Array, Array]:
         """Return (means, covariances) before step t, given those after it."""
         means, covariances = fields
         mu = self._constant.apply(t, np.ones(1)) + self._value.apply(t, self._mean_gather(means))
@@ -222,7 +239,7 @@ class Stage:
         return new, total + self._carried.apply(t, self._pair_gather(covariances))
 
 
-def _within(places, size):
+def _within(places: Places, size: int) -> Places:
     if places.size and places.max() >= size:
         raise TooSmall("degree: a term of a covariance is of a higher degree than its field")
     return places
@@ -231,7 +248,7 @@ def _within(places, size):
 class _Composition:
     """Fields composed with a step: stacked coefficients in noise and state, field by field."""
 
-    def __init__(self, powers, wanted, places):
+    def __init__(self, powers: StepPowers, wanted: dict[Any, tuple[int, int]], places: dict[Any, Places]) -> None:
         self._groups, self._shapes, self._matrices, first = [], {}, powers.matrices, 0
         for request in dict.fromkeys(wanted.values()):
             mine = [b for b, r in wanted.items() if r == request]
@@ -244,17 +261,17 @@ class _Composition:
                 first += size_k * size_n
             self._groups.append((request, np.stack([places[b] for b in mine], axis=1)))
 
-    def has(self, b):
+    def has(self, b: Any) -> bool:
         return b in self._shapes
 
-    def shape(self, b):
+    def shape(self, b: Any) -> tuple[int, int, int]:
         """Return (orders, powers, first place) of a composed field."""
         return self._shapes[b]
 
-    def __call__(self, fields):
+    def __call__(self, fields: Array) -> Array:
         return np.concatenate([np.zeros(0), *((self._matrices[r] @ fields[at]).T.ravel() for r, at in self._groups)])
 
-    def structure(self, support):
+    def structure(self, support: Array) -> Array:
         found = [((self._matrices[r] != 0.0).astype(float) @ support[at] > 0).T.ravel() for r, at in self._groups]
         return np.concatenate([np.zeros(0), *found]).astype(float)
 
@@ -262,14 +279,14 @@ class _Composition:
 class _Operator:
     """A sparse matrix whose entries are numbers times coefficients that may differ from step to step."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: int) -> None:
         self.rows, self._parts, self._coefficients = rows, [], []
 
-    def add(self, to, at, values, coefficient):
+    def add(self, to: Places, at: Places, values: Array, coefficient: Value) -> None:
         self._parts.append((to.ravel(), at.ravel(), values.ravel(), np.full(to.size, len(self._coefficients))))
         self._coefficients.append(coefficient)
 
-    def done(self):
+    def done(self) -> _Operator:
         empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
         self.to, self.at, values, self._term = (np.concatenate(x) for x in zip(empty, *self._parts, strict=True))
         self._varies = any(np.ndim(c) for c in self._coefficients)
@@ -279,9 +296,9 @@ class _Operator:
         self._parts = None
         return self
 
-    def apply(self, t, x):
+    def apply(self, t: int, x: Array) -> Array:
         values = self._values * self._table[t][self._term] if self._varies else self._values
         return np.bincount(self.to, weights=values * x[self.at], minlength=self.rows)
 
-    def structure(self, x):
-        return np.bincount(self.to, weights=x[self.at] > 0, minlength=self.rows)
+    def structure(self, x: Array) -> Array:
+        return np.bincount(self.to, weights=(x[self.at] > 0).astype(float), minlength=self.rows)

@@ -9,10 +9,17 @@ Conditional means m and covariances C of the V_a then obey (x = (s, noise), s' t
 which is the law of total covariance, a sum of what is positive, and not E g^2 - (E g)^2.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from .refusal import NoClosedForm
-from .ring import EXP, Lost, Poly, apply, lift, times
+from .ring import EXP, Lost, Monomial, Pair, Poly, Values, apply, lift, times
+
+Terms: TypeAlias = dict[Monomial, dict[Monomial, Poly]]  # a -> {b: c_ab}
+NumberTerms: TypeAlias = dict[Monomial, dict[Monomial, Any]]  # the same with numbers and arrays
+Outputs: TypeAlias = dict[Any, dict[Monomial, Poly]]
 
 
 class System(NamedTuple):
@@ -25,21 +32,21 @@ class System(NamedTuple):
         Pairs (a, g), a <= g, whose covariances are needed, closed under a step.
     """
 
-    terms: dict
-    pairs: list
+    terms: dict[Monomial, dict[Monomial, Poly]]
+    pairs: Sequence[Pair]
 
     @property
-    def monomials(self):
+    def monomials(self) -> list[Monomial]:
         """All a but ()."""
         return list(self.terms)
 
 
-def ordered(a, b):
+def ordered(a: Any, b: Any) -> tuple[Any, Any]:
     """Return the pair with its smaller monomial first."""
     return (a, b) if a <= b else (b, a)
 
 
-def system(first, pairs, new, carries):
+def system(first: Iterable[Monomial], pairs: Iterable[Pair], new: Values, carries: Container[str]) -> System:
     """Return the `System` that is needed for some monomials and pairs of them.
 
     Parameters
@@ -73,13 +80,13 @@ def system(first, pairs, new, carries):
     return System(terms, sorted(needed))
 
 
-def coefficients(monomials, new, carries):
+def coefficients(monomials: Iterable[Monomial], new: Values, carries: Container[str]) -> Terms:
     """Return {a: {b: c_ab}} of monomials, from the values of the carries before a step."""
     value = _Products(new)
     return {a: split(value(a), carries) for a in monomials}
 
 
-def split(poly, carries):
+def split(poly: Poly, carries: Container[str]) -> dict[Monomial, Poly]:
     """Return {monomial of carries: polynomial in the other variables}."""
     found = {}
     for k, x in poly.items():
@@ -91,22 +98,22 @@ def split(poly, carries):
 class _Products:
     """Values of monomials of the carry from those of the carries: products are formed once."""
 
-    def __init__(self, values):
+    def __init__(self, values: Values) -> None:
         self.values, self.known = values, {(): lift(1.0)}
 
-    def __call__(self, key):
+    def __call__(self, key: Monomial) -> Poly:
         if key not in self.known:
             self.known[key] = times(self(key[:-1]), self._of(key[-1]))
         return self.known[key]
 
-    def _of(self, name):
+    def _of(self, name: str) -> Poly:
         y = apply("exp", [self.values[name[len(EXP) :]]]) if name.startswith(EXP) else self.values[name]
         if isinstance(y, Lost):
             raise NoClosedForm(f"no recursion: a carry is not affine in what comes later: {y.why}")
         return lift(y)
 
 
-def last_values(keys, values):
+def last_values(keys: Iterable[Monomial], values: Values) -> dict[Monomial, Poly]:
     """Return {monomial: its value after the last step, a polynomial or number}."""
     value = _Products(values)
     return {a: value(a) for a in keys}

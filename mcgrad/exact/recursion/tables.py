@@ -4,14 +4,21 @@ Actions come with the policy's probabilities. The uniform number that chooses an
 constant between known bounds: one number from between each two stands for all of them, their distance is its weight.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
+from ...problem import Problem
+from .chain import Chain
 from .nodal import Nodal
 from .noise import gauss, tensor
 from .refusal import NoClosedForm
-from .ring import run
+from .ring import Array, Monomial, Pair, State, run
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
 
@@ -21,26 +28,26 @@ class Table:
 
     width = 1
 
-    def __init__(self, states):
+    def __init__(self, states: int) -> None:
         self.nodes = np.arange(states, dtype=float)[:, None]
 
-    def at(self, points):
+    def at(self, points: Array) -> Any:
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 
         k = np.rint(points[:, 0]).astype(int)
         return sparse.csr_array((np.ones(len(k)), k, np.arange(len(k) + 1)), shape=(len(k), len(self.nodes)))
 
-    def outside(self, points):
+    def outside(self, points: Array) -> None:
         return None
 
 
-def states(problem):
+def states(problem: Problem) -> int | None:
     """Return the number of states of a problem whose states are those of a table, or None."""
     known = problem.environment.closed_form
     return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
 
 
-def table(chain, first, pairs):
+def table(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of functions on the states of a table, see `nodal`."""
     if len(chain.trajectories) > 1:
         raise NoClosedForm("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
@@ -51,7 +58,7 @@ def table(chain, first, pairs):
 class Outcomes:
     """Actions and outcomes with their probabilities."""
 
-    def __init__(self, problem):
+    def __init__(self, problem: Problem) -> None:
         self.problem, self.states = problem, states(problem)
         self.actions = problem.environment.choices
         if problem.policy.log_prob is None:
@@ -59,12 +66,14 @@ class Outcomes:
         params = problem.environment.params
         self.u, self.w = _cells(params, "outcome", self.states * self.actions, self.actions)
 
-    def size(self, chain, wanted, state, apart):
+    def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return the number of noise nodes of a state."""
         normals = self.problem.environment.noises
         return self.actions * self.u.shape[2] * NODES**normals
 
-    def step(self, chain, wanted, state, apart):
+    def step(
+        self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]
+    ) -> tuple[dict[str, Array], Array, Callable[..., Any]]:
         """Return noise {name: (K, Q)}, weights (K, Q), and what puts the action in its place."""
         x, K, A = chain.inputs, len(state[0]), self.actions
         rows = np.rint(state[0][:, 0]).astype(int)
@@ -81,7 +90,7 @@ class Outcomes:
         weights = (chosen[:, :, None, None] * w[..., None] * share.reshape(-1)).reshape(shape)
         return noise, weights, lambda k, scan: {scan.step.a[0].index: action}
 
-    def _probabilities(self, chain, state):
+    def _probabilities(self, chain: Chain, state: State) -> Array:
         """Return pi(a | s), (K, A)."""
         ((k, scan),) = chain.of.items()
         step = scan.step
@@ -91,7 +100,7 @@ class Outcomes:
         (found,) = run(step.graph, [step._log_prob(acting, p, eta)], values, {step.a[0].index: action})
         return np.exp(np.broadcast_to(found, (len(state[0]), self.actions)))
 
-    def start(self, chain):
+    def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
         """Return noise and weights of the start, (1, Q)."""
         names = chain.inputs.z0_names
         if not names:
@@ -100,7 +109,7 @@ class Outcomes:
         return {k: u[0] for k in names}, w[0]
 
 
-def _cells(params, name, rows, actions):
+def _cells(params: Mapping[str, Array], name: str, rows: int, actions: int) -> tuple[Array, Array]:
     """Return one number from between the bounds of each outcome, and its probability: (states, actions, outcomes) both."""
     if f"{name}_stay" in params:
         stay, alias = (params[f"{name}_{x}"].reshape(rows, -1) for x in ("stay", "alias"))

@@ -4,9 +4,18 @@ The states of a time are nodes of their own, those of the next time their childr
 over the start alone.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .chain import Chain
 from .edges import flat
-from .nodal import Nodal, NodalStage, points_of
+from .nodal import Nodal
+from .nodal_stage import NodalStage, points_of
+from .noise import Quadrature
 from .refusal import NoClosedForm
+from .ring import Array, Fields, Monomial, Pair
 
 LARGEST = 300_000  # states of one time
 
@@ -16,15 +25,15 @@ class Leaves:
 
     width = 1
 
-    def __init__(self, nodes):
+    def __init__(self, nodes: Array) -> None:
         self.nodes = nodes
 
-    def at(self, points):
+    def at(self, points: Array) -> Any:
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 
         return sparse.eye_array(len(points), format="csr")
 
-    def outside(self, points):
+    def outside(self, points: Array) -> None:
         return None
 
 
@@ -37,7 +46,7 @@ class Tree(Nodal):
         If some noise moves the state by more or less, or there are too many states.
     """
 
-    def __init__(self, chain, first, pairs, rule):
+    def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], rule: Quadrature) -> None:
         super().__init__(chain, first, pairs, None, rule, apart=False)
         if set(chain.noises()) - flat(chain, self.wanted):
             raise NoClosedForm("no tree of states: the noise of a step is continuous")
@@ -54,7 +63,7 @@ class Tree(Nodal):
             self._levels.append(Leaves(points))
         self.mesh = self._levels[-1]
 
-    def back(self, t, fields):
+    def back(self, t: int, fields: Fields) -> Fields:
         """Return the fields before step t, given those after it."""
         noise, weights, given, points = self._steps[t]
         stage = NodalStage(

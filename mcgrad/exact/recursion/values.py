@@ -1,8 +1,10 @@
 """The exact value function of any problem that the recursion can be run on: V_t(s) = E[G_t | s_t = s], discounted from 0."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,12 +15,13 @@ from ...estimators.estimator import custom
 from ...problem import Problem
 from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
-from .chain import Model
+from .chain import Chain, Model
 from .polynomials import Polynomials
-from .public import checked_options
-from .questions import Answers
-from .refine import on_grids, pilot_box
+from .questions import Answers, Make
+from .refine import Options, checked_options, on_grids, pilot_box
 from .refusal import NoClosedForm
+from .ring import Array, Monomial, Pair
+from .system import Outputs
 from .tables import states, table
 
 CHECKED = 25  # points of each axis at which values have to come to rest, at the first, middle and last time
@@ -43,7 +46,7 @@ class OnLevel:
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
 
-    def moved_from(self, before: "OnLevel") -> float:
+    def moved_from(self, before: OnLevel) -> float:
         """Return the largest difference from another level in the box of pilot trajectories, relative to all values' range."""
         axes = np.meshgrid(*(np.linspace(a, b, CHECKED) for a, b in zip(*self.box(), strict=True)), indexing="ij")
         points = np.stack([x.ravel() for x in axes], axis=1)
@@ -59,7 +62,8 @@ class OnLevel:
         def function(t: int, s: NDArray[np.float64]) -> NDArray[np.float64]:
             return functions[t](s if table is None else numbers("s", s, table)[:, None])
 
-        return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left)
+        box = None if table is not None else self.box()
+        return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left, box)
 
 
 @checked_arguments
@@ -99,13 +103,17 @@ def value_function(
     >>> round(V.objective, 3), V(0, [[-1.0], [1.0]]).round(3)
     (-3.541, array([-3.547, -0.049]))
     """
+    return value_within(problem, theta, checked_options(problem, tolerance, box, work))
+
+
+def value_within(problem: Problem, theta: ArrayLike, options: Options) -> ValueFunction:
+    """Return `value_function` for what is left of the work of `options`."""
     P = len(problem.parameters)
     whole = custom(
         lambda c, x, later: (later + x.reward, []),
         lambda c, end: end.reward,
         lambda c, sums, carry: (carry, *(0.0 for _ in range(P - 1))),
     )
-    options = checked_options(problem, tolerance, box, work)
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole})
         asked, n = functools.partial(_asked, model, options.box), problem.environment.states
@@ -117,11 +125,13 @@ def value_function(
             return on_grids(asked, dataclasses.replace(options, reason=error)).record(n)
 
 
-def _asked(model, box, make, space):
+def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str) -> OnLevel:
     """Return the `OnLevel` of a model in one space."""
     functions = []
 
-    def solver(chain, first, pairs, outputs, output_pairs):
+    def solver(
+        chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], outputs: Outputs, output_pairs: Sequence[Any]
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         own = make(chain, first, pairs)
         (a,) = (x for x in first if x)
         fields = own.last()
