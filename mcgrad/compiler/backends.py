@@ -163,23 +163,34 @@ def _tag(kernel, machine, width):
 
 
 def _build(kernel, machine, width):
-    """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
+    """Return the object file of a kernel for the SIMD or the scalar machine, see `cache.load`."""
+    if machine == "simd":
+        return _build_lanes(kernel, width)
     import numba
 
-    from .simd import F32, F64, lanes_function
+    from .with_numba import compile_function
 
-    element = F64 if kernel.precision == "double" else F32
-    namespace = _simd_names(width, element) if machine == "simd" else dict(_scalar_names())
+    namespace = dict(_scalar_names())
     namespace["__name__"] = __name__
     exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
-    for name, arguments, results in kernel.functions:
-        function = namespace[name]
-        if machine == "simd":
-            namespace[name] = lanes_function(function, arguments, results, width, element)
-        else:
-            namespace[name] = inline(function)
-    return namespace["kernel"], OPTIONS
+    for name, _, _ in kernel.functions:
+        namespace[name] = inline(namespace[name])
+    return compile_function(namespace["kernel"], OPTIONS, ARGUMENTS)
+
+
+def _build_lanes(kernel, width):
+    from . import native, simd
+
+    element = simd.F64 if kernel.precision == "double" else simd.F32
+    namespace = _simd_names(width, element)
+    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+    functions = {
+        name: simd.lanes_function(namespace[name], results, width, element) for name, _, results in kernel.functions
+    }
+    functions |= _loop_names(width, element)
+    loops = kernel.text[kernel.text.rindex("def kernel(") :]
+    return native.compile_text(loops, functions, ARGUMENTS)
 
 
 def workspace(kernel, horizon, width):
@@ -301,8 +312,7 @@ def _simd_names(width, element):
     def scatter(totals, first, size, index, x):
         simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
 
-    names |= {"scatter": scatter, "tail": _spelled_out(_tail), "total": lambda totals, k: totals.load(k, width)}
-    names |= {"where": simd.where, "position": _inlined(_position), "stream": _inlined(noise.stream)}
+    names |= {"scatter": scatter, "total": lambda totals, k: totals.load(k, width), "where": simd.where}
     words = noise.word_lanes(width)
     pair, uniform = (noise, single)[element == simd.F32].from_word()
     names |= {
@@ -311,9 +321,26 @@ def _simd_names(width, element):
         "lookup": simd.lookup,
     }
     names |= {"take": lambda row, k: row.load(k, width, element=element), "give": give, "put": put}
-    names |= {"any_positive": simd.any_positive(width, element)}
     names |= {"point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
+
+
+def _loop_names(width, element):
+    """Return what the loops of a kernel call besides its own functions, as `lowering` calls it."""
+    from . import simd
+
+    def tail(builder, work, horizon):
+        rows, row = work.shape
+        size = builder.mul(builder.sub(rows, horizon.ir), row)
+        start = builder.gep(work.pointer, [builder.mul(horizon.ir, row)])
+        return simd.Memory(builder, start, [size])
+
+    return {
+        "position": lambda builder, first, b, width: first + b * width,
+        "stream": lambda builder, i, k: i + (k << int(noise.STREAM)),
+        "tail": tail,
+        "any_positive": simd.any_positive(width, element),
+    }
 
 
 def _also_numbers(function, on_numbers):

@@ -36,7 +36,8 @@ def load(text, tag, arguments, build, label=None):
     arguments : tuple of str
         What the function takes, see `native.ARRAYS`.
     build : callable
-        build() -> (function, options) for `native.compile_function`; only called if there is something to compile.
+        build() -> (object file, functions it needs), as of `native.compile_text`; only called if there is something to
+        compile.
     label : str, optional
         What to call the kernel in the message that it is being compiled; without one there is no message.
     """
@@ -46,7 +47,7 @@ def load(text, tag, arguments, build, label=None):
         function = None if kept is None else native.link(*_unpacked(kept))
         if function is None:
             with _announced(f"compiling {label}", label is None), _uncollected():
-                made = native.compile_function(*build(), arguments)
+                made = build()
             store.write(name, _packed(*made))
             function = native.link(*made)
         if function is None:
