@@ -17,6 +17,7 @@ A variable is a place on the stack, which LLVM turns into registers. Float opera
 
 import ast
 import functools
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -62,6 +63,14 @@ def lowered(text, functions, name, arguments):
     return module
 
 
+class _Loop(NamedTuple):
+    """A loop under translation: where `break` goes, and the variables that a turn has written, and has read before that."""
+
+    end: ir.Block
+    written: set
+    carried: set
+
+
 class _Function:
     """A function under translation.
 
@@ -69,15 +78,15 @@ class _Function:
     ----------
     variables : dict
         Name -> an address on the stack, a tuple of such, or a Memory.
-    ends : list
-        Where `break` goes to, of the loops around.
+    loops : list of _Loop
+        Those around, the innermost last.
     """
 
     def __init__(self, function, functions):
         self.function, self.functions = function, functions
         self.places = ir.IRBuilder(function.append_basic_block("places"))
         self.builder = ir.IRBuilder(function.append_basic_block("begin"))
-        self.variables, self.ends = {}, []
+        self.variables, self.loops = {}, []
 
     def end(self):
         """Finish the function."""
@@ -99,11 +108,7 @@ class _Function:
 
     def _Assign(self, node):
         (target,) = node.targets
-        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-            values = [self.value(x) for x in node.value.elts]
-        else:
-            values = self.value(node.value)
-        self.bind(target, values)
+        self.bind(target, self.value(node.value))
 
     def bind(self, target, value):
         """Assign to names, to several of them, or to elements of an array."""
@@ -153,18 +158,18 @@ class _Function:
         self.builder.position_at_end(head)
         self.builder.cbranch(going_on(), body, end)
         self.builder.position_at_end(body)
-        self.ends.append(end)
+        self.loops.append(_Loop(end, set(), set()))
         for part in parts:
             if callable(part):
                 part()
             else:
                 self.block(part)
-        self.ends.pop()
+        self.loops.pop()
         self.go(head)
         self.builder.position_at_end(end)
 
     def _Break(self, node):
-        self.builder.branch(self.ends[-1])
+        self.builder.branch(self.loops[-1].end)
 
     def go(self, block):
         """Go on at a block, unless a `break` went elsewhere."""
@@ -186,20 +191,22 @@ class _Function:
 
     def assign(self, name, value):
         """Give a variable a value: in place, or in a new one where it is of another kind than before."""
-        if isinstance(value, Memory):
-            self.variables[name] = value
-            return
-        values = value if isinstance(value, (tuple, list)) else [value]
         old = self.variables.get(name)
-        old = old if isinstance(old, tuple) else (old,)
-        kinds = [x.ir.type for x in values]
-        if [getattr(x, "allocated_type", None) for x in old] != kinds or isinstance(value, (tuple, list)) != isinstance(
-            self.variables.get(name), tuple
-        ):
-            old = tuple(map(self.place, kinds))
-            self.variables[name] = old if isinstance(value, (tuple, list)) else old[0]
-        for x, address in zip(values, old, strict=True):
-            self.builder.store(x.ir, address)
+        if _kind(old) != _kind(value) or isinstance(value, Memory):
+            if any(name in loop.carried for loop in self.loops):
+                raise SyntaxError(f"{name}: it becomes another kind of thing in a loop that has read it before")
+            old = self.variables[name] = value if isinstance(value, Memory) else self.places_for(value)
+        for loop in self.loops:
+            loop.written.add(name)
+        if isinstance(value, Value):
+            self.builder.store(value.ir, old)
+        elif isinstance(value, tuple):
+            for x, address in zip(value, old, strict=True):
+                self.builder.store(x.ir, address)
+
+    def places_for(self, value):
+        """Return places on the stack for a value, or for those of a tuple."""
+        return tuple(map(self.places_for, value)) if isinstance(value, tuple) else self.place(value.ir.type)
 
     def read(self, address):
         """Return what is in a place."""
@@ -236,6 +243,9 @@ class _Function:
 
     def _Name(self, node):
         found = self.variables[node.id]
+        for loop in self.loops:
+            if node.id not in loop.written:
+                loop.carried.add(node.id)
         if isinstance(found, Memory):
             return found
         return tuple(map(self.read, found)) if isinstance(found, tuple) else self.read(found)
@@ -356,3 +366,10 @@ class _Function:
         a, b = self.alike(a, b)
         larger = self.builder.icmp_signed if a.element == U64 else self.builder.fcmp_ordered
         return Value(self.builder, self.builder.select(larger(">", a.ir, b.ir), a.ir, b.ir))
+
+
+def _kind(x):
+    """Return the LLVM types of a value, or of what the places of a variable hold."""
+    if isinstance(x, tuple):
+        return tuple(map(_kind, x))
+    return x.ir.type if isinstance(x, Value) else getattr(x, "allocated_type", None)

@@ -54,21 +54,27 @@ def compile_text(text, functions, arguments):
     arguments : tuple of str
         What it takes: a key of `ARRAYS`, or one of `INTEGERS`.
     """
+    machine = _target_machine()
+    return finished(optimised(text, functions, arguments, machine), machine, arguments)
+
+
+def optimised(text, functions, arguments, machine=None):
+    """Return the LLVM module of the plain function."""
     import llvmlite.binding as llvm
     from llvmlite import ir
 
     from .lowering import lowered
 
+    machine = machine or _target_machine()
     elements = {np.dtype(np.float64): ir.DoubleType(), np.dtype(np.int64): ir.IntType(64)}
     kinds = [(elements[ARRAYS[x][0]], ARRAYS[x][1]) if x in ARRAYS else (ir.IntType(64), 0) for x in arguments]
-    machine = _target_machine()
     module = llvm.parse_assembly(str(lowered(text, functions, PLAIN, kinds)))
     module.triple, module.data_layout = llvm.get_process_triple(), str(machine.target_data)
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.slp_vectorization = options.loop_vectorization = False  # it is vectors already
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
-    return finished(module, machine, arguments)
+    return module
 
 
 def finished(module, machine, arguments):
