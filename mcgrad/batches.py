@@ -6,18 +6,19 @@ whose gradients fit in a processor's cache. An entry has the bits that it would 
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from . import validate
+from . import executors, validate
 from .compiler import backends, passes
 from .kernels.program import checked, gradient_program
 from .power_sums import PowerSums, concatenated, of_chunks
 from .problem import Problem
-from .run import default_chunk, finished, kernel_memory, run_kernel, submitted
+from .run import default_chunk, kernel_memory, run_kernel
 from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
@@ -125,24 +126,24 @@ def sums(programs, seeds, firsts, count, covariances, run, bar):
         backends.compiled(text, run.machine)
     passes.compiled()
     bar.pause(time.monotonic() - began)
-    size = max(PIECE // (kernel.outputs * count), 1)
-    # Several pieces for each thread, so that none waits long for another.
-    size = max(min(size, -(-len(programs) // (4 * run.threads))), 1)
     stop = np.zeros(1, dtype=np.int64)
-    pieces = [slice(k, k + size) for k in range(0, len(programs), size)]
-    found = []
     shared = () if run.executor is not None else (stop,)
     own_pool = concurrent.futures.ThreadPoolExecutor(run.threads) if run.executor is None else None
     pool = own_pool or run.executor
+    size = max(PIECE // (kernel.outputs * count), 1)
+    # Several pieces for each worker, so that none waits long for another.
+    size = max(min(size, -(-len(programs) // (4 * executors.workers(pool)))), 1)
+    slices = [slice(k, k + size) for k in range(0, len(programs), size)]
+    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *shared) for k in slices)
+    found = []
     try:
-        rest = (count, covariances, run.machine, *shared)
-        waiting = [submitted(pool, _piece, programs[k], seeds[k], firsts[k], *rest) for k in pieces]
-        for k, future in zip(pieces, waiting, strict=True):
-            found.append(finished(pool, future))
-            if not isinstance(found[-1], PowerSums):
-                what = validate.describe(found[-1])
-                raise ValueError(f"executor: expected {type(pool).__name__} to return the sums of samples, got {what}")
-            bar.add(count * len(programs[k]))
+        with contextlib.closing(executors.in_order(pool, _piece, pieces)) as results:
+            for k, sums in zip(slices, results, strict=True):
+                if not isinstance(sums, PowerSums):
+                    what = f"{executors.called(pool)} to return the sums of samples, got {validate.describe(sums)}"
+                    raise ValueError(f"executor: expected {what}")
+                found.append(sums)
+                bar.add(count * len(programs[k]))
     except BaseException:
         stop[0] = 1
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,17 +85,17 @@ class Estimate:
         return intervals.Interval(plain(low), plain(high))
 
 
-def plain(x, kind=float):
+def plain(x: Any, kind: type = float) -> Any:
     """Return a single number as Python's; what belongs to a batch stays an array."""
     return kind(x) if np.ndim(x) == 0 else x
 
 
-def column(x):
+def column(x: Any) -> Any:
     """Return what there is one of for each entry of a batch so that it goes with arrays of parameters."""
     return x if np.ndim(x) == 0 else x[:, None]
 
 
-def relative_error(stderr, value):
+def relative_error(stderr: Any, value: Any) -> NDArray[np.float64]:
     """Return the relative error of a variance, infinite or nan where it is 0."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.divide(stderr, value)

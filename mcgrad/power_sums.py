@@ -16,9 +16,11 @@ Pebay (2008), Formulas for robust, one-pass parallel computation of covariances 
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compiler import passes
 
@@ -41,7 +43,7 @@ class Covariances(NamedTuple):
 
 
 @functools.cache
-def between_all(E, full=False):
+def between_all(E: int, full: bool = False) -> Covariances:
     """Return the `Covariances` between all of E estimators."""
     return Covariances(tuple((a, b) for a in range(E) for b in range(a)), full)
 
@@ -84,7 +86,7 @@ class PowerSums:
 ARRAYS = tuple(f.name for f in dataclasses.fields(PowerSums) if f.name != "covariances")
 
 
-def merge(a, b):
+def merge(a: PowerSums, b: PowerSums) -> PowerSums:
     """Return the sums of two disjoint sets of trajectories, with the same covariances in both."""
     if a.own.ndim == 4:
         return together([merge(entry(a, k), entry(b, k)) for k in range(len(a.own))])
@@ -111,7 +113,7 @@ def merge(a, b):
     return PowerSums(own, joint, cross, squares, degrees, few, a.nonfinite + b.nonfinite, a.covariances)
 
 
-def tree(many):
+def tree(many: Iterable[PowerSums]) -> PowerSums:
     """Merge the sums of consecutive chunks: pairs of neighbours, then pairs of pairs; a remainder goes up unmerged.
 
     The tree over the first 2^k chunks is the same whatever follows them, so groups of 2^k chunks can be merged elsewhere
@@ -126,10 +128,10 @@ def tree(many):
 class Accumulator:
     """Merge the sums of groups of chunks as they come in order, keeping one for each level of the tree."""
 
-    def __init__(self):
-        self.levels = []  # (number of groups, sums), sizes falling
+    def __init__(self) -> None:
+        self.levels: list[tuple[int, PowerSums]] = []  # (number of groups, sums), sizes falling
 
-    def add(self, sums):
+    def add(self, sums: PowerSums) -> None:
         """Take the next group."""
         size = 1
         while self.levels and self.levels[-1][0] == size:
@@ -137,7 +139,7 @@ class Accumulator:
             size *= 2
         self.levels.append((size, sums))
 
-    def result(self):
+    def result(self) -> PowerSums:
         """Return the sums of all groups so far."""
         sums = self.levels[-1][1]
         for _, earlier in self.levels[-2::-1]:
@@ -145,7 +147,9 @@ class Accumulator:
         return sums
 
 
-def of_chunk(gradients, E, covariances=None, few=FEW):
+def of_chunk(
+    gradients: NDArray[np.float64], E: int, covariances: Covariances | None = None, few: int = FEW
+) -> PowerSums:
     """Return the sums of one chunk of samples.
 
     Parameters
@@ -162,7 +166,9 @@ def of_chunk(gradients, E, covariances=None, few=FEW):
     return entry(of_chunks(gradients[None], E, covariances, few), 0)
 
 
-def of_chunks(gradients, E, covariances=None, few=FEW):
+def of_chunks(
+    gradients: NDArray[np.float64], E: int, covariances: Covariances | None = None, few: int = FEW
+) -> PowerSums:
     """Return the sums of one chunk of samples of each entry of a batch, (B, E P, N): every array with a leading axis.
 
     The bits of an entry do not depend on the others.
@@ -202,11 +208,11 @@ def of_chunks(gradients, E, covariances=None, few=FEW):
     return together(each)
 
 
-def _without_nonfinite(found, gradients, E, few):
+def _without_nonfinite(found: PowerSums, gradients: NDArray[np.float64], E: int, few: int) -> PowerSums:
     """Return the sums of one entry without the samples that are not finite."""
     Q, N = gradients.shape
     P = Q // E
-    finite = np.isfinite(gradients).reshape(E, P, N).all(axis=1)
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(gradients).reshape(E, P, N).all(axis=1))
     if finite.all():  # it is the sum that overflows
         return found
     lost, own = N - finite.sum(axis=1), found.own.copy()
@@ -219,7 +225,7 @@ def _without_nonfinite(found, gradients, E, few):
     return dataclasses.replace(common, own=own.reshape(6, E, P), nonfinite=lost)
 
 
-def entry(sums, b):
+def entry(sums: PowerSums, b: int) -> PowerSums:
     """Return the sums of one entry of a batch; samples that were filled up with NaN are left out."""
     few = sums.few[b]
     if few.size and not np.isfinite(few).all():
@@ -228,29 +234,31 @@ def entry(sums, b):
     return PowerSums(**arrays | {"few": few}, covariances=sums.covariances)
 
 
-def together(many):
+def together(many: Sequence[PowerSums]) -> PowerSums:
     """Return the sums of a batch from those of its entries."""
     return _joined(np.stack, many)
 
 
-def concatenated(batches):
+def concatenated(batches: Sequence[PowerSums]) -> PowerSums:
     """Return the sums of one batch from those of consecutive parts of it."""
     return _joined(np.concatenate, batches)
 
 
-def _joined(how, many):
+def _joined(how: Callable[[list[NDArray[Any]]], NDArray[Any]], many: Sequence[PowerSums]) -> PowerSums:
     wide = max(x.few.shape[-1] for x in many)
     arrays = {name: how([getattr(x, name) for x in many]) for name in ARRAYS if name != "few"}
     return PowerSums(**arrays, few=how([_padded(x.few, wide) for x in many]), covariances=many[0].covariances)
 
 
-def _padded(few, wide):
+def _padded(few: NDArray[np.float64], wide: int) -> NDArray[np.float64]:
     """Return kept samples with room for as many of them."""
     room = [(0, 0)] * (few.ndim - 1) + [(0, wide - few.shape[-1])]
     return np.pad(few, room, constant_values=np.nan)
 
 
-def _products(x, mean, E, covariances):
+def _products(
+    x: NDArray[np.float64], mean: NDArray[np.float64], E: int, covariances: Covariances
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return `PowerSums.cross` of a batch, and the sums of squares of what it sums for pairs of estimators."""
     B, Q, N = x.shape
     P, pairs = Q // E, _rows(covariances.pairs, Q // E)
@@ -267,16 +275,16 @@ def _products(x, mean, E, covariances):
 
 
 @functools.cache
-def _rows(pairs, P):
+def _rows(pairs: tuple[tuple[int, int], ...], P: int) -> tuple[NDArray[np.int64], ...]:
     """Return the rows of samples whose products make the covariances of pairs of estimators, parameter by parameter."""
     return tuple((P * k[:, None] + np.arange(P)).ravel() for k in _columns(pairs))
 
 
 @functools.cache
-def _estimators(E, pairs):
+def _estimators(E: int, pairs: tuple[tuple[int, int], ...]) -> tuple[NDArray[np.int64], ...]:
     """Return what the rows of `PowerSums.squares` belong to: each estimator and itself, then the pairs."""
     return tuple(np.concatenate([np.arange(E), k]) for k in _columns(pairs))
 
 
-def _columns(pairs):
+def _columns(pairs: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2).T

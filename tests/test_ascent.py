@@ -9,7 +9,7 @@ import pytest
 from support import SEED
 
 import mcgrad as mg
-from mcgrad import ascent, climbing, optimizers
+from mcgrad import ascent, gradient_ascent, optimizers
 
 RATE, BATCH = 0.25, 4
 EARLY, LATE = [0, 1, 2, 3, 4], [17, 18, 24, 30, 36, 42, 48, 54, 59, 60]  # steps that are kept
@@ -200,7 +200,7 @@ def test_a_record_survives_its_file(climbed, tmp_path):
 
 
 def test_the_example_of_the_docstring_is_run():
-    found = doctest.testmod(climbing)
+    found = doctest.testmod(gradient_ascent)
     assert found.attempted and not found.failed
 
 
