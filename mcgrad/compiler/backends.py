@@ -20,7 +20,7 @@ names that it does not define; a machine is a meaning of these names:
 | machine | a value is | who compiles | what for |
 |---|---|---|---|
 | `numpy` | an array, one element for each trajectory | nobody | the reference and the debugger |
-| `simd` | W lanes of a vector register | `simd.lanes_function`, LLVM | speed |
+| `simd` | W lanes of a vector register | `lowering`, LLVM | speed |
 | `scalar` | a number | Numba, by its public interface alone | the portable fallback |
 
 In single precision, which the first two know, all values are float32: noise, arithmetic, and what is kept of each time step.
@@ -87,7 +87,7 @@ class KernelText:
     @property
     def seconds(self):
         """How long it takes to compile the text, within a factor of two or three."""
-        return 0.7 + 6e-5 * len(self.text)
+        return 0.1 + 2e-5 * len(self.text)
 
     def memory(self, horizon, width):
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""

@@ -18,7 +18,7 @@ import time
 
 from . import native, store
 
-LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, with one message each
+LOCK = threading.RLock()  # one function at a time, with one message each
 
 # What Numba is told of threads and folders leaves no trace in machine code.
 _IMMATERIAL = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
