@@ -1,6 +1,7 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
+import weakref
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..environments.linear_quadratic import LinearQuadratic
 from ..environments.one_step import OneStepCost
 from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
+from ..problem import Problem
 from . import chaotic_map, linear_quadratic, one_step, tabular
 from .faithful import check_faithful
 from .theory import NoClosedForm
@@ -41,5 +43,10 @@ def _theory(problem, theta):
             "has a theory"
         )
     theory = make(problem, theta)
-    check_faithful(problem, np.array(theta))
+    if problem not in _faithful:  # it takes longer than most answers: once for each problem, at the first theta
+        check_faithful(problem, np.array(theta))
+        _faithful.add(problem)
     return theory
+
+
+_faithful: weakref.WeakSet[Problem] = weakref.WeakSet()
