@@ -20,7 +20,7 @@ names that it does not define; a machine is a meaning of these names:
 | machine | a value is | who compiles | what for |
 |---|---|---|---|
 | `numpy` | an array, one element for each trajectory | nobody | the reference and the debugger |
-| `simd` | W lanes of a vector register | `simd.lanes_function`, LLVM | speed |
+| `simd` | W lanes of a vector register | `lowering`, LLVM | speed |
 | `scalar` | a number | Numba, by its public interface alone | the portable fallback |
 
 In single precision, which the first two know, all values are float32: noise, arithmetic, and what is kept of each time step.
@@ -95,7 +95,7 @@ class KernelText:
     @property
     def seconds(self) -> float:
         """How long it takes to compile the text, within a factor of two or three."""
-        return 0.7 + 6e-5 * len(self.text)
+        return 0.1 + 2e-5 * len(self.text)
 
     def memory(self, horizon: int, width: int) -> tuple[int, int]:
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
@@ -171,23 +171,34 @@ def _tag(kernel: KernelText, machine: str, width: int) -> str:
 
 
 def _build(kernel, machine, width):
-    """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
+    """Return the object file of a kernel for the SIMD or the scalar machine, see `cache.load`."""
+    if machine == "simd":
+        return _build_lanes(kernel, width)
     import numba
 
-    from .simd import F32, F64, lanes_function
+    from .with_numba import compile_function
 
-    element = F64 if kernel.precision == "double" else F32
-    namespace = _simd_names(width, element) if machine == "simd" else dict(_scalar_names())
+    namespace = dict(_scalar_names())
     namespace["__name__"] = __name__
     exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
-    for name, arguments, results in kernel.functions:
-        function = namespace[name]
-        if machine == "simd":
-            namespace[name] = lanes_function(function, arguments, results, width, element)
-        else:
-            namespace[name] = inline(function)
-    return namespace["kernel"], OPTIONS
+    for name, _, _ in kernel.functions:
+        namespace[name] = inline(namespace[name])
+    return compile_function(namespace["kernel"], OPTIONS, ARGUMENTS)
+
+
+def _build_lanes(kernel, width):
+    from . import native, simd
+
+    element = simd.F64 if kernel.precision == "double" else simd.F32
+    namespace = _simd_names(width, element)
+    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+    functions = {
+        name: simd.lanes_function(namespace[name], results, width, element) for name, _, results in kernel.functions
+    }
+    functions |= _loop_names(width, element)
+    loops = kernel.text[kernel.text.rindex("def kernel(") :]
+    return native.compile_text(loops, functions, ARGUMENTS)
 
 
 def workspace(kernel: KernelText, horizon: int, width: int) -> NDArray[np.float64]:
@@ -309,8 +320,7 @@ def _simd_names(width: int, element: Any) -> Names:
     def scatter(totals, first, size, index, x):
         simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
 
-    names |= {"scatter": scatter, "tail": _spelled_out(_tail), "total": lambda totals, k: totals.load(k, width)}
-    names |= {"where": simd.where, "position": _inlined(_position), "stream": _inlined(noise.stream)}
+    names |= {"scatter": scatter, "total": lambda totals, k: totals.load(k, width), "where": simd.where}
     words = noise.word_lanes(width)
     pair, uniform = (noise, single)[element == simd.F32].from_word()
     names |= {
@@ -319,9 +329,26 @@ def _simd_names(width: int, element: Any) -> Names:
         "lookup": simd.lookup,
     }
     names |= {"take": lambda row, k: row.load(k, width, element=element), "give": give, "put": put}
-    names |= {"any_positive": simd.any_positive(width, element)}
     names |= {"point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
+
+
+def _loop_names(width, element):
+    """Return what the loops of a kernel call besides its own functions, as `lowering` calls it."""
+    from . import simd
+
+    def tail(builder, work, horizon):
+        rows, row = work.shape
+        size = builder.mul(builder.sub(rows, horizon.ir), row)
+        start = builder.gep(work.pointer, [builder.mul(horizon.ir, row)])
+        return simd.Memory(builder, start, [size])
+
+    return {
+        "position": lambda builder, first, b, width: first + b * width,
+        "stream": lambda builder, i, k: i + (k << int(noise.STREAM)),
+        "tail": tail,
+        "any_positive": simd.any_positive(width, element),
+    }
 
 
 def _also_numbers(function, on_numbers):

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from . import native, store
 
-LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, with one message each
+LOCK = threading.RLock()  # one function at a time, with one message each
 
 # What Numba is told of threads and folders leaves no trace in machine code.
 _IMMATERIAL = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
@@ -39,7 +39,8 @@ def load(text: str, tag: str, arguments: Sequence[str], build: Build, label: str
     arguments : tuple of str
         What the function takes, see `native.ARRAYS`.
     build : callable
-        build() -> (function, options) for `native.compile_function`; only called if there is something to compile.
+        build() -> (object file, functions it needs), as of `native.compile_text`; only called if there is something to
+        compile.
     label : str, optional
         What to call the kernel in the message that it is being compiled; without one there is no message.
     """
@@ -49,7 +50,7 @@ def load(text: str, tag: str, arguments: Sequence[str], build: Build, label: str
         function = None if kept is None else native.link(*_unpacked(kept))
         if function is None:
             with _announced(f"compiling {label}", label is None), _uncollected():
-                made = native.compile_function(*build(), arguments)
+                made = build()
             store.write(name, _packed(*made))
             function = native.link(*made)
         if function is None:

@@ -1,7 +1,7 @@
 """The remainder of a division of SIMD lanes, without an error: `fmod` of C, on which Python's % and // stand."""
 
-from .elementary import any_lane, copysign, emitted, two_product
-from .simd import F64, Value, absolute, trunc, where
+from .elementary import copysign, emitted, two_product
+from .simd import F64, Value, absolute, any_lane, trunc, where
 
 
 @emitted(F64)

@@ -32,10 +32,9 @@ from functools import wraps
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from .reduction import payne_hanek
-from .simd import F64, U64, Value, absolute, bits, floats, floor, llvm_function, vector, where
+from .simd import F64, U64, Value, absolute, any_lane, bits, floats, floor, llvm_function, vector, where
 from .special import SIN_PI
 
 INF, NAN = float("inf"), float("nan")
@@ -73,13 +72,16 @@ def emitted(
                 body = ir.IRBuilder(callee.append_basic_block())
                 values = function(*(Value(body, x) for x in callee.args))
                 values = values if isinstance(values, tuple) else (values,)
-                body.ret(cgutils.pack_struct(body, [x.ir for x in values]))
+                packed = ir.Constant(returned, ir.Undefined)
+                for k, x in enumerate(values):
+                    packed = body.insert_value(packed, x.ir, k)
+                body.ret(packed)
             callee.calls = getattr(callee, "calls", 0) + 1
             if callee.calls == MANY_CALLS:
                 callee.attributes.discard("alwaysinline")
                 callee.attributes.add("noinline")
-            values = cgutils.unpack_tuple(builder, builder.call(callee, lifted))
-            values = tuple(Value(builder, x) for x in values)
+            packed = builder.call(callee, lifted)
+            values = tuple(Value(builder, builder.extract_value(packed, k)) for k in range(len(results)))
             return values if len(results) > 1 else values[0]
 
         return call
@@ -128,12 +130,6 @@ def _halves(x: Value) -> tuple[Value, Value]:
     """Split x into a sum of two numbers of 26 and 27 bits."""
     upper = floats(bits(x) & 0xFFFFFFFFF8000000)
     return upper, x - upper
-
-
-def any_lane(mask):
-    """Return the LLVM bit that tells whether the mask holds in any lane."""
-    builder, bit_string = mask.builder, ir.IntType(mask.width)
-    return builder.icmp_unsigned("!=", builder.bitcast(mask.ir, bit_string), bit_string(0))
 
 
 # ---- sine, cosine, tangent ---------------------------------------------------------------------------------

@@ -1,12 +1,9 @@
-"""SIMD for Numba: `Lanes`, the type of W numbers held by W trajectories, and `Value`, which writes their instructions.
+"""SIMD: `Value`, W numbers held by W trajectories, which writes their instructions.
 
-A straight-line function of the kernel text (`forward`, `backward`, ...) never passes through Numba's type
-inference. `lanes_function` runs it once as ordinary Python while Numba lowers the kernel; its arguments are `Value`
-objects, whose operators append LLVM vector instructions. The machine code is what Numba would have made of the same
-text, but a kernel of thousands of statements compiles in a fraction of the time, and nothing is left to the
-heuristics of the loop vectoriser.
-
-Numba itself sees loops, tuples of `Lanes` and a few calls. With one lane a `Value` is a plain double.
+A straight-line function of the kernel text (`forward`, `backward`, ...) is run once as ordinary Python while the loops of
+the kernel are translated (`lowering`); its arguments are `Value` objects, whose operators append LLVM vector instructions.
+So a kernel of thousands of statements compiles in a fraction of the time that a compiler of Python would take, and
+nothing is left to the heuristics of a loop vectoriser. With one lane a `Value` is a plain double.
 """
 
 from __future__ import annotations
@@ -15,8 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
 
 Lane: TypeAlias = "Value | float"  # what a `Value` meets in an expression
 
@@ -30,20 +25,6 @@ FLOATS = (F64, F32)
 # Products may be fused into sums (fma). Nothing else: reassociation would make the bits depend on the SIMD width,
 # and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
 FLAGS = ("contract",)
-
-
-class Lanes(types.Type):
-    """W numbers, float64 or float32, one for each of W trajectories that are simulated side by side."""
-
-    def __init__(self, width, element=F64):
-        self.width, self.element = width, element
-        super().__init__(f"Lanes({width}, {element})")
-
-
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, vector(numba_type.element, numba_type.width))
 
 
 def vector(element, width):
@@ -236,6 +217,11 @@ def widen(x: Value) -> Value:
     return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
 
 
+def declared(module, signature, name):
+    """Return a function from outside of the module."""
+    return module.globals.get(name) or ir.Function(module, signature, name)
+
+
 def llvm_function(name):
     """Return a function that applies the LLVM intrinsic `name` (`sqrt`, `fabs`, `floor`, `fma`, ...) lane by lane."""
 
@@ -244,7 +230,7 @@ def llvm_function(name):
         kind = "f32" if x.element == F32 else "f64"
         suffix = kind if x.width == 1 else f"v{x.width}{kind}"
         signature = ir.FunctionType(x.ir.type, [v.ir.type for v in values])
-        function = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{name}.{suffix}")
+        function = declared(x.builder.module, signature, f"llvm.{name}.{suffix}")
         return Value(x.builder, x.builder.call(function, [v.ir for v in values]))
 
     apply.__name__ = name
@@ -270,17 +256,28 @@ def maximum(a: Any, b: Any) -> Value:
     return where((a > b) | (a != a), a, b)
 
 
-# ---- the bridge to Numba ---------------------------------------------------------------------------------------
+# ---- memory ------------------------------------------------------------------------------------------------------
 
 
 class Memory:
-    """A C-contiguous float64 array of one or two dimensions in memory, read and written at constant rows.
+    """A C-contiguous array of one or two dimensions in memory, read and written at constant rows.
 
     `p[3]` loads one number; it is broadcast where it meets lanes. `load` and `store` move all lanes at once.
+
+    Parameters
+    ----------
+    builder, pointer
+        Of LLVM.
+    shape : sequence of LLVM numbers
     """
 
-    def __init__(self, builder, pointer, row_length=None):
-        self.builder, self.pointer, self.row_length = builder, pointer, row_length
+    def __init__(self, builder, pointer, shape=()):
+        self.builder, self.pointer, self.shape = builder, pointer, shape
+
+    @property
+    def element(self):
+        """LLVM type of an element."""
+        return self.pointer.type.pointee
 
     def __getitem__(self, index: int) -> Value:
         instruction = self.builder.load(self.builder.gep(self.pointer, [ir.Constant(U64, index)]))
@@ -307,18 +304,7 @@ class Memory:
         if block is None:
             return ir.Constant(U64, row * width)
         column = self.builder.mul(block.ir, ir.Constant(U64, width))
-        return self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
-
-
-def _unpack(context, builder, numba_type, ir_value):
-    """Turn an argument of a kernel call into what the straight-line text expects."""
-    if isinstance(numba_type, types.Array):
-        array = context.make_array(numba_type)(context, builder, ir_value)
-        shape = cgutils.unpack_tuple(builder, array.shape)
-        return Memory(builder, array.data, shape[-1])
-    if isinstance(numba_type, types.BaseTuple):
-        return tuple(Value(builder, x) for x in cgutils.unpack_tuple(builder, ir_value))
-    return Value(builder, ir_value)
+        return self.builder.add(self.builder.mul(self.shape[-1], ir.Constant(U64, row)), column)
 
 
 def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64) -> Value:
@@ -329,43 +315,32 @@ def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64)
     return Value(builder, ir.Constant(vector(element, width), float(x) if width == 1 else [float(x)] * width))
 
 
-def lanes_function(function, arguments, results, width, element=F64):
-    """Make a plain Python function of values callable from a Numba kernel.
+def lanes_function(function, results, width, element=F64):
+    """Return a plain Python function of values as a text of loops calls it: f(builder, *arguments), see `lowering`.
 
-    The function runs once, at compile time. It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and
-    numbers (as `Value`), and returns a tuple of `results` values or numbers. Python loops inside it are unrolled.
+    It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and numbers (as `Value`), and returns a tuple of
+    `results` values or numbers. Python loops inside it are unrolled.
 
     Parameters
     ----------
     function : callable
-    arguments, results : int
-        How many it takes and returns; None for a function that returns nothing.
+    results : int
+        How many it returns; None for a function that returns nothing.
     width : int
         Lanes of each returned value.
     element : LLVM type
         Of its lanes.
     """
-    if results is None:
-        returned = types.void
-    else:
-        returned = types.UniTuple(Lanes(width, element), results) if results else types.Tuple(())
-    names = ", ".join(f"a{i}" for i in range(arguments))
 
-    def generate(context, builder, signature, ir_arguments):
-        builder.function.attributes.alignstack = 64
-        builder.function.attributes.add("nounwind")
-        taken = (_unpack(context, builder, t, v) for t, v in zip(signature.args, ir_arguments, strict=True))
-        values = function(*taken)
+    def call(builder, *arguments):
+        values = function(*arguments)
         if results is None:
-            return context.get_dummy_value()
+            return None
         if len(values) != results:
             raise AssertionError(f"{function.__name__} returned {len(values)} values, not {results}")
-        return context.make_tuple(builder, returned, [to_lanes(builder, x, width, element).ir for x in values])
+        return tuple(to_lanes(builder, x, width, element) for x in values)
 
-    # Numba reads the number of parameters off the function object, so it has to be spelled out.
-    namespace = {"returned": returned, "generate": generate}
-    exec(f"def typed(context, {names}):\n    return returned({names}), generate", namespace)
-    return intrinsic(namespace["typed"])
+    return call
 
 
 def lookup(array: Any, first: int, stride: int, size: int, index: Value) -> Value:
@@ -421,26 +396,24 @@ def scatter(array: Memory, first: int, size: int, index: Value, x: Lane) -> None
 
 def _masked(builder: ir.IRBuilder, name: str, returned: ir.Type, arguments: Sequence[ir.Value]) -> Value:
     signature = ir.FunctionType(returned, [x.type for x in arguments])
-    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    function = declared(builder.module, signature, name)
     return Value(builder, builder.call(function, arguments))
 
 
 def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
     """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
 
-    def generate(context, builder, signature, arguments):
-        (x,) = _unpack(context, builder, signature.args[0], arguments[0])
-        mask = (to_lanes(builder, x, width, element) > 0.0).ir
-        return (
-            mask
-            if width == 1
-            else builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(width)), ir.IntType(width)(0))
-        )
+    def call(builder, values):
+        (x,) = values
+        return Value(builder, any_lane(to_lanes(builder, x, width, element) > 0.0))
 
-    def typed(context, values):
-        return types.boolean(values), generate
+    return call
 
-    return intrinsic(typed)
+
+def any_lane(mask):
+    """Return the LLVM bit that tells whether the mask holds in any lane."""
+    builder, bit_string = mask.builder, ir.IntType(mask.width)
+    return builder.icmp_unsigned("!=", builder.bitcast(mask.ir, bit_string), bit_string(0))
 
 
 def consecutive(first: Value, width: int) -> Value:

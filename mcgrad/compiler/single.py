@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import elementary
-from .elementary import INF, NAN, any_lane, copysign, emitted, horner
-from .simd import F32, U32, Value, absolute, bits, floats, narrow, sqrt, vector, where, widen
+from .elementary import INF, NAN, copysign, emitted, horner
+from .simd import F32, U32, Value, absolute, any_lane, bits, floats, narrow, sqrt, vector, where, widen
 
 # sin r = r + r y S(y),  cos r = 1 - y/2 + y^2 C(y)  with  y = r^2,  |r| <= pi/4
 SIN = (-0.16666655242443085, 0.008332191966474056, -0.00019518790941219777)
