@@ -1,7 +1,6 @@
 """Learning curves agree with closed forms where there are some, and with themselves everywhere."""
 
 import dataclasses
-import doctest
 import warnings
 
 import numpy as np
@@ -197,11 +196,6 @@ def test_a_record_survives_its_file(climbed, tmp_path):
     (tmp_path / "other.npz").write_bytes(b"nothing of ours")
     with pytest.raises(ValueError, match=r"path: expected a file with an ascent"):
         ascent.load(tmp_path / "other.npz")
-
-
-def test_the_example_of_the_docstring_is_run():
-    found = doctest.testmod(ascent)
-    assert found.attempted and not found.failed
 
 
 # ---- optimizers ------------------------------------------------------------------------------------------------

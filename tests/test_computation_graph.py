@@ -1,6 +1,5 @@
 """One rule for what theta does through densities and along paths; witnesses are closed forms, enumeration and quadrature."""
 
-import doctest
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ import random_graphs
 from support import SEED
 
 import mcgrad as mg
-import mcgrad.problem
 from mcgrad import estimators as E
 from mcgrad.gym import as_gymnasium
 from mcgrad.kernels.program import gradient_program
@@ -480,8 +478,3 @@ def test_gym_and_directions_refuse_what_they_do_not_know():
         as_gymnasium(problem.environment)
     with pytest.raises(ValueError, match="no actions"):
         as_gymnasium(black_scholes(lambda x, strike: x).environment)
-
-
-def test_the_example_of_the_docstring_runs():
-    found = doctest.testmod(mcgrad.problem)
-    assert found.attempted >= 6 and found.failed == 0
