@@ -18,8 +18,8 @@ from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 
 if TYPE_CHECKING:
-    from . import exact, optimizers
-    from .ascent import Ascent, ascend
+    from . import engines, exact, optimizers
+    from .ascent import Ascent
     from .behaviours import BestBehaviour, best_behaviour
     from .checks import check
     from .comparison import compare
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .costs import cost
     from .directional_problem import directional
     from .fisher_information import fisher
+    from .gradient_ascent import ascend
 
 __version__ = "0.1.0"
 
@@ -50,6 +51,7 @@ __all__ = [
     "directional",
     "critics",
     "designs",
+    "engines",
     "environments",
     "estimators",
     "exact",
@@ -71,13 +73,14 @@ __all__ = [
 _LATER = {
     "Ascent": "ascent",
     "BestBehaviour": "behaviours",
-    "ascend": "ascent",
+    "ascend": "gradient_ascent",
     "best_behaviour": "behaviours",
     "check": "checks",
     "compare": "comparison",
     "continuing": "continuing_problem",
     "cost": "costs",
     "directional": "directional_problem",
+    "engines": "",
     "exact": "",
     "fisher": "fisher_information",
     "optimizers": "",

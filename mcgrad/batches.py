@@ -6,19 +6,20 @@ whose gradients fit in a processor's cache. An entry has the bits that it would 
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from . import validate
+from . import executors, validate
 from .compiler import backends, passes
 from .kernels.program import checked, gradient_program
-from .moments import Source
-from .power_sums import PowerSums, of_chunks
+from .power_sums import PowerSums, concatenated, of_chunks
 from .problem import Problem
-from .run import default_chunk, finished, kernel_memory, run_kernel, submitted
+from .run import default_chunk, kernel_memory, run_kernel
+from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 
@@ -54,13 +55,18 @@ class Batch:
         """Return the program of each entry, in the precision of a run: see `Run.precise`."""
         first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
-        if same and not first.data[0] and first.data[1] == first.data[2]:  # nothing that depends on theta
-            return [_at(first, theta) for theta in self.thetas]
+        if same and without_data(first):
+            return [at(first, theta) for theta in self.thetas]
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
         return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
 
-def _at(program, theta):
+def without_data(program):
+    """Tell whether a program has no numbers of estimators: nothing in it but theta depends on theta."""
+    return not program.data[0] and program.data[1] == program.data[2]
+
+
+def at(program, theta):
     """Return a program at another theta: `dataclasses.replace` would take longer than the kernel."""
     other = object.__new__(type(program))
     other.__dict__.update(program.__dict__)
@@ -113,68 +119,52 @@ def fits(programs, run, count):
     return run.design is None and count <= chunk
 
 
-def sums(programs, seeds, firsts, count, full, run, bar):
+def sums(programs, seeds, firsts, count, covariances, run, bar):
     """Return the sums of `count` trajectories of each entry."""
     kernel, began = programs[0].kernel, time.monotonic()
     for text in {p.kernel for p in programs}:
         backends.compiled(text, run.machine)
     passes.compiled()
     bar.pause(time.monotonic() - began)
-    size = max(PIECE // (kernel.outputs * count), 1)
-    # Several pieces for each thread, so that none waits long for another.
-    size = max(min(size, -(-len(programs) // (4 * run.threads))), 1)
     stop = np.zeros(1, dtype=np.int64)
-    pieces = [slice(k, k + size) for k in range(0, len(programs), size)]
-    found = []
     shared = () if run.executor is not None else (stop,)
     own_pool = concurrent.futures.ThreadPoolExecutor(run.threads) if run.executor is None else None
     pool = own_pool or run.executor
+    size = max(PIECE // (kernel.outputs * count), 1)
+    # Several pieces for each worker, so that none waits long for another.
+    size = max(min(size, -(-len(programs) // (4 * executors.workers(pool)))), 1)
+    slices = [slice(k, k + size) for k in range(0, len(programs), size)]
+    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *shared) for k in slices)
+    found = []
     try:
-        waiting = [
-            submitted(pool, _piece, programs[k], seeds[k], firsts[k], count, full, run.machine, *shared) for k in pieces
-        ]
-        for k, future in zip(pieces, waiting, strict=True):
-            found.append(finished(pool, future))
-            if not isinstance(found[-1], PowerSums):
-                what = validate.describe(found[-1])
-                raise ValueError(f"executor: expected {type(pool).__name__} to return the sums of samples, got {what}")
-            bar.add(count * len(programs[k]))
+        with contextlib.closing(executors.in_order(pool, _piece, pieces)) as results:
+            for k, sums in zip(slices, results, strict=True):
+                if not isinstance(sums, PowerSums):
+                    what = f"{executors.called(pool)} to return the sums of samples, got {validate.describe(sums)}"
+                    raise ValueError(f"executor: expected {what}")
+                found.append(sums)
+                bar.add(count * len(programs[k]))
     except BaseException:
         stop[0] = 1
         raise
     finally:
         if own_pool:
             own_pool.shutdown(wait=True, cancel_futures=True)
-    return PowerSums(*(np.concatenate(x) for x in zip(*(_fields(x) for x in _of_one_width(found)), strict=True)))
+    return concatenated(found)
 
 
-def _fields(x):
-    return [getattr(x, field.name) for field in dataclasses.fields(PowerSums)]
-
-
-def _of_one_width(many):
-    """Return sums whose kept samples have room for the same number of them."""
-    wide = max(x.few.shape[2] for x in many)
-    return [
-        x
-        if x.few.shape[2] == wide
-        else dataclasses.replace(
-            x, few=np.pad(x.few, ((0, 0), (0, 0), (0, wide - x.few.shape[2])), constant_values=np.nan)
-        )
-        for x in many
-    ]
-
-
-def _piece(programs, seeds, firsts, count, full, machine, stop=None):
+def _piece(programs, seeds, firsts, count, covariances, machine, stop=None):
     """Return the sums of some entries: one piece of work for a thread or a process."""
-    kernel = programs[0].kernel
-    E = len(programs[0].names)
-    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
+    return of_chunks(samples(programs, seeds, firsts, count, machine, stop), len(programs[0].names), covariances)
+
+
+def samples(programs, seeds, firsts, count, machine="simd", stop=None):
+    """Return the samples of `count` trajectories of each entry, (B, outputs, count)."""
     if machine == "numpy":
-        gradients = np.stack(
-            [run_kernel(p, s, k, count, machine) for p, s, k in zip(programs, seeds, firsts, strict=True)]
-        )
-        return of_chunks(gradients, E, full)
+        entries = zip(programs, seeds, firsts, strict=True)
+        return np.stack([run_kernel(p, seed, first, count, machine) for p, seed, first in entries])
+    kernel = programs[0].kernel
+    stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     width = kernel.width(machine)
     blocks = -(-count // width)
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
@@ -188,4 +178,4 @@ def _piece(programs, seeds, firsts, count, full, machine, stop=None):
             loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)
         seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
         loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
-    return of_chunks(gradients[:, :, :count], E, full)
+    return gradients[:, :, :count]

@@ -2,13 +2,15 @@
 
 import types
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from .compiler.errors import TraceError, is_users, place_of, stated
 from .compiler.functions import traceable
 from .compiler.namespaces import rebind
-from .compiler.trace import Tracer, is_number
+from .compiler.trace import Number, Tracer, is_number
 from .validate import describe
 
 # How a user's function is called, by the first word of what it is.
@@ -25,10 +27,10 @@ _SIGNATURES = {
     "baseline": "baseline(p, s)",
 }
 
-_steady = weakref.WeakSet()  # functions that have returned the same twice
+_steady: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()  # functions that have returned the same twice
 
 
-def call(what, function, arguments, count):
+def call(what: str, function: Callable[..., Any], arguments: tuple[Any, ...], count: int | str | None) -> Any:
     """Call a user's function on tracers and check its results; an error names the function and the line.
 
     Parameters
@@ -73,18 +75,24 @@ def call(what, function, arguments, count):
     return result
 
 
-def _check_graph(arguments, results):
+def _check_graph(arguments: tuple[Any, ...], results: Sequence[Number]) -> None:
     """Refuse results that were computed from the arguments of another call."""
     for x in arguments:
         if isinstance(x, tuple) and x and isinstance(x[0], Tracer):
             x[0].graph.check(results)
 
 
-def _twice(function, arguments):
+def _twice(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     return function(*arguments), function(*arguments)
 
 
-def attempt(what, function, arguments, signature=None, rebound=False):
+def attempt(
+    what: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    signature: str | None = None,
+    rebound: bool = False,
+) -> Any:
     """Call a user's function on tracers; whatever goes wrong becomes a TraceError that names the function and the line.
 
     Parameters
@@ -94,6 +102,7 @@ def attempt(what, function, arguments, signature=None, rebound=False):
     rebound : bool
         Whether `rebind` has been called for it.
     """
+    failed: Exception
     try:
         with stated():
             return (function if rebound else rebind(function))(*arguments)
@@ -112,7 +121,7 @@ def attempt(what, function, arguments, signature=None, rebound=False):
     raise TraceError(f"{place}{what}: {type(failed).__name__} while tracing it: {failed}; {hint}") from failed
 
 
-def _alike(a, b):
+def _alike(a: object, b: object) -> bool:
     """Tell whether two results are the same tracers and numbers."""
     a, b = (x.tolist() if isinstance(x, np.ndarray) else x for x in (a, b))
     if isinstance(a, (tuple, list)):
@@ -124,7 +133,7 @@ def _alike(a, b):
     return type(a) is type(b)
 
 
-def _where(error):
+def _where(error: BaseException) -> str:
     """Return "in name, file:line: source" for the innermost frame of the user's where an error arose, or ""."""
     place = ""
     trace = error.__traceback__
@@ -135,17 +144,17 @@ def _where(error):
     return place
 
 
-def _definition(function):
+def _definition(function: object) -> str:
     """Return " (name, file:line)", where a function is defined, or ""."""
     code = getattr(function, "__code__", None)
     return f" ({code.co_name}, {code.co_filename}:{code.co_firstlineno})" if code else ""
 
 
-def _is_scalar(x):
+def _is_scalar(x: object) -> TypeGuard[Number]:
     return isinstance(x, Tracer) or is_number(x)
 
 
-def _describe(x):
+def _describe(x: object) -> str:
     if x is None:
         return "None (is there a `return`?)"
     if isinstance(x, np.ndarray):
@@ -155,7 +164,7 @@ def _describe(x):
     return describe(x)
 
 
-def number(x, what="result"):
+def number(x: Any, what: str = "result") -> Number:
     """Return a tracer that is a number: conditions count as 0 or 1; an error says what should have been one."""
     if not _is_scalar(x):
         raise TraceError(f"{what}: expected a number, got {_describe(x)}")

@@ -73,6 +73,7 @@ def _parser():
     study.set_defaults(run=_study)
     study.add_argument("file", type=pathlib.Path, help="a Python file that defines `STUDY`")
     study_command.add_options(study)
+    study.add_argument("--merge", action="store_true", help="put together what --shard 1/N to N/N have left")
     study.add_argument("--results", type=pathlib.Path, metavar="DIR", help="where files go (results, beside the file)")
     figure = commands.add_parser("figure", help="draw the figure of a study of your own from its results")
     figure.set_defaults(run=_figure)
@@ -114,7 +115,7 @@ def _study(asked):
             status = study_command.run([own], folder, asked, f"mcgrad study {asked.file.name}")
         except (ValueError, TypeError, KeyError) as error:
             raise Mistake(f"{_place(error, asked.file)}{type(error).__name__}: {error}") from error
-    if status == 0:
+    if status == 0 and asked.shard is None:
         where = study_command.plan(asked).folder(folder) / f"{own.name}.csv"
         print(f"mcgrad: wrote {where}; for a figure: mcgrad figure {asked.file}", file=sys.stderr)
     return status

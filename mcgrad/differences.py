@@ -25,14 +25,21 @@ financial engineering, section 7.1 (the variance of differences of returns that 
 import concurrent.futures
 import contextlib
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import estimators as e
 from . import validate
+from .compiler.backends import KernelText
 from .kernels.program import checked, gradient_program
+from .problem import Problem
 from .run import END, default_chunk, run_kernel, thread_count
+
+# returns(theta, first, count) -> the returns of single trajectories, (count,)
+Returns: TypeAlias = Callable[[NDArray[np.float64], int, int], NDArray[np.float64]]
 
 PILOT = END + 2**40  # its trajectories are no one else's
 PILOT_COUNT = 1024
@@ -40,6 +47,14 @@ PILOT_TOTAL = 2**20  # rollouts of the pilots of all directions together, about
 ENOUGH = 30  # trajectories that a mean, and its standard error, may rest on
 ROOT = np.sqrt(3.0)  # the std of g over that of D_{h/4} - D_{h/2} where jumps make both
 NEAR = 1.25  # times the least error
+
+
+class ReturnKernel(Protocol):
+    """`Returns`, and the kernel behind it, to be compiled ahead."""
+
+    kernel: KernelText
+
+    def __call__(self, theta: NDArray[np.float64], first: int, count: int, /) -> NDArray[np.float64]: ...
 
 
 class Slopes(NamedTuple):
@@ -61,19 +76,19 @@ class Slopes(NamedTuple):
     widths: np.ndarray
     samples: np.ndarray
 
-    def apart(self, value, stderr=0.0):
+    def apart(self, value: NDArray[np.float64], stderr: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
         """Return how far a gradient (D,) is away, in standard errors, beyond what the bias explains: (D,)."""
         excess = np.maximum(np.abs(np.asarray(value) - self.estimate) - self.bias, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             z = excess / np.hypot(self.stderr, stderr)
         return np.where(excess > 1e-9 * np.abs(self.estimate), z, 0.0)
 
-    def resolution(self, z):
+    def resolution(self, z: float) -> NDArray[np.float64]:
         """Return the size of an error that `apart` would see with a limit of z, (D,)."""
         return z * self.stderr + self.bias
 
 
-def return_kernel(problem, theta, seed, machine="simd"):
+def return_kernel(problem: Problem, theta: NDArray[np.float64], seed: int, machine: str = "simd") -> ReturnKernel:
     """Return the function returns(theta, first, count) -> (count,) of trajectories, from one kernel for every theta."""
     theta = checked(problem, theta)
     zeros = (0.0,) * (len(theta) - 1)
@@ -85,7 +100,7 @@ def return_kernel(problem, theta, seed, machine="simd"):
     program = gradient_program(problem, theta, {"return": whole})
     chunk = default_chunk(program.kernel.outputs)
 
-    def returns(theta, first, count):
+    def returns(theta: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
         here = dataclasses.replace(program, theta=np.ascontiguousarray(theta, dtype=float))
         out = np.empty(count)
         for k in range(0, count, chunk):
@@ -93,11 +108,19 @@ def return_kernel(problem, theta, seed, machine="simd"):
             out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
-    returns.kernel = program.kernel  # to be compiled ahead
-    return returns
+    returns.kernel = program.kernel  # type: ignore[attr-defined]
+    return returns  # type: ignore[return-value]
 
 
-def gradient_by_differences(problem, theta, count, seed=0, *, first=0, directions=None):
+def gradient_by_differences(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    count: int,
+    seed: int = 0,
+    *,
+    first: int = 0,
+    directions: NDArray[np.float64] | None = None,
+) -> Slopes:
     """Return the derivatives of J from returns alone, at widths chosen by a pilot.
 
     Parameters
@@ -129,10 +152,17 @@ def gradient_by_differences(problem, theta, count, seed=0, *, first=0, direction
     return slopes(return_kernel(problem, theta, seed), theta, directions, count, first)
 
 
-def slopes(returns, theta, directions, count, first=0, threads=None):
+def slopes(
+    returns: Returns,
+    theta: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    count: int,
+    first: int = 0,
+    threads: int | None = None,
+) -> Slopes:
     """Return Slopes of a function of theta, returns(theta, first, count) -> (count,) returns of single trajectories."""
 
-    def quiet(theta, first, count):
+    def quiet(theta: NDArray[np.float64], first: int, count: int) -> NDArray[np.float64]:
         with np.errstate(all="ignore"):  # warnings are a matter of each thread
             return returns(theta, first, count)
 
@@ -140,11 +170,13 @@ def slopes(returns, theta, directions, count, first=0, threads=None):
     pilot_count = int(np.clip(PILOT_TOTAL // (50 * len(directions)), 256, PILOT_COUNT))
     threads = thread_count(threads)
     with np.errstate(all="ignore"), contextlib.ExitStack() as stack:
-        each = map
+        each: Callable[..., Iterable[Any]] = map
         if threads > 1:
             each = stack.enter_context(concurrent.futures.ThreadPoolExecutor(threads)).map
 
-        def differences(direction, widths, first, count):
+        def differences(
+            direction: NDArray[np.float64], widths: NDArray[np.float64], first: int, count: int
+        ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             steps = [sign * h * direction for h in widths for sign in (1.0, -1.0)]
             values = np.array(list(each(lambda step: quiet(theta + step, first, count), steps)))
             return (values[::2] - values[1::2]) / (2.0 * widths[:, None]), np.abs(values[::2])
@@ -164,7 +196,7 @@ def slopes(returns, theta, directions, count, first=0, threads=None):
     return Slopes(np.array(estimate), np.array(stderr), np.array(bias), np.array(widths), np.stack(samples, axis=1))
 
 
-def octaves(theta, direction):
+def octaves(theta: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the widths that a pilot tries, powers of two: from the size of theta, at least 1, down to rounding.
 
     The scale of a parameter that is zero, or of one that is tiny, is not known: so all of them are tried.
@@ -179,18 +211,18 @@ def octaves(theta, direction):
     return 2.0 ** np.arange(np.floor(np.log2(high)), np.floor(np.log2(low)) - 1, -1)
 
 
-def _extrapolated(d):
+def _extrapolated(d: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return estimates of sixth order from differences at widths that halve (K, N), one for each three: (K - 2, N)."""
     return (64.0 * d[2:] - 20.0 * d[1:-1] + d[:-2]) / 45.0
 
 
-def _bend(d):
+def _bend(d: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far two extrapolations of fourth order are apart, over 3, for each three widths: (K - 2, N)."""
     fourth = (4.0 * d[1:] - d[:-1]) / 3.0
     return (fourth[1:] - fourth[:-1]) / 3.0
 
 
-def _restless(d):
+def _restless(d: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Tell which trajectories have differences that do not settle as the width halves, (K - 2, N), and by how much.
 
     |D_h - D_{h/2}| falls to a quarter where the return is smooth; it doubles, or vanishes, where it jumps or has a kink. What
@@ -202,7 +234,7 @@ def _restless(d):
     return restless, np.where(restless, change[1:], 0.0)
 
 
-def _mean(x):
+def _mean(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean and its standard error along the last axis."""
     return x.mean(axis=-1), x.std(axis=-1, ddof=1) / np.sqrt(x.shape[-1])
 
@@ -210,7 +242,9 @@ def _mean(x):
 class _Pilot:
     """What each width would cost along one direction, from differences (K, n)."""
 
-    def __init__(self, d, size, widths, usual):
+    def __init__(
+        self, d: NDArray[np.float64], size: NDArray[np.float64], widths: NDArray[np.float64], usual: float
+    ) -> None:
         finite = np.isfinite(d)
         usable = finite.mean(axis=1) >= usual - 1e-12  # no more is lost than at theta itself
         self.usable = usable[2:] & usable[1:-1] & usable[:-2]
@@ -228,7 +262,7 @@ class _Pilot:
         self.bend = np.maximum(bend, np.append(bend[1:], 0.0)) + _rounding(size, widths)[2:]
         self.excess = _excess(estimates, self.bend + self.hidden(self.n), self.usable)
 
-    def best(self, count):
+    def best(self, count: int) -> int | None:
         """Return the number of the width to be taken with `count` trajectories, None if there is none."""
         error = self.std / np.sqrt(count) + np.maximum(self.bend, self.excess) + self.hidden(count)
         error = np.where(self.usable & np.isfinite(error), error, np.inf)[:-1]  # one width below is needed
@@ -236,12 +270,14 @@ class _Pilot:
             return None
         return int(np.argmax(error <= NEAR * error.min()))
 
-    def hidden(self, count):
+    def hidden(self, count: int) -> NDArray[np.float64]:
         """Return what jumps may add without being seen on `count` trajectories, (K,)."""
         return np.where(self.met * count >= ENOUGH * self.n, 0.0, self.unseen)
 
 
-def _unseen(met, part, spread, usable):
+def _unseen(
+    met: NDArray[np.int64], part: NDArray[np.float64], spread: NDArray[np.float64], usable: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Return how many trajectories meet a jump at each width, what jumps may add to the slope unseen, and their std; (K,) each.
 
     Jumps within reach of theta add the same to the slope at each width, with twice the variance, by half as many trajectories
@@ -259,7 +295,9 @@ def _unseen(met, part, spread, usable):
     return counts, unseen, spreads
 
 
-def _excess(estimates, bounds, usable):
+def _excess(
+    estimates: NDArray[np.float64], bounds: NDArray[np.float64], usable: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Return how far each estimate is from those at smaller widths beyond chance and their own bounds, (K,).
 
     The bend tells the bias where J is smooth on the scale of the width; this tells where it is not (Lepski 1991).
@@ -272,7 +310,9 @@ def _excess(estimates, bounds, usable):
     return excess
 
 
-def _measured(d, size, widths, pilot, k):
+def _measured(
+    d: NDArray[np.float64], size: NDArray[np.float64], widths: NDArray[np.float64], pilot: _Pilot, k: int
+) -> tuple[float, float, float]:
     """Return (estimate, stderr, bias) from differences at four widths (4, N), the second the pilot's number k."""
     finite = np.isfinite(d).all(axis=0)
     d = d[:, finite]
@@ -293,11 +333,11 @@ def _measured(d, size, widths, pilot, k):
     return float(estimate), float(stderr), float(bias)
 
 
-def _upper(x):
+def _upper(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what the size of a mean hardly exceeds."""
     mean, error = _mean(x)
     return np.abs(mean) + 2.0 * error
 
 
-def _rounding(size, widths):
+def _rounding(size: NDArray[np.float64], widths: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1e-15 * np.where(np.isfinite(size), size, 0.0).mean(axis=1) / widths

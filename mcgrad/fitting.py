@@ -1,17 +1,24 @@
 """Coefficients that are fitted on other trajectories than those they are used on."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .estimators import Estimator
 from .estimators.fitted import is_unfitted
 from .moments import Moments
+from .power_sums import between_all
+from .problem import Problem
 from .run import END, Run
 
 PILOT = END  # where the pilot ranges of fitted coefficients begin
 
 
-def fit_on_pilots(problem, theta, estimators, run):
+def fit_on_pilots(
+    problem: Problem, theta: NDArray[np.float64], estimators: dict[str, Estimator], run: Run
+) -> dict[str, Estimator]:
     """Return the estimators with the coefficients of those that have a pilot range fitted on it."""
     return {
         name: e.fit(Range(problem, theta, run._replace(design=None), PILOT, e.pilot))
@@ -21,7 +28,9 @@ def fit_on_pilots(problem, theta, estimators, run):
     }
 
 
-def folds(problem, theta, estimators, start, count, run):
+def folds(
+    problem: Problem, theta: NDArray[np.float64], estimators: dict[str, Estimator], start: int, count: int, run: Run
+) -> Iterator[tuple[int, int, dict[str, Estimator]]]:
     """Yield (first, count, estimators) for ranges with fixed coefficients: all, or two halves that are cross-fitted."""
     if not any(map(is_unfitted, estimators.values())):
         yield start, count, estimators
@@ -41,19 +50,19 @@ def folds(problem, theta, estimators, start, count, run):
 class Range(NamedTuple):
     """Trajectories that coefficients are fitted on, see `Fitted.fit`."""
 
-    problem: object
+    problem: Problem
     theta: np.ndarray
     run: Run
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # what a tuple has by that name is not wanted
 
-    def moments(self, estimators, full=False):
+    def moments(self, estimators: dict[str, Estimator], full: bool = False) -> Moments:
         """Return the moments of named estimators."""
         program = self.run.program(self.problem, self.theta, estimators)
-        sums = self.run.sums(program, self.first, self.count, full)
+        sums = self.run.sums(program, self.first, self.count, between_all(len(estimators), full))
         return Moments(program.names, self.problem.parameters, sums)
 
-    def moments_of_each(self, variants):
+    def moments_of_each(self, variants: Iterable[dict[str, Estimator]]) -> Iterator[Moments]:
         """Yield the moments of each of several dicts of estimators that differ in their data alone, with one kernel."""
         for estimators in variants:
             yield self.moments(estimators)

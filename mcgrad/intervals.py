@@ -21,6 +21,7 @@ Zou and Donner (2008), Construction of confidence limits about effect measures. 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import validate
 
@@ -42,7 +43,9 @@ class Ratio(NamedTuple):
     high: np.ndarray
 
 
-def of_variance(variance, relative, count, level=0.95):
+def of_variance(
+    variance: NDArray[np.float64], relative: NDArray[np.float64], count: int | NDArray[np.float64], level: float = 0.95
+) -> Interval:
     """Return the interval of variances, or of sums of variances.
 
     Parameters
@@ -68,7 +71,13 @@ def of_variance(variance, relative, count, level=0.95):
     return Interval(np.where(unknown, 0.0, low), np.where(unknown, np.inf, high))
 
 
-def of_ratio(first, second, squares, count, level=0.95):
+def of_ratio(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    squares: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    count: int | NDArray[np.float64],
+    level: float = 0.95,
+) -> Ratio:
     """Return the ratio of two variances (arrays) and its interval.
 
     Parameters
@@ -104,7 +113,7 @@ def of_ratio(first, second, squares, count, level=0.95):
     return Ratio(ratio, np.where(unknown, 0.0, low), np.where(unknown, np.inf, high))
 
 
-def checked_level(level):
+def checked_level(level: float) -> float:
     """Return a confidence level between 0 and 1."""
     level = validate.number("level", level)
     if not 0.0 < level < 1.0:
@@ -112,7 +121,9 @@ def checked_level(level):
     return level
 
 
-def _deviations(relative, count, level):
+def _deviations(
+    relative: NDArray[np.float64], count: int | NDArray[np.float64], level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how far log limits lie below and above log(variance), for relative standard errors; both positive."""
     from scipy import special
 

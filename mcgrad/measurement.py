@@ -15,14 +15,15 @@ from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
 from .fitting import fit_on_pilots, folds
 from .kernels.program import checked
-from .moments import Moments, Source
-from .power_sums import merge, together
+from .moments import FORMED, Moments
+from .power_sums import Covariances, between_all, merge, together
 from .precision import checked_precision, rounding, warn_of_rounding
 from .prepare import prepare
 from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
+from .source import Source
 
 
 def measure(
@@ -38,6 +39,7 @@ def measure(
     start: int = 0,
     noise: str = "common",
     design: Design | None = None,
+    covariances: str | Sequence[tuple[str, str]] | None = None,
     full_covariance: bool = False,
     chunk: int | None = None,
     machine: str = "simd",
@@ -80,6 +82,11 @@ def measure(
         variance x rollouts compares with random noise. Coefficients that are cross-fitted minimise the variance of
         replicates. Pilots stay random, and so does what `measure_valued` puts in place of noise, the futures of its
         independent branches, and the directions of persistent evolution strategies.
+    covariances : "all" or sequence of pairs of names, optional
+        Between which estimators covariances are formed, for `found.covariance` and `found.variance_ratio`. By default
+        between all of up to 12 estimators, where it takes less than a tenth of the time; the number of pairs grows with the
+        square of that of estimators, and between more than 12 none is formed unasked: asking for one afterwards is a
+        ValueError. All other figures are the same, bit for bit, whatever is chosen.
     full_covariance : bool
         Keep the joint covariance matrix of all parameters of all estimators.
     chunk : int, optional
@@ -137,16 +144,17 @@ def measure(
         _checked_design(design, count, start),
         checked_precision(precision, machine),
     )
-    theta, full_covariance = checked(problem, theta), validate.flag("full_covariance", full_covariance)
+    theta = checked(problem, theta)
+    formed = _checked_covariances(tuple(estimators), covariances, validate.flag("full_covariance", full_covariance))
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
     names, parameters = tuple(estimators), problem.parameters
     bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
     try:
         if batch is None:
-            sums, lost = _sums(problem, theta, estimators, run, start, count, full_covariance, bar)
+            sums, lost = _sums(problem, theta, estimators, run, start, count, formed, bar)
         else:
-            sums, lost = _sums_of_batch(batch, estimators, run, count, full_covariance, bar)
+            sums, lost = _sums_of_batch(batch, estimators, run, count, formed, bar)
     finally:
         bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
@@ -171,29 +179,29 @@ def measure(
     return found
 
 
-def _sums(problem, theta, estimators, run, start, count, full, bar):
+def _sums(problem, theta, estimators, run, start, count, formed, bar):
     """Return the power sums of one measurement, and rounding errors by estimator."""
     sums, lost = None, np.zeros(len(estimators))
     ready = fit_on_pilots(problem, theta, estimators, run)
     for first, number, fitted in folds(problem, theta, ready, start, count, run):
         program = run.program(problem, theta, fitted)
         lost = np.maximum(lost, rounding(program, run, first, number))
-        part = run.sums(program, first, number, full, bar)
+        part = run.sums(program, first, number, formed, bar)
         sums = part if sums is None else merge(sums, part)
     return sums, lost
 
 
-def _sums_of_batch(batch, estimators, run, count, full, bar):
+def _sums_of_batch(batch, estimators, run, count, formed, bar):
     """Return the power sums of a batch, and rounding errors by estimator, each (B,)."""
     if not any(map(is_unfitted, estimators.values())):
         programs = batch.programs(estimators, run.precise)
         if batches.fits(programs, run, count):
             entries = zip(programs, batch.seeds, batch.firsts, strict=True)
             lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
-            return batches.sums(programs, batch.seeds, batch.firsts, count, full, run, bar), np.transpose(lost)
+            return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
     entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
     each = [
-        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, full, bar)
+        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar)
         for problem, theta, seed, first in entries
     ]
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
@@ -247,6 +255,29 @@ def sample(
             at = (k - start) // run.unit
             out[at : at + len(columns)] = columns.reshape(-1, len(estimators), P)
     return {name: np.ascontiguousarray(out[:, e]) for e, name in enumerate(estimators)}
+
+
+def _checked_covariances(names, chosen, full):
+    """Return the `Covariances` that are asked for by names."""
+    if full and chosen is not None:
+        raise ValueError(
+            f"covariances: expected none beside full_covariance=True, which has all, got {validate.describe(chosen)}"
+        )
+    if full or (chosen is None and len(names) <= FORMED) or (isinstance(chosen, str) and chosen == "all"):
+        return between_all(len(names), full)
+    if chosen is None:
+        return Covariances(())
+    places = {name: e for e, name in enumerate(names)}
+    pairs = set()
+    for pair in chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]:
+        good = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
+        if not (good and all(isinstance(name, str) and name in places for name in pair)):
+            what = f"pairs of names among {', '.join(map(repr, names))}"
+            raise ValueError(f"covariances: expected 'all', or {what}, got {validate.describe(pair)}")
+        a, b = (places[name] for name in pair)
+        if a != b:
+            pairs.add((max(a, b), min(a, b)))
+    return Covariances(tuple(sorted(pairs)))
 
 
 def _checked_design(design, count, start):

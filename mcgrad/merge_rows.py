@@ -5,6 +5,9 @@ sampling error: what the kurtosis loses by that is of order 1 / count.
 """
 
 import math
+from typing import Any, TypeAlias, TypeGuard
+
+Row: TypeAlias = dict[str, Any]  # of the table of a study, column by column
 
 MOMENTS = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
 ADDED = ("count", "nonfinite")
@@ -15,7 +18,7 @@ class Misfit(ValueError):
     """What is asked of a study does not fit it, or the results that are there."""
 
 
-def merged(name, first, second):
+def merged(name: str, first: Row, second: Row) -> Row:
     """Return the row of both ranges together.
 
     Parameters
@@ -45,7 +48,7 @@ def merged(name, first, second):
     return row | _moments(first, second)
 
 
-def _moments(a, b):
+def _moments(a: Row, b: Row) -> dict[str, float | None]:
     """Return the moments of both, by the formulas of Chan, Golub and LeVeque (1979) and Pebay (2008)."""
     (na, nb), d = (a["count"], b["count"]), b["mean"] - a["mean"]
     n = na + nb
@@ -62,8 +65,11 @@ def _moments(a, b):
     return found | {"variance_stderr": math.sqrt(of_variance), "kurtosis": n * fourth / squares**2}
 
 
-def _same(x, y):
-    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (x, y)]
-    if all(numbers):
+def _same(x: object, y: object) -> bool:
+    if _is_number(x) and _is_number(y):
         return math.isclose(x, y, rel_tol=CLOSE, abs_tol=1e-300) or (math.isnan(x) and math.isnan(y))
     return x == y
+
+
+def _is_number(x: object) -> TypeGuard[float]:
+    return isinstance(x, (int, float)) and not isinstance(x, bool)

@@ -4,150 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import archive, intervals
-from .power_sums import PowerSums, entry, merge, of_chunk, of_chunks, place
+from .estimate import Estimate, column, plain
+from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
+from .source import Source
 from .validate import describe
 
 if TYPE_CHECKING:
     import pandas
 
 WHAT = "moments of gradients"  # what a file of them says that it is
-FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Estimate:
-    """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
-
-    Of a batch of B measurements, arrays are (B, P), and what is a single number otherwise is (B,).
-
-    Attributes
-    ----------
-    count : int
-        Trajectories behind the figures; `nonfinite` more were left out.
-    mean, stderr
-        Mean gradient and its standard error, sqrt(variance / count).
-    variance, variance_stderr
-        Unbiased sample variance and its standard error, from the fourth moment; infinite where that overflowed. The
-        standard error is too small at small counts: see `variance_interval`.
-    total_variance, total_variance_stderr : float
-        Sum of the variances of all parameters and its standard error.
-    skewness, kurtosis
-        Standardised third and fourth central moments (0 and 3 for a normal distribution).
-    rollouts : int
-        Rollouts that one sample takes: compare variance * rollouts, not variances.
-    """
-
-    parameters: tuple
-    count: int
-    nonfinite: int
-    mean: np.ndarray
-    stderr: np.ndarray
-    variance: np.ndarray
-    variance_stderr: np.ndarray
-    skewness: np.ndarray
-    kurtosis: np.ndarray
-    rollouts: int = 1
-    total_variance_stderr: float = math.nan
-
-    @property
-    def total_variance(self) -> float:
-        """Sum of the variances of all parameters: the trace of the covariance matrix."""
-        return _plain(np.sum(self.variance, axis=-1))
-
-    @property
-    def rests_on_few(self) -> NDArray[np.bool_]:
-        """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
-        return _column(self.count) < FEW * np.nan_to_num(self.kurtosis)
-
-    def variance_interval(self, level: float = 0.95) -> intervals.Interval:
-        """Return (low, high), the confidence interval of each variance, each (P,).
-
-        A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
-        see `mcgrad.intervals`. It is (0, infinity) where nothing is known.
-
-        Parameters
-        ----------
-        level : float
-            Between 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            For a level out of its range.
-        """
-        relative = _relative(self.variance_stderr, self.variance)
-        return intervals.of_variance(self.variance, relative, _column(self.count), level)
-
-    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval:
-        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
-        relative = _relative(self.total_variance_stderr, self.total_variance)
-        low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
-        return intervals.Interval(_plain(low), _plain(high))
-
-
-def _plain(x, kind=float):
-    """Return a single number as Python's; what belongs to a batch stays an array."""
-    return kind(x) if np.ndim(x) == 0 else x
-
-
-def _column(x):
-    """Return what there is one of for each entry of a batch so that it goes with arrays of parameters."""
-    return x if np.ndim(x) == 0 else x[:, None]
-
-
-def _relative(stderr, value):
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.divide(stderr, value)
-
-
-class Source(NamedTuple):
-    """Where moments come from: what was measured, and which trajectories of which seed.
-
-    Of a batch, theta is (B, P), and `seed` and `start` are tuples of B; `problem` is one, or a tuple of B.
-    """
-
-    problem: Any  # a Problem, or how it prints once it has been saved
-    theta: Any
-    seed: Any
-    start: Any
-    count: int
-
-    def each(self) -> list[Source]:
-        """Return the source of every entry of a batch; a single one for what is no batch."""
-        if np.ndim(self.seed) == 0:
-            return [self]
-        several = isinstance(self.problem, (tuple, list))
-        problems = self.problem if several else [self.problem] * len(self.seed)
-        each = zip(problems, self.theta, self.seed, self.start, strict=True)
-        return [Source(*entry, self.count) for entry in each]
-
-    def overlaps(self, other: Source) -> bool:
-        """Tell whether both have seen some of the same trajectories."""
-        return (
-            self.seed == other.seed
-            and np.array_equal(self.theta, other.theta)
-            and str(self.problem) == str(other.problem)
-            and self.start < other.start + other.count
-            and other.start < self.start + self.count
-        )
-
-    def words(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
-        several = isinstance(self.problem, (tuple, list))
-        problem = list(map(str, self.problem)) if several else str(self.problem)
-        return self._asdict() | {"problem": problem, "theta": np.asarray(self.theta).tolist()}
-
-    def __reduce__(self):  # functions of problems cannot be pickled; how they print can
-        return Source, tuple(self.words().values())
+FORMED = 12  # estimators between which all covariances are formed unasked: it takes a tenth of the time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -181,12 +55,12 @@ class Moments:
             of_variance = np.where(overflowed, np.inf, of_variance)
             stderr, variance_stderr = np.sqrt(variance / n), np.sqrt(of_variance)
             # Rounding may leave a little less than none.
-            of_total = np.maximum(self._squares[..., place(e, e), -1], 0.0) / n[..., 0]
+            of_total = np.maximum(self._squares[..., e, -1], 0.0) / n[..., 0]
         count, nonfinite = n[..., 0].astype(np.int64), self.sums.nonfinite[..., e]
         return Estimate(
             self.parameters,
-            _plain(count, int),
-            _plain(nonfinite, int),
+            plain(count, int),
+            plain(nonfinite, int),
             mean,
             stderr,
             variance,
@@ -194,7 +68,7 @@ class Moments:
             skewness,
             kurtosis,
             self.rollouts[e] if self.rollouts else 1,
-            _plain(np.sqrt(of_total)),
+            plain(np.sqrt(of_total)),
         )
 
     @property
@@ -226,14 +100,14 @@ class Moments:
     def nonfinite(self) -> dict[str, Any]:
         """Number of trajectories left out, by estimator."""
         counts = np.moveaxis(self.sums.nonfinite, -1, 0)
-        return {name: _plain(k, int) for name, k in zip(self.names, counts, strict=True)}
+        return {name: plain(k, int) for name, k in zip(self.names, counts, strict=True)}
 
     @property
     def overflowed(self) -> dict[str, Any]:
         """Number of variances, or standard errors of variances, that are too large for a number, by estimator."""
         if np.isfinite(self.sums.own).all():
             return dict.fromkeys(self.names, 0)
-        return {name: _plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
+        return {name: plain(np.isinf(self[name].variance_stderr).sum(axis=-1), int) for name in self.names}
 
     @property
     def rounding(self) -> dict[str, Any]:
@@ -246,18 +120,38 @@ class Moments:
         Returns
         -------
         (P,) array, parameter by parameter; (P, P) if measured with `full_covariance=True`.
+
+        Raises
+        ------
+        ValueError
+            For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`.
         """
         a, b = self._number(first), self._number(second)
-        E, P = self.sums.joint.shape[-2:]
+        P = self.sums.joint.shape[-1]
         n = self.sums.joint[..., 0, 0, 0, None, None]
-        cross = np.where(n > 1, self.sums.cross, np.nan)
-        n = np.maximum(n, 2)
-        if cross.shape[-2:] == (E * P, E * P):
-            return cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P] / (n - 1)
+        if self.sums.covariances.full:
+            cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
+            return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
         if a == b:
             return self[first].variance
-        a, b = max(a, b), min(a, b)
-        return cross[..., a * (a - 1) // 2 + b, :] / (n[..., 0] - 1)
+        cross, n = self.sums.cross[..., self._pair(a, b), :], n[..., 0]
+        return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
+
+    def _pair(self, a, b):
+        """Return the number of a pair of estimators among those whose covariances were formed."""
+        try:
+            return self._pairs[max(a, b), min(a, b)]
+        except KeyError:
+            pair = (self.names[a], self.names[b])
+            what = f"that of {pair[0]!r} and {pair[1]!r} was not asked for, and without being asked"
+            raise ValueError(
+                f"covariances: {what} measure forms none between more than {FORMED} estimators; call it with "
+                f"covariances=[{pair}], or covariances='all'"
+            ) from None
+
+    @functools.cached_property
+    def _pairs(self):
+        return {pair: k for k, pair in enumerate(self.sums.covariances.pairs)}
 
     @functools.cached_property
     def _squares(self):
@@ -266,7 +160,7 @@ class Moments:
         if self.batch is not None and np.isnan(sums.few).any():  # entries with samples of different numbers
             return np.stack([self.entry(b)._squares for b in range(self.batch)])
         if (sums.degrees == 0.0).all() and sums.few.shape[-1] > 2:
-            sums = (of_chunk if self.batch is None else of_chunks)(sums.few, len(self.names), few=3)
+            sums = (of_chunk if self.batch is None else of_chunks)(sums.few, len(self.names), sums.covariances, few=3)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = sums.squares / sums.degrees[..., None]
         overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
@@ -292,7 +186,8 @@ class Moments:
         Raises
         ------
         ValueError
-            For a level out of its range.
+            For a level out of its range; for a pair whose covariance was not asked for: see `covariances` of
+            `mcgrad.measure`.
         """
         a, b = self[first], self[second]
         return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
@@ -301,16 +196,17 @@ class Moments:
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
-        return intervals.Ratio(*map(_plain, found))
+        return intervals.Ratio(*map(plain, found))
 
     def _ratio(self, first, second, over, under, columns, level):
         a, b = self._number(first), self._number(second)
         count = self.sums.joint[..., 0, 0, 0]
-        count = _column(count) if columns != -1 else count
+        count = column(count) if columns != -1 else count
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            both = a if a == b else len(self) + self._pair(a, b)
             found = [
-                self._squares[..., place(max(i, j), min(i, j)), columns] / count / x / y
-                for i, j, x, y in ((a, a, over, over), (b, b, under, under), (a, b, over, under))
+                self._squares[..., k, columns] / count / x / y
+                for k, x, y in ((a, over, over), (b, under, under), (both, over, under))
             ]
         return intervals.of_ratio(over, under, found, count, level)
 
@@ -318,7 +214,9 @@ class Moments:
         """Write everything to one .npz file, which `mcgrad.moments.load` reads, with where it comes from; return its path."""
         words: dict[str, Any] = {k: getattr(self, k) for k in ("names", "parameters", "rollouts", "knows")}
         words |= {"what": WHAT, "sources": [x.words() for x in self.sources]}
-        arrays = {f"sums_{f.name}": getattr(self.sums, f.name) for f in dataclasses.fields(self.sums)}
+        pairs, full = self.sums.covariances
+        words |= {"pairs": pairs, "full_covariance": full}
+        arrays = {f"sums_{name}": getattr(self.sums, name) for name in ARRAYS}
         return archive.save(path, words, arrays | {"rounding_errors": np.array(self.rounding_errors)})
 
     def __repr__(self) -> str:
@@ -354,8 +252,8 @@ class Moments:
         if self.batch != other.batch:
             sizes = ("no batch" if x.batch is None else f"a batch of {x.batch}" for x in (self, other))
             raise ValueError("other: expected {}, got {}".format(*sizes))
-        if self.sums.cross.shape != other.sums.cross.shape:
-            raise ValueError("other: expected the same full_covariance in both measurements")
+        if self.sums.covariances != other.sums.covariances:
+            raise ValueError("other: expected the same covariances and full_covariance in both measurements")
         pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
         if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
             a, b = twice
@@ -469,7 +367,8 @@ def load(path: str | pathlib.Path) -> Moments:
     """
     words, arrays = archive.load(path, WHAT)
     lost = arrays.pop("rounding_errors")
-    sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()})
+    formed = Covariances(tuple(map(tuple, words["pairs"])), words["full_covariance"])
+    sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()}, covariances=formed)
     fields = {k: tuple(words[k]) for k in ("names", "parameters", "rollouts", "knows")}
     sources = tuple(Source(**x) for x in words["sources"])
     return Moments(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)

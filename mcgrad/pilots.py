@@ -5,14 +5,18 @@ with the same numbers in every kernel.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import baselines as b
+from .estimators import Estimator
 from .estimators.fitted import is_unfitted
 from .fitting import PILOT, Range
 from .kernels.program import rollout_program
 from .prepare import known_truth, prepare
+from .problem import Problem
 from .rollouts import rollout
 from .run import END, Run
 from .truth import told
@@ -30,20 +34,20 @@ class Known(b.Baseline):
     numbers: dict
     only_data = ("numbers",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> dict[str, Any]:
         return self.numbers
 
-    def value(self, c, x):
+    def value(self, c: Any, x: Any) -> Any:
         return self.baseline.value(c, x)
 
 
-def known_value(problem, theta):
+def known_value(problem: Problem, theta: NDArray[np.float64]) -> Known:
     """Return a value function that has been fitted, once."""
     baseline = told(b.fitted_value(PILOT_COUNT, 2, SEED), known_truth)
     return Known(baseline, baseline.data(problem, theta))
 
 
-def mean_to_go(problem, theta):
+def mean_to_go(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean of the return to go at each time, (T,), over pilot trajectories."""
     machine = _machine(problem, theta, PILOT_COUNT)
     path = rollout(problem, theta, PILOT_COUNT, SEED, start=END - PILOT_COUNT, machine=machine)
@@ -53,7 +57,13 @@ def mean_to_go(problem, theta):
     return np.mean(to_go[np.isfinite(to_go).all(axis=1)], axis=0)
 
 
-def fitted(problem, theta, estimators, count=PILOT_COUNT, seed=SEED):
+def fitted(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    estimators: dict[str, Estimator],
+    count: int = PILOT_COUNT,
+    seed: int = SEED,
+) -> dict[str, Estimator]:
     """Return estimators with coefficients, where they have any, that are fitted on `count` pilot trajectories.
 
     Those that would be cross-fitted, too: what is compared are estimators with fixed numbers.
@@ -66,7 +76,7 @@ def fitted(problem, theta, estimators, count=PILOT_COUNT, seed=SEED):
     return {name: x.fit(pilot) if is_unfitted(x) else x for name, x in estimators.items()}
 
 
-def _machine(problem, theta, count):
+def _machine(problem: Problem, theta: NDArray[np.float64], count: int) -> str:
     """Return what simulates pilots: for small problems NumPy, which is there at once, else a kernel."""
     lines = rollout_program(problem, theta).kernel.text.count("\n")
     return "numpy" if count * lines * problem.horizon < INTERPRETED else "simd"

@@ -15,9 +15,12 @@ import dataclasses
 import warnings
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import validate
 from .compiler.backends import PRECISIONS
+from .kernels.program import Program
+from .run import Run
 
 SIZE = 2.0**-20  # of the move: large against rounding, small against everything else
 TRAJECTORIES = 64
@@ -29,7 +32,7 @@ class PrecisionWarning(UserWarning):
     """Too few digits are left for a figure to mean what it says."""
 
 
-def checked_precision(precision, machine):
+def checked_precision(precision: object, machine: str) -> str:
     """Return a precision that a machine has."""
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {validate.describe(precision)}")
@@ -38,7 +41,7 @@ def checked_precision(precision, machine):
     return precision
 
 
-def moved(program):
+def moved(program: Program) -> Program | None:
     """Return a program whose estimators have their data moved by a relative 2^-20, or None if they have none."""
     constants, first, last = program.data
     if not constants and first == last:
@@ -50,7 +53,7 @@ def moved(program):
     return dataclasses.replace(program, c=c, rows=rows)
 
 
-def rounding(program, run, first, count):
+def rounding(program: Program, run: Run, first: int, count: int) -> NDArray[np.float64]:
     """Return, for each estimator, a rounding error of its gradient in standard deviations: of the worst parameter.
 
     Parameters
@@ -80,7 +83,7 @@ def rounding(program, run, first, count):
     return np.nan_to_num(sizes, nan=0.0, posinf=0.0).reshape(E, -1).max(axis=1)
 
 
-def warn_of_rounding(sizes, stacklevel):
+def warn_of_rounding(sizes: dict[str, float], stacklevel: int) -> None:
     """Warn of estimators, {name: rounding error in standard deviations}, whose figures are made of rounding errors."""
     for name, size in sizes.items():
         if size > WORST:

@@ -14,8 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
+from typing import IO, Self
 
 from .compiler import backends, cache, store
+from .compiler.backends import KernelText
 from .run import thread_count
 
 WORTH = 120  # lines of text that take about as long to compile as a process takes to start
@@ -32,15 +35,20 @@ class CompilerPool:
         Processes at work, this one included; by default one for each core, up to eight.
     """
 
-    def __init__(self, workers=None, machine="simd"):
+    def __init__(self, workers: int | None = None, machine: str = "simd") -> None:
         self.workers, self.machine = workers or min(thread_count(None), 8), machine
-        self.children, self.threads, self.seen, self.missing = [], [], set(), []
-        self.waiting, self.numbers = queue.PriorityQueue(), itertools.count()
+        self.children: list[subprocess.Popen[bytes]] = []
+        self.threads: list[threading.Thread] = []
+        self.seen: set[str] = set()
+        self.missing: list[KernelText] = []
+        # (the sooner, the less; a number of its own; a kernel, or None: there is no more)
+        self.waiting: queue.PriorityQueue[tuple[float, int, KernelText | None]] = queue.PriorityQueue()
+        self.numbers = itertools.count()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         for child in self.children:
             child.kill()
             self.waiting.put((-math.inf, next(self.numbers), None))
@@ -48,11 +56,11 @@ class CompilerPool:
             thread.join()
         for child in self.children:
             with contextlib.suppress(OSError):  # it may have gone with something left to read
-                child.stdin.close()
-            child.stdout.close()
+                _ends(child)[0].close()
+            _ends(child)[1].close()
             child.wait()
 
-    def submit(self, kernels):
+    def submit(self, kernels: Iterable[KernelText]) -> None:
         """Begin to compile those of the kernels that are not in the cache, the longest first."""
         new = {k.text: k for k in kernels if k.text not in self.seen}
         self.seen |= set(new)
@@ -70,12 +78,13 @@ class CompilerPool:
             for thread in self.threads:
                 thread.start()
 
-    def wait(self):
+    def wait(self) -> None:
         """Work, too, and return when all of the kernels are in the cache."""
         # Whoever waits is told elsewhere what for.
         with contextlib.suppress(queue.Empty), contextlib.redirect_stderr(io.StringIO()):
             while self.children:
-                backends.compiled(self.waiting.get_nowait()[2], self.machine)
+                if (kernel := self.waiting.get_nowait()[2]) is not None:
+                    backends.compiled(kernel, self.machine)
         for _ in self.children:
             self.waiting.put((math.inf, next(self.numbers), None))
         began = time.perf_counter()
@@ -83,35 +92,42 @@ class CompilerPool:
             thread.join()
         cache.waited(time.perf_counter() - began)
 
-    def _feed(self, child):
+    def _feed(self, child: subprocess.Popen[bytes]) -> None:
         """Send one kernel after the other to a process."""
+        to, back = _ends(child)
         with contextlib.suppress(OSError):
             while (kernel := self.waiting.get()[2]) is not None:
-                pickle.dump(kernel, child.stdin)
-                child.stdin.flush()
-                if not child.stdout.read(1):
+                pickle.dump(kernel, to)
+                to.flush()
+                if not back.read(1):
                     return
 
 
-def compile_ahead(kernels, workers=None, machine="simd"):
+def compile_ahead(kernels: Iterable[KernelText], workers: int | None = None, machine: str = "simd") -> None:
     """Compile those of the kernels that are not in the cache yet."""
     with CompilerPool(workers, machine) as crew:
         crew.submit(kernels)
         crew.wait()
 
 
-def _lines(kernel):
+def _lines(kernel: KernelText) -> int:
     return kernel.text.count("\n")
 
 
-def _start(machine):
+def _ends(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Return where a process reads and where it writes."""
+    assert child.stdin is not None and child.stdout is not None
+    return child.stdin, child.stdout
+
+
+def _start(machine: str) -> subprocess.Popen[bytes]:
     """Start a process that compiles the kernels it is sent; it finds this package where this process found it."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from mcgrad.precompile import _child; _child({machine!r})"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([sys.executable, "-c", code], **pipes)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
 
 
-def _child(machine):
+def _child(machine: str) -> None:
     with contextlib.suppress(EOFError):
         while True:
             backends.compiled(pickle.load(sys.stdin.buffer), machine)

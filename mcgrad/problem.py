@@ -14,8 +14,8 @@ import dataclasses
 import inspect
 import math
 import types
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -267,10 +267,21 @@ class Problem:
     """
 
     environment: Environment
-    policy: Policy | None
+    policy: Policy
     horizon: int
-    discount: float = 1.0
-    design: tuple = ()
+    discount: Any = 1.0  # a float, or an array
+    design: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:  # what is taken for these
+
+        def __init__(
+            self,
+            environment: Environment,
+            policy: Policy | None,
+            horizon: int,
+            discount: ArrayLike = 1.0,
+            design: Sequence[str] = (),
+        ) -> None: ...
 
     def __post_init__(self):
         if not isinstance(self.environment, Environment):

@@ -2,9 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeAlias
 
 from .compiler.cache import compiling as compiling
 from .validate import describe
+
+# What a user may give as `progress`: see `Progress`.
+Show: TypeAlias = "bool | Callable[[float, float], object] | Any | None"
 
 
 class Progress:
@@ -25,15 +30,19 @@ class Progress:
 
     PATIENCE, INTERVAL = 2.0, 0.5
 
-    def __init__(self, total, show=None, unit="trajectories", say=None):
-        self.total, self.show, self.done, self.unit, self.say = total, show, 0, unit, say
+    def __init__(
+        self, total: float, show: Show = None, unit: str = "trajectories", say: Callable[[float], object] | None = None
+    ) -> None:
+        self.total, self.show, self.unit, self.say = total, show, unit, say
+        self.done: float = 0
+        self.bar: Any
         self.bar, self.own = (show, False) if _is_bar(show) else (None, True)
         if isinstance(show, type) and self.bar is not None:
             self.bar, self.own = show(total=total, unit=f" {unit}", unit_scale=True), True
         self.started = self.printed = time.monotonic()
         self.wrote = False
 
-    def add(self, count):
+    def add(self, count: float) -> None:
         """Count trajectories as done."""
         self.done += count
         if self.bar is not None:
@@ -46,7 +55,7 @@ class Progress:
                 self.printed = now
                 self._print(now)
 
-    def pause(self, seconds):
+    def pause(self, seconds: float) -> None:
         """Leave out a while in which nothing was simulated, for a compilation that said so itself."""
         self.started += seconds
         self.printed += seconds
@@ -54,7 +63,7 @@ class Progress:
             self.bar.start_t += seconds
             self.bar.last_print_t += seconds
 
-    def _print(self, now):
+    def _print(self, now: float) -> None:
         rate = self.done / (now - self.started)
         left = (self.total - self.done) / rate
         if self.say is not None:
@@ -64,7 +73,7 @@ class Progress:
         print(f"\rmcgrad: {line:<70}", end="", file=sys.stderr, flush=True)
         self.wrote = True
 
-    def close(self):
+    def close(self) -> None:
         """End the line."""
         if self.bar is not None and self.own:
             self.bar.close()
@@ -88,24 +97,24 @@ class StudyProgress:
 
     SELDOM = 0.05  # a line when so much more time has gone by
 
-    def __init__(self, name, work, known, show=None):
+    def __init__(self, name: str, work: Sequence[float], known: Sequence[bool], show: Show = None) -> None:
         self.name, self.work, self.number, self.next = name, work, sum(known), 0.0
         total = sum(w for w, done in zip(work, known, strict=True) if not done)
         self.bar = Progress(total, checked(show), "settings, weighed", self._say)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         self.bar.close()
 
-    def finished(self, number, compiled):
+    def finished(self, number: int, compiled: float) -> None:
         """Count a setting as done, of whose time so many seconds went to the compiler."""
         self.number += 1
         self.bar.pause(compiled)
         self.bar.add(self.work[number])
 
-    def _say(self, left):
+    def _say(self, left: float) -> None:
         now = time.monotonic()
         if now < self.next and self.number < len(self.work):
             return
@@ -114,20 +123,20 @@ class StudyProgress:
         print(f"{self.name}: {self.number} of {len(self.work)} settings{rest}", file=sys.stderr, flush=True)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Return a time in words, as exactly as it is known."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def checked(progress):
+def checked(progress: object) -> Show:
     """Return what a user gave as `progress`."""
     if progress is None or isinstance(progress, bool) or callable(progress) or _is_bar(progress):
         return progress
     raise ValueError(f"progress: expected None, a bool, a function or tqdm, got {describe(progress)}")
 
 
-def _is_bar(show):
+def _is_bar(show: object) -> bool:
     """Tell whether something is tqdm, or a bar of it; it need not be installed to tell."""
     return all(callable(getattr(show, name, None)) for name in ("update", "close"))

@@ -11,23 +11,48 @@ import platform
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import mcgrad as mg
 
 
-def fingerprint(study):
-    """Return a hash of what a row depends on: the sources of this package and of the study, versions of libraries.
+class Described(Protocol):
+    """What is to be known of a `mcgrad.study.Study`."""
 
-    The study's sources are its own file and all that it imports, directly or not, from outside of installed packages.
+    @property
+    def name(self) -> str: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def rows(self) -> Callable[..., Any]: ...
+
+
+def fingerprint(study: Described) -> str:
+    """Return a hash of what the rows of a study depend on: the sources of this package and of the study, versions of libraries.
+
+    The study's sources are the file of its function `rows` and all that it imports, directly or not, from outside of installed
+    packages.
     """
+    return fingerprint_of(study.rows.__module__)
+
+
+def fingerprint_of(module: str) -> str:
+    """Return the fingerprint of a study whose function `rows` is in a module."""
     digest = hashlib.sha256(json.dumps(versions()).encode())
-    own = pathlib.Path(__file__).parent
-    for path in (*sorted(own.rglob("*.py")), *sorted(_imported(study.rows.__module__, own))):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for one in digests(module).values():
+        digest.update(one)
     return digest.hexdigest()
 
 
-def _imported(name, without):
+def digests(module: str) -> dict[pathlib.Path, bytes]:
+    """Return {file: hash of it} of this package and of what a module is made of."""
+    own = pathlib.Path(__file__).parent
+    files = (*sorted(own.rglob("*.py")), *sorted(_imported(module, own)))
+    return {path: hashlib.sha256(path.read_bytes()).digest() for path in files}
+
+
+def _imported(name: str, without: pathlib.Path) -> set[pathlib.Path]:
     """Return the files of a module and of all that it imports, except installed packages and what is in a folder."""
     installed = [pathlib.Path(p) for key, p in sysconfig.get_paths().items() if "lib" in key]
     found, waiting = {}, [name]
@@ -43,23 +68,23 @@ def _imported(name, without):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else []
-                base = ".".join([*base, *([node.module] if node.module else [])])
+                above = package[: len(package) - node.level + 1] if node.level else []
+                base = ".".join([*above, *([node.module] if node.module else [])])
                 waiting += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     return set(found.values())
 
 
-def _source(name):
+def _source(name: str) -> pathlib.Path | None:
     """Return the file of a module's source, loaded or not; None of what is no module or has none."""
     try:
         module = sys.modules.get(name)
-        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin
+        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin  # type: ignore[union-attr]
     except (ImportError, AttributeError, ValueError):
         return None
     return pathlib.Path(path).resolve() if path and path.endswith(".py") else None
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Return {name: version} of Python and of the libraries that numbers come from."""
     import llvmlite
     import numba
@@ -70,7 +95,7 @@ def versions():
     return {"python": platform.python_version()} | libraries
 
 
-def provenance(study, command, **facts):
+def provenance(study: Described, command: str, **facts: Any) -> dict[str, Any]:
     """Return where results come from, as a dict for JSON; it names no person, path or host."""
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {"study": study.name, "question": study.question, "command": command, "date": date} | facts
@@ -81,10 +106,10 @@ def provenance(study, command, **facts):
     return about | {"versions": versions(), "git": _git(), "machine": machine}
 
 
-def _git():
+def _git() -> dict[str, Any] | None:
     """Return commit and whether any source differs from it, or None if this package does not lie in a repository of its own."""
 
-    def git(*arguments):
+    def git(*arguments: str) -> str:
         command = ["git", "-C", str(pathlib.Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 

@@ -5,15 +5,21 @@ was changed since is set aside, with a message, and the records that are whole g
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import pathlib
 import sys
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+Record: TypeAlias = dict[str, Any]  # what one setting gave: its key, its rows, the seconds that it took
 
 try:
     import fcntl
 except ImportError:  # where there is none, nobody is locked out
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class Busy(RuntimeError):
@@ -21,8 +27,11 @@ class Busy(RuntimeError):
 
 
 @contextlib.contextmanager
-def locked(path):
-    """Hold a lock that ends with this process, however that ends; `Busy` if another one holds it."""
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Hold a lock that ends with this process, however that ends; `Busy` if another one holds it.
+
+    Where a file system has no locks nobody is locked out.
+    """
     if fcntl is None:
         yield
         return
@@ -30,7 +39,12 @@ def locked(path):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):  # a file system of a cluster may have no locks
+                os.close(file)
+                path.unlink(missing_ok=True)
+                yield
+                return
             owner = os.read(file, 20).decode(errors="replace").strip()
             os.close(file)
             what = f"process {owner}" if owner else "another process"
@@ -47,13 +61,13 @@ def locked(path):
         os.close(file)
 
 
-def line(record):
+def line(record: Record) -> bytes:
     """Return a record as a line of a file."""
     text = json.dumps(record).encode()
     return hashlib.sha256(text).hexdigest().encode() + b" " + text + b"\n"
 
 
-def kept(path):
+def kept(path: pathlib.Path) -> dict[str, Record]:
     """Return {key: record} of a file, and leave it with whole records only; set a damaged one aside, with a message."""
     if not path.exists():
         return {}
@@ -74,7 +88,7 @@ def kept(path):
     return {record["key"]: record for _, record in found if record is not None}
 
 
-def _record(text):
+def _record(text: bytes) -> Record | None:
     """Return the record of a line, None if it is not what was written."""
     digest, _, text = text.partition(b" ")
     if hashlib.sha256(text).hexdigest().encode() != digest:
@@ -87,7 +101,7 @@ def _record(text):
     return record if whole and isinstance(rows, list) and all(isinstance(row, dict) for row in rows) else None
 
 
-def _free(path):
+def _free(path: pathlib.Path) -> pathlib.Path:
     """Return the first of NAME, NAME.2, NAME.3, ... that does not exist."""
     number = 1
     while True:
@@ -97,7 +111,7 @@ def _free(path):
         number += 1
 
 
-def write(path, data):
+def write(path: pathlib.Path, data: bytes) -> None:
     """Write a file in one stroke: whoever reads it sees the old bytes or the new ones."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -6,8 +6,8 @@ on every x86 processor with fused multiply-add (all since 2013; others differ by
 exact values and fitted coefficients come from NumPy's linear algebra, whose last bits depend on the processor.
 """
 
-import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import threading
@@ -16,15 +16,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import validate
+from . import executors, validate
 from .compiler import backends, passes
 from .designs import Design
 from .kernels.program import gradient_program
-from .power_sums import Accumulator, PowerSums, of_chunk, tree
+from .power_sums import Accumulator, PowerSums, between_all, of_chunk, tree
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
 QUICK = 10**9  # trajectories times steps times letters of text that are done before threads have started
+THREADS, FAR = (
+    4,
+    10,
+)  # log2 of the chunks in a piece of work, at most: a thread of ours takes 40 ms for it, others seconds
 END = 2**59  # ranges end before this trajectory; the numbers beyond are used as independent noise
 
 _memory = threading.local()
@@ -99,15 +103,17 @@ def samples(program, seed, first, count, machine="simd", stop=None, design=None)
     return means / size
 
 
-def group_sums(program, seed, first, count, chunk, full, machine, design=None, stop=None):
+def group_sums(program, seed, first, count, chunk, covariances, machine, design=None, stop=None):
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
-    parts = []
-    for k in range(first, first + count, chunk):
-        out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
-        if stop is not None and stop[0]:
-            return None
-        parts.append(of_chunk(out, len(program.names), full))
-    return tree(parts)
+
+    def sums():
+        for k in range(first, first + count, chunk):
+            out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
+            if stop is not None and stop[0]:
+                raise concurrent.futures.CancelledError
+            yield of_chunk(out, len(program.names), covariances)
+
+    return tree(sums())
 
 
 class Run(NamedTuple):
@@ -140,10 +146,11 @@ class Run(NamedTuple):
             return program
         return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
-    def sums(self, program, first, count, full=False, bar=None):
-        """Return the sums of a range of trajectories."""
+    def sums(self, program, first, count, covariances=None, bar=None):
+        """Return the sums of a range of trajectories; by default, with the covariances between all estimators."""
+        covariances = covariances or between_all(len(program.names))
         if self.executor is not None:
-            return self._collect(self.executor, program, first, count, full, bar, None)
+            return self._collect(self.executor, program, first, count, covariances, bar, None)
         # Compile before the threads start, so that they do not wait for each other.
         started = time.monotonic()
         backends.compiled(program.kernel, self.machine)
@@ -152,13 +159,14 @@ class Run(NamedTuple):
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
         if count * program.horizon * len(program.kernel.text) < QUICK:
-            found = group_sums(program, self.seed, first, count, self._chunk(program), full, self.machine, self.design)
+            chunk = self._chunk(program)
+            found = group_sums(program, self.seed, first, count, chunk, covariances, self.machine, self.design)
             if bar is not None:
                 bar.add(count)
             return found
         with concurrent.futures.ThreadPoolExecutor(self.threads) as pool:
             try:
-                return self._collect(pool, program, first, count, full, bar, stop)
+                return self._collect(pool, program, first, count, covariances, bar, stop)
             except BaseException:
                 # Running kernels look at `stop` before each block of trajectories: Ctrl-C takes effect at once.
                 stop[0] = 1
@@ -170,77 +178,45 @@ class Run(NamedTuple):
         arguments = (program, self.seed, first, count, self.machine, None, self.design)
         if self.executor is None:
             return samples(*arguments).copy()
-        return self.executor.submit(samples, *arguments).result()
+        return executors.finished(self.executor, executors.submitted(self.executor, samples, *arguments))
 
     def _chunk(self, program):
         """Return how many trajectories make a chunk: a multiple of those of a sample."""
         chunk = self.chunk or default_chunk(program.kernel.outputs)
         return max(chunk // self.unit, 1) * self.unit
 
-    def _collect(self, pool, program, first, count, full, bar, stop):
-        """Submit groups of chunks, a few ahead of what has been merged, and merge them in order."""
+    def _collect(self, pool, program, first, count, covariances, bar, stop):
+        """Have groups of chunks reduced to sums by an executor, and merge them in order."""
         chunk = self._chunk(program)
-        group = chunk * _group_size(count, chunk, self.threads)
-        waiting, merged = collections.deque(), Accumulator()
-        starts = iter(range(first, first + count, group))
-        ended = False
-        try:
-            while waiting or not ended:
-                while not ended and len(waiting) < 2 * self.threads + 2:
-                    k = next(starts, None)
-                    if k is None:
-                        ended = True
-                        break
-                    number = min(group, first + count - k)
-                    arguments = (program, self.seed, k, number, chunk, full, self.machine, self.design)
-                    arguments += (stop,) if stop is not None else ()
-                    waiting.append((number, submitted(pool, group_sums, *arguments)))
-                if waiting:
-                    number, future = waiting.popleft()
-                    merged.add(_result(pool, future, program, number // self.unit, full))
-                    if bar is not None:
-                        bar.add(number)
-        finally:
-            for _, future in waiting:  # what is no longer wanted, after an error
-                future.cancel()
+        group = chunk * _group_size(count, chunk, executors.workers(pool), THREADS if stop is not None else FAR)
+        end, shared = first + count, () if stop is None else (stop,)
+        starts = range(first, end, group)
+        how = (chunk, covariances, self.machine, self.design, *shared)
+        pieces = ((program, self.seed, k, min(group, end - k), *how) for k in starts)
+        merged = Accumulator()
+        with contextlib.closing(executors.in_order(pool, group_sums, pieces)) as found:
+            for k, sums in zip(starts, found, strict=True):
+                number = min(group, end - k)
+                merged.add(_checked(pool, sums, program, number // self.unit, covariances))
+                if bar is not None:
+                    bar.add(number)
         return merged.result()
 
 
-def submitted(pool, function, *arguments):
-    """Return the future of a piece of work; ValueError for an executor that does not take work."""
-    try:
-        future = pool.submit(function, *arguments)
-    except (RuntimeError, concurrent.futures.BrokenExecutor) as error:
-        raise ValueError(f"executor: expected one that takes work, but {_called(pool)} says: {error}") from error
-    if not (callable(getattr(future, "result", None)) and callable(getattr(future, "cancel", None))):
-        raise ValueError(f"executor: expected {_called(pool)} to return futures, got {validate.describe(future)}")
-    return future
-
-
-def finished(pool, future):
-    """Return what a piece of work came to; ValueError if the executor gave it up."""
-    try:
-        return future.result()
-    except (concurrent.futures.CancelledError, concurrent.futures.BrokenExecutor) as error:
-        how = f": {error}" if str(error) else " (cancelled)"
-        raise ValueError(f"executor: expected {_called(pool)} to finish its work, but it gave up{how}") from error
-
-
-def _result(pool, future, program, number, full):
-    """Return the sums of a piece of work; ValueError if the executor gave it up, or returns something else."""
-    found = finished(pool, future)
+def _checked(pool, found, program, number, covariances):
+    """Return the sums of a piece of work; ValueError if the executor returned something else."""
     E, P = len(program.names), program.kernel.outputs // len(program.names)
-    cross = (E * P, E * P) if full else (E * (E - 1) // 2, P)
+    cross = (E * P, E * P) if covariances.full else (len(covariances.pairs), P)
     shapes = {"own": (6, E, P), "joint": (3, E, P), "cross": cross, "nonfinite": (E,)}
-    good = isinstance(found, PowerSums) and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    good = (
+        isinstance(found, PowerSums)
+        and found.covariances == covariances
+        and all(np.shape(getattr(found, k)) == shape for k, shape in shapes.items())
+    )
     if not (good and np.array_equal(found.own[0], np.broadcast_to(number - found.nonfinite[:, None], (E, P)))):
-        what = f"{_called(pool)} to return the sums of {number} samples"
+        what = f"{executors.called(pool)} to return the sums of {number} samples"
         raise ValueError(f"executor: expected {what}, got {validate.describe(found)}")
     return found
-
-
-def _called(pool):
-    return type(pool).__name__
 
 
 def default_chunk(outputs):
@@ -253,10 +229,13 @@ def default_chunk(outputs):
     return 2 ** int(np.log2(most))
 
 
-def _group_size(count, chunk, threads):
-    """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same."""
-    pieces = count / chunk / (4 * threads)
-    return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, 4))
+def _group_size(count, chunk, workers, levels):
+    """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same.
+
+    At least four pieces for each worker, of no more than 2^levels chunks.
+    """
+    pieces = count / chunk / (4 * workers)
+    return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, levels))
 
 
 def check_range(start, count):

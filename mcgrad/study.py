@@ -5,6 +5,8 @@ the rows of every finished setting in a partial file beside the result, so that 
 stopped, and writes NAME.csv and NAME.json (where the numbers come from) once all are there.
 """
 
+import concurrent.futures
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -17,11 +19,12 @@ from collections.abc import Callable
 
 import mcgrad as mg
 
-from . import records
+from . import executors, records, shards, study_pieces
 from .merge_rows import MOMENTS, Misfit, merged
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
 from .records import Busy as Busy
+from .study_settings import changed, shifted, work
 
 # The columns of `measured`: `count` trajectories from number `start` on. A count of 0: exact values only.
 MEASURED = ("estimator", "parameter", "exact_mean", "exact_variance", "count", "start", "nonfinite", *MOMENTS)
@@ -61,7 +64,7 @@ class Study:
     quiet: bool = False
 
     def planned(self, preset, changes=None):
-        """Return the settings of a preset, with some of their values changed (see `changed`)."""
+        """Return the settings of a preset, with some of their values changed (see `study_settings.changed`)."""
         settings = self.full() if preset == "full" and self.full is not None else self.settings(preset == "quick")
         return changed(self.name, settings, changes) if changes else settings
 
@@ -100,55 +103,6 @@ def worst_deviation(rows):
     return max(scores, default=math.nan), len(scores)
 
 
-# ---- settings ----------------------------------------------------------------------------------------------------
-
-
-def changed(study, settings, changes):
-    """Return settings with some of their values replaced, those that become equal but once.
-
-    Settings that had ranges of trajectories of their own keep that, whatever the new `count`. One that measures nothing
-    (`count` 0) goes on measuring nothing.
-
-    Raises
-    ------
-    Misfit
-        For a name that no setting has; it says which there are.
-    """
-    known = sorted({key for s in settings for key in s} - {"start"})
-    for name in changes:
-        if name not in known:
-            raise Misfit(f"{study}: --set {name}: the settings of this study have {', '.join(known)}")
-    found = []
-    for s in settings:
-        own = {k: v for k, v in changes.items() if k in s and not (k == "count" and not s["count"])}
-        found.append(s | own)
-    if "count" in changes:
-        longest = {}  # of all settings that share a range
-        for old, new in zip(settings, found, strict=True):
-            if "start" in old and old.get("count"):
-                longest[old["start"]] = max(longest.get(old["start"], 0), new["count"])
-        starts, at = {}, 0
-        for start in sorted(longest):
-            starts[start], at = at, at + longest[start]
-        found = [s | ({"start": starts[s["start"]]} if s.get("start") in starts else {}) for s in found]
-    kept, first = [], {}
-    for old, new in zip(settings, found, strict=True):
-        was, is_now = (json.dumps({k: v for k, v in s.items() if k != "start"}, sort_keys=True) for s in (old, new))
-        if first.setdefault(is_now, was) == was:  # what has become equal to another one is dropped
-            kept.append(new)
-    return kept
-
-
-def shifted(name, settings, part):
-    """Return the settings of a further part of a study: the same ones on trajectories that no part before has used."""
-    if not any(s.get("count") and "start" in s for s in settings):
-        raise Misfit(f"{name}: --more needs settings that say `count` and `start`; this study has none")
-    span = 4 * max(
-        s["start"] + s["count"] for s in settings if s.get("count") and "start" in s
-    )  # pilots and folds included
-    return [s | ({"start": s["start"] + part * span} if s.get("count") and "start" in s else {}) for s in settings]
-
-
 # ---- running -----------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +116,9 @@ class Plan:
     more: bool = False
     threads: int | None = None
     progress: object = None
+    executor: concurrent.futures.Executor | None = None
+    shard: shards.Shard | None = None
+    merge: bool = False
     command: str = "python -m studies {name}"
 
     def folder(self, results):
@@ -178,7 +135,20 @@ class Plan:
         return " ".join(words) + (f", then --more {parts - 1} time(s)" if parts > 1 else "")
 
 
-def run(study, folder, *, preset="default", seed=0, changes=None, more=False, threads=None, progress=None):
+def run(
+    study,
+    folder,
+    *,
+    preset="default",
+    seed=0,
+    changes=None,
+    more=False,
+    threads=None,
+    progress=None,
+    executor=None,
+    shard=None,
+    merge=False,
+):
     """Run a study, or what is left of it; write its CSV and JSON files, return its rows.
 
     Parameters
@@ -191,72 +161,126 @@ def run(study, folder, *, preset="default", seed=0, changes=None, more=False, th
         A few seconds of work, minutes, or as long as it takes.
     seed : int
     changes : dict, optional
-        Values of settings to be replaced, see `changed`.
+        Values of settings to be replaced, see `mcgrad.study_settings.changed`.
     more : bool
         Add as many trajectories again to results that are there; their ranges go on.
     threads : int, optional
-        By default, as many as there are cores; numbers do not depend on it.
+        By default, as many as there are cores, and one in the workers of an executor; numbers do not depend on it.
     progress : None, bool, callable or tqdm
         None and True: say on stderr how far it is, after two seconds, and how long it will take without the compiler. A
         callable gets (done, total), in settings weighed by their trajectories.
+    executor : concurrent.futures.Executor, optional
+        Each setting is a piece of work for it, such as those of `mcgrad.engines`; the function `rows` is at the top of a file
+        that workers have, too.
+    shard : Shard, optional
+        Do the settings of this one of several shards alone, keep their rows in a file, and return them; see `mcgrad.shards`.
+    merge : bool
+        Do nothing but put the files of all shards together.
 
     Raises
     ------
     Busy
         If another process is running this study in this folder.
     Misfit
-        For changes and additions that do not fit.
+        For changes, additions and shards that do not fit.
     """
-    return carry_out(study, folder, Plan(preset, seed, changes or {}, more, threads, progress))
+    plan = Plan(preset, seed, changes or {}, more, threads, progress, executor, shard, merge)
+    return carry_out(study, folder, plan)
 
 
 def carry_out(study, folder, plan):
     """Run a study as planned, or what is left of it; see `run`."""
     if plan.preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
+    if study.quiet and (plan.executor is not None or plan.shard is not None or plan.merge):
+        raise Misfit(
+            f"{study.name}: it measures times, and wants a machine to itself: run it without an engine or shards"
+        )
     folder = plan.folder(folder)
     settings = study.planned(plan.preset, plan.changes)  # what is wrong with changes is said before a folder is made
     folder.mkdir(parents=True, exist_ok=True)
-    with records.locked(folder / f"{study.name}.lock"):
-        if not plan.more:
-            return _written(study, folder, plan, settings, *_rows(study, folder, plan, settings), 1)
-        old, about = _finished(study, folder, plan)
-        parts = about["parts"]
-        new, seconds, partial = _rows(study, folder, plan, shifted(study.name, settings, parts))
-        if len(new) != len(old):
-            raise Misfit(f"{study.name}: --more made {len(new)} rows, and there are {len(old)}")
-        rows = [merged(study.name, x, y) for x, y in zip(old, read(as_csv(study.columns, new)), strict=True)]
-        return _written(study, folder, plan, settings, rows, about["seconds"] + seconds, partial, parts + 1)
+    with contextlib.ExitStack() as locks:
+        if plan.shard is not None:
+            path = plan.shard.path(folder, study.name)
+            locks.enter_context(records.locked(path.with_name(f"{path.name}.lock")))
+            return _answers(study, folder, plan, settings)[0]
+        locks.enter_context(records.locked(folder / f"{study.name}.lock"))
+        if plan.merge:
+            for shard in shards.there(folder, study.name):
+                path = shard.path(folder, study.name)
+                locks.enter_context(records.locked(path.with_name(f"{path.name}.lock")))
+        rows, seconds, parts, done = _answers(study, folder, plan, settings)
+        _write(study, folder, plan, settings, rows, seconds, parts)
+        for path in done:
+            path.unlink()
+        return rows
 
 
-def _rows(study, folder, plan, settings):
-    """Return the rows of all settings, the seconds that they took, and the file of those that are finished."""
-    partial = folder / f"{study.name}.partial"
-    depends = [study.name, plan.seed, plan.preset, fingerprint(study)]
-    keys = [hashlib.sha256(json.dumps([depends, s]).encode()).hexdigest() for s in settings]
-    kept = records.kept(partial)
-    bar = StudyProgress(study.name, work(settings), [key in kept for key in keys], plan.progress)
-    with open(partial, "ab") as stream, bar:
-        for number, (key, setting) in enumerate(zip(keys, settings, strict=True)):
-            if key not in kept:
-                clock, before = time.perf_counter(), compiling()
-                rows = study.rows(setting, plan.seed, plan.threads)
-                kept[key] = {"key": key, "seconds": time.perf_counter() - clock, "rows": rows}
-                stream.write(records.line(kept[key]))
-                stream.flush()
-                bar.finished(number, compiling() - before)
-    return [row for key in keys for row in kept[key]["rows"]], sum(kept[key]["seconds"] for key in keys), partial
+def _answers(study, folder, plan, settings):
+    """Return (rows, seconds, parts, files of records) of all settings, added to those that are there for `--more`."""
+    if not plan.more:
+        rows, seconds, done = _rows(study, folder, plan, settings, 1)
+        return rows, seconds, 1, done
+    old, about = _finished(study, folder, plan)
+    parts = about["parts"] + 1
+    new, seconds, done = _rows(study, folder, plan, shifted(study.name, settings, parts - 1), parts)
+    if plan.shard is not None:
+        return new, seconds, parts, done
+    if len(new) != len(old):
+        raise Misfit(f"{study.name}: --more made {len(new)} rows, and there are {len(old)}")
+    rows = [merged(study.name, x, y) for x, y in zip(old, read(as_csv(study.columns, new)), strict=True)]
+    return rows, about["seconds"] + seconds, parts, done
 
 
-def work(settings):
-    """Return how long each setting may take, relative to the others: its trajectories times its horizon, and something."""
-    sizes = [float((s.get("count") or 0) * (s.get("horizon") or 1)) for s in settings]
-    mean = sum(sizes) / max(len(sizes), 1) or 1.0
-    return [1.0 + size / mean for size in sizes]
+def _rows(study, folder, plan, settings, parts):
+    """Return the rows of settings, the seconds that they took, and the files with the records of those that are finished."""
+    about = {"seed": plan.seed, "preset": plan.preset, "sources": fingerprint(study)}
+    keys = [hashlib.sha256(json.dumps([study.name, *about.values(), s]).encode()).hexdigest() for s in settings]
+    about |= {"changed settings": plan.changes, "parts": parts}
+    weights, mine = work(settings), range(len(settings))
+    if plan.merge:
+        found = shards.there(folder, study.name)
+        kept = shards.gathered(study.name, folder, found, keys, weights, about)
+        done = [shard.path(folder, study.name) for shard in found]
+    else:
+        done = [folder / f"{study.name}.partial"]
+        if plan.shard is not None:
+            dealer = shards.dealt(weights, plan.shard.total)
+            mine = [k for k in mine if dealer[k] == plan.shard.number]
+            done = [plan.shard.path(folder, study.name)]
+        kept = records.kept(done[0])
+        bar = StudyProgress(study.name, [weights[k] for k in mine], [keys[k] in kept for k in mine], plan.progress)
+        with open(done[0], "ab") as stream, bar:
+            left = [(place, settings[k]) for place, k in enumerate(mine) if keys[k] not in kept]
+            with contextlib.closing(_computed(study, plan, left, [weights[k] for k in mine])) as computed:
+                for place, rows, seconds, compiled in computed:
+                    key = keys[mine[place]]
+                    kept[key] = {"key": key, "seconds": seconds, "rows": rows} | ({"of": about} if plan.shard else {})
+                    stream.write(records.line(kept[key]))
+                    stream.flush()
+                    bar.finished(place, compiled)
+    own = [kept[keys[k]] for k in mine]
+    return [row for record in own for row in record["rows"]], sum(record["seconds"] for record in own), done
 
 
-def _written(study, folder, plan, settings, rows, seconds, partial, parts):
-    """Write the files of a finished study; return its rows."""
+def _computed(study, plan, left, weights):
+    """Yield (place, rows, seconds, seconds of the compiler) of settings as they are finished; `left` has (place, setting)."""
+    if plan.executor is None:
+        for place, setting in left:
+            clock, before = time.perf_counter(), compiling()
+            rows = study.rows(setting, plan.seed, plan.threads)
+            yield place, rows, time.perf_counter() - clock, compiling() - before
+        return
+    left = sorted(left, key=lambda x: -weights[x[0]])  # the longest first, so that none is waited for at the end
+    where = study_pieces.origin(study)
+    pieces = ((where, setting, plan.seed, plan.threads or 1) for _, setting in left)
+    with contextlib.closing(executors.as_finished(plan.executor, study_pieces.rows, pieces)) as found:
+        for number, (rows, seconds) in found:
+            yield left[number][0], rows, seconds, 0.0
+
+
+def _write(study, folder, plan, settings, rows, seconds, parts):
+    """Write the files of a finished study."""
     facts = {"seed": plan.seed, "preset": plan.preset, "quick": plan.preset == "quick"}
     facts |= {"set": plan.changes} if plan.changes else {}
     facts |= {"counts": sorted({s["count"] for s in settings if s.get("count")}), "parts": parts}
@@ -264,8 +288,6 @@ def _written(study, folder, plan, settings, rows, seconds, partial, parts):
     write(folder / f"{study.name}.csv", as_csv(study.columns, rows))
     about = provenance(study, plan.said(study, parts), **facts)
     write(folder / f"{study.name}.json", json.dumps(about, indent=2) + "\n")
-    partial.unlink()
-    return rows
 
 
 def _finished(study, folder, plan):

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from . import records, study
+from . import engines, executors, records, shards, study
 
 
 def add_options(parser):
@@ -25,7 +25,19 @@ def add_options(parser):
     )
     parser.add_argument("--more", action="store_true", help="add as many trajectories again to results that are there")
     parser.add_argument("--seed", type=int, default=0, help="0 by default")
-    parser.add_argument("--threads", type=int, help="all cores by default; results do not depend on it")
+    parser.add_argument(
+        "--threads", type=int, help="all cores by default, one in each worker; results do not depend on it"
+    )
+    parser.add_argument(
+        "--engine", choices=engines.NAMES, default="threads", help="where settings are worked at; threads"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="of processes and of dask: as many as cores by default"
+    )
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of dask; without it, workers are started here")
+    parser.add_argument(
+        "--shard", type=_shard, metavar="I/N", help="do the I-th of N parts of the settings, to be merged"
+    )
 
 
 def run(chosen, folder, asked, command=study.Plan.command):
@@ -40,26 +52,50 @@ def run(chosen, folder, asked, command=study.Plan.command):
     command : str
         What runs a study, with {name} in it, for the provenance.
     """
-    for one in chosen:
-        try:
-            rows = study.carry_out(one, folder, plan(asked, command))
-        except KeyboardInterrupt:
-            print(f"\n{one.name}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
-            return 130
-        except (records.Busy, study.Misfit) as error:
-            print(error, file=sys.stderr)
-            return 1
-        except OSError as error:
-            print(f"{one.name}: {error}", file=sys.stderr)
-            return 1
-        print(f"{one.name}: {one.question}\n{one.report(rows)}")
+    one = None
+    try:
+        with engines.executor(asked.engine, asked.workers, asked.scheduler) as pool:
+            for one in chosen:
+                _run(one, folder, plan(asked, command, pool))
+    except KeyboardInterrupt:
+        print(f"\n{_named(one)}: interrupted; finished settings are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except executors.Failed as error:
+        print(f"{_named(one)}: {error}; finished settings are kept, the same command goes on", file=sys.stderr)
+        return 1
+    except (records.Busy, study.Misfit, engines.Refused) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{_named(one)}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
-def plan(asked, command=study.Plan.command):
+def _run(one, folder, plan):
+    rows = study.carry_out(one, folder, plan)
+    if plan.shard is None:
+        print(f"{one.name}: {one.question}\n{one.report(rows)}")
+    else:
+        print(f"{one.name}: shard {plan.shard} is done, {len(rows)} rows; to be merged when all are")
+
+
+def _named(one):
+    return "studies" if one is None else one.name
+
+
+def plan(asked, command=study.Plan.command, executor=None):
     """Return the plan that a command line asks for."""
-    preset = "quick" if asked.quick else "full" if asked.full else "default"
-    return study.Plan(preset, asked.seed, dict(asked.changes), asked.more, asked.threads, None, command)
+    preset, merge = "quick" if asked.quick else "full" if asked.full else "default", getattr(asked, "merge", False)
+    how = (asked.threads, None, executor, asked.shard, merge)
+    return study.Plan(preset, asked.seed, dict(asked.changes), asked.more, *how, command)
+
+
+def _shard(text):
+    try:
+        return shards.parsed(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(error) from None
 
 
 def _change(text):

@@ -2,15 +2,18 @@
 
 import keyword
 import unicodedata
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Kernels are straight-line code with a line for each number: nothing larger than this is ever meant.
 LARGEST = 10_000  # states, actions, noises, choices, hidden units
 PARAMETERS = 1_000_000
 
 
-def shape(value):
+def shape(value: Any) -> tuple[int, ...]:
     """Return the shape of a value that may be an array, () for what is none: rows of different lengths, any object."""
     try:
         return np.shape(value)
@@ -20,7 +23,7 @@ def shape(value):
         return ()
 
 
-def array(name, value, shape=None):
+def array(name: str, value: Any, shape: tuple[int | None, ...] | None = None) -> NDArray[np.float64]:
     """Return a value as a finite float64 array of its own; `shape` may hold None for any length."""
     try:
         given = np.asarray(value)
@@ -46,7 +49,9 @@ def array(name, value, shape=None):
     return out
 
 
-def number(name, value, low=None, high=None, above=None):
+def number(
+    name: str, value: Any, low: float | None = None, high: float | None = None, above: float | None = None
+) -> float:
     """Return a finite float within [low, high] and greater than `above`."""
     out = float(array(name, value, ()))
     wanted = (
@@ -57,7 +62,7 @@ def number(name, value, low=None, high=None, above=None):
     return out
 
 
-def widths(name, value):
+def widths(name: str, value: Any) -> float | tuple[float, ...]:
     """Return a number > 0, or a tuple of them: one for each parameter."""
     out = array(name, value)
     if out.ndim == 0:
@@ -67,7 +72,7 @@ def widths(name, value):
     return tuple(out.tolist())
 
 
-def integer(name, value, low, high=None):
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """Return an int within [low, high]; 1e6 is accepted, 1.5 and True are not."""
     whole = isinstance(value, (int, np.integer)) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, (bool, np.bool_)) or not whole:
@@ -79,7 +84,7 @@ def integer(name, value, low, high=None):
     return out
 
 
-def name(what, value):
+def name(what: str, value: Any) -> str:
     """Return a name that becomes part of the text of kernels, and so has to be one: p.name, and never code."""
     good = isinstance(value, str) and value.isidentifier() and not keyword.iskeyword(value)
     # Python reads a name by its NFKC form: two names of one form would be one.
@@ -90,7 +95,7 @@ def name(what, value):
     return value
 
 
-def size(name, value, low=1):
+def size(name: str, value: Any, low: int = 1) -> int:
     """Return how many numbers there are of something, at least `low`; see `LARGEST`."""
     out = integer(name, value, low)
     if out > LARGEST:
@@ -98,13 +103,13 @@ def size(name, value, low=1):
     return out
 
 
-def parameters(count):
+def parameters(count: int) -> None:
     """Check how many components theta has, before a name is made for each."""
     if count > PARAMETERS:
         raise ValueError(f"parameters: expected at most {PARAMETERS} components of theta, got {count}")
 
 
-def one_of(name, value, words):
+def one_of(name: str, value: Any, words: Sequence[str]) -> str:
     """Return one of some words."""
     if not isinstance(value, str) or value not in words:
         *first, last = map(repr, words)
@@ -112,14 +117,14 @@ def one_of(name, value, words):
     return value
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> bool:
     """Return a bool."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name}: expected True or False, got {describe(value)}")
     return bool(value)
 
 
-def sequence(name, value, what):
+def sequence(name: str, value: Any, what: str) -> tuple[Any, ...]:
     """Return a tuple of what can be iterated over, words excepted."""
     try:
         if isinstance(value, (str, bytes)):
@@ -129,14 +134,14 @@ def sequence(name, value, what):
         raise ValueError(f"{name}: expected a sequence of {what}, got {describe(value)}") from None
 
 
-def function(name, value, optional=False):
+def function(name: str, value: Any, optional: bool = False) -> Any:
     """Return a callable."""
     if not callable(value) and not (optional and value is None):
         raise ValueError(f"{name}: expected a function, got {describe(value)}")
     return value
 
 
-def probabilities(name, values):
+def probabilities(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return an array whose last axis holds probabilities."""
     if (values < 0).any():
         raise ValueError(f"{name}: expected probabilities >= 0, got {values.min():.3g}")
@@ -147,14 +152,14 @@ def probabilities(name, values):
     return values
 
 
-def text(name, value):
+def text(name: str, value: Any) -> str | None:
     """Return a sentence, or None."""
     if value is not None and not (isinstance(value, str) and value.strip()):
         raise ValueError(f"{name}: expected a sentence or None, got {describe(value)}")
     return value
 
 
-def interval(name, value, m):
+def interval(name: str, value: Any, m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (low, high), arrays (m,) of finite numbers with low < high, from a pair of numbers or of such arrays."""
     if not isinstance(value, (tuple, list, np.ndarray)) or getattr(value, "shape", (2,)) == () or len(value) != 2:
         raise ValueError(f"{name}: expected a pair (low, high), got {describe(value)}")
@@ -168,7 +173,7 @@ def interval(name, value, m):
     return low, high
 
 
-def symmetric(name, value, n):
+def symmetric(name: str, value: Any, n: int) -> NDArray[np.float64]:
     """Return a symmetric (n, n) matrix."""
     out = array(name, value, (n, n))
     if not np.allclose(out, out.T, rtol=1e-10, atol=1e-12 * np.abs(out).max(initial=0.0)):
@@ -179,7 +184,7 @@ def symmetric(name, value, n):
     return (out + out.T) / 2
 
 
-def covariance(name, value, n):
+def covariance(name: str, value: Any, n: int) -> NDArray[np.float64]:
     """Return a symmetric positive semidefinite (n, n) matrix."""
     out = symmetric(name, value, n)
     smallest = np.linalg.eigvalsh(out)[0] if n else 0.0
@@ -188,18 +193,18 @@ def covariance(name, value, n):
     return out
 
 
-def factor(cov):
+def factor(cov: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a lower triangular L with L L' = cov, for a covariance that may be singular."""
     try:
-        return np.linalg.cholesky(cov)
+        return np.asarray(np.linalg.cholesky(cov), np.float64)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(cov)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
-        lower = np.linalg.qr(root.T, mode="r").T
+        lower = np.linalg.qr(root.T, mode="reduced").R.T
         return lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
 
 
-def describe(value):
+def describe(value: Any) -> str:
     """Return a short description of a value for a message."""
     text = repr(value)
     text = text if len(text) <= 60 else text[:57] + "..."

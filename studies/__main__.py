@@ -1,4 +1,6 @@
-"""Run studies: `python -m studies [names] [--quick | --full] [--set NAME=VALUE] [--more] [--seed N] [--threads N]`.
+"""Run studies: `python -m studies [names] [--quick | --full] [--set NAME=VALUE] [--more] [--seed N] [--engine NAME]`.
+
+On other machines, too: `--engine dask`, `--engine mpi`; or in parts, `--shard 1/40` to `40/40`, and then `merge [names]`.
 
 A study is a file of this folder that says `STUDY = mcgrad.study.Study(...)`; it is found by that, and listed nowhere.
 """
@@ -42,7 +44,14 @@ def main(arguments=None):
     parser.add_argument("--list", action="store_true", help="say what studies there are")
     study_command.add_options(parser)
     parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="folder to write to")
+    parser.epilog = (
+        "`python -m studies merge [names]` puts together what --shard 1/N to N/N have left, with the same options."
+    )
     asked = parser.parse_args(arguments)
+    asked.merge = asked.names[:1] == ["merge"]
+    asked.names = asked.names[asked.merge :]
+    if asked.merge and not asked.names:
+        parser.error("merge: say which studies")
     studies = found()
     if asked.list:
         width = max(map(len, studies))

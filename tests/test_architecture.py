@@ -15,9 +15,9 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {
     "__main__": "command",
     "archive": "records",
-    "ascent": ("archive compiler differences estimators exact kernels per_step prepare problem progress run validate"),
-    "baselines": "calls compiler environments per_step truth validate",
-    "batches": "compiler kernels moments power_sums problem run validate",
+    "ascent": "archive validate",
+    "baselines": "calls compiler environments per_step problem scan_types truth validate",
+    "batches": "compiler executors kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
@@ -31,12 +31,14 @@ ALLOWED = {
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",
     "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
-    "critics": "baselines compiler environments per_step policies truth validate",
+    "critics": "baselines compiler environments per_step policies problem scan_types truth validate",
     "designs": "kernels validate",
-    "differences": "estimators kernels run validate",
+    "differences": "compiler estimators kernels problem run validate",
     "directional_problem": "calls compiler problem validate",
+    "engines": "run validate",
     "environments": "compiler problem validate",
-    "estimators": "baselines calls compiler critics per_step problem validate",
+    "estimate": "intervals",
+    "estimators": "baselines calls compiler critics per_step problem scan_types validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies problem rollouts truth validate"
@@ -45,30 +47,35 @@ ALLOWED = {
     "exact/one_step": "environments estimators exact policies",
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies",
+    "executors": "validate",
     "fisher_information": "estimators kernels measurement problem",
-    "fitting": "estimators moments run",
+    "fitting": "estimators moments power_sums problem run",
     "floor": "estimators exact problem",
     "gym": "problem validate",
     "intervals": "validate",
+    "gradient_ascent": (
+        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
+    ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
     "kernels": "calls compiler estimators per_step problem validate",
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
-        "directional_problem environments estimators exact fisher_information kernel_handle kernels "
+        "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
         "measurement moments noises optimizers policies precision problem rollouts"
     ),
     "measurement": (
-        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run validate"
+        "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
+        "validate"
     ),
     "merge_rows": "",
-    "moments": "archive intervals power_sums validate",
+    "moments": "archive estimate intervals power_sums source validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "per_step": "",
-    "pilots": "baselines estimators fitting kernels prepare rollouts run truth",
+    "pilots": "baselines estimators fitting kernels prepare problem rollouts run scan_types truth",
     "policies": "calls compiler problem validate",
     "power_sums": "compiler",
-    "precision": "compiler validate",
+    "precision": "compiler kernels run validate",
     "precompile": "compiler run",
     "prepare": "estimators exact truth validate",
     "problem": "validate",
@@ -76,10 +83,15 @@ ALLOWED = {
     "provenance": "mcgrad",
     "records": "",
     "rollouts": "kernels problem run validate",
-    "run": "compiler designs kernels power_sums validate",
-    "study": "mcgrad merge_rows progress provenance records",
-    "study_command": "records study",
+    "run": "compiler designs executors kernels power_sums validate",
+    "scan_types": "compiler problem",
+    "shards": "merge_rows records",
+    "source": "",
+    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
+    "study_command": "engines executors records shards study",
     "study_figure": "merge_rows records",
+    "study_pieces": "merge_rows provenance",
+    "study_settings": "merge_rows",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",
@@ -103,6 +115,8 @@ LIBRARIES = {
     "pandas": {"moments", "comparison", "ascent", "study_figure"},
     "matplotlib": {"comparison", "study_figure", "template_study"},
     "gymnasium": {"gym"},
+    "distributed": {"engines"},
+    "mpi4py": {"engines"},
 }
 
 

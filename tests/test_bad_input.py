@@ -345,6 +345,12 @@ MEASUREMENTS = [
     ({"chunk": "all"}, "chunk: expected a whole number, got str 'all'"),
     ({"executor": "threads"}, "executor: expected .*, got str 'threads'"),
     ({"progress": 7}, "progress: expected .*, got int 7"),
+    ({"covariances": "PW"}, "covariances: expected 'all', or pairs of names among 'PW', got str 'PW'"),
+    ({"covariances": True}, "covariances: expected 'all', or pairs of names among 'PW', got bool True"),
+    ({"covariances": ("PW", "PW")}, "covariances: expected 'all', or pairs of names .*, got str 'PW'"),
+    ({"covariances": [("PW", "SF")]}, r"covariances: expected 'all', or pairs of names .*, got tuple"),
+    ({"covariances": [("PW", [])]}, r"covariances: expected 'all', or pairs of names .*, got tuple"),
+    ({"covariances": [], "full_covariance": True}, "covariances: expected none beside full_covariance=True"),
 ]
 
 

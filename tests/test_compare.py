@@ -170,6 +170,25 @@ def test_estimators_that_do_not_vary_are_compared_all_the_same():
     assert result.ratio(result["score function"], result["pathwise"]).ratio == np.inf
 
 
+def test_where_theta_does_nothing_there_is_nothing_to_choose_and_without_actions_nothing_to_mirror():
+    """The gains meet a state that is 0 throughout; and a derivative in a mass needs no actions."""
+    rest = mg.Environment(
+        states=1,
+        actions=1,
+        params={"mass": 2.0},
+        init=lambda p, z: (0.0,),
+        step=lambda p, s, a, w: (0.0,),
+        reward=lambda p, s, a, s_next, w: a[0] - p.mass,
+    )
+    options = {"only": ("pathwise", "pathwise, mirrored actions"), "count": 2000, "seconds": 0.002, "machine": "numpy"}
+    nothing = compare(mg.Problem(rest, mg.policies.linear_gaussian(1, 1, std=1.0), 1), [0.2], **options)
+    assert nothing.recommendation().startswith("Nothing to choose: all are 0") and len(nothing.rows) == 2
+    alone = dataclasses.replace(rest, actions=0, reward=lambda p, s, a, s_next, w: -p.mass)
+    found = compare(mg.Problem(alone, None, 1, design=("mass",)), [2.0], **options)
+    assert [row.estimator for row in found.rows] == ["pathwise"] and "no actions to mirror" in str(found)
+    assert found.recommendation().startswith("Use pathwise: it does not vary")
+
+
 def test_an_estimator_of_many_rollouts_can_be_alone(problem):
     alone = compare(*problem, only=["measure-valued"], count=256, seconds=1e-3)
     assert [row.estimator for row in alone.rows] == ["measure-valued"] and alone.rows[0].count == 256

@@ -37,6 +37,20 @@ def test_a_policy():
     assert agree(example("a_policy").main(20_000))
 
 
+def test_an_estimator(capsys):
+    """Exact and measured moments of one's own agree within exact standard errors, and a tenth too much is seen."""
+    count = 200_000
+    found = example("an_estimator").main(count)
+    assert len(found) == 6 and "bias" in capsys.readouterr().out
+    for name, (x, y) in found.items():
+        varies = x.variance > 1e-12 * x.variance.max()
+        far = np.abs(y.mean - x.mean)[varies] / x.stderr(count)[varies]
+        assert far.max() < 5, name
+        error = x.variance_stderr(count)[varies]
+        assert np.all(np.abs(y.variance - x.variance)[varies] < 5 * error), name
+        assert np.any(np.abs(1.1**2 * y.variance - x.variance)[varies] > 5 * error), name
+
+
 def test_a_study_and_its_figure(tmp_path):
     """From another folder, by the command line; the exact variances are where the measured ones are."""
     options = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}

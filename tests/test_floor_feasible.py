@@ -156,7 +156,7 @@ def test_the_influence_function_has_the_variance_of_the_bound(found):
         error = np.std(x * x) / np.sqrt(x.size)
         assert abs(np.mean(x)) < 5 * x.std() / np.sqrt(x.size)
         assert abs(np.mean(x * x) - bounds[name]) < 5 * error
-        assert abs(np.mean(x * x) - 1.1 * bounds[name]) > 5 * error
+        assert abs(np.mean(x * x) - 1.2 * bounds[name]) > 5 * error  # a fifth is some ten of these errors
 
 
 def test_what_is_left_of_fitted_estimators_falls_like_one_over_N(found):

@@ -112,6 +112,56 @@ def test_the_table_has_a_row_for_each_figure():
     assert {"mean", "stderr", "variance", "variance_stderr", "kurtosis", "nonfinite"} <= set(table.columns)
 
 
+def test_covariances_are_formed_where_they_are_asked_for():
+    """All other figures, and those that are formed, are the same to the last bit; what was not formed says how to ask."""
+    x = 1.0 + np.random.default_rng(8).standard_t(5, size=(8, 300))
+    x[5, 7] = np.nan
+    every = of(x, 50, E=4)
+    names, chosen = every.names, power_sums.Covariances(((2, 0), (3, 2)))
+    parts = [power_sums.of_chunk(np.ascontiguousarray(x[:, k : k + 50]), 4, chosen) for k in range(0, 300, 50)]
+    some = moments.Moments(names, every.parameters, power_sums.tree(parts))
+    for field in ("own", "joint", "nonfinite", "degrees"):
+        np.testing.assert_array_equal(getattr(some.sums, field), getattr(every.sums, field))
+    assert some.sums.cross.shape == (2, 2) and some.sums.squares.shape == (6, 3)
+    for a, b in (("2", "0"), ("0", "2"), ("2", "3"), ("1", "1")):
+        np.testing.assert_array_equal(some.covariance(a, b), every.covariance(a, b))
+        np.testing.assert_array_equal(some.variance_ratio(a, b), every.variance_ratio(a, b))
+        np.testing.assert_array_equal(some.total_variance_ratio(a, b), every.total_variance_ratio(a, b))
+    for ask in (some.covariance, some.variance_ratio, some.total_variance_ratio):
+        with pytest.raises(ValueError, match=r"covariances: that of '1' and '0' .* covariances=\[\('1', '0'\)\]"):
+            ask("1", "0")
+    with pytest.raises(ValueError, match="other: expected the same covariances"):
+        some.merge(every)
+
+
+def test_measure_forms_covariances_between_few_estimators_or_as_asked(tmp_path):
+    problem, theta = w1(horizon=2)
+    many = {
+        str(e): mg.estimators.control_variate(mg.estimators.score(), mg.estimators.score(), np.full((1, 8), e))
+        for e in range(13)
+    }
+
+    def measured(number, **options):
+        chosen = dict(list(many.items())[:number])
+        return mg.measure(problem, theta, chosen, 100, machine="numpy", **options)
+
+    every, none = measured(13, covariances="all"), measured(13)
+    pair = measured(13, covariances=[("3", "1"), ("1", "3"), ("2", "2")])
+    assert len(measured(12).sums.covariances.pairs) == 66 and none.sums.covariances.pairs == ()
+    assert pair.sums.covariances.pairs == ((3, 1),)
+    np.testing.assert_array_equal(pair.covariance("1", "3"), every.covariance("1", "3"))
+    np.testing.assert_array_equal(none["7"].variance, every["7"].variance)
+    assert none["7"].total_variance_stderr == every["7"].total_variance_stderr
+    with pytest.raises(ValueError, match="covariances: that of '0' and '1' was not asked for"):
+        none.covariance("0", "1")
+    back = moments.load(pair.save(tmp_path / "pair"))
+    np.testing.assert_array_equal(back.variance_ratio("1", "3"), every.variance_ratio("1", "3"))
+    with pytest.raises(ValueError, match="covariances: that of"):
+        back.covariance("0", "1")
+    batch = mg.measure(problem, [theta, theta], many, 100, machine="numpy", covariances=[("3", "1")])
+    np.testing.assert_array_equal(batch.covariance("1", "3")[1], every.covariance("1", "3"))
+
+
 @pytest.mark.parametrize("N", [0, 1, 7, 8, 23, 100])
 def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
     """To the last bit: no compiler may reorder, or fuse a product into a sum."""
@@ -127,7 +177,8 @@ def test_the_order_of_additions_is_that_of_the_loops_in_python(N):
         how.products(x, powers[1], first, second, total, square)
         squares = np.empty((3, P + 1))
         if N > 2:
-            how.squares(powers, square[:P].reshape(1, P).copy(), squared, squares, 2)
+            pair = (np.array([0, 1, 1]), np.array([0, 1, 0]))  # each with itself, and the two
+            how.squares(powers, square[:P].reshape(1, P).copy(), squared, *pair, squares, 2)
         merged, shift = powers.copy(), np.empty(E * P)
         how.merge(merged, 2.0 * powers, shift)
         how.between(total, np.arange(6.0), first, second, np.array([0.1]))

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 import mcgrad as mg
-from mcgrad import command, merge_rows, progress, study, study_command, study_figure, template_study
+from mcgrad import command, merge_rows, progress, study, study_command, study_figure, study_settings, template_study
 from mcgrad.compiler import cache
 from studies import horizon
 
@@ -57,7 +57,11 @@ def test_more_adds_trajectories_that_were_not_used_before(tmp_path, seed):
     assert sorted(x.suffix for x in tmp_path.iterdir()) == [".csv", ".json"]
     settings = TEMPLATE.settings(False)
     used = sorted(
-        (range(s["start"], s["start"] + s["count"]) for k in range(3) for s in study.shifted("x", settings, k)),
+        (
+            range(s["start"], s["start"] + s["count"])
+            for k in range(3)
+            for s in study_settings.shifted("x", settings, k)
+        ),
         key=lambda r: r.start,
     )
     assert all(a.stop <= b.start for a, b in itertools.pairwise(used))
@@ -132,19 +136,21 @@ def test_more_refuses_what_does_not_fit(tmp_path):
 def test_changed_settings_keep_ranges_of_their_own():
     settings = horizon.settings(True)
     counted = [s for s in settings if s["count"]]
-    found = study.changed("x", settings, {"count": 7})
+    found = study_settings.changed("x", settings, {"count": 7})
     assert len(found) == len(settings)
     now = [s for s in found if s["count"]]
     assert [s["count"] for s in now] == [7] * len(counted)
     assert [s["start"] for s in now] == [7 * k for k in range(len(counted))]
-    (one,) = {s["horizon"] for s in study.changed("x", settings, {"horizon": 12})}
-    assert one == 12 and len(study.changed("x", settings, {"horizon": 12})) == 2 * len(horizon.RADII)  # exact, measured
+    (one,) = {s["horizon"] for s in study_settings.changed("x", settings, {"horizon": 12})}
+    assert one == 12 and len(study_settings.changed("x", settings, {"horizon": 12})) == 2 * len(
+        horizon.RADII
+    )  # exact, measured
     twice = [{"x": 1, "count": 5, "start": 0}, {"x": 1, "count": 5, "start": 5}]
-    assert study.changed("x", twice, {"x": 2}) == [s | {"x": 2} for s in twice]  # repetitions stay
+    assert study_settings.changed("x", twice, {"x": 2}) == [s | {"x": 2} for s in twice]  # repetitions stay
     with pytest.raises(
         study.Misfit, match="x: --set hirozon: the settings of this study have count, horizon, spectral"
     ):
-        study.changed("x", settings, {"hirozon": 12})
+        study_settings.changed("x", settings, {"hirozon": 12})
 
 
 def test_changed_runs_never_replace_others(tmp_path):

@@ -52,7 +52,7 @@ def problem_and_theta():
 @pytest.fixture(scope="module")
 def found():
     problem, theta = problem_and_theta()
-    return mg.measure(problem, theta, ESTIMATORS, 400_000, seed=SEED)
+    return mg.measure(problem, theta, ESTIMATORS, 400_000, seed=SEED, covariances="all")
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -187,7 +187,7 @@ def optimal_quadratic() -> Baseline:
     return OptimalQuadratic()
 
 
-def _as_base(base):
+def _as_base(base: BaselineLike) -> Baseline:
     base = as_baseline(base)
     if isinstance(base, (OptimalConstant, Optimal)):
         raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")

@@ -1,29 +1,32 @@
 """What a baseline is, and the plain ones: none, a number, a number for each time, a function of the state."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..calls import call
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, StateView
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Baseline:
     """A baseline b_t(s_t). Derive from it: `value` is traced, `data` gives the numbers that it reads as `c.name`."""
 
-    is_constant = False  # one number for all times
-    per_parameter = False  # `value` is a tuple, a number for each parameter
-    only_data = ()  # as of an estimator
+    is_constant: ClassVar[bool] = False  # one number for all times
+    per_parameter: ClassVar[bool] = False  # `value` is a tuple, a number for each parameter
+    only_data: ClassVar[tuple[str, ...]] = ()  # as of an estimator
 
-    def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         """Return {name: array or PerStep}."""
         return {}
 
-    def value(self, c: Any, x: Any) -> Any:
+    def value(self, c: Constants, x: StateView) -> Any:
         """Return b_t(s_t) for a step x (see `mcgrad.kernels.step_view.Step`)."""
         raise NotImplementedError
 
@@ -34,7 +37,7 @@ class NoBaseline(Baseline):
 
     is_constant = True
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return 0.0
 
 
@@ -46,10 +49,10 @@ class Constant(Baseline):
     only_data = ("b",)
     is_constant = True
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {"b": self.b}
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return c.b
 
 
@@ -60,10 +63,10 @@ class TimeDependent(Baseline):
     b: np.ndarray
     only_data = ("b",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return over_time(validate.array("baseline", self.b, (problem.horizon,)))
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return c.b
 
 
@@ -71,17 +74,17 @@ class TimeDependent(Baseline):
 class OfState(Baseline):
     """A function of the state given by the user."""
 
-    function: object
-    params: dict
+    function: Callable[..., Any]
+    params: Data
     only_data = ("params",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.params
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return call("baseline", self.function, (c, x.s), None)
 
 
-def over_time(b):
+def over_time(b: ArrayLike) -> dict[str, PerStep]:
     """Return one number for each time as the data of a baseline."""
     return {"b": PerStep(np.append(b, 0.0))}

@@ -9,14 +9,19 @@ How far a fit can be trusted is part of it:
 - Outside the box of the states that were seen it says little: see `FittedValue`.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
+
+from ..compiler.trace import Number, Numbers
 
 FOLDS = 4
 RIDGE = 1e-10  # of a column's sum of squares
 LEAST_GAIN = 1e-12  # of the variance of the values: less than that is rounding
 
 
-def fit_form(states, values, degree):
+def fit_form(states: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     """Return the form of (1, s) whose values at states (N, n) fit `values` (N,): (1 + n, 1 + n).
 
     The degree is at most `degree`, and less where paths that are held out do not speak for it. Paths that are not finite do
@@ -37,13 +42,13 @@ def fit_form(states, values, degree):
     return columns.form(chosen)
 
 
-def least_squares_form(states, values, degree):
+def least_squares_form(states: NDArray[np.float64], values: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     """Return the form of exactly this degree; see `fit_form`."""
     states, values = _finite(states, values)
     return _Columns(states, values).form(degree) if len(states) else np.zeros(2 * (1 + states.shape[1],))
 
 
-def evaluate_form(form, s, degree):
+def evaluate_form(form: Any, s: Numbers, degree: int) -> Number:
     """Return (1, s)' form (1, s) for an upper triangular form of at most the given degree, traced."""
     total = form[0, 0]
     for i in range(1, len(s) + 1 if degree else 1):
@@ -54,7 +59,9 @@ def evaluate_form(form, s, degree):
     return total
 
 
-def _finite(states, values):
+def _finite(
+    states: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     finite = np.isfinite(values) & np.isfinite(states).all(axis=1)
     return states[finite], values[finite]
 
@@ -62,7 +69,7 @@ def _finite(states, values):
 class _Columns:
     """The products x_i x_j, i <= j, of x = (1, standardised state) as columns, and the standardised values."""
 
-    def __init__(self, states, values):
+    def __init__(self, states: NDArray[np.float64], values: NDArray[np.float64]) -> None:
         N, n = states.shape
         self.centre, self.scale = _location(states)
         self.mean, self.spread = (float(x[0]) for x in _location(values[:, None]))
@@ -80,7 +87,7 @@ class _Columns:
         self.norms = np.sqrt(np.where(power > 0, power, 1.0))
         self.x /= self.norms
 
-    def coefficients(self, degree, gram, moments):
+    def coefficients(self, degree: int, gram: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the coefficients of least squares from X'X and X'y, 0 for columns beyond the degree."""
         used = self.degrees <= degree
         gram, moments = gram[np.ix_(used, used)], moments[used]
@@ -91,7 +98,7 @@ class _Columns:
         result[used] = c + np.linalg.solve(damped, moments - gram @ c)
         return result
 
-    def held_out(self, degree, fold):
+    def held_out(self, degree: int, fold: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return each path's squared error under the fit to the paths of the other folds, (N,)."""
         parts = [(self.x[fold == k], self.y[fold == k]) for k in range(FOLDS)]
         grams, moments = [x.T @ x for x, _ in parts], [x.T @ y for x, y in parts]
@@ -102,7 +109,7 @@ class _Columns:
             errors[fold == k] = (y - x @ c) ** 2
         return errors
 
-    def form(self, degree):
+    def form(self, degree: int) -> NDArray[np.float64]:
         """Return the form of least squares of this degree in the states as they are."""
         c = self.coefficients(degree, self.x.T @ self.x, self.x.T @ self.y)
         n = len(self.centre)
@@ -116,7 +123,7 @@ class _Columns:
         return np.triu(form) + np.triu(form, 1)
 
 
-def _location(values):
+def _location(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the means (n,) of columns (N, n) and 1 / their standard deviations; a column that does not vary counts as 1."""
     size = np.abs(values).max(axis=0)
     size[size == 0] = 1.0

@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.functions import lookup
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, StateView
 from ..truth import Truth, asked
 from .baseline import Baseline, over_time
 
@@ -18,10 +21,10 @@ class MeanReturn(Baseline):
     is_constant = True
     only_data = ("truth",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {"b": asked(self).objective(problem, theta)}
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return c.b
 
 
@@ -32,10 +35,10 @@ class MeanToGo(Baseline):
     truth: Truth | None = None
     only_data = ("truth",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return over_time(asked(self).mean_return_to_go(problem, theta))
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return c.b
 
 
@@ -46,14 +49,14 @@ class Value(Baseline):
     truth: Truth | None = None
     only_data = ("truth",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         V = asked(self).value(problem, theta)
         if V.table is not None:
             return {"V": PerStep(V.table)}
         upper = np.triu(V.P) + np.triu(V.P, 1)
         return {"P": PerStep(upper), "c": PerStep(V.c)}
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         if x.problem.environment.choices:
             return lookup(c.V, x.s[0])
         n = len(x.s)

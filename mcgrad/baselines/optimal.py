@@ -1,10 +1,14 @@
 """Baselines of least variance: for the sum over parameters, for each parameter, over time, over the state."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, StateView
 from ..truth import Truth, asked
 from .baseline import Baseline, NoBaseline, over_time
 from .forms import evaluate_form
@@ -32,7 +36,7 @@ class Optimal(Baseline):
     """
 
     base: Baseline = NoBaseline()
-    target: object = None
+    target: Any = None
     truth: Truth | None = None
     only_data = ("target", "truth")
 
@@ -44,20 +48,20 @@ class TotalOptimal(Optimal):
     over_time: bool = False
 
     @property
-    def is_constant(self):
+    def is_constant(self) -> bool:  # type: ignore[override]
         return not self.over_time and self.base.is_constant
 
-    def tuned(self, problem, theta):
+    def tuned(self, problem: Problem, theta: NDArray[np.float64]) -> Any:
         """Return b, or b_t (T,), to be subtracted in addition to `base`."""
         truth = asked(self)
         optimum = truth.trace_optimal_over_time if self.over_time else truth.trace_optimal_constant
         return optimum(problem, theta, self.target)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         b = self.tuned(problem, theta)
         return {"base": self.base.data(problem, theta), **(over_time(b) if self.over_time else {"b": b})}
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return self.base.value(c.base, x) + c.b
 
 
@@ -68,17 +72,17 @@ class ForEachParameter(Optimal):
     per_parameter = True
     degree = 0
 
-    def forms(self, problem, theta):
+    def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return b_tp(s) = (1, s)' form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
         raise NotImplementedError
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         size = 1 + problem.environment.states if self.degree else 1
         forms = self.forms(problem, theta)[..., :size, :size]
         upper = np.triu(forms) + np.triu(forms, 1)
         return {"b": PerStep(np.concatenate([upper, np.zeros_like(upper[:1])]))}
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Any:
         return tuple(evaluate_form(form, x.s, self.degree) for form in c.b)
 
 
@@ -86,7 +90,7 @@ class ForEachParameter(Optimal):
 class OptimalOverTime(ForEachParameter):
     """b_tp = E[g_p z_tp] / E[z_tp^2]."""
 
-    def forms(self, problem, theta):
+    def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return constant_forms(problem, asked(self).optimal_over_time(problem, theta, self.target))
 
 
@@ -94,7 +98,7 @@ class OptimalOverTime(ForEachParameter):
 class NaiveOptimalOverTime(ForEachParameter):
     """b_tp = E[z_tp^2 G_t] / E[z_tp^2]."""
 
-    def forms(self, problem, theta):
+    def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return constant_forms(problem, asked(self).naive_optimal_over_time(problem, theta))
 
 
@@ -104,11 +108,11 @@ class OptimalQuadratic(ForEachParameter):
 
     degree = 2
 
-    def forms(self, problem, theta):
+    def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return asked(self).optimal_quadratic(problem, theta, self.target)
 
 
-def constant_forms(problem, b):
+def constant_forms(problem: Problem, b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return b (T, P) as forms of (1, s) that do not depend on s, (T, P, 1 + n, 1 + n)."""
     forms = np.zeros((*np.shape(b), problem.environment.states + 1, problem.environment.states + 1))
     forms[:, :, 0, 0] = b

@@ -13,12 +13,14 @@ an error of a tenth is not ok but a note: not tested, and why.
 
 import warnings
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import estimators as e
 from .. import exact, validate
 from ..compiler.trace import TraceError
-from ..differences import slopes
+from ..differences import Slopes, slopes
+from ..estimators.estimator import Estimator
 from ..kernels.program import checked, gradient_program, rollout_program
 from ..kernels.step_view import DiscontinuityWarning
 from ..pilots import known_value
@@ -26,7 +28,7 @@ from ..precompile import compile_ahead
 from ..prepare import prepare
 from ..problem import Problem
 from .findings import Finding, Report, reason
-from .gradients import Kernel, directions, finite, means, needed, pathwise
+from .gradients import Kernel, Samples, directions, finite, means, needed, pathwise
 from .jumps import jumps
 from .policy import score
 
@@ -89,14 +91,16 @@ def check(problem: Problem, theta: ArrayLike, count: int = 50_000, seed: int = 0
     return Report(tuple(findings))
 
 
-def _compared(problem, kernel, lines, count):
+def _compared(
+    problem: Problem, kernel: Kernel, lines: NDArray[np.float64], count: int
+) -> tuple[Samples, Slopes, Finding]:
     """Return samples, Slopes and the Finding on means of `count` trajectories."""
     samples = kernel.samples(0, count)
     found = slopes(kernel.returns, kernel.theta, lines, count)
     return samples, found, means(problem, lines, found, samples)
 
 
-def _families(problem, theta):
+def _families(problem: Problem, theta: NDArray[np.float64]) -> tuple[dict[str, Estimator | None], dict[str, str]]:
     """Return {name: a member} of each family of estimators that exists, and {name: why there is none}."""
     members = {
         "score function": lambda: e.reward_to_go(known_value(problem, theta)),
@@ -105,7 +109,8 @@ def _families(problem, theta):
         "evolution strategies": lambda: e.evolution_strategies(0.1),
         "exact critics": e.q_function,
     }
-    families, missing = {}, {}
+    families: dict[str, Estimator | None] = {}
+    missing: dict[str, str] = {}
     for name, make in members.items():
         try:
             member = prepare({name: make()})[name]

@@ -27,7 +27,7 @@ class Finding:
     name: str
     status: str
     text: str
-    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Report:
 
     findings: tuple
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Finding:
         return next(x for x in self.findings if x.name == name)
 
     @property
@@ -49,7 +49,7 @@ class Report:
         """The names of what is wrong."""
         return [x.name for x in self.findings if x.status == "wrong"]
 
-    def __str__(self):
+    def __str__(self) -> str:
         marks = {"ok": "ok", "wrong": "WRONG", "note": "note", "none": "-"}
         lines = []
         for x in self.findings:
@@ -58,17 +58,17 @@ class Report:
         return "\n".join(lines)
 
 
-def limit(comparisons):
+def limit(comparisons: int) -> float:
     """Return the z that chance exceeds in one of 10^4 such checks."""
     return statistics.NormalDist().inv_cdf(1.0 - CHANCE / (2 * max(comparisons, 1)))
 
 
-def reason(text):
+def reason(text: object) -> str:
     """Return the first part of a message, on one line: why something is not there."""
     return " ".join(str(text).split()).split("; ")[0]
 
 
-def percent(x):
+def percent(x: float) -> str:
     """Return a fraction as text: 3.2%, 250%, "any part" where it is not finite."""
     if not x < float("inf"):
         return "any part"

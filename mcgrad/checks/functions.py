@@ -1,14 +1,22 @@
 """The functions of a policy on arrays: what it draws, its density and its score, at any eta."""
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..calls import call, number
 from ..compiler.backends import _numpy_names
 from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
-from ..compiler.trace import Graph, Tracer
+from ..compiler.trace import Graph, Number, Tracer
 from ..kernels.inputs import Inputs
 from ..kernels.numbers import parameters
+from ..problem import Problem
+
+Arrays: TypeAlias = tuple[NDArray[np.float64], ...]
+ArrayFunction: TypeAlias = Callable[..., Arrays]
 
 
 class PolicyFunctions:
@@ -29,7 +37,7 @@ class PolicyFunctions:
         Which components of the action are drawn: they depend on e, the others on eta alone.
     """
 
-    def __init__(self, problem):
+    def __init__(self, problem: Problem) -> None:
         policy = self.policy = problem.policy
         self.inputs = Inputs(problem)
         self.p = parameters(problem)
@@ -64,18 +72,18 @@ class PolicyFunctions:
             z = [plus(x, y) for x, y in zip(z, more, strict=True)]
         self.score = self._array_function(("p", "eta", "a", "e"), z)
 
-    def _eta(self):
+    def _eta(self) -> tuple[ArrayFunction, int]:
         inputs, policy, graph = self.inputs, self.policy, Graph()
         theta = inputs.many(graph, inputs.theta_names[: len(policy.parameters)])
         arguments = inputs.policy(graph), theta, inputs.many(graph, inputs.s_names)
         eta = call(f"eta of {policy.name}", policy.eta, arguments, "any")
         return _on_arrays(_function(graph, inputs.arguments("p", "theta", "s"), eta)), len(eta)
 
-    def _array_function(self, arguments, outputs):
+    def _array_function(self, arguments: Sequence[str], outputs: Sequence[Number]) -> ArrayFunction:
         return _on_arrays(_function(self.graph, {x: self.arguments[x] for x in arguments}, outputs))
 
 
-def _on_arrays(f):
+def _on_arrays(f: Callable[..., Any]) -> ArrayFunction:
     """Return a function whose results have the shape of its last argument's arrays and those before, constants too."""
 
     def call(*values):
@@ -85,7 +93,7 @@ def _on_arrays(f):
     return call
 
 
-def _function(graph, arguments, outputs):
+def _function(graph: Graph, arguments: dict[str, Any], outputs: Sequence[Number]) -> Callable[..., Any]:
     """Return outputs of a graph as a function of NumPy arrays."""
     namespace = _numpy_names()
     text = function_text("f", arguments, graph, [number(x) for x in outputs])

@@ -1,14 +1,21 @@
 """Gradients against finite differences of the return: the same trajectories, from one kernel, at other parameters."""
 
 import itertools
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import estimators as e
-from ..differences import return_kernel
+from ..differences import Slopes, return_kernel
+from ..estimators.estimator import Estimator
 from ..kernels.program import gradient_program
+from ..problem import Problem
 from ..run import run_kernel
 from .findings import UNSEEN, Finding, limit, percent
+
+Samples: TypeAlias = dict[str, NDArray[np.float64]]  # of the return (N, 1), and of gradients (N, P)
 
 CLOSE = 512  # trajectories that are looked at one by one
 DIRECTIONS = 8  # in parameter space: the axes if there are no more than that, else random ones
@@ -18,19 +25,19 @@ NARROW = (2, 4, 6, 8, 10, 13, 16, 20)  # halvings of the widths of differences, 
 class Kernel:
     """Returns, scores and gradients of single trajectories."""
 
-    def __init__(self, problem, theta, families, seed):
+    def __init__(self, problem: Problem, theta: NDArray[np.float64], families: Mapping[str, Any], seed: int) -> None:
         self.theta, self.P, self.seed = theta, len(theta), seed
         self.returns = return_kernel(problem, theta, seed)
-        wanted = {}
+        wanted: dict[str, Estimator] = {}
         if "score function" in families:
             wanted |= {"score": e.score(), "score function": families["score function"]}
         if "pathwise" in families:
             wanted["pathwise"] = families["pathwise"]
         self.program = gradient_program(problem, theta, wanted) if wanted else None
-        self.kernels = [self.returns.kernel, *([self.program.kernel] if wanted else [])]
-        self.outputs = 1 + (self.program.kernel.outputs if wanted else 0)
+        self.kernels = [self.returns.kernel, *([self.program.kernel] if self.program else [])]
+        self.outputs = 1 + (self.program.kernel.outputs if self.program else 0)
 
-    def samples(self, first, count):
+    def samples(self, first: int, count: int) -> Samples:
         """Return {name: (count, P)}, and the returns (count, 1)."""
         found = {"return": self.returns(self.theta, first, count)[:, None]}
         if self.program is not None:
@@ -39,7 +46,7 @@ class Kernel:
         return found
 
 
-def directions(theta, seed):
+def directions(theta: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """Return directions in parameter space, (D, P): the axes, or some that move all parameters by about their size."""
     P = len(theta)
     if P <= DIRECTIONS:
@@ -50,19 +57,20 @@ def directions(theta, seed):
     return random * np.where(size > 1e-3 * usual, size, usual) / np.sqrt(P)
 
 
-def finite(samples, count):
+def finite(samples: Samples, count: int) -> Finding:
     """Return the Finding on what is not finite."""
     lost = {name: int((~np.isfinite(x).all(axis=1)).sum()) for name, x in samples.items()}
-    values = {"count": count, "nonfinite": lost, "rate": max(lost.values()) / count}
+    rate = max(lost.values()) / count
+    values = {"count": count, "nonfinite": lost, "rate": rate}
     if not any(lost.values()):
         return Finding("finite", "ok", f"returns and gradients of all {count} trajectories", values)
     what = ", ".join(f"{name} {k}" for name, k in lost.items() if k)
-    text = f"of {count} trajectories some ({100 * values['rate']:.3g}%) are not: {what}"
+    text = f"of {count} trajectories some ({100 * rate:.3g}%) are not: {what}"
     text += "\nA log or root of something negative, a division by zero, or a state that grows without bound."
     return Finding("finite", "wrong", text, values)
 
 
-def pathwise(kernel, lines, found, samples):
+def pathwise(kernel: Kernel, lines: NDArray[np.float64], found: Slopes, samples: Samples) -> Finding:
     """Return the Finding on single trajectories: each must agree with its differences at some width.
 
     Differences of fourth order at each width may be off by what halving it changes, and by rounding.
@@ -105,12 +113,12 @@ def pathwise(kernel, lines, found, samples):
     return Finding("pathwise", "wrong", f"{agree}: the return is nowhere smooth, or too steep for float64", values)
 
 
-def _central(kernel, direction, h, count):
+def _central(kernel: Kernel, direction: NDArray[np.float64], h: float, count: int) -> NDArray[np.float64]:
     up, down = (kernel.returns(kernel.theta + x * direction, 0, count) for x in (h, -h))
     return (up - down) / (2.0 * h)
 
 
-def means(problem, lines, found, samples):
+def means(problem: Problem, lines: NDArray[np.float64], found: Slopes, samples: Samples) -> Finding:
     """Return the Finding on the means of gradients; the score function has its own score as a control variate.
 
     Parameters
@@ -118,7 +126,8 @@ def means(problem, lines, found, samples):
     found : Slopes
         Differences along the lines on the trajectories of the samples.
     """
-    fourth, known = len(samples["return"]) // 4, {}
+    fourth = len(samples["return"]) // 4
+    known: Samples = {}
     if "score function" in samples:
         known["score function"] = _controlled(samples["score function"], samples["score"], fourth)
     if "pathwise" in samples:
@@ -128,7 +137,8 @@ def means(problem, lines, found, samples):
     known = {name: x @ lines.T for name, x in known.items()} | {"finite differences": found.samples[fourth:]}
     bias = {name: np.zeros(len(lines)) for name in known} | {"finite differences": found.bias}
     most = limit(3 * len(lines))
-    said, wrong, values, seen = [], [], {"limit": most}, []
+    said, wrong, seen = [], [], []
+    values: dict[Any, Any] = {"limit": most}  # and for each two what is between them
     for first, second in itertools.combinations(known, 2):
         x = _apart(known[first], known[second], bias[first] + bias[second], units, most)
         values[first, second] = x
@@ -148,7 +158,7 @@ def means(problem, lines, found, samples):
     return Finding("means", status, text, values)
 
 
-def needed(agreement, count):
+def needed(agreement: Finding, count: int) -> list[int]:
     """Return how many trajectories would show what `count` of them hide, for each two means that are not tested."""
     if agreement.status == "wrong":
         return []
@@ -156,7 +166,7 @@ def needed(agreement, count):
     return [int(1.2 * count * (x / UNSEEN) ** 2) for x in hidden if np.isfinite(x)]
 
 
-def _controlled(gradients, scores, fourth):
+def _controlled(gradients: NDArray[np.float64], scores: NDArray[np.float64], fourth: int) -> NDArray[np.float64]:
     """Return g - c z from number `fourth` on, with the c_p of least variance from those before."""
     g, z = gradients[:fourth], scores[:fourth]
     finite = np.isfinite(g).all(axis=1) & np.isfinite(z).all(axis=1)
@@ -166,7 +176,9 @@ def _controlled(gradients, scores, fourth):
     return gradients[fourth:] - c * scores[fourth:]
 
 
-def _apart(x, y, bias, units, most):
+def _apart(
+    x: NDArray[np.float64], y: NDArray[np.float64], bias: NDArray[np.float64], units: NDArray[np.float64], most: float
+) -> dict[str, Any]:
     """Return how far the means of two estimators are apart on the same trajectories, beyond a bound on their bias (D,)."""
     usable = units > 0
     x, y, bias, units = x[:, usable], y[:, usable], bias[usable], units[usable]

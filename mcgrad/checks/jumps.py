@@ -9,11 +9,16 @@ small against what the return bends within an interval of the grid is not seen: 
 pathwise gradient is not the slope of J (`means` in `mcgrad.checks.gradients`).
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..differences import Returns, Slopes
+from ..problem import Problem
 from .findings import Finding, percent, reason
+from .gradients import Kernel
 
 GRID = 64  # intervals of the scan
 HALVINGS = 30
@@ -31,7 +36,9 @@ class Jump(NamedTuple):
     size: float
 
 
-def return_jumps(returns, theta, lines, widths):
+def return_jumps(
+    returns: Returns, theta: NDArray[np.float64], lines: NDArray[np.float64], widths: NDArray[np.float64]
+) -> list[Jump]:
     """Return the jumps of the return near theta that were found; empty where it has none that matters.
 
     Parameters
@@ -50,7 +57,9 @@ def return_jumps(returns, theta, lines, widths):
     return []
 
 
-def jumps(problem, kernel, lines, found, agreement):
+def jumps(
+    problem: Problem, kernel: Kernel, lines: NDArray[np.float64], found: Slopes, agreement: Mapping[str, Any]
+) -> Finding:
     """Return the Finding on jumps of the return.
 
     Parameters
@@ -85,7 +94,13 @@ def jumps(problem, kernel, lines, found, agreement):
     return Finding("jumps", "wrong", text, values)
 
 
-def find_jumps(returns, theta, directions, count, width):
+def find_jumps(
+    returns: Returns,
+    theta: NDArray[np.float64],
+    directions: NDArray[np.float64],
+    count: int,
+    width: NDArray[np.float64],
+) -> list[Jump]:
     """Return the jumps that were found, at most one for each trajectory and direction.
 
     Parameters
@@ -120,7 +135,14 @@ def find_jumps(returns, theta, directions, count, width):
     return found
 
 
-def _closer(returns, theta, direction, i, steps, values):
+def _closer(
+    returns: Returns,
+    theta: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    i: int,
+    steps: NDArray[np.float64],
+    values: NDArray[np.float64],
+) -> Jump | None:
     """Return the jump of a trajectory near its largest second difference, or None."""
     changes = np.diff(values)
     k = int(np.argmax(np.abs(np.diff(changes))))

@@ -10,10 +10,12 @@ Expectations are over fresh noise at states of the trajectories.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..problem import Problem
 from ..rollouts import rollout
 from .findings import UNSEEN, Finding, limit, percent
-from .functions import PolicyFunctions
+from .functions import Arrays, PolicyFunctions
 from .sampler import POINTS, fresh_points, sampler_test, usual_noise
 
 TOLERANCE = 1e-5  # of finite differences, relative to the size of the score
@@ -56,13 +58,13 @@ class PolicyFindings(NamedTuple):
     comparisons: int
 
 
-def score(problem, theta, count, seed):
+def score(problem: Problem, theta: NDArray[np.float64], count: int, seed: int) -> Finding:
     """Return the Finding on the score, at states of at most `count` trajectories."""
     if not any(PolicyFunctions(problem).random):
         return Finding("score", "none", "nothing is drawn: each component of the action is a function of eta alone")
     x = questions(problem, theta, int(np.clip(VISITED // problem.horizon, 16, count)), seed)
     most, said, wrong, status = limit(x.comparisons), [], [], "ok"
-    if x.difference is not None:
+    if x.difference is not None and x.share is not None:
         text = f"`score` and finite differences of `log_prob` differ by {x.difference:.2g} of its size at the worst"
         if x.share > 0:
             text += f", component {x.component} of eta"
@@ -91,7 +93,7 @@ def score(problem, theta, count, seed):
     return Finding("score", "wrong" if wrong else status, "\n".join(wrong + said), x._asdict())
 
 
-def questions(problem, theta, count, seed):
+def questions(problem: Problem, theta: NDArray[np.float64], count: int, seed: int) -> PolicyFindings:
     """Return PolicyFindings at states of `count` trajectories; ValueError where there is no score."""
     f = PolicyFunctions(problem)
     states = rollout(problem, theta, count, seed, machine="numpy").states[:, :-1]
@@ -120,7 +122,7 @@ def questions(problem, theta, count, seed):
     return PolicyFindings(difference, share, component, max(zeros), z, means, visible, least, comparisons)
 
 
-def _fine(f, eta):
+def _fine(f: PolicyFunctions, eta: Arrays) -> NDArray[np.bool_]:
     """Tell at which states the noise of the action is not lost in its digits; all, if it is at all of them."""
     e = (eta[0],) * (f.policy.noises + f.policy.uniforms)
     low, high = (f.sample(f.p, eta, usual_noise(f.policy, e, x)) for x in (-1.0, 1.0))
@@ -132,7 +134,7 @@ def _fine(f, eta):
     return fine if fine.any() else ~fine
 
 
-def _z(x):
+def _z(x: NDArray[np.float64]) -> float:
     """Return |mean| in standard errors."""
     x = x[np.isfinite(x)]
     if len(x) < 2:
@@ -142,11 +144,14 @@ def _z(x):
     return float(mean / error) if mean > 1e-12 * np.abs(x).max(initial=0.0) else 0.0
 
 
-def _difference(f, eta, a, k):
+def _difference(f: PolicyFunctions, eta: Arrays, a: Arrays, k: int) -> NDArray[np.float64]:
     """Return d log p(a | eta) / d eta_k by central differences of fourth order."""
     h = 1e-3 * np.maximum(np.abs(eta[k]), 1.0)
 
+    log_prob = f.log_prob
+    assert log_prob is not None
+
     def at(x):
-        return f.log_prob(f.p, (*eta[:k], eta[k] + x * h, *eta[k + 1 :]), a)
+        return log_prob(f.p, (*eta[:k], eta[k] + x * h, *eta[k + 1 :]), a)
 
     return (8.0 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12.0 * h)

@@ -14,11 +14,15 @@ u_i is the action less what is drawn with the middle of the noise, in units of h
 both stay as they are when eta moves.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..differences import PILOT, PILOT_COUNT, slopes
+from ..problem import Policy
+from .functions import Arrays, PolicyFunctions
 
 POINTS = 32_768  # states and noises
 MORE = 4, 16  # times as many where these see too little
@@ -50,7 +54,7 @@ class Points(NamedTuple):
     z: tuple
 
 
-def fresh_points(f, eta, seed, count):
+def fresh_points(f: PolicyFunctions, eta: Arrays, seed: int, count: int) -> Points:
     """Return `count` Points with fresh noise at states that were visited, eta (K arrays); pilots' after the others."""
     policy, random = f.policy, np.random.default_rng(seed)
     at = random.integers(len(eta[0]), size=count)
@@ -61,7 +65,7 @@ def fresh_points(f, eta, seed, count):
     return Points(eta, e, a, f.score(f.p, eta, a, e))
 
 
-def sampler_test(f, eta, seed, limit):
+def sampler_test(f: PolicyFunctions, eta: Arrays, seed: int, limit: Callable[[int], float]) -> SamplerTest:
     """Return a SamplerTest of PolicyFunctions with random components at visited states.
 
     Parameters
@@ -85,7 +89,7 @@ def sampler_test(f, eta, seed, limit):
 class _Test:
     """The two sides at `count` points, and at others for the pilots of the differences."""
 
-    def __init__(self, f, eta, seed, count, limit):
+    def __init__(self, f: PolicyFunctions, eta: Arrays, seed: int, count: int, limit: Callable[[int], float]) -> None:
         self.f, self.count = f, count
         self.points = points = fresh_points(f, eta, seed, count + PILOT_COUNT)
         self.features = _Features(f, points, seed)
@@ -93,7 +97,7 @@ class _Test:
         self.typical = np.array([_size(x) for x in points.eta])
         self.most = limit(f.K * (self.features.number + 1))
 
-    def component(self, k, chosen):
+    def component(self, k: int, chosen: Iterable[int]) -> tuple[Any, ...]:
         """Return (z, visible) of component k of the score for some of the functions; visible nan where both sides are zero."""
         score, moved = self.points.z[k][: self.count], self._moved()
         found = []
@@ -112,7 +116,7 @@ class _Test:
                 found.append((z, (self.most * error + bias) / size if size > 0 else np.inf))
         return tuple(zip(*found, strict=True))
 
-    def _moved(self):
+    def _moved(self) -> Callable[..., NDArray[np.float64]]:
         """Return (j, theta, first, count) -> function j at eta + theta - typical, (count,); it keeps the actions."""
         known = {}
 
@@ -130,7 +134,7 @@ class _Test:
 class _Features:
     """The functions f of an action, for points whose middle and spread of the action are known."""
 
-    def __init__(self, f, points, seed):
+    def __init__(self, f: PolicyFunctions, points: Points, seed: int) -> None:
         self.random = [i for i, random in enumerate(f.random) if random]
         with np.errstate(all="ignore"):
             middle, low, high = (
@@ -149,7 +153,7 @@ class _Features:
         self.phases = random.uniform(0.0, 2.0 * np.pi, len(self.weights))
         self.number = 2 * several + len(self.weights)
 
-    def one(self, j, a, rows):
+    def one(self, j: int, a: Arrays, rows: slice) -> NDArray[np.float64]:
         """Return (N,) values of function j for actions at some of the points."""
         several = len(self.random)
         if j >= 2 * several:
@@ -158,16 +162,16 @@ class _Features:
         bent = np.tanh(self._u(j % several, a, rows))
         return bent if j < several else bent * bent
 
-    def _u(self, i, a, rows):
+    def _u(self, i: int, a: Arrays, rows: slice) -> NDArray[np.float64]:
         return (a[self.random[i]] - self.centre[i][rows]) / self.spread[i][rows]
 
 
-def usual_noise(policy, e, x):
+def usual_noise(policy: Policy, e: Arrays, x: float) -> Arrays:
     """Return noise that is x standard deviations from its middle: 0 for a normal, 1/2 for a uniform number."""
     return tuple(np.full_like(v, x if k < policy.noises else 0.5 + 0.34 * x) for k, v in enumerate(e))
 
 
-def _size(x):
+def _size(x: NDArray[np.float64]) -> float:
     """Return the usual size of finite numbers, 1 where they are zero."""
     x = np.abs(x[np.isfinite(x)])
     size = float(np.median(x)) if len(x) else 0.0
@@ -175,7 +179,7 @@ def _size(x):
     return size or 1.0
 
 
-def _known(policy, e):
+def _known(policy: Policy, e: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return functions of the noise whose means are zero, (N, .)."""
     first = [x - (0.0 if k < policy.noises else 0.5) for k, x in enumerate(e)]
     variances = [1.0 if k < policy.noises else 1.0 / 12.0 for k in range(len(e))]
@@ -184,7 +188,7 @@ def _known(policy, e):
     return np.array([*first, *second, *mixed]).T
 
 
-def _mean_without(x, known):
+def _mean_without(x: NDArray[np.float64], known: NDArray[np.float64]) -> tuple[float, float]:
     """Return the mean and its standard error of x less what is linear in numbers whose means are zero."""
     finite = np.isfinite(x)
     x, known = x[finite], known[finite]

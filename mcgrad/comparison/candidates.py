@@ -74,6 +74,11 @@ def candidates(problem, theta):
     def in_part():
         return e.computation_graph(followable(problem, theta), value())
 
+    def mirrored(estimator):
+        if not problem.environment.actions:
+            raise ValueError("there are no actions to mirror")
+        return e.antithetic(estimator, "actions")
+
     def fits(make, family):
         return Candidate(make, family, pilot=True)
 
@@ -99,9 +104,9 @@ def candidates(problem, theta):
         "reward to go, optimal constant": fits(lambda: e.reward_to_go(b.optimal_constant(PILOT_COUNT)), "score"),
         "reward to go, fitted value": fits(lambda: e.reward_to_go(value()), "score"),
         "reward to go, exact value": Candidate(lambda: e.reward_to_go(b.value()), "score"),
-        "reward to go, mirrored actions": Candidate(lambda: e.antithetic(e.reward_to_go(), "actions"), "score"),
+        "reward to go, mirrored actions": Candidate(lambda: mirrored(e.reward_to_go()), "score"),
         "pathwise": Candidate(e.reparameterization, "pathwise"),
-        "pathwise, mirrored actions": Candidate(lambda: e.antithetic(e.reparameterization(), "actions"), "pathwise"),
+        "pathwise, mirrored actions": Candidate(lambda: mirrored(e.reparameterization()), "pathwise"),
         "pathwise mixed with reward to go": fits(mixed, "mixed"),
         "pathwise in part, reward to go else": fits(in_part, "in part"),
         "measure-valued": Candidate(e.measure_valued, "measure"),

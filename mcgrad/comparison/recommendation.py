@@ -24,6 +24,9 @@ def recommendation(comparison):
 
 def _use(comparison, passing):
     best, *others = passing
+    if all(row.variance == 0.0 and not row.mean.any() for row in comparison.rows):
+        text = "Nothing to choose: all are 0 on every trajectory, exactly. Does what theta changes reach a reward"
+        return f"{text} within the horizon?" + _witness(comparison)
     if best.variance <= STILL * float(best.mean @ best.mean):
         text = f"Use {best.estimator}: it does not vary at all here, one sample is the gradient."
     else:

@@ -117,47 +117,48 @@ def products(x, mean, first, second, total, squares):
         total[k], squares[k] = t, s
 
 
-def squares(powers, fourth, squared, out, E):
+def squares(powers, fourth, squared, firsts, seconds, out, E):
     """Write what variances have in common, `power_sums.PowerSums.squares`, of one chunk of each of B batch entries.
 
     Parameters
     ----------
     powers : (6 B, E P)
         Count and powers of deviations of the samples.
-    fourth : (B E (E - 1) / 2, P)
-        Sums of squares of products of deviations of two estimators.
+    fourth : (B K, P)
+        Sums of squares of products of deviations of K pairs of estimators.
     squared : (B E, N)
         Squared deviations, summed over parameters.
+    firsts, seconds : (E + K,)
+        Numbers of estimators: 0, ..., E - 1 in both, then the pairs.
     """
     N = squared.shape[1]
     P = out.shape[1] - 1
     # Deviations from the mean of a chunk are smaller than those from the mean of all: the factor makes up for it.
     factor = (N / (N - 2.0)) ** 2
-    k = 0
+    K = len(firsts) - E
     for entry in range(len(squared) // E):
-        second_power, fourth_power, pair = 6 * entry + 3, 6 * entry + 5, entry * (E * (E - 1) // 2)
-        for a in range(E):
-            for b in range(a + 1):
-                first, second = 0.0, 0.0
-                for p in range(P):
-                    of_a, of_b = powers[second_power, a * P + p], powers[second_power, b * P + p]
-                    first += of_a
-                    second += of_b
-                    both = powers[fourth_power, a * P + p] if a == b else fourth[pair + a * (a - 1) // 2 + b, p]
-                    out[k, p] = factor * (both - of_a * of_b / N)
-                if P > 1:
-                    row, other = squared[entry * E + a], squared[entry * E + b]
-                    (even,) = _zeros()
-                    (odd,) = _zeros()
-                    for i in range(0, N // 8 - 1, 2):
-                        even, odd = _multiply(row, other, i, even, odd)
-                    both = _tree(even) + _tree(odd)
-                    for i in range(16 * (N // 16), N):
-                        both += row[i] * other[i]
-                    out[k, P] = factor * (both - first * second / N)
-                else:
-                    out[k, P] = out[k, 0]
-                k += 1
+        second_power, fourth_power = 6 * entry + 3, 6 * entry + 5
+        for k in range(E + K):
+            a, b, here = firsts[k], seconds[k], entry * (E + K) + k
+            first, second = 0.0, 0.0
+            for p in range(P):
+                of_a, of_b = powers[second_power, a * P + p], powers[second_power, b * P + p]
+                first += of_a
+                second += of_b
+                both = powers[fourth_power, a * P + p] if k < E else fourth[entry * K + k - E, p]
+                out[here, p] = factor * (both - of_a * of_b / N)
+            if P > 1:
+                row, other = squared[entry * E + a], squared[entry * E + b]
+                (even,) = _zeros()
+                (odd,) = _zeros()
+                for i in range(0, N // 8 - 1, 2):
+                    even, odd = _multiply(row, other, i, even, odd)
+                both = _tree(even) + _tree(odd)
+                for i in range(16 * (N // 16), N):
+                    both += row[i] * other[i]
+                out[here, P] = factor * (both - first * second / N)
+            else:
+                out[here, P] = out[here, 0]
 
 
 def merge(sums, other, shift):
@@ -279,7 +280,7 @@ class Passes(NamedTuple):
 _ARGUMENTS = {
     "central": ("in2", "int64", "out2", "out2"),
     "products": ("in2", "in1", "places", "places", "out1", "out1"),
-    "squares": ("in2", "in2", "in2", "out2", "int64"),
+    "squares": ("in2", "in2", "in2", "places", "places", "out2", "int64"),
     "merge": ("out2", "in2", "out1"),
     "between": ("out1", "in1", "places", "places", "in1"),
 }

@@ -16,6 +16,7 @@ floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, an
 
 import sys
 import types
+from typing import TypeAlias
 
 import numpy as np
 
@@ -312,6 +313,11 @@ def _check_kind(x):
 def is_number(x):
     """Tell whether x is a plain real number, as float64 has it."""
     return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
+
+
+# A number of a function that is traced: not known yet, or known. Functions that take these take plain floats as well.
+Number: TypeAlias = Tracer | float
+Numbers: TypeAlias = tuple[Number, ...]
 
 
 class Graph:

@@ -1,42 +1,57 @@
 """What a critic is: values of states and actions that estimators may use."""
 
 import dataclasses
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..baselines import Baseline
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, Numbers, StateView
+
+
+class Wrong(Protocol):
+    """In which way a critic errs, see `mcgrad.critics`."""
+
+    @property
+    def scale(self) -> float: ...
+    @property
+    def shift(self) -> float: ...
+    @property
+    def amplitude(self) -> float: ...
+    @property
+    def frequency(self) -> float: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Critic(Baseline):
     """Values of states and actions. Derive from it: its methods are traced, `data` gives the numbers that they read."""
 
-    def value(self, c: Any, x: Any) -> Any:
+    def value(self, c: Constants, x: StateView) -> Number:
         """Return V_t(s_t)."""
         raise NotImplementedError
 
-    def advantage(self, c: Any, x: Any) -> Any:
+    def advantage(self, c: Constants, x: StateView) -> Number:
         """Return A_t = Q_t(s_t, a_t) - V_t(s_t), whose mean over the actions of the policy is zero."""
         raise NotImplementedError
 
-    def action_gradient(self, c: Any, x: Any) -> Any:
+    def action_gradient(self, c: Constants, x: StateView) -> Numbers:
         """Return dQ_t(s_t, a) / da at a = a_t."""
         raise NotImplementedError
 
-    def first_order(self, c: Any, x: Any) -> Any:
+    def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
         """Return A_t of the Taylor expansion of Q_t about the mean action, u' dQ_t/da, and E_a[score * A_t | s_t]."""
         raise NotImplementedError
 
-    def expected_score(self, c: Any, x: Any) -> Any:
+    def expected_score(self, c: Constants, x: StateView) -> Numbers:
         """Return E_a[score * Q_t(s_t, a) | s_t], a cotangent of eta."""
         raise NotImplementedError
 
-    def news_data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
+    def news_data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         """Return the numbers that `gradient_news` reads."""
         raise NotImplementedError
 
-    def gradient_news(self, c: Any, x: Any) -> Any:
+    def gradient_news(self, c: Constants, x: StateView) -> Numbers:
         """Return dQ_t(s_t, a_t)/dtheta - E_a[dQ_t(s_t, a)/dtheta | s_t] at a fixed action, P numbers."""
         raise NotImplementedError

@@ -1,9 +1,14 @@
 """The exact critic of a problem that has one, right, or wrong on purpose."""
 
 import dataclasses
-from typing import Self
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, Numbers, StateView
 from ..truth import Truth, asked
 from . import quadratic, table
 from .critic import Critic
@@ -20,7 +25,7 @@ class Exact(Critic):
     truth: Truth | None = None
     only_data = ("truth",)
 
-    def wrong(self, scale: float = 1.0, shift: float = 0.0, oscillation: tuple[float, float] = (0.0, 0.0)) -> Self:
+    def wrong(self, scale: float = 1.0, shift: float = 0.0, oscillation: tuple[float, float] = (0.0, 0.0)) -> "Exact":
         """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.
 
         Parameters
@@ -33,30 +38,30 @@ class Exact(Critic):
             validate.number("scale", scale), validate.number("shift", shift), float(amplitude), float(frequency)
         )
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return _form(problem).data(self, problem, theta, asked(self))
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return _form(x.problem).value(self, c, x)
 
-    def advantage(self, c, x):
+    def advantage(self, c: Constants, x: StateView) -> Number:
         return _form(x.problem).advantage(self, c, x)
 
-    def action_gradient(self, c, x):
+    def action_gradient(self, c: Constants, x: StateView) -> Numbers:
         return _form(x.problem).action_gradient(self, c, x)
 
-    def first_order(self, c, x):
+    def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
         return _form(x.problem).first_order(self, c, x)
 
-    def expected_score(self, c, x):
+    def expected_score(self, c: Constants, x: StateView) -> Numbers:
         return _form(x.problem).expected_score(self, c, x)
 
-    def news_data(self, problem, theta):
+    def news_data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return _form(problem).news_data(self, problem, theta, asked(self))
 
-    def gradient_news(self, c, x):
+    def gradient_news(self, c: Constants, x: StateView) -> Numbers:
         return _form(x.problem).gradient_news(c, x)
 
 
-def _form(problem):
+def _form(problem: Problem) -> ModuleType:
     return table if isinstance(problem.environment.choices, int) else quadratic

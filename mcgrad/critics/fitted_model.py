@@ -1,11 +1,16 @@
 """The critic of a model of the environment that is fitted to pilot trajectories: what a user without the truth can have."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..environments.linear_quadratic import LinearQuadratic, linear_quadratic
 from ..environments.tabular import Tabular, tabular
+from ..problem import Environment, Problem
+from ..scan_types import Constants, Data, Number, Numbers, StateView
 from ..truth import Truth, asked
 from .critic import Critic
 from .exact_critic import Exact
@@ -24,33 +29,33 @@ class FittedModel(Critic):
     truth: Truth | None = None
     only_data = ("pilot", "seed", "truth")
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return Exact(truth=asked(self)).data(self.fitted(problem, theta), theta)
 
-    def news_data(self, problem, theta):
+    def news_data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return Exact(truth=asked(self)).news_data(self.fitted(problem, theta), theta)
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return Exact().value(c, x)
 
-    def advantage(self, c, x):
+    def advantage(self, c: Constants, x: StateView) -> Number:
         return Exact().advantage(c, x)
 
-    def action_gradient(self, c, x):
+    def action_gradient(self, c: Constants, x: StateView) -> Numbers:
         return Exact().action_gradient(c, x)
 
-    def first_order(self, c, x):
+    def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
         return Exact().first_order(c, x)
 
-    def expected_score(self, c, x):
+    def expected_score(self, c: Constants, x: StateView) -> Numbers:
         return Exact().expected_score(c, x)
 
-    def gradient_news(self, c, x):
+    def gradient_news(self, c: Constants, x: StateView) -> Numbers:
         return Exact().gradient_news(c, x)
 
-    def fitted(self, problem, theta):
+    def fitted(self, problem: Problem, theta: NDArray[np.float64]) -> Problem:
         """Return the problem with the fitted environment in place of its own."""
-        kinds = {Tabular: _table, LinearQuadratic: _linear}
+        kinds: dict[type, Callable[[Any, Any], Environment]] = {Tabular: _table, LinearQuadratic: _linear}
         fit = kinds.get(type(problem.environment.closed_form))
         if fit is None:
             raise ValueError(
@@ -60,7 +65,7 @@ class FittedModel(Critic):
         return dataclasses.replace(problem, environment=fit(problem.environment.closed_form, path))
 
 
-def _table(table, path):
+def _table(table: Tabular, path: Any) -> Environment:
     S, A, _ = table.probability.shape
     alive = np.arange(path.actions.shape[1])[None] < path.lengths[:, None]
     s, after = (x[..., 0].astype(int)[alive] for x in (path.states[:, :-1], path.states[:, 1:]))
@@ -75,13 +80,13 @@ def _table(table, path):
         transition,
         paid / np.maximum(count, 1),
         table.start,
-        ends=np.flatnonzero(table.ends),
+        ends=np.flatnonzero(table.ends).tolist(),
         terminal=table.terminal if table.terminal.any() else None,
         name="fitted table",
     )
 
 
-def _linear(known, path):
+def _linear(known: LinearQuadratic, path: Any) -> Environment:
     n = path.states.shape[2]
     x = np.concatenate([path.states[:, :-1], path.actions], axis=2).reshape(-1, n + path.actions.shape[2])
     y = path.states[:, 1:].reshape(-1, n)

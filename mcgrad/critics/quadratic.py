@@ -5,12 +5,19 @@
 with u = a - K s, and with the discount counted from time 0 (the matrices: `mcgrad.exact.critic`).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import Constants, Data, Number, Numbers, StateView
+from ..truth import Truth
+from .critic import Wrong
 
 
-def data(wrong, problem, theta, truth):
+def data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that the functions below read."""
     exact = truth.critic(problem, theta)
     P, c, cov = exact.value.P, exact.value.c, exact.cov
@@ -34,7 +41,7 @@ def data(wrong, problem, theta, truth):
     }
 
 
-def value(wrong, c, x):
+def value(wrong: Wrong, c: Constants, x: StateView) -> Number:
     """Return V_t(s_t)."""
     n = len(x.s)
     V = -(sum(x.s[i] * sum(c.P[i, j] * x.s[j] for j in range(i, n)) for i in range(n)) + c.c)
@@ -43,14 +50,14 @@ def value(wrong, c, x):
     return V
 
 
-def _deviation(c, x):
+def _deviation(c: Constants, x: StateView) -> tuple[Numbers, Numbers, Numbers]:
     """Return u = a - K s, and the vectors 2 F s and U u."""
     m = len(x.a)
     u = tuple(x.a[i] - x.eta[i] for i in range(m))
     return u, tuple(c.F @ np.array(x.s)), tuple(c.U @ np.array(u))
 
 
-def advantage(wrong, c, x):
+def advantage(wrong: Wrong, c: Constants, x: StateView) -> Number:
     """Return A_t(s_t, a_t)."""
     u, Fs, Uu = _deviation(c, x)
     A = c.level - sum(u[i] * (Fs[i] + Uu[i]) for i in range(len(u)))
@@ -60,14 +67,14 @@ def advantage(wrong, c, x):
     return A
 
 
-def action_gradient(wrong, c, x):
+def action_gradient(wrong: Wrong, c: Constants, x: StateView) -> Numbers:
     """Return dQ_t(s_t, a) / da at a = a_t."""
     u, Fs, Uu = _deviation(c, x)
     gradient = [-(Fs[i] + 2.0 * Uu[i]) for i in range(len(u))]
     return _with_slope(wrong, c, gradient, x.a, [1.0] * len(u))
 
 
-def first_order(wrong, c, x):
+def first_order(wrong: Wrong, c: Constants, x: StateView) -> tuple[Number, Numbers]:
     """Return A_t of the Taylor expansion of Q_t about the mean action, and E_a[score * A_t | s_t]."""
     u, Fs, _ = _deviation(c, x)
     gradient = _with_slope(wrong, c, [-y for y in Fs], x.eta, [1.0] * len(u))
@@ -75,7 +82,7 @@ def first_order(wrong, c, x):
     return known, gradient + (0.0,) * (len(x.eta) - len(u))
 
 
-def expected_score(wrong, c, x):
+def expected_score(wrong: Wrong, c: Constants, x: StateView) -> Numbers:
     """Return E_a[score * Q_t(s_t, a) | s_t], a cotangent of eta."""
     _, Fs, _ = _deviation(c, x)
     means = _with_slope(wrong, c, [-y for y in Fs], x.eta, c.damping if wrong.amplitude else ())
@@ -87,20 +94,22 @@ def expected_score(wrong, c, x):
     return means + tuple(scales)
 
 
-def news_data(wrong, problem, theta, truth):
+def news_data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that `gradient_news` reads."""
     parts = (wrong.scale * x for x in truth.gradient_news(problem, theta))
     linear, quadratic, level = (np.concatenate([x, np.zeros_like(x[:1])]) for x in parts)  # no action at the end
     return {"linear": PerStep(linear), "quadratic": PerStep(quadratic), "level": PerStep(level)}
 
 
-def gradient_news(c, x):
+def gradient_news(c: Constants, x: StateView) -> Numbers:
     """Return u' linear_p s + u' quadratic_p u - level_p for each parameter p."""
     u, s = np.array([a - mu for a, mu in zip(x.a, x.eta, strict=False)]), np.array(x.s)
     return tuple(u @ (c.linear[p] @ s + c.quadratic[p] @ u) - c.level[p] for p in range(len(c.level)))
 
 
-def _with_slope(wrong, c, gradient, a, weights):
+def _with_slope(
+    wrong: Wrong, c: Constants, gradient: Sequence[Number], a: Numbers, weights: Sequence[Number]
+) -> Numbers:
     """Add the slope of the oscillation at an action, each component times a weight."""
     if not wrong.amplitude:
         return tuple(gradient)

@@ -11,8 +11,10 @@ Trans. SMC 13, 834; Florian (2007), Correct equations for the dynamics of the ca
 """
 
 import math
+from typing import Any
 
 from ..compiler.functions import where
+from ..compiler.trace import Number, Numbers
 from ..problem import Environment
 
 
@@ -51,11 +53,11 @@ def cart_pole(
     )
 
 
-def _init(p, z):
+def _init(p: Any, z: Numbers) -> Numbers:
     return tuple(p.start_width * (2.0 * u - 1.0) for u in z)
 
 
-def _step(p, s, a, w):
+def _step(p: Any, s: Numbers, a: Numbers, w: Numbers) -> Numbers:
     x, x_dot, angle, angle_dot = s
     force = where(a[0] > 0.5, p.force, -p.force)
     sine, cosine = math.sin(angle), math.cos(angle)
@@ -68,7 +70,7 @@ def _step(p, s, a, w):
     return (x + h * x_dot, x_dot + h * acceleration, angle + h * angle_dot, angle_dot + h * angle_acceleration)
 
 
-def _done(p, s):
+def _done(p: Any, s: Numbers) -> Number:
     x, _, angle, _ = s
     limit = 12.0 * 2.0 * math.pi / 360.0
     return (x < -2.4) | (x > 2.4) | (angle < -limit) | (angle > limit)

@@ -9,9 +9,14 @@ Walker (1977), An efficient method for generating discrete random variables with
 Vose (1991), A linear algorithm for generating random numbers with a given distribution. IEEE TSE 17, 972.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.functions import lookup, where
+from ..compiler.trace import Number, Numbers
 
 
 class Chances:
@@ -31,7 +36,7 @@ class Chances:
         The tables, to be passed on as parameters of an environment.
     """
 
-    def __init__(self, probability):
+    def __init__(self, probability: NDArray[np.float64]) -> None:
         R, K = probability.shape
         self.size = 2 ** int(np.ceil(np.log2(K)))
         certain = np.argmax(probability, axis=1)
@@ -47,11 +52,11 @@ class Chances:
         elif self.uniforms:
             self.params = {"bounds": _bounds(chances).ravel()}
 
-    def choose(self, table, row, u):
+    def choose(self, table: Callable[[str], Any], row: Number, u: Numbers) -> Number:
         """Return the outcome that the first of the numbers `u` chooses in a row; table(name) are traced `params`."""
-        if not self.uniforms:
+        if self.certain is not None:
             return float(self.certain)
-        u, first = u[0], row * float(self.size)
+        (u, *_), first = u, row * float(self.size)
         if "alias" in self.params:
             scaled = u * float(self.size)
             cell = np.floor(scaled)
@@ -65,20 +70,20 @@ class Chances:
             half //= 2
         return outcome
 
-    def padded(self, values):
+    def padded(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Return the table of values (R, K) of the outcomes, with rows of length `size`, ravelled."""
         R, K = values.shape
         return np.concatenate([values, np.zeros((R, self.size - K))], axis=1).ravel().astype(float)
 
 
-def _bounds(chances):
+def _bounds(chances: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the upper bounds of the outcomes; 2, which no u reaches, where only impossible outcomes follow."""
     follow = np.cumsum(chances[:, ::-1], axis=1)[:, ::-1]
     possible = np.concatenate([follow[:, 1:] > 0.0, np.zeros((len(chances), 1), bool)], axis=1)
     return np.where(possible, np.cumsum(chances, axis=1), 2.0)
 
 
-def _alias_tables(chances):
+def _alias_tables(chances: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each cell of a row the probability of staying in it, and where to go otherwise."""
     size = chances.shape[1]
     stay, alias = np.ones(chances.shape), np.broadcast_to(np.arange(size), chances.shape).astype(float)

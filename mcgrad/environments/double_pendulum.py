@@ -1,6 +1,7 @@
 """The double pendulum: chaotic, with motors at its joints."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,7 +70,10 @@ def double_pendulum(
     if not isinstance(joints, str) or joints not in JOINTS:
         raise ValueError(f"joints: expected 'both', 'shoulder' or 'elbow', got {validate.describe(joints)}")
     motors = JOINTS[joints]
-    params = {"gravity": validate.number("gravity", gravity), "dt": validate.number("dt", dt, above=0.0)}
+    params: dict[str, Any] = {
+        "gravity": validate.number("gravity", gravity),
+        "dt": validate.number("dt", dt, above=0.0),
+    }
     for name, value in (("speed_cost", speed_cost), ("torque_cost", torque_cost)):
         params[name] = validate.number(name, value)
     for name, value in (("masses", masses), ("lengths", lengths)):

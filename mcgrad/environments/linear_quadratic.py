@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..problem import Environment
@@ -101,7 +101,8 @@ def linear_quadratic(
 
     def form(p, name, x):
         """Return x' matrix x."""
-        return sum(y * z for y, z, use in zip(x, times(p, name, x), used[name].any(axis=1), strict=True) if use)
+        uses = np.any(used[name], axis=1).tolist()
+        return sum(y * z for y, z, use in zip(x, times(p, name, x), uses, strict=True) if use)
 
     def init(p, z):
         return p.mean + times(p, "root", z)
@@ -131,12 +132,12 @@ def linear_quadratic(
     )
 
 
-def doubled(Q):
+def doubled(Q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the upper triangle U of a symmetric Q, off-diagonal elements doubled: x'Qx = x'Ux with half the products."""
     return np.triu(Q) + np.triu(Q, 1)
 
 
-def structure(matrix, inside=None):
+def structure(matrix: NDArray[np.float64], inside: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Return which elements of a matrix a kernel computes with: those `inside` a triangle, and of sparse ones the nonzero.
 
     A few zeros in a dense matrix are numbers like any others, so that a sweep through zero compiles once.

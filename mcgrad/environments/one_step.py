@@ -9,7 +9,8 @@ Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo gradient estimation in mac
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .. import validate
 from ..problem import Environment
@@ -62,7 +63,7 @@ def constant_cost(D: int, c: float = 100.0) -> Environment:
     return of_actions(OneStepCost("constant", validate.number("c", c) / D), D, lambda x, k: k)
 
 
-def of_actions(cost, actions, c):
+def of_actions(cost: OneStepCost, actions: int, c: Callable[..., Any]) -> Environment:
     """Return the environment of reward sum_d c(x_d, k), its state a dummy."""
     return Environment(
         states=1,

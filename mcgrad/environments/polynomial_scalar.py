@@ -8,7 +8,7 @@ def quadratic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov:
     """Return s' = s + dt (-s^2 + a) with reward -(s'^2 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^2 + std e: `linear_features(lambda s: (s[0], s[0] ** 2), 1, 1, std)`,
-    its horizon T = 6. `mcgrad.exact.quadrature` has the moments of its estimators.
+    its horizon T = 6. `mcgrad.exact.moments` has the moments of its estimators.
 
     Parameters
     ----------
@@ -42,7 +42,9 @@ def cubic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: flo
     return _polynomial(3, 1.25, 6, dt, action_cost, initial_cov, "cubic scalar")
 
 
-def _polynomial(power, state_cost, cost_power, dt, action_cost, initial_cov, name):
+def _polynomial(
+    power: int, state_cost: float, cost_power: int, dt: float, action_cost: float, initial_cov: float, name: str
+) -> Environment:
     """Return s' = s + dt (-s^power + a) with reward -(state_cost s'^cost_power + action_cost a^2)."""
     cov = validate.number("initial_cov", initial_cov, low=0.0)
     params = {"dt": validate.number("dt", dt, above=0.0), "action_cost": validate.number("action_cost", action_cost)}

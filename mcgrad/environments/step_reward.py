@@ -1,6 +1,7 @@
 """A reward that jumps, and the ramp that relaxes it: the pathwise gradient is 0, or right and of variance 1 / width."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .. import validate
 from ..compiler.functions import where
@@ -53,7 +54,9 @@ def linear_ramp(width: float) -> Environment:
     return _environment(Ramp(width), {"width": width}, ramp, "linear ramp", None)
 
 
-def _environment(closed_form, params, function, name, discontinuous):
+def _environment(
+    closed_form: Any, params: dict[str, Any], function: Callable[..., Any], name: str, discontinuous: str | None
+) -> Environment:
     return Environment(
         states=1,
         actions=1,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..compiler.functions import lookup, where
@@ -101,7 +101,9 @@ def tabular(
     return _environment(*_possible(probability, next_state, rewards.reshape(S, A, -1)), start, over, terminal, name)
 
 
-def continued(environment: Environment, start: ArrayLike, terminal: ArrayLike | None, steps: int) -> Environment:
+def continued(
+    environment: Environment, start: NDArray[np.float64], terminal: NDArray[np.float64] | None, steps: int
+) -> Environment:
     """Return a tabular environment from another start, with another terminal reward, and rewards divided by `steps`."""
     table = environment.closed_form
     terminal = np.zeros(len(start)) if terminal is None else terminal
@@ -111,14 +113,26 @@ def continued(environment: Environment, start: ArrayLike, terminal: ArrayLike | 
     )
 
 
-def _possible(probability, next_state, reward):
+def _possible(
+    probability: NDArray[np.float64], next_state: NDArray[np.int64], reward: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Return the outcomes without those of probability zero, as far as the table stays rectangular."""
     order = np.argsort(probability == 0.0, axis=2, kind="stable")
     K = max(1, int((probability > 0.0).sum(axis=2).max()))
-    return tuple(np.take_along_axis(x, order, axis=2)[:, :, :K] for x in (probability, next_state, reward))
+    first = order[:, :, :K]
+    probability, reward = (np.take_along_axis(x, first, axis=2) for x in (probability, reward))
+    return probability, np.take_along_axis(next_state, first, axis=2), reward
 
 
-def _environment(probability, next_state, reward, start, ends, terminal, name):
+def _environment(
+    probability: NDArray[np.float64],
+    next_state: NDArray[np.int64],
+    reward: NDArray[np.float64],
+    start: NDArray[np.float64],
+    ends: NDArray[np.bool_],
+    terminal: NDArray[np.float64],
+    name: str,
+) -> Environment:
     S, A, K = probability.shape
     drawn = Chances(probability.reshape(S * A, K))
     begun = Chances(start[None, :])

@@ -68,7 +68,16 @@ def with_observation(environment: Environment, observe: Callable[..., Any], size
     return _extended(environment, start, step, f"{size} observed", states=size, noises=noises)
 
 
-def _extended(environment, start, step, what, *, states, actions=0, noises=0):
+def _extended(
+    environment: Environment,
+    start: Callable[..., Any],
+    step: Callable[..., Any],
+    what: str,
+    *,
+    states: int,
+    actions: int = 0,
+    noises: int = 0,
+) -> Environment:
     """Return an environment whose state has `states` more components, its action `actions` and each noise `noises` more.
 
     start(p, s_0, v) and step(p, s_next, own, own components of the action, v) return them, v fresh standard normals.
@@ -95,7 +104,7 @@ def _extended(environment, start, step, what, *, states, actions=0, noises=0):
     def reward(p, s, a, s_next, w, *of_policy):
         return inner.reward(p, s[:n], a[:m], s_next[:n], noise(w, inner.noises)[0], *of_policy)
 
-    reward.__signature__ = inspect.signature(inner.reward)  # it sees as much of the policy
+    reward.__signature__ = inspect.signature(inner.reward)  # type: ignore[attr-defined]  # it sees as much of the policy
     choices = inner.choices if isinstance(inner.choices, tuple) else (inner.choices,) * m
     if actions and getattr(inner, "action_bounds", None) is not None:
         inner = dataclasses.replace(inner, action_bounds=None)  # what is handed on has no limits
@@ -109,8 +118,8 @@ def _extended(environment, start, step, what, *, states, actions=0, noises=0):
         init=init,
         step=step_both,
         reward=reward,
-        terminal=inner.terminal and (lambda p, s: inner.terminal(p, s[:n])),
-        done=inner.done and (lambda p, s: inner.done(p, s[:n])),
+        terminal=inner.terminal and (lambda p, s: inner.terminal(p, s[:n])),  # type: ignore[misc]
+        done=inner.done and (lambda p, s: inner.done(p, s[:n])),  # type: ignore[misc]
         name=f"{inner.name} with {what}",
         closed_form=None,
     )

@@ -12,7 +12,7 @@ from .control_variate import ControlVariate, Difference, control_variate, differ
 from .delta import Delta, delta
 from .direct_derivative import DirectDerivative, direct_derivative
 from .doubly_robust import DoublyRobust, doubly_robust
-from .estimator import Estimator, custom
+from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant, custom
 from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
 from .groups import Group, leave_one_out, same_batch_mean, standardised
 from .importance_weighted import ImportanceWeighted, SelfNormalised, importance_weighted
@@ -39,7 +39,9 @@ __all__ = [
     "AllActions",
     "AlphaOrder",
     "Antithetic",
+    "BehaviourPolicy",
     "ClippedRatio",
+    "Combined",
     "ComputationGraph",
     "ControlVariate",
     "Delta",
@@ -62,6 +64,7 @@ __all__ = [
     "QFunction",
     "Reparameterization",
     "RewardToGo",
+    "RolloutVariant",
     "Score",
     "ScoreFunction",
     "ScoreHessianVectorProduct",

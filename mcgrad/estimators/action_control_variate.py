@@ -14,8 +14,20 @@ action-dependent baselines; Tucker et al. (2018), The mirage of action-dependent
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import validate
 from ..critics import Critic, as_critic
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -28,13 +40,13 @@ class ActionControlVariate(Estimator):
     critic: Critic
     first_order: bool = False
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.critic.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go = later + x.reward
         if self.first_order:
             known, expected = self.critic.first_order(c, x)

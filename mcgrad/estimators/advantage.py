@@ -17,7 +17,18 @@ approximation; Konda and Tsitsiklis (2000), Actor-critic algorithms.
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..critics import Critic, as_critic
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -27,10 +38,10 @@ class Advantage(Estimator):
 
     critic: Critic
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.critic.data(problem, theta)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         A = self.critic.advantage(c, x)
         return carry, tuple(A * z for z in x.score)
 
@@ -39,7 +50,7 @@ class Advantage(Estimator):
 class QFunction(Advantage):
     """See the module: Q_t, the action value of a critic."""
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         Q = self.critic.value(c, x) + self.critic.advantage(c, x)
         return carry, tuple(Q * z for z in x.score)
 

@@ -25,13 +25,21 @@ introduction to matrix concentration inequalities.
 
 import dataclasses
 import math
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Combined, Estimator
-from .fitted import Fitted, checked_part
+from ..problem import Problem
+from ..scan_types import (
+    Constants,
+    Data,
+    Numbers,
+)
+from .estimator import Combined, Direction, Estimator
+from .fitted import Fitted, Trajectories, checked_part
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,19 +55,19 @@ class AlphaOrder(Fitted, Combined):
     what = "an alpha-order gradient"
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         return self.alpha is None
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if self.unfitted:
             raise ValueError(f"{self.what}: alpha has not been fitted; measure() and sample() do that")
         return super().data(problem, theta) | {"alpha": self.alpha}
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         first, zeroth = gradients
         return tuple(c.alpha * x + (1.0 - c.alpha) * y for x, y in zip(first, zeroth, strict=True))
 
-    def fit(self, trajectories):
+    def fit(self, trajectories: Trajectories) -> Self:
         found = trajectories.moments(dict(zip("XY", self.parts, strict=True)))
         X, Y = found["X"], found["Y"]
         apart = float(np.linalg.norm(X.mean - Y.mean))

@@ -13,9 +13,14 @@ Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from .. import validate
-from .estimator import PLAIN, Combined, Estimator, RolloutVariant, checked
+from ..scan_types import (
+    Constants,
+    Numbers,
+)
+from .estimator import PLAIN, Combined, Direction, Estimator, RolloutVariant, checked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +29,7 @@ class Antithetic(Combined):
 
     flip: str = "all"
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         return tuple(0.5 * (x + y) for x, y in zip(*gradients, strict=True))
 
 

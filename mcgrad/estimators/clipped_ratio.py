@@ -13,16 +13,26 @@ Schulman, Wolski, Dhariwal, Radford and Klimov (2017), Proximal policy optimizat
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
-from ..problem import Policy
-from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant
+from ..problem import Policy, Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
+from .estimator import BehaviourPolicy, Combined, Direction, Estimator, RolloutVariant
 from .importance_weighted import check_behaviour
 
 
@@ -36,14 +46,14 @@ class ClippedSurrogate(Estimator):
     baseline: Baseline
     only_data = ("clip",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         bounds = {"low": 1.0 - self.clip, "high": 1.0 + self.clip}
         return {"baseline": self.baseline.data(problem, theta)} | bounds
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go = later + x.reward
         advantage = to_go - self.baseline.value(c.baseline, x)
         w = np.exp(x.log_weight)
@@ -57,11 +67,11 @@ class ClippedRatio(Combined):
 
     behaviour: BehaviourPolicy
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         check_behaviour(problem, self.behaviour)
         return super().data(problem, theta)
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         return gradients[0]
 
 

@@ -24,12 +24,23 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal, OptimalConstant
 from ..compiler.functions import where
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Path,
+    StepView,
+)
 from .estimator import Estimator
 from .reparameterization import reparameterization
 from .reward_to_go import reward_to_go
@@ -57,7 +68,7 @@ class ComputationGraph(Estimator):
     times: tuple | None
     only_data = ("times",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         data = {"baseline": self.baseline.data(problem, theta)}
         m, T = problem.environment.actions, problem.horizon
         for i in self.components or ():
@@ -72,13 +83,13 @@ class ComputationGraph(Estimator):
         here[:T][list(self.times)] = 1.0
         return data | {"followed_now": PerStep(here)}
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def _components(self, x):
+    def _components(self, x: StepView) -> frozenset[int]:
         return frozenset(range(len(x.a)) if self.components is None else self.components)
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go = later + x.reward
         advantage = to_go - self.baseline.value(c.baseline, x)
         z = x.score_given(self._components(x))
@@ -86,7 +97,7 @@ class ComputationGraph(Estimator):
             z = tuple(where(c.followed_now > 0.0, y, whole) for y, whole in zip(z, x.score, strict=True))
         return to_go, tuple(advantage * y for y in z)
 
-    def path(self, c, x):
+    def path(self, c: Constants, x: StepView) -> Path | None:
         return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
 
 

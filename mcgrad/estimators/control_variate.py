@@ -14,13 +14,20 @@ simulations; Avramidis and Wilson (1993), A splitting scheme for control variate
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Combined, Estimator
-from .fitted import Fitted, checked_part, checked_pilot
+from ..problem import Problem
+from ..scan_types import (
+    Constants,
+    Data,
+    Numbers,
+)
+from .estimator import Combined, Direction, Estimator
+from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,14 +50,14 @@ class ControlVariate(Fitted, Combined):
     only_data = ("coefficients", "pilot")
     what = "a control variate"
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if self.coefficients is None:
             raise ValueError("control variate: its coefficients have not been fitted; measure() and sample() do that")
         P, k = len(problem.parameters), len(self.parts) - 1
         shape = (k, P, P) if self.full else (k, P)
         return super().data(problem, theta) | {"coefficients": validate.array("coefficients", self.coefficients, shape)}
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         target, *controls = gradients
         result = list(target)
         for k, control in enumerate(controls):
@@ -62,10 +69,10 @@ class ControlVariate(Fitted, Combined):
         return tuple(result)
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         return self.coefficients is None
 
-    def fit(self, trajectories):
+    def fit(self, trajectories: Trajectories) -> Self:
         """Return this estimator with least-squares coefficients."""
         names = tuple(map(str, range(len(self.parts))))
         moments = trajectories.moments(dict(zip(names, self.parts, strict=True)), self.full)
@@ -83,7 +90,7 @@ class ControlVariate(Fitted, Combined):
         return dataclasses.replace(self, coefficients=coefficients)
 
 
-def _least_squares(among, onto):
+def _least_squares(among: NDArray[np.float64], onto: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve `among` c = `onto` for a covariance matrix that may be singular (a control that never varies gets 0)."""
     if not (np.isfinite(among).all() and np.isfinite(onto).all()):
         return np.zeros_like(onto)  # nothing was finite, and nothing will be
@@ -97,7 +104,7 @@ def _least_squares(among, onto):
 class Difference(Combined):
     """X - Y for two estimators of the same gradient: a control variate."""
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         return tuple(x - y for x, y in zip(*gradients, strict=True))
 
 
@@ -124,16 +131,17 @@ def control_variate(
         Let every parameter use the controls of all parameters; coefficients are then (k, P, P).
     """
     full = validate.flag("full", full)
-    controls = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)
-    if not controls:
+    zeros: tuple[Estimator, ...]
+    zeros = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)  # type: ignore[assignment]
+    if not zeros:
         raise ValueError("controls: expected at least one estimator of zero, got none")
     checked_part("estimator", estimator, ControlVariate.what)
-    for control in controls:
+    for control in zeros:
         checked_part("controls", control, ControlVariate.what)
     if coefficients is not None:
-        coefficients = validate.array("coefficients", coefficients, (len(controls), None) + ((None,) if full else ()))
+        coefficients = validate.array("coefficients", coefficients, (len(zeros), None) + ((None,) if full else ()))
     pilot = checked_pilot(pilot)
-    return ControlVariate((estimator, *controls), coefficients=coefficients, pilot=pilot, full=full)
+    return ControlVariate((estimator, *zeros), coefficients=coefficients, pilot=pilot, full=full)
 
 
 def difference(x: Estimator, y: Estimator) -> Estimator:

@@ -19,11 +19,20 @@ Jordan (2012), Variational Bayesian inference with stochastic search, section 3 
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 from .. import validate
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
-from ..compiler.trace import Tracer
+from ..compiler.trace import Graph, Tracer
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Number,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -35,7 +44,7 @@ class Delta(Estimator):
     pathwise: bool = False
     centred: bool = False
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         parts, action, mean, root = _gaussian(x)
         at = [action[i] for i in parts]
         _, reward = x.outcome(action)
@@ -59,7 +68,7 @@ class Delta(Estimator):
             total = tuple(known * z for z in x.score)
         return carry, tuple(y - z for y, z in zip(total, expected, strict=True))
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         return gradient  # its mean is zero, whatever else theta does
 
 
@@ -97,7 +106,7 @@ def delta(order: int = 2, *, pathwise: bool = False, centred: bool = False) -> E
     return Delta(order, pathwise, centred)
 
 
-def _gaussian(x):
+def _gaussian(x: StepView) -> tuple[list[int], Numbers, list[Number], list[Numbers]]:
     """Return what there is to know of a = mu + L e.
 
     Returns
@@ -127,7 +136,7 @@ def _gaussian(x):
     return parts, x.graph.alias(means), [means[i] for i in parts], root
 
 
-def _is_affine(graph, outputs, normals, uniforms):
+def _is_affine(graph: Graph, outputs: Sequence[Number], normals: Sequence[Number], uniforms: Sequence[Number]) -> bool:
     """Tell whether outputs are affine functions of normals, and of no uniform number: by the operations that make them."""
     moving = {e.index: True for e in normals if isinstance(e, Tracer)}  # node -> whether it depends on the noise
     never = {e.index for e in uniforms if isinstance(e, Tracer)}
@@ -144,7 +153,7 @@ def _is_affine(graph, outputs, normals, uniforms):
     return True
 
 
-def _curvature(graph, slope, at):
+def _curvature(graph: Graph, slope: Sequence[Number], at: Sequence[Number]) -> list[list[Number]]:
     """Return the rows of the Hessian; symmetric by construction, which E h = 0 needs."""
     rows = [pull_back(graph, [g], [1.0], at) for g in slope]
     return [[rows[min(i, j)][max(i, j)] for j in range(len(at))] for i in range(len(at))]

@@ -14,6 +14,13 @@ estimation for RL.
 
 import dataclasses
 
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -23,13 +30,13 @@ class DirectDerivative(Estimator):
 
     cotangents = 0
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         return carry, []
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return ()
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         return direct
 
 

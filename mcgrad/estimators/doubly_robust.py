@@ -21,7 +21,20 @@ efficient off-policy policy gradients.
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..critics import Critic, as_critic
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -33,16 +46,16 @@ class DoublyRobust(Estimator):
 
     critic: Critic
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {
             "critic": self.critic.data(problem, theta),
             "news": self.critic.news_data(problem, theta),
         }
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, (0.0,) * len(end.problem.parameters)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         later, news = carry
         unexplained = later + x.reward - self.critic.advantage(c.critic, x)
         left = unexplained - self.critic.value(c.critic, x)
@@ -51,7 +64,7 @@ class DoublyRobust(Estimator):
         news = tuple(a + b for a, b in zip(news, now, strict=True))
         return (unexplained, news), tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return tuple(g - n for g, n in zip(sums, carry[1], strict=True))
 
 

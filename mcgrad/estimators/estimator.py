@@ -10,14 +10,28 @@ carries are recognised, so an estimator need not know about the others.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
+from ..problem import Policy, Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    Path,
+    StepView,
+)
+
+# direction(kind) -> the P components of the perturbation of theta with that `RolloutVariant.direction`
+Direction: TypeAlias = Callable[[str | int], Numbers]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,33 +48,33 @@ class Estimator:
     """
 
     # What the parts of the carry are called in the kernel's text.
-    carries = ()
+    carries: ClassVar[tuple[str, ...]] = ()
 
     # How many cotangents `step` returns, of an estimator that has derivatives along paths on every problem; None: it asks for
     # what it wants, and `follows` decides.
-    cotangents = None
+    cotangents: ClassVar[int | None] = None
 
     # Attributes that nothing but `data` reads, of which the kernel depends on the type alone: new values of them do not
     # trace again. (Of attributes that are not named here it may depend on all.)
-    only_data = ()
+    only_data: ClassVar[tuple[str, ...]] = ()
 
-    def extra_rollouts(self, problem: Any) -> int:
+    def extra_rollouts(self, problem: Problem) -> int:
         """Return how many rollouts a sample takes besides the one that is scanned."""
         return 0
 
-    def data(self, problem: Any, theta: NDArray[np.float64]) -> dict[str, Any]:
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         """Return {name: array, PerStep or dict}, the numbers that the other methods read as `c.name`; no recompile."""
         return {}
 
-    def last(self, c: Any, end: Any) -> Any:
+    def last(self, c: Constants, end: EndView) -> Carry:
         """Return the carry after the last step; `end` has `s`, `reward` and `reward_vjp`."""
         return ()
 
-    def step(self, c: Any, x: Any, carry: Any) -> tuple[Any, Any]:
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         """Return (carry, etabar): the carry for the step before, and a cotangent of eta_t, or a list of several."""
         raise NotImplementedError
 
-    def finish(self, c: Any, sums: Any, carry: Any) -> Any:
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         """Return the P components of the gradient; `sums` is like the etabar of `step`, P-tuples in place of cotangents."""
         return sums
 
@@ -69,11 +83,11 @@ class Estimator:
         """Whether the gradient is the sum of the pulled-back cotangents, and nothing else."""
         return type(self).finish is Estimator.finish and type(self).with_direct is Estimator.with_direct
 
-    def path(self, c: Any, x: Any) -> Any:
+    def path(self, c: Constants, x: StepView) -> Path | None:
         """Return {component: weight} of the random components that are followed, or None for all; see `Step.follow`."""
         return {}
 
-    def restart(self, c: Any, x: Any, adjoint: Any) -> Any:
+    def restart(self, c: Constants, x: StepView, adjoint: Numbers) -> Numbers:
         """Return the adjoint that goes on below this step, for those who cut it."""
         return adjoint
 
@@ -81,7 +95,7 @@ class Estimator:
         """Tell whether the scan is to follow what theta does along paths; `used`: what `step` asked for (`Step.used`)."""
         return bool(used & {"score", "branches"}) and used <= {"score", "branches"}
 
-    def with_direct(self, gradient: Any, direct: Any) -> Any:
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         """Return what `finish` returned together with the derivative of the return along what is followed, (P,)."""
         return tuple(g + d for g, d in zip(gradient, direct, strict=True))
 
@@ -113,7 +127,7 @@ def custom(
     return Custom(step, last, finish, _named(data or {}))
 
 
-def _named(data):
+def _named(data: Data) -> Data:
     """Return data with checked names, down to the last dict."""
     return {validate.name("data", k): _named(x) if isinstance(x, dict) else x for k, x in data.items()}
 
@@ -122,26 +136,26 @@ def _named(data):
 class Custom(Estimator):
     """An estimator made of plain functions, see `custom`."""
 
-    own_step: object
-    own_last: object = None
-    own_finish: object = None
-    own_data: dict = dataclasses.field(default_factory=dict)
+    own_step: Callable[..., Any]
+    own_last: Callable[..., Any] | None = None
+    own_finish: Callable[..., Any] | None = None
+    own_data: Data = dataclasses.field(default_factory=dict)
     only_data = ("own_data",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.own_data
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return rebind(self.own_last)(c, end) if self.own_last else ()
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         return rebind(self.own_step)(c, x, carry)
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return rebind(self.own_finish)(c, sums, carry) if self.own_finish else sums
 
     @property
-    def sums_up(self):
+    def sums_up(self) -> bool:
         return self.own_finish is None
 
 
@@ -163,8 +177,8 @@ class BehaviourPolicy:
         One of the same shape as the problem's, or None for that one itself.
     """
 
-    theta: tuple
-    policy: object = None
+    theta: tuple[float, ...]
+    policy: Policy | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,12 +212,12 @@ class RolloutVariant:
     stream: int = 0
     shift: int = 0
     direction: str | int = "normal"
-    width: float | tuple = 0.0
+    width: float | tuple[float, ...] = 0.0
     unroll: int = 0
     behaviour: BehaviourPolicy | None = None
     members: bool = False
 
-    def of(self, inner):
+    def of(self, inner: "RolloutVariant") -> "RolloutVariant":
         """Return the variation that varies an already varied rollout once more."""
         if sum(bool(x) for v in (self, inner) for x in (v.shift, v.behaviour)) > 1:
             raise ValueError(
@@ -238,17 +252,17 @@ class Combined(Estimator):
         One for each part; () if all of them use the plain rollout.
     """
 
-    parts: tuple
-    variations: tuple = dataclasses.field(default=(), kw_only=True)
+    parts: tuple[Estimator, ...]
+    variations: tuple["RolloutVariant", ...] = dataclasses.field(default=(), kw_only=True)
 
-    def varied(self):
+    def varied(self) -> tuple[tuple[Estimator, RolloutVariant], ...]:
         """Return pairs (part, variation)."""
         return tuple(zip(self.parts, self.variations or (PLAIN,) * len(self.parts), strict=True))
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {f"part{i}": part.data(problem, theta) for i, part in enumerate(self.parts)}
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         """Return the P components of the combination.
 
         Parameters
@@ -288,18 +302,18 @@ class Members(Estimator):
     size: int
     variation: RolloutVariant = dataclasses.field(default=PLAIN, kw_only=True)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {"part": self.part.data(problem, theta)}
 
-    def begin(self, parameters):
+    def begin(self, parameters: int) -> Carry:
         """Return the carry before the first member, for P parameters."""
         raise NotImplementedError
 
-    def add(self, c, carry, outcome):
+    def add(self, c: Constants, carry: Carry, outcome: Carry) -> Carry:
         """Return the carry after one more member."""
         raise NotImplementedError
 
-    def result(self, c, carry):
+    def result(self, c: Constants, carry: Carry) -> Numbers:
         """Return the P components of the gradient."""
         raise NotImplementedError
 
@@ -321,7 +335,7 @@ def leaves(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tupl
     return [leaf for part, inner in estimator.varied() for leaf in leaves(part, variation.of(inner))]
 
 
-def rollouts(estimator: Estimator, problem: Any) -> int:
+def rollouts(estimator: Estimator, problem: Problem) -> int:
     """Return how many rollouts one sample of an estimator takes."""
     parts, different = leaves(estimator), set()
     if parts == [(estimator, PLAIN)]:

@@ -8,8 +8,26 @@ References
 Avramidis and Wilson (1993), A splitting scheme for control variates (cross-fitting).
 """
 
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Protocol, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import validate
-from .estimator import checked
+from ..problem import Problem
+from .estimator import Estimator, checked
+
+
+class Trajectories(Protocol):
+    """A range of trajectories that coefficients are fitted on."""
+
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def theta(self) -> NDArray[np.float64]: ...
+    def moments(self, estimators: dict[str, Estimator], full: bool = False) -> Any: ...
+    def moments_of_each(self, variants: Iterable[dict[str, Estimator]]) -> Iterator[Any]: ...
 
 
 class Fitted:
@@ -23,15 +41,15 @@ class Fitted:
         What it is, for messages, with its article.
     """
 
-    pilot = None
-    what = "an estimator with coefficients"
+    pilot: int | None = None
+    what: ClassVar[str] = "an estimator with coefficients"
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         """Whether coefficients are still to be fitted."""
         raise NotImplementedError
 
-    def fit(self, trajectories):
+    def fit(self, trajectories: Trajectories) -> Estimator:
         """Return this estimator with its coefficients.
 
         Parameters
@@ -43,25 +61,26 @@ class Fitted:
         raise NotImplementedError
 
 
-def is_unfitted(estimator):
+def is_unfitted(estimator: object) -> TypeGuard[Fitted]:
     """Tell whether an estimator has coefficients that are still to be fitted."""
     return isinstance(estimator, Fitted) and estimator.unfitted
 
 
-def checked_part(name, part, whole):
+def checked_part(name: str, part: object, whole: str) -> Estimator:
     """Return a part of `whole` (a word for it): an estimator with nothing left to fit."""
-    for scan in _parts(checked(name, part)):
+    estimator = checked(name, part)
+    for scan in _parts(estimator):
         if is_unfitted(scan):
             raise ValueError(f"{name}: {scan.what} inside of {whole} needs fixed coefficients")
-    return part
+    return estimator
 
 
-def checked_pilot(pilot):
+def checked_pilot(pilot: Any) -> int | None:
     """Return a number of pilot trajectories, or None."""
     return None if pilot is None else validate.integer("pilot", pilot, 16)
 
 
-def _parts(estimator):
+def _parts(estimator: Any) -> Iterator[Any]:
     yield estimator
     for part in getattr(estimator, "parts", ()):
         yield from _parts(part)

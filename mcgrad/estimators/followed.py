@@ -15,7 +15,18 @@ Schulman, Heess, Weber and Abbeel (2015), Gradient estimation using stochastic c
 """
 
 import dataclasses
+from collections.abc import Iterator
 
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    EndView,
+    Number,
+    Numbers,
+    StartView,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -26,24 +37,24 @@ class Followed(Estimator):
     Attributes
     ----------
     inner : Estimator
-    cotangents : int
+    number : int
         How many cotangents its `step` returns.
     """
 
     inner: Estimator
-    cotangents: int
+    number: int
 
     @property
-    def joined(self):
+    def joined(self) -> bool:
         """Whether the return shares the adjoint of the only cotangent."""
-        return self.cotangents == 1 and self.inner.sums_up
+        return self.number == 1 and self.inner.sums_up
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         of_return = end.reward_vjp(1.0)
         zero = (0.0,) * len(of_return)
-        return self.inner.last(c, end), (of_return, *(zero for _ in range(0 if self.joined else self.cotangents)))
+        return self.inner.last(c, end), (of_return, *(zero for _ in range(0 if self.joined else self.number)))
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         carry, (of_return, *adjoints) = carry
         carry, etabar = self.inner.step(c, x, carry)
         nothing = (0.0,) * len(x.eta)
@@ -56,7 +67,9 @@ class Followed(Estimator):
         totals = iter([total for _, total in pairs])
         return (carry, (of_return, *(mu for mu, _ in pairs))), [_like(etabar, totals), direct]
 
-    def _back(self, c, x, adjoint, reward, etabar):
+    def _back(
+        self, c: Constants, x: StepView, adjoint: Numbers, reward: Number, etabar: Numbers
+    ) -> tuple[Numbers, Numbers]:
         """Return the adjoint of the step before, and the total cotangent of eta."""
         below, along = x.follow(adjoint, reward, self.inner.path(c, x))
         total = tuple(a + b for a, b in zip(etabar, along, strict=True))
@@ -65,7 +78,7 @@ class Followed(Estimator):
         below = tuple(a + b for a, b in zip(below[:n], through, strict=True)) + below[n:]
         return self.inner.restart(c, x, below), total
 
-    def finish(self, c, sums, carry, start):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry, start: StartView) -> Numbers:  # type: ignore[override]
         """Return the gradient; what moved along with the start comes in here."""
         carry, adjoints = carry
         of_return, *others = (start.design_vjp(adjoint) for adjoint in adjoints)
@@ -79,22 +92,22 @@ class Followed(Estimator):
         return self.inner.with_direct(self.inner.finish(c, totals, carry), _with_design(direct, of_return))
 
 
-def _with_design(pulled, design):
+def _with_design(pulled: Numbers, design: Numbers) -> Numbers:
     """Return a pulled-back cotangent, whose last components are those of the design, with what the design gets."""
     first = len(pulled) - len(design)
     return tuple(pulled[:first]) + tuple(a + b for a, b in zip(pulled[first:], design, strict=True))
 
 
-def _leaves(tree):
+def _leaves(tree: Cotangents) -> list[Numbers]:
     """Return the cotangents in a cotangent or (nested) list of cotangents."""
     return [leaf for part in tree for leaf in _leaves(part)] if isinstance(tree, list) else [tuple(tree)]
 
 
-def _like(tree, leaves):
+def _like(tree: Cotangents, leaves: Iterator[Numbers]) -> Cotangents:
     """Return a tree with other leaves."""
     return [_like(part, leaves) for part in tree] if isinstance(tree, list) else next(leaves)
 
 
-def count(etabar):
+def count(etabar: Cotangents) -> int:
     """Return how many cotangents there are in what a `step` returned."""
     return len(_leaves(etabar))

@@ -15,9 +15,21 @@ estimation; Kimura and Kobayashi (1998), An analysis of actor/critic algorithms 
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import validate
 from ..baselines import Baseline
 from ..critics import as_value
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -31,13 +43,13 @@ class GeneralizedAdvantage(Estimator):
     critic: Baseline
     only_data = ("decay",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return {"critic": self.critic.data(problem, theta), "decay": self.decay}
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, 0.0
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         next_value, later = carry
         value = self.critic.value(c.critic, x)
         advantage = x.reward + next_value - value + c.decay * later

@@ -19,9 +19,20 @@ Kool, van Hoof and Welling (2019), Buy 4 REINFORCE samples, get a baseline for f
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.functions import where
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
 from .estimator import MOST_MEMBERS, Estimator, Members
 
 EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is left is rounding
@@ -33,16 +44,16 @@ class ReturnAndScore(Estimator):
 
     carries = ("to_go",)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         return later + x.reward, x.score
 
-    def finish(self, c, sums, whole_return):
+    def finish(self, c: Constants, sums: Cotangents, whole_return: Carry) -> Numbers:
         return (whole_return, *sums, *(0.0 for _ in sums))
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         return (*gradient[: -len(direct)], *direct)
 
 
@@ -55,16 +66,16 @@ class Group(Members):
     epsilon: float = 0.0
     only_data = ("epsilon",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return super().data(problem, theta) | {"epsilon": self.epsilon}
 
     # The running means of R and Z, sum (R - Rbar)^2 and sum (R - Rbar) (Z - Zbar), which is sum (R - Rbar) Z (Welford 1962):
     # equal returns deviate from their mean by exactly nothing. And the sum of the derivatives along paths.
 
-    def begin(self, parameters):
+    def begin(self, parameters: int) -> Carry:
         return 0.0, 0.0, 0.0, (0.0,) * parameters, (0.0,) * parameters, (0.0,) * parameters
 
-    def add(self, c, carry, outcome):
+    def add(self, c: Constants, carry: Carry, outcome: Carry) -> Carry:
         (R, *rest), (count, mean, squares, scores, products, direct) = outcome, carry
         Z, D = rest[: len(scores)], rest[len(scores) :]
         count = count + 1.0
@@ -76,7 +87,7 @@ class Group(Members):
         products = tuple(x + deviation * (z - m) for x, z, m in zip(products, Z, scores, strict=True))
         return count, mean, squares, scores, products, tuple(x + d for x, d in zip(direct, D, strict=True))
 
-    def result(self, c, carry):
+    def result(self, c: Constants, carry: Carry) -> Numbers:
         _, mean, squares, _, products, direct = carry
         if self.kind != "standardised":
             scale = 1.0 / (self.size - 1 if self.kind == "leave one out" else self.size)
@@ -129,5 +140,5 @@ def standardised(size: int, ddof: int = 0, epsilon: float = 0.0) -> Estimator:
     return _group(size, "standardised", ddof, validate.number("epsilon", epsilon, low=0.0))
 
 
-def _group(size, kind, ddof=0, epsilon=0.0):
+def _group(size: int, kind: str, ddof: int = 0, epsilon: float = 0.0) -> Estimator:
     return Group(ReturnAndScore(), validate.integer("size", size, 2, MOST_MEMBERS), kind, ddof, epsilon)

@@ -31,16 +31,28 @@ scalable distributed deep-RL with importance weighted actor-learner architecture
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..baselines import Baseline, BaselineLike, as_baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
-from ..problem import Policy
-from .estimator import MOST_MEMBERS, BehaviourPolicy, Combined, Estimator, Members, RolloutVariant
+from ..problem import Policy, Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Number,
+    Numbers,
+    StepView,
+)
+from .estimator import MOST_MEMBERS, BehaviourPolicy, Combined, Direction, Estimator, Members, RolloutVariant
 
 LOWEST = -1e300  # a log weight below all others
 KINDS = ("trajectory", "per decision", "self-normalised")
@@ -54,26 +66,27 @@ class WeightAndGradient(Estimator):
 
     baseline: Baseline
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.baseline.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, 0.0
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go, log_weight = later
         carry = to_go + x.reward, log_weight + x.log_weight
         b = 0.0 if self.baseline.is_constant else self.baseline.value(c, x)
         return carry, [x.score, tuple(b * z for z in x.score)]
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         whole_return, log_weight = carry
-        advantage = whole_return - (self.baseline.value(c, None) if self.baseline.is_constant else 0.0)
+        advantage = whole_return
+        if self.baseline.is_constant:
+            advantage = whole_return - self.baseline.value(c, None)  # type: ignore[arg-type]  # it looks at no state
         return (log_weight, *(advantage * z - b for z, b in zip(*sums, strict=True)))
 
-    def with_direct(self, gradient, direct):
-        log_weight, *g = gradient
-        return (log_weight, *super().with_direct(g, direct))
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
+        return (gradient[0], *super().with_direct(gradient[1:], direct))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,13 +99,13 @@ class PerDecision(Estimator):
     clip: float | None = None
     only_data = ("clip",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.baseline.data(problem, theta) | _data_of(self.clip)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, (0.0,) * len(end.problem.parameters)
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         S, V = later
         w = np.exp(_clipped(c, x.log_weight, self.clip))
         S = w * (x.reward + S)
@@ -100,7 +113,7 @@ class PerDecision(Estimator):
         now = x.theta_vjp(tuple(advantage * z for z in x.score))
         return (S, tuple(new + w * v for new, v in zip(now, V, strict=True))), []
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return carry[1]
 
 
@@ -114,17 +127,16 @@ class ImportanceWeighted(Combined):
     clip: float | None = None
     only_data = ("clip",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         check_behaviour(problem, self.behaviour)
         return super().data(problem, theta) | _data_of(self.clip)
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         (gradient,) = gradients
         if self.weights == "per decision":
             return gradient
-        log_weight, *gradient = gradient
-        w = np.exp(_clipped(c, log_weight, self.clip))
-        return tuple(w * x for x in gradient)
+        w: Any = np.exp(_clipped(c, gradient[0], self.clip))
+        return tuple(w * x for x in gradient[1:])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,37 +146,37 @@ class SelfNormalised(Members):
     behaviour: BehaviourPolicy
     baseline: Baseline
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         check_behaviour(problem, self.behaviour)
         return super().data(problem, theta)
 
     # The largest log w so far; sum_i w_i and sum_i w_i g_i, both divided by the largest w.
 
-    def begin(self, parameters):
+    def begin(self, parameters: int) -> Carry:
         return LOWEST, 0.0, (0.0,) * parameters
 
-    def add(self, c, carry, outcome):
+    def add(self, c: Constants, carry: Carry, outcome: Carry) -> Carry:
         (log_weight, *gradient), (old, total, weighted) = outcome, carry
         highest = where(log_weight > old, log_weight, old)
         fade, weight = np.exp(old - highest), np.exp(log_weight - highest)
         weighted = tuple(fade * x + weight * g for x, g in zip(weighted, gradient, strict=True))
         return highest, fade * total + weight, weighted
 
-    def result(self, c, carry):
+    def result(self, c: Constants, carry: Carry) -> Numbers:
         _, total, weighted = carry
         scale = 1.0 / total
         return tuple(scale * x for x in weighted)
 
 
-def _data_of(clip):
+def _data_of(clip: float | None) -> Data:
     return {} if clip is None else {"log_clip": np.log(clip)}
 
 
-def _clipped(c, log_weight, clip):
+def _clipped(c: Constants, log_weight: Number, clip: float | None) -> Number:
     return log_weight if clip is None else where(log_weight > c.log_clip, c.log_clip, log_weight)
 
 
-def check_behaviour(problem, behaviour):
+def check_behaviour(problem: Problem, behaviour: BehaviourPolicy) -> None:
     """Raise a ValueError unless a behaviour's policy is of the shape of the problem's own."""
     own, other = problem.policy, behaviour.policy or problem.policy
     for field in ("states", "actions", "noises", "uniforms", "choices"):

@@ -12,13 +12,21 @@ weight for all parameters, from the traces of the covariances).
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Combined, Estimator
-from .fitted import Fitted, checked_part, checked_pilot
+from ..problem import Problem
+from ..scan_types import (
+    Constants,
+    Data,
+    Numbers,
+)
+from .estimator import Combined, Direction, Estimator
+from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,20 +48,20 @@ class InverseVariance(Fitted, Combined):
     what = "an inverse-variance mean"
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         return self.weights is None
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if self.unfitted:
             raise ValueError(f"{self.what}: its weights have not been fitted; measure() and sample() do that")
         shape = (len(self.parts), len(problem.parameters))
         return super().data(problem, theta) | {"weights": validate.array("weights", self.weights, shape)}
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         P = len(gradients[0])
         return tuple(sum(c.weights[k, p] * x[p] for k, x in enumerate(gradients)) for p in range(P))
 
-    def fit(self, trajectories):
+    def fit(self, trajectories: Trajectories) -> Self:
         names = tuple(map(str, range(len(self.parts))))
         moments = trajectories.moments(dict(zip(names, self.parts, strict=True)))
         return dataclasses.replace(self, weights=weights([moments[x].variance for x in names], self.shared))

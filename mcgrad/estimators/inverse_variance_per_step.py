@@ -16,16 +16,29 @@ gradients?, arXiv 2604.18161 (inverse variances for each step).
 """
 
 import dataclasses
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
 from ..compiler.functions import where
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Number,
+    Numbers,
+    StateView,
+    StepView,
+)
 from .estimator import Estimator
-from .fitted import Fitted
+from .fitted import Fitted, Trajectories
 from .inverse_variance import weights as inverse_weights
 
 
@@ -49,28 +62,28 @@ class InverseVariancePerStep(Fitted, Estimator):
     what = "a mean by inverse variances"
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         return self.weights is None
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if self.unfitted:
             raise ValueError(f"{self.what}: its weights have not been fitted; measure() and sample() do that")
         pathwise, score = (PerStep(np.vstack([x, np.zeros_like(x[:1])])) for x in self.of_each(problem))
         return {"pathwise": pathwise, "score": score, "baseline": self.baseline.data(problem, theta)}
 
-    def of_each(self, problem):
+    def of_each(self, problem: Problem) -> NDArray[np.float64]:
         """Return the weights of X_t and Y_t for each parameter, (2, T, P)."""
         T, P = problem.horizon, len(problem.parameters)
-        w = np.asarray(self.weights)
-        w = w if w.ndim == 3 else np.repeat(w[:, :, None], P, axis=2)
+        given = np.asarray(self.weights)
+        w = given if given.ndim == 3 else np.repeat(given[:, :, None], P, axis=2)
         if w.shape != (2, T, P):
-            raise ValueError(f"weights: expected shape ({T},) or ({T}, {P}), got {self.weights.shape[1:]}")
+            raise ValueError(f"weights: expected shape ({T},) or ({T}, {P}), got {given.shape[1:]}")
         return w
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward_vjp(1.0), end.reward, (0.0,) * len(c.score)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         adjoint, later, sums = carry
         to_go = later + x.reward
         below, etabar = x.follow(adjoint)
@@ -80,11 +93,11 @@ class InverseVariancePerStep(Fitted, Estimator):
         sums = tuple(g + c.pathwise[p] * X[p] + c.score[p] * Y[p] for p, g in enumerate(sums))
         return (adjoint, to_go, sums), []
 
-    def finish(self, c, _, carry):
+    def finish(self, c: Constants, _: Carry, carry: Carry) -> Numbers:
         _, whole_return, sums = carry
         return tuple(where(abs(whole_return) < np.inf, g, np.nan) for g in sums)
 
-    def fit(self, trajectories):
+    def fit(self, trajectories: Trajectories) -> Self:
         problem, theta = trajectories.problem, trajectories.theta
         once = dataclasses.replace(self, baseline=_Known(self.baseline, self.baseline.data(problem, theta)))
         variances = np.empty((2, problem.horizon, len(problem.parameters)))
@@ -93,7 +106,7 @@ class InverseVariancePerStep(Fitted, Estimator):
             variances[:, t] = moments["X"].variance, moments["Y"].variance
         return dataclasses.replace(self, weights=inverse_weights(variances, self.shared))
 
-    def _alone(self, t, shape):
+    def _alone(self, t: int, shape: tuple[int, ...]) -> dict[str, Estimator]:
         """Return {"X": sum_t X_t with all but one time left out, "Y": the same for Y}."""
         only = np.zeros((2, *shape))
         only[0, 0, t] = only[1, 1, t] = 1.0
@@ -108,10 +121,10 @@ class _Known(Baseline):
     known: dict
     only_data = ("known",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.known
 
-    def value(self, c, x):
+    def value(self, c: Constants, x: StateView) -> Number:
         return self.baseline.value(c, x)
 
 

@@ -16,7 +16,8 @@ all X that are unbiased in every environment. Advantage, all actions, generalize
 critic is that of this environment, which a trajectory does not tell.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ..baselines import NoBaseline, Value
 from ..critics import Exact
@@ -79,7 +80,7 @@ class Knowledge(NamedTuple):
     why: str
 
     @property
-    def has_floor(self):
+    def has_floor(self) -> bool:
         """Whether its variance, times the rollouts of a sample, is never below the tree bound."""
         return self.kind == TRAJECTORIES
 
@@ -154,14 +155,14 @@ def _knows(estimator: Estimator) -> Knowledge:
     return Knowledge(UNKNOWN, "functions of your own")
 
 
-def _of_critic(critic, how):
+def _of_critic(critic: Any, how: str) -> Knowledge:
     if isinstance(critic, (Exact, Value)):
         wrong = isinstance(critic, Exact) and (critic.scale, critic.shift, critic.amplitude) != (1.0, 0.0, 0.0)
         return Knowledge(ORACLE, f"{'a given' if wrong else 'an exact'} critic {how}")
     return Knowledge(FITTED, f"a critic {how}")
 
 
-def _of_zero(control):
+def _of_zero(control: Estimator) -> list[Knowledge]:
     """Return what a control of mean zero needs: a difference, both of its parts; scores, nothing."""
     match control:
         case Score() | WeightedScore():
@@ -173,5 +174,5 @@ def _of_zero(control):
     return [knows(control)]
 
 
-def _joined(found):
+def _joined(found: Sequence[Knowledge]) -> Knowledge:
     return max(found, key=lambda k: KINDS.index(k.kind))

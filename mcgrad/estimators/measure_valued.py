@@ -26,11 +26,21 @@ Muratore and Peters (2021), An empirical analysis of measure-valued derivatives 
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.functions import where
 from ..critics import Critic, as_critic
 from ..per_step import PerStep
+from ..problem import Policy, Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    Number,
+    StepView,
+)
 from .branch_request import BranchRequest, replacements_count
 from .estimator import Estimator
 
@@ -43,7 +53,7 @@ class MeasureValued(Estimator):
     once: bool = False
     critic: Critic | None = None
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         std, _ = scales(problem.policy)
         if problem.horizon >= 2**16:
             raise ValueError(f"horizon: expected less than 65536 for measure-valued derivatives, got {problem.horizon}")
@@ -52,11 +62,11 @@ class MeasureValued(Estimator):
             data |= {"steps": problem.horizon, "time": PerStep(np.arange(problem.horizon + 1.0))}
         return data if self.critic is None else data | {"critic": self.critic.data(problem, theta)}
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         m = len(x.a)
         _, learned = scales(x.problem.policy)
         kind = BranchRequest(self.independent, self.once, learned != "fixed", m)
-        differences = self._of_critic(c, x, kind) if self.critic else x.branches(kind)
+        differences = _of_critic(self.critic, c, x, kind) if self.critic else x.branches(kind)
         if self.once:
             here = c.time == x.branch_time()
             differences = [where(here, c.steps * d, 0.0) for d in differences]
@@ -66,16 +76,7 @@ class MeasureValued(Estimator):
         of_scales = [d * (inverses[i] if learned == "std" else 1.0) for i, d in enumerate(differences[m:])]
         return carry, (*of_means, *of_scales)
 
-    def _of_critic(self, c, x, kind):
-        """Return Q^+ - Q^- for each pair, as the difference of two advantages."""
-        drawn = x.replacements(replacements_count(kind.actions, kind.scales))
-        values = []
-        for i, e_i in kind.replaced(drawn):
-            other = x.with_noise((*x.e[:i], e_i, *x.e[i + 1 :]))
-            values.append(self.critic.advantage(c.critic, other))
-        return [plus - minus for plus, minus in zip(values[::2], values[1::2], strict=True)]
-
-    def extra_rollouts(self, problem):
+    def extra_rollouts(self, problem: Problem) -> int:
         if self.critic is not None:
             return 0
         _, learned = scales(problem.policy)
@@ -83,7 +84,17 @@ class MeasureValued(Estimator):
         return 2 * pairs * (1 if self.once else problem.horizon)
 
 
-def scales(policy):
+def _of_critic(critic: Critic, c: Constants, x: StepView, kind: BranchRequest) -> list[Number]:
+    """Return Q^+ - Q^- for each pair, as the difference of two advantages."""
+    drawn = x.replacements(replacements_count(kind.actions, kind.scales))
+    values = []
+    for i, e_i in kind.replaced(drawn):
+        other = x.with_noise((*x.e[:i], e_i, *x.e[i + 1 :]))
+        values.append(critic.advantage(c.critic, other))
+    return [plus - minus for plus, minus in zip(values[::2], values[1::2], strict=True)]
+
+
+def scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
     """Return the fixed factors of the standard deviations (m,), and what eta holds beside: "fixed", "log" or "std".
 
     Raises

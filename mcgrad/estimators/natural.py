@@ -13,13 +13,23 @@ Amari (1998), Natural gradient works efficiently in learning; Kakade (2002), A n
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Combined, Estimator
-from .fitted import Fitted, checked_part, checked_pilot
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    Numbers,
+)
+from .estimator import Combined, Direction, Estimator
+from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 from .score import Score
 
 
@@ -29,7 +39,7 @@ class ScoreSquare(Score):
 
     row: int = 0
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return tuple(sums[self.row] * z for z in sums)
 
 
@@ -43,10 +53,10 @@ class Natural(Fitted, Combined):
     what = "a natural gradient"
 
     @property
-    def unfitted(self):
+    def unfitted(self) -> bool:
         return self.fisher is None
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if problem.design:
             raise ValueError(
                 f"natural: expected a problem whose parameters act through densities, got design parameters "
@@ -57,11 +67,11 @@ class Natural(Fitted, Combined):
         fisher = validate.array("fisher", self.fisher, (len(problem.parameters),) * 2)
         return super().data(problem, theta) | {"inverse": generalised_inverse(fisher)}
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         return tuple(c.inverse @ np.array(gradients[0]))
 
-    def fit(self, trajectories):
-        rows = {str(p): ScoreSquare(p) for p in range(len(trajectories.problem.parameters))}
+    def fit(self, trajectories: Trajectories) -> Self:
+        rows: dict[str, Estimator] = {str(p): ScoreSquare(p) for p in range(len(trajectories.problem.parameters))}
         found = trajectories.moments(rows)
         return dataclasses.replace(self, fisher=np.array([found[x].mean for x in rows]))
 

@@ -17,11 +17,26 @@ simultaneous perturbation gradient approximation; Nesterov and Spokoiny (2017), 
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from .estimator import Combined, Estimator, RolloutVariant
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
+from .estimator import Combined, Direction, Estimator, RolloutVariant
+
+Width: TypeAlias = float | tuple[float, ...]  # of all parameters, or one for each
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,23 +45,23 @@ class Return(Estimator):
 
     carries = ("to_go",)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         return later + x.reward, []
 
-    def finish(self, c, sums, whole_return):
+    def finish(self, c: Constants, sums: Cotangents, whole_return: Carry) -> Numbers:
         return (whole_return,)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Perturbed(Combined):
-    width: float | tuple = 0.0
+    width: Width = 0.0
     noise: str = "common"
     only_data = ("width",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return super().data(problem, theta) | {"width": checked_widths(self.width, problem)}
 
 
@@ -56,7 +71,7 @@ class EvolutionStrategies(_Perturbed):
 
     direction: str = "normal"
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         z = direction(self.direction)
         change = gradients[0][0] if len(gradients) == 1 else gradients[0][0] - gradients[1][0]
         over = float(len(gradients))
@@ -70,7 +85,7 @@ class EvolutionStrategies(_Perturbed):
 class FiniteDifferences(_Perturbed):
     """See the module."""
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         if len(self.parts) != 2 * len(problem.parameters):
             P = len(self.parts) // 2
             raise ValueError(
@@ -79,7 +94,7 @@ class FiniteDifferences(_Perturbed):
             )
         return super().data(problem, theta)
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         pairs = list(zip(gradients[::2], gradients[1::2], strict=True))
         widths = c.width if isinstance(self.width, tuple) else (c.width,) * len(pairs)
         return tuple((up - down) / (2.0 * h) for ((up,), (down,)), h in zip(pairs, widths, strict=True))
@@ -123,11 +138,11 @@ def finite_differences(width: ArrayLike, parameters: int, noise: str = "common")
     return FiniteDifferences((Return(),) * (2 * P), **options)
 
 
-def _pair(points):
+def _pair(points: int) -> tuple[tuple[Estimator, ...]]:
     return ((Return(),) * points,)
 
 
-def _options(width, noise, direction, points):
+def _options(width: ArrayLike, noise: str, direction: str | int, points: int) -> dict[str, Any]:
     width = validate.widths("width", width)
     validate.one_of("noise", noise, ("common", "independent"))
     other = 0 if noise == "common" else 1
@@ -136,7 +151,7 @@ def _options(width, noise, direction, points):
     return {"width": width, "noise": noise, "variations": (plus, minus)[:points]}
 
 
-def checked_widths(width, problem):
+def checked_widths(width: Width, problem: Problem) -> Width:
     """Return a width, or one for each parameter of a problem."""
     P = len(problem.parameters)
     if isinstance(width, tuple) and len(width) != P:

@@ -17,14 +17,25 @@ training of learned optimizers (truncated).
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..compiler.functions import where
 from ..per_step import PerStep
-from .estimator import Combined, Estimator, RolloutVariant
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
+from .estimator import Combined, Direction, Estimator, RolloutVariant
 from .parameter_space import checked_widths
 
 
@@ -39,17 +50,17 @@ class PerturbedRewards(Estimator):
     truncated: bool
     only_data = ("width", "unroll")
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         t = np.arange(problem.horizon + 1)
         joined = (t + 1) % self.unroll != 0
         joined[problem.horizon - 1 :] = True  # the terminal reward belongs to the last unroll
         data = {"width": checked_widths(self.width, problem), "begins": PerStep(1.0 * (t % self.unroll == 0))}
         return data | ({"joined": PerStep(1.0 * joined)} if self.truncated else {})
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, (0.0,) * len(end.problem.parameters)
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go, total = later
         if self.truncated:
             to_go = where(c.joined > 0.0, to_go, 0.0)
@@ -59,7 +70,7 @@ class PerturbedRewards(Estimator):
         slopes = [where(c.begins > 0.0, to_go / h, 0.0) for h in widths]
         return (to_go, tuple(g + slope * d for g, slope, d in zip(total, slopes, z, strict=True))), []
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return carry[1]
 
 
@@ -73,7 +84,7 @@ class PersistentEvolutionStrategies(Combined):
     truncated: bool = False
     only_data = ("width", "unroll")
 
-    def combine(self, c, gradients, direction):
+    def combine(self, c: Constants, gradients: Sequence[Numbers], direction: Direction) -> Numbers:
         if len(gradients) == 1:
             return gradients[0]
         return tuple(0.5 * (up - down) for up, down in zip(*gradients, strict=True))

@@ -17,6 +17,15 @@ import dataclasses
 import math
 
 from ..compiler.functions import where
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    EndView,
+    Numbers,
+    Path,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -28,19 +37,19 @@ class Pathwise(Estimator):
 
     cotangents = 0
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         return later + x.reward, []  # nothing is scored
 
-    def finish(self, c, sums, whole_return):
+    def finish(self, c: Constants, sums: Cotangents, whole_return: Carry) -> Numbers:
         return (whole_return,)
 
-    def path(self, c, x):
+    def path(self, c: Constants, x: StepView) -> Path | None:
         return None
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         # A derivative may be finite where the return is not (behind a minimum, say): no gradient of nothing.
         (whole_return,) = gradient
         return tuple(where(abs(whole_return) < math.inf, d, math.nan) for d in direct)

@@ -12,7 +12,19 @@ Mansour (2000), Policy gradient methods for reinforcement learning with function
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..baselines import Baseline, BaselineLike, as_baseline
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    StepView,
+)
 from .estimator import Estimator
 from .with_baseline import with_baseline
 
@@ -25,13 +37,13 @@ class RewardToGo(Estimator):
 
     baseline: Baseline
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.baseline.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         to_go = later + x.reward
         advantage = to_go - self.baseline.value(c, x)
         return to_go, tuple(advantage * z for z in x.score)

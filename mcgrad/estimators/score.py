@@ -2,6 +2,13 @@
 
 import dataclasses
 
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -9,10 +16,10 @@ from .estimator import Estimator
 class Score(Estimator):
     """The sum of the scores alone, sum_t z_t: mean zero, a control variate for every estimator."""
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         return carry, x.score
 
-    def with_direct(self, gradient, direct):
+    def with_direct(self, gradient: Numbers, direct: Numbers) -> Numbers:
         return gradient  # it says nothing about the return
 
 

@@ -12,7 +12,20 @@ Machine Learning 8, 229.
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..baselines import Baseline, BaselineLike, as_baseline
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 from .with_baseline import with_baseline
 
@@ -25,21 +38,21 @@ class ScoreFunction(Estimator):
 
     baseline: Baseline
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.baseline.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         if self.baseline.is_constant:
             return later + x.reward, x.score
         b = self.baseline.value(c, x)
         return later + x.reward, [x.score, tuple(b * z for z in x.score)]
 
-    def finish(self, c, sums, whole_return):
+    def finish(self, c: Constants, sums: Cotangents, whole_return: Carry) -> Numbers:
         if self.baseline.is_constant:
-            advantage = whole_return - self.baseline.value(c, None)
+            advantage = whole_return - self.baseline.value(c, None)  # type: ignore[arg-type]  # it looks at no state
             return tuple(advantage * z for z in sums)
         scores, baselines = sums
         return tuple(whole_return * z - b for z, b in zip(scores, baselines, strict=True))

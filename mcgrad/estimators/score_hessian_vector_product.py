@@ -17,11 +17,21 @@ methods for policy search in Markov decision processes.
 import dataclasses
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..calls import call
 from ..compiler.derive import pull_back, push_forward
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -35,7 +45,7 @@ class ScoreHessianVectorProduct(Estimator):
     baseline: float = 0.0
     only_data = ("v", "baseline")
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         policy = problem.policy
         if problem.design:
             raise ValueError(
@@ -46,11 +56,12 @@ class ScoreHessianVectorProduct(Estimator):
             raise ValueError(f"no second derivative of the score here: {why}")
         return {"v": validate.array("v", self.v, (len(problem.parameters),)), "b": self.baseline}
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward, (0.0,) * len(c.v)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         later, curvature = carry
+        assert x.problem.policy.log_prob is not None  # see `data`
         log_prob = call("log_prob", x.problem.policy.log_prob, (x._p, x.eta, x.a), None)
         score = x.theta_vjp(pull_back(x.graph, [log_prob], [1.0], x.eta + x.a)[: len(x.eta)])
         # dz_t/dtheta v at a fixed action; the score depends on theta through eta and through d eta / d theta.
@@ -59,7 +70,7 @@ class ScoreHessianVectorProduct(Estimator):
         curvature = tuple(a + b for a, b in zip(curvature, slopes, strict=True))
         return (later + x.reward, curvature), x.score
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         whole_return, curvature = carry
         along = sum(v * z for v, z in zip(c.v, sums, strict=True))
         return tuple((whole_return - c.b) * (along * z + dz) for z, dz in zip(sums, curvature, strict=True))

@@ -18,6 +18,7 @@ efficient gradient-based algorithm for on-line training of recurrent network tra
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
 from ..baselines import Baseline, NoBaseline
@@ -25,6 +26,13 @@ from ..compiler.derive import pull_back
 from ..compiler.functions import where
 from ..critics import as_value
 from ..per_step import PerStep
+from ..problem import Problem
+from ..scan_types import (
+    Constants,
+    Data,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 from .reparameterization import Pathwise
 
@@ -37,18 +45,18 @@ class ShortHorizon(Pathwise):
     critic: Baseline
     only_data = ("steps",)
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         starts = np.arange(problem.horizon + 1) % self.steps == 0
         starts[0] = False  # what comes before the first block is not cut off from it
         return {"starts": PerStep(starts.astype(float)), "critic": self.critic.data(problem, theta)}
 
-    def restart(self, c, x, adjoint):
+    def restart(self, c: Constants, x: StepView, adjoint: Numbers) -> Numbers:
         anew, n = self._slope(c, x), len(x.s)
         if len(adjoint) > n and not isinstance(self.critic, NoBaseline):
             raise ValueError("short_horizon: the derivative of a critic in design parameters is not known")
         return tuple(where(c.starts > 0.5, a, b) for a, b in zip(anew, adjoint[:n], strict=True)) + adjoint[n:]
 
-    def _slope(self, c, x):
+    def _slope(self, c: Constants, x: StepView) -> Numbers:
         """Return dV_t(s_t)/ds, of which a part may go through eta."""
         value = self.critic.value(c.critic, x)
         bars = pull_back(x.graph, [value], [1.0], x.s + x.eta)

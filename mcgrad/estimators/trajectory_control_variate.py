@@ -13,7 +13,19 @@ Cheng, Yan and Boots (2019), Trajectory-wise control variates for variance reduc
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..critics import Critic, as_critic
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -25,13 +37,13 @@ class TrajectoryControlVariate(Estimator):
 
     critic: Critic
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.critic.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return end.reward
 
-    def step(self, c, x, later):
+    def step(self, c: Constants, x: StepView, later: Carry) -> tuple[Carry, Cotangents]:
         unexplained = later + x.reward - self.critic.advantage(c, x)
         left = unexplained - self.critic.value(c, x)
         expected = self.critic.expected_score(c, x)

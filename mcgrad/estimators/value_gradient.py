@@ -17,7 +17,18 @@ policy gradient algorithms.
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..critics import Critic, as_critic
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -27,10 +38,10 @@ class ValueGradient(Estimator):
 
     critic: Critic
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.critic.data(problem, theta)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         return carry, x.sample_vjp(self.critic.action_gradient(c, x))
 
 

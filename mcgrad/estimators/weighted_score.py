@@ -12,7 +12,20 @@ Peters and Schaal (2008), Reinforcement learning of motor skills with policy gra
 
 import dataclasses
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..baselines import Baseline
+from ..problem import Problem
+from ..scan_types import (
+    Carry,
+    Constants,
+    Cotangents,
+    Data,
+    EndView,
+    Numbers,
+    StepView,
+)
 from .estimator import Estimator
 
 
@@ -24,15 +37,15 @@ class WeightedScore(Estimator):
 
     baseline: Baseline
 
-    def data(self, problem, theta):
+    def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return self.baseline.data(problem, theta)
 
-    def last(self, c, end):
+    def last(self, c: Constants, end: EndView) -> Carry:
         return (0.0,) * len(c.b)
 
-    def step(self, c, x, carry):
+    def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         weights, scores = self.baseline.value(c, x), x.theta_vjp(x.score)
         return tuple(y + b * z for y, b, z in zip(carry, weights, scores, strict=True)), []
 
-    def finish(self, c, sums, carry):
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         return carry

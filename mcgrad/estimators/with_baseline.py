@@ -15,7 +15,6 @@ def with_baseline(kind: Callable[[Baseline], Any], baseline: Baseline | OptimalC
     if isinstance(baseline, OptimalConstant):
         return ControlVariate((kind(baseline.base), Score()), pilot=baseline.pilot)
     if isinstance(baseline, Optimal):
-        baseline = dataclasses.replace(baseline, target=kind(baseline.base))
-    if baseline.per_parameter:
-        return Difference((baseline.target, WeightedScore(baseline)))
+        optimal = dataclasses.replace(baseline, target=kind(baseline.base))
+        return Difference((optimal.target, WeightedScore(optimal))) if optimal.per_parameter else kind(optimal)
     return kind(baseline)

@@ -7,7 +7,6 @@ is shared with the kernels: this room is the witness against them.
 """
 
 from .bounds import efficiency_bound, gradient_news
-from .quadratures import quadrature
 from .questions import (
     average_gradient,
     average_reward,
@@ -33,18 +32,16 @@ from .questions import (
     system,
     trace_optimal_constant,
     trace_optimal_over_time,
-    value,
 )
 from .records import ExactCritic, ValueFunction
-from .recursion import ExactEstimate, ExactMoments, ExactValue, moments, value_function
-from .recursion.fallback import covariance, mean, variance
+from .recursion import ExactEstimate, ExactMoments, moments, value_function
+from .recursion.fallback import covariance, mean, value, variance
 from .theory import NoClosedForm
 
 __all__ = [
     "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
-    "ExactValue",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",
@@ -70,7 +67,6 @@ __all__ = [
     "optimal_over_time",
     "optimal_quadratic",
     "optimum",
-    "quadrature",
     "scaling",
     "self_normalised_limits",
     "stationary",

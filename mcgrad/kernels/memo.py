@@ -21,32 +21,43 @@ from ..problem import Environment, Policy, Problem
 from .numbers import is_discounted
 
 MOST = 256  # as many as there are kernels loaded at once, see `compiler.backends`
+MOST_GRAPHS = 32  # they are larger than what is written from them
 
-_known = collections.OrderedDict()
+_known, _graphs = collections.OrderedDict(), collections.OrderedDict()
 _lock = threading.Lock()
 _static = weakref.WeakKeyDictionary()  # environment or policy -> what of it never changes
 
 
 def remembered(key, make):
     """Return what was made for a key before, or `make()`; for the key None always the latter."""
+    return _remembered(_known, MOST, key, make)
+
+
+def remembered_graphs(key, make):
+    """Return the same of graphs, which are remembered apart, and for each thread: who reads them may add nodes."""
+    return _remembered(_graphs, MOST_GRAPHS, None if key is None else (threading.get_ident(), key), make)
+
+
+def _remembered(known, most, key, make):
     if key is None:
         return make()
     with _lock:
-        if key in _known:
-            _known.move_to_end(key)
-            return _known[key]
+        if key in known:
+            known.move_to_end(key)
+            return known[key]
     made = make()
     with _lock:
-        _known[key] = made
-        if len(_known) > MOST:
-            _known.popitem(last=False)
+        known[key] = made
+        if len(known) > most:
+            known.popitem(last=False)
     return made
 
 
 def forget():
-    """Forget all kernels, of the memory alone: those on disk stay."""
+    """Forget all kernels and graphs, of the memory alone: kernels on disk stay."""
     with _lock:
         _known.clear()
+        _graphs.clear()
 
 
 def size():

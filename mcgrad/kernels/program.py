@@ -28,12 +28,12 @@ from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .members import MembersLoop
-from .memo import key_of, remembered
+from .memo import key_of, remembered, remembered_graphs
 from .numbers import Data, arrays, variations
 from .reverse_scan import ReverseScan
 from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
-from .step_view import DiscontinuityWarning, warn_of_jumps
+from .step_view import DiscontinuityWarning, Start, warn_of_jumps
 from .support import Support
 
 
@@ -114,6 +114,8 @@ class Traced(NamedTuple):
         The P components of each estimator, one after the other, in that graph.
     supports : tuple of Support
         What was asked of the policy.
+    start : Start
+        The start of a trajectory, in a graph of its own.
     """
 
     theta: np.ndarray
@@ -126,6 +128,7 @@ class Traced(NamedTuple):
     graph: Graph
     gradients: list
     supports: tuple
+    start: Start
 
     @property
     def follows(self):
@@ -147,7 +150,21 @@ def traced(problem, theta, estimators, data=None):
     supports = tuple(Support(inputs, split) for split in splits)
     for support in supports:
         support.check(problem.policy, theta, p, rows)
-    return Traced(theta, p, c, rows, inputs, rollouts, loops, graph, gradients, supports)
+    return Traced(theta, p, c, rows, inputs, rollouts, loops, graph, gradients, supports, inputs.start(Graph()))
+
+
+def remembered_trace(problem, theta, estimators):
+    """Return what `traced` returns, with the graphs of a problem and estimators of the same structure where there are some."""
+    theta = checked(problem, theta)
+    data, varied = _data(problem, theta, estimators), variations(estimators.values())
+    key = key_of("graphs", problem, estimators.values(), data.structure, data.shared(problem, varied))
+    found = remembered_graphs(key, lambda: traced(problem, theta, estimators, data))
+    p, c, rows = arrays(problem, data, found.inputs.sources, varied)
+    for support in found.supports:
+        support.check(problem.policy, theta, p, rows)
+    now = dict(zip(found.rollouts, varied, strict=True))  # widths of perturbations are numbers
+    rollouts, loops = ({now[v]: x for v, x in old.items()} for old in (found.rollouts, found.loops))
+    return found._replace(theta=theta, p=p, c=c, rows=rows, rollouts=rollouts, loops=loops)
 
 
 def _data(problem, theta, estimators):

@@ -5,9 +5,13 @@
 One uniform number chooses the action by the inverse of the cumulative distribution.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from ..compiler.functions import where
+from ..compiler.trace import Number, Numbers
 from ..problem import Policy
 
 NO_PATHWISE = (
@@ -16,14 +20,14 @@ NO_PATHWISE = (
 )
 
 
-def probabilities(eta):
+def probabilities(eta: Numbers) -> Numbers:
     """Return pi_0, ..., pi_{A-1} for logits."""
     weights, total = _weights(eta)
     inverse = 1.0 / total
     return tuple(x * inverse for x in weights)
 
 
-def _weights(eta):
+def _weights(eta: Numbers) -> tuple[Numbers, Number]:
     """Return exp(eta_k - max eta) and their sum."""
     highest = _highest(eta)
     weights = tuple(np.exp(x - highest) for x in eta)
@@ -33,14 +37,14 @@ def _weights(eta):
     return weights, total
 
 
-def _highest(eta):
+def _highest(eta: Numbers) -> Number:
     highest = eta[0]
     for x in eta[1:]:
         highest = where(x > highest, x, highest)
     return highest
 
 
-def sample(p, eta, e):
+def sample(p: Any, eta: Numbers, e: Numbers) -> Numbers:
     """Return the action: the number of cumulative weights that e[0] * total has reached."""
     weights, total = _weights(eta)
     target, reached, action = e[0] * total, 0.0, 0.0
@@ -50,7 +54,7 @@ def sample(p, eta, e):
     return (action,)
 
 
-def log_prob(p, eta, a):
+def log_prob(p: Any, eta: Numbers, a: Numbers) -> Any:
     """Return log pi_a."""
     _, total = _weights(eta)
     chosen = eta[-1]
@@ -59,12 +63,20 @@ def log_prob(p, eta, a):
     return chosen - _highest(eta) - np.log(total)
 
 
-def score(p, eta, a, e):
+def score(p: Any, eta: Numbers, a: Numbers, e: Numbers) -> Numbers:
     """Return onehot(a) - pi."""
     return tuple(where(a[0] == float(k), 1.0, 0.0) - x for k, x in enumerate(probabilities(eta)))
 
 
-def categorical(states, choices, parameters, eta, params, name, closed_form=None):
+def categorical(
+    states: int,
+    choices: int,
+    parameters: Sequence[str],
+    eta: Callable[..., Any],
+    params: dict[str, Any],
+    name: str,
+    closed_form: Any = None,
+) -> Policy:
     """Return the policy of a discrete action with given logits."""
     return Policy(
         states=states,
@@ -72,7 +84,7 @@ def categorical(states, choices, parameters, eta, params, name, closed_form=None
         noises=0,
         uniforms=1,
         choices=choices,
-        parameters=parameters,
+        parameters=tuple(parameters),
         eta=eta,
         sample=sample,
         log_prob=log_prob,

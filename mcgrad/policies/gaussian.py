@@ -89,7 +89,7 @@ def gaussian(m: int, std: ArrayLike | None = None, *, states: int = 1) -> Policy
         params=params,
         no_score=_NO_SCORE if singular else None,
         name=f"Gaussian m={m}",
-        closed_form=Gaussian(None if learned else std),
+        closed_form=Gaussian(None if learned else np.asarray(std)),
     )
 
 

@@ -9,11 +9,14 @@ A policy adds its mean, mean(theta, s) -> m numbers, and the names of the parame
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..compiler.trace import Numbers
 from ..problem import Policy
 
 
@@ -24,7 +27,18 @@ class Gaussian(NamedTuple):
     learn_std: bool
 
 
-def gaussian_policy(n, m, mean, names, std, cov, learn_std, *, name, closed_form=Gaussian):
+def gaussian_policy(
+    n: int,
+    m: int,
+    mean: Callable[..., Any],
+    names: Sequence[str],
+    std: ArrayLike | None,
+    cov: ArrayLike | None,
+    learn_std: bool,
+    *,
+    name: str,
+    closed_form: Callable[..., Any] = Gaussian,
+) -> Policy:
     """Return the policy a = mean(theta, s) + L e, e ~ N(0, I), with the log scales, if learned, at the end of theta.
 
     Parameters
@@ -126,13 +140,13 @@ def gaussian_policy(n, m, mean, names, std, cov, learn_std, *, name, closed_form
     )
 
 
-def linear(theta, x, m):
+def linear(theta: Numbers, x: Numbers, m: int) -> Numbers:
     """Return Theta x for the m rows of Theta, one after the other at the beginning of theta."""
     n = len(x)
     return tuple(sum(theta[i * n + j] * x[j] for j in range(n)) for i in range(m))
 
 
-def _scale(m, std, cov):
+def _scale(m: int, std: ArrayLike | None, cov: ArrayLike | None) -> tuple[Any, NDArray[np.float64]]:
     """Return std (m,), None with a cov, and the lower triangular factor of the covariance, (m, m)."""
     if (std is None) == (cov is None):
         raise ValueError(f"std, cov: expected exactly one of them, got std={std!r} and cov={cov!r}")

@@ -1,10 +1,16 @@
 """A policy put together from heads, which say how actions are drawn, and maps, which say how that depends on the state."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
+from ..compiler.trace import Numbers
 from ..problem import Policy
 from .heads.head import Head
+from .maps import Built, Map
 
 
 def joint(states: int, *heads: Head, name: str | None = None, **named_heads: Head) -> Policy:
@@ -109,7 +115,7 @@ def joint(states: int, *heads: Head, name: str | None = None, **named_heads: Hea
     )
 
 
-def _named(heads):
+def _named(heads: Sequence[Head]) -> dict[str, Head]:
     """Return {kind: head}, with a number after the kind where there are several of it."""
     kinds = [head.kind for head in heads]
     places = [kinds[:i].count(kind) for i, kind in enumerate(kinds)]
@@ -122,11 +128,15 @@ def _named(heads):
 class _Weights:
     """Where the weights of maps stand in theta, and how the maps are evaluated."""
 
-    def __init__(self, states):
-        self.states, self.names, self.start, self.params = states, [], np.zeros(0), {}
-        self._built, self._at, self._fixed = {}, {}, {}
+    def __init__(self, states: int) -> None:
+        self.states, self.start = states, np.zeros(0)
+        self.names: list[str] = []
+        self.params: dict[str, NDArray[np.float64]] = {}
+        self._built: dict[Map, Built] = {}
+        self._at: dict[Map, slice] = {}
+        self._fixed: dict[Map, str] = {}
 
-    def add(self, of, k, role):
+    def add(self, of: Map, k: int | None, role: str) -> int:
         """Give a map, and those that it is a map of, their places in theta; return how many numbers it returns."""
         if of in self._built:
             built = self._built[of]
@@ -147,15 +157,15 @@ class _Weights:
             self.params[self._fixed[of]] = built.fixed
         return built.outputs
 
-    def is_fixed(self, of):
+    def is_fixed(self, of: Map) -> bool:
         """Tell whether a map returns numbers that are not learned."""
         return of in self._fixed
 
-    def fixed_values(self, p, of):
+    def fixed_values(self, p: Any, of: Map) -> Numbers:
         """Return the numbers of a map that are not learned."""
         return tuple(getattr(p, self._fixed[of]))
 
-    def values(self, p, theta, s):
+    def values(self, p: Any, theta: Numbers, s: Numbers) -> Callable[[Map], Numbers]:
         """Return a function that evaluates maps at a state, each of them once."""
         known = {}
 
@@ -169,7 +179,7 @@ class _Weights:
         return value
 
 
-def _choices(parts):
+def _choices(parts: Sequence[Any]) -> tuple[int | None, ...]:
     """Return how many choices each component of the action has, None for those that are continuous."""
     result = []
     for head, _, actions, _, _ in parts:
@@ -177,7 +187,7 @@ def _choices(parts):
     return tuple(result)
 
 
-def _reason(heads, what):
+def _reason(heads: dict[str, Head], what: str) -> str | None:
     """Return why there is no score, or no pathwise gradient, from the first head that says so."""
     for key, head in heads.items():
         if getattr(head, what):

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..compiler.functions import lookup
 from ..compiler.namespaces import rebind
+from ..compiler.trace import Numbers
 from .gaussian_head import linear as product
 
 
@@ -221,28 +222,28 @@ def over_time(horizon: int, of: Map, *, clock: int = -1) -> Map:
     return Map(inner.kind, build, inner.of)
 
 
-def _affine(theta, x, k, bias):
+def _affine(theta: Numbers, x: Numbers, k: int, bias: bool) -> Numbers:
     y = product(theta, x, k)
     return tuple(a + theta[k * len(x) + i] for i, a in enumerate(y)) if bias else y
 
 
-def _inner(name, of, optional=True):
+def _inner(name: str, of: Any, optional: bool = True) -> Any:
     if not isinstance(of, Map) and not (of is None and optional):
         raise ValueError(f"{name}: expected a map, such as mcgrad.policies.maps.linear(), got {validate.describe(of)}")
     return of
 
 
-def _index(name, value):
+def _index(name: str, value: Any) -> int:
     return validate.integer(name, value, -validate.LARGEST, validate.LARGEST)
 
 
-def _agree(kind, has, wanted):
+def _agree(kind: str, has: int, wanted: int | None) -> int:
     if wanted is not None and has != wanted:
         raise ValueError(f"{kind}: expected a map that returns {wanted} numbers, got one that returns {has}")
     return has
 
 
-def _spread(name, value, k):
+def _spread(name: str, value: NDArray[np.float64], k: int | None) -> NDArray[np.float64]:
     """Return k numbers from one, or check that there are k."""
     numbers = np.full(1 if k is None else k, float(value)) if value.ndim == 0 else value
     _agree(name, len(numbers), k)

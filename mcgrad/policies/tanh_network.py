@@ -65,7 +65,7 @@ def network_weights(n: int, m: int, hidden: int, seed: int = 0, scale: float = 1
     return np.concatenate([first, np.zeros(h), second, np.zeros(m)])
 
 
-def _sizes(n, m, hidden):
+def _sizes(n: int, m: int, hidden: int) -> tuple[int, int, int]:
     n, m, h = (validate.size(name, x) for name, x in (("n", n), ("m", m), ("hidden", hidden)))
     validate.parameters(h * (n + 1) + m * (h + 1))
     return n, m, h

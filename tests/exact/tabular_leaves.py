@@ -3,6 +3,8 @@
 An estimator here is a function of the theory that returns a rule; baselines are arrays (T, S, 1 or P), and add.
 """
 
+import dataclasses
+
 import numpy as np
 from tabular_cases import outcomes  # noqa: F401
 
@@ -10,9 +12,7 @@ from mcgrad import estimators as E
 from mcgrad.exact import algebra
 from mcgrad.exact.leaves import Rule
 from mcgrad.exact.tabular import System, Tabular, average, covariances, softmax, values
-from mcgrad.exact.tabular.baselines import naive_over_states as naive_state_baseline
 from mcgrad.exact.tabular.baselines import naive_over_time as naive_time_baseline
-from mcgrad.exact.tabular.baselines import optimal_over_states
 from mcgrad.exact.tabular.bounds import markov_bound, stationary_bound, tree_bound
 from mcgrad.exact.tabular.covariances import return_variance
 from mcgrad.exact.tabular.values import (
@@ -68,6 +68,12 @@ def bandit(means, policy, jacobian=None, variances=0.0):
         jacobian=None if jacobian is None else np.asarray(jacobian)[None],
         reward_variance=np.broadcast_to(np.asarray(variances, dtype=float), means.shape)[None],
     )
+
+
+def with_expected_rewards(system, given):
+    """Return the system in which each reward is replaced by its mean given an "action" or a "transition"."""
+    reward = system.mean_reward if given == "action" else system.reward
+    return dataclasses.replace(system, reward=reward, reward_variance=0.0)
 
 
 # ---- estimators --------------------------------------------------------------------------------------------------
@@ -140,7 +146,7 @@ def _weight(theory, baseline):
 
 
 def _critic(theory, q):
-    return theory.action_value() if q is None else theory.over_state_actions(q)
+    return theory.action_value() if q is None else np.asarray(q)[..., None]
 
 
 # ---- questions ---------------------------------------------------------------------------------------------------
@@ -208,8 +214,16 @@ def mean_to_go_baseline(system):
 
 
 def optimal_state_baseline(system, X):
-    """b_t*(s), (T, S, P)."""
-    return optimal_over_states(system, X(theory_of(system)))
+    """b_t*(s) = Cov(X, z_t 1{s_t = s}) / Var(z_t 1{s_t = s}), since a state is one thing at a time: (T, S, P)."""
+    score = lambda theory: Rule(weight=theory.over_time(1.0))  # noqa: E731
+    return algebra.ratio(*(covariance_by_step(system, x, score)[1] for x in (X, score)))
+
+
+def naive_state_baseline(system):
+    """The textbook's b_t(s) = E[z_t^2 Q_t | s] / E[z_t^2 | s], best for each term alone: (T, S, P)."""
+    squares = system.policy[..., None] * system.score**2
+    top = np.einsum("tsa,sap->tsp", np.reshape(action_value(system), (-1, *system.policy.shape)), squares)
+    return algebra.ratio(top, np.broadcast_to(squares.sum(axis=1), top.shape))
 
 
 def trace_optimal_state_baseline(system, X):

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from jump_bias import pathwise_bias, sizes
 from scipy.integrate import quad
 from scipy.stats import norm
 
 import mcgrad as mg
 from mcgrad.exact import chaotic_map
-from mcgrad.exact.one_step import OneStep, jumps
+from mcgrad.exact.one_step import OneStep
 
 E, B = mg.estimators, mg.baselines
 SF, PW = E.score_function(), E.reparameterization()
@@ -37,8 +38,8 @@ def test_the_step(theta, std):
     at_best = plain - best**2 / std**2
     np.testing.assert_allclose(mg.exact.variance(p, [theta], OPTIMAL), at_best, rtol=1e-10)
     assert mg.exact.variance(p, [theta], PW) == mg.exact.mean(p, [theta], PW) == 0.0
-    np.testing.assert_allclose(jumps.pathwise_bias(p, [theta]), -gradient, rtol=1e-12)
-    np.testing.assert_array_equal(jumps.sizes(p, [theta]), [[0.0, 1.0]])
+    np.testing.assert_allclose(pathwise_bias(p, [theta]), -gradient, rtol=1e-12)
+    np.testing.assert_array_equal(sizes(p, [theta]), [[0.0, 1.0]])
 
 
 def test_values_of_the_step():
@@ -64,7 +65,7 @@ def test_the_ramp():
             bernoulli = inside * (1 - inside) / width**2
             np.testing.assert_allclose(mg.exact.variance(p, [theta], PW), bernoulli, rtol=1e-11)
         assert mg.exact.variance(p, [0.0], PW)[0] == pytest.approx(value, rel=5e-5)
-        assert len(jumps.sizes(p, [0.0])) == 0
+        assert len(sizes(p, [0.0])) == 0
     narrow, step = one(mg.environments.linear_ramp(1e-9), 0.2), one(mg.environments.step_reward(), 0.2)
     np.testing.assert_allclose(mg.exact.variance(narrow, [0.1], SF), mg.exact.variance(step, [0.1], SF), rtol=1e-8)
 
@@ -74,7 +75,7 @@ def test_a_learned_std_and_branches_across_a_jump():
     a, theta = m / s, [m, s]
     # d Phi(m / s) / ds = -m phi(m / s) / s^2, all of it from the jump.
     np.testing.assert_allclose(mg.exact.gradient(p, theta), [norm.pdf(a) / s, -m * norm.pdf(a) / s**2], rtol=1e-12)
-    np.testing.assert_allclose(jumps.pathwise_bias(p, theta), -mg.exact.gradient(p, theta), rtol=1e-12)
+    np.testing.assert_allclose(pathwise_bias(p, theta), -mg.exact.gradient(p, theta), rtol=1e-12)
     # Branches W: the reward is 1 at m + s W, and at m - s W where W < m / s, which has probability 1 - exp(-a^2 / 2).
     p = one(mg.environments.step_reward(), s)
     apart = np.exp(-a * a / 2)
@@ -102,7 +103,7 @@ def throw(angle):
 
 def test_the_jumps_of_the_ball():
     p = one(mg.environments.ball_with_wall(), 0.05)
-    found = jumps.sizes(p, [0.9])
+    found = sizes(p, [0.9])
     found = found[(found[:, 0] > 0) & (found[:, 0] < np.pi / 2)]
     np.testing.assert_allclose(found, [[0.693203, -0.00644181], [1.199342, 0.00115457]], atol=2e-6)
     np.testing.assert_allclose(found[:, 1], [-0.0064418, 0.0011546], atol=5e-8)
@@ -125,7 +126,7 @@ def test_gradients_of_the_ball():
     """Adaptive quadrature of the followed flight; Figure 7 at the first jump, where a pathwise gradient looks precise."""
     p = one(mg.environments.ball_with_wall(), 0.05)
     reach = np.arcsin(9.81 * 0.06) / 2  # a kink: the ball lands at the wall
-    cuts = np.concatenate([jumps.sizes(p, [0.7])[:, 0], [reach, np.pi / 2 - reach]])
+    cuts = np.concatenate([sizes(p, [0.7])[:, 0], [reach, np.pi / 2 - reach]])
     for theta in (0.5, 0.6932, 1.15):
         edges = [theta - 0.5, *sorted(x for x in cuts if abs(x - theta) < 0.5), theta + 0.5]
         J = expect(lambda z, f: f, theta, edges)
@@ -135,7 +136,7 @@ def test_gradients_of_the_ball():
         assert mg.exact.gradient(p, [theta])[0] == pytest.approx(gradient, rel=1e-8)
         assert mg.exact.variance(p, [theta], SF)[0] == pytest.approx(square - gradient**2, rel=1e-8)
         bias = mg.exact.mean(p, [theta], PW) - mg.exact.gradient(p, [theta])
-        np.testing.assert_allclose(bias, jumps.pathwise_bias(p, [theta]), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(bias, pathwise_bias(p, [theta]), rtol=1e-10, atol=1e-14)
     at = [0.6932]
     # The published Monte Carlo mean is -0.05347, within the standard error of 10^6 samples.
     assert mg.exact.gradient(p, at)[0] == pytest.approx(-0.05347, abs=8e-5)
@@ -148,10 +149,10 @@ def test_gradients_of_the_ball():
 def test_other_walls():
     for options, number in (({"height": 1.0}, 0), ({"distance": 0.2}, 0), ({"height": 0.001}, 2)):
         p = one(mg.environments.ball_with_wall(**options), 0.05)
-        found = jumps.sizes(p, [0.8])
+        found = sizes(p, [0.8])
         assert ((found[:, 0] > 0) & (found[:, 0] < np.pi / 2)).sum() == number
         bias = mg.exact.mean(p, [0.8], PW) - mg.exact.gradient(p, [0.8])
-        np.testing.assert_allclose(bias, jumps.pathwise_bias(p, [0.8]), rtol=1e-9, atol=1e-14)
+        np.testing.assert_allclose(bias, pathwise_bias(p, [0.8]), rtol=1e-9, atol=1e-14)
 
 
 # ---- ripples -----------------------------------------------------------------------------------------------------

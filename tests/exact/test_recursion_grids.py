@@ -4,9 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from quadrature import quadrature
 
 import mcgrad as mg
 from mcgrad.exact.recursion import noise
+from mcgrad.exact.recursion.refine import START, level
 
 e, env, policies = mg.estimators, mg.environments, mg.policies
 features = policies.linear_features
@@ -86,7 +88,7 @@ def test_quadrature_by_differences():
     problem, theta = mg.Problem(env.cubic_scalar(), policy, horizon=2), [-0.2, -0.5]
     chosen = both(problem, theta)
     found = mg.exact.moments(problem, theta, chosen, tolerance=1e-7)
-    other = mg.exact.quadrature(problem, theta, chosen, nodes=30, tolerance=1e-6)
+    other = quadrature(problem, theta, chosen, nodes=30, tolerance=1e-6)
     for name in chosen:
         np.testing.assert_allclose(found[name].variance, other[name].variance, rtol=1e-7)
         np.testing.assert_allclose(found[name].mean, other[name].mean, rtol=1e-7)
@@ -138,7 +140,7 @@ def test_cart_pole_measured():
 def test_a_box_that_is_too_small_is_not_believed():
     problem, theta = double_well()
     with pytest.raises(mg.exact.NoClosedForm, match="no convergence .* It is the box that moves most"):
-        mg.exact.moments(problem, theta, {"x": e.reward_to_go()}, box=([-0.2], [0.2]), work=1.0)
+        mg.exact.moments(problem, theta, {"x": e.reward_to_go()}, box=([-0.2], [0.2]), work=0.2)
 
 
 def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
@@ -146,7 +148,15 @@ def test_panels_that_are_too_coarse_are_not_believed(monkeypatch):
     problem, theta = kinked()
     monkeypatch.setattr(noise, "edges", lambda chain, wanted: [])
     with pytest.raises(mg.exact.NoClosedForm, match=r"no convergence .*noise \d\.\de-0[1-4]"):
-        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.1)
+        mg.exact.moments(problem, theta, {"x": e.reparameterization()}, work=0.03)
+
+
+def test_every_level_is_finer_in_everything():
+    """Or what is not refined would not be seen to move."""
+    for states in START:
+        for k in range(16):
+            now, later = vars(level(states, k)), vars(level(states, k + 1))
+            assert all(later[x] > now[x] for x in now), (states, k)
 
 
 def test_more_states_than_a_grid_takes():
@@ -167,14 +177,29 @@ def test_value_functions():
     problem, theta = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=10), [-0.6]
     V, known = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
     s = np.linspace(-2, 2, 5)[:, None]
-    for t in (0, 4, 9):
-        np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12)
-    assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12)
+    for t in (0, 4, 10):
+        np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12, atol=1e-14)
+    assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12) == known.objective
     walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
-    V = mg.exact.value_function(walk, logits)
-    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), mg.exact.value(walk, logits).table[2], atol=1e-13)
+    V, known = mg.exact.value_function(walk, logits), mg.exact.value(walk, logits)
+    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), known.table[2], atol=1e-13)
+    for same in (V, known):  # one kind of record, and one door
+        assert (
+            isinstance(same, mg.exact.ValueFunction) and same.horizon == 9 and same.space == "table" and not same.change
+        )
+        assert same(2, [3.0]).shape == () and same(2, [[3.0]]).shape == (1,)
+        with pytest.raises(ValueError, match="^t: expected a whole number from 0 to 9, got 10"):
+            same(10, [3.0])
+        for s in ([7.0], [-1.0], [2.5], [0.0, 1.0], [np.nan]):
+            with pytest.raises(ValueError, match="^s: expected"):
+                same(0, s)
     problem, theta = double_well()
-    V = mg.exact.value_function(problem, theta)
+    V = mg.exact.value(problem, theta)  # which has no closed form
+    with pytest.raises(mg.exact.NoClosedForm):
+        mg.exact.value(problem, theta, work=0)
+    assert np.isnan(V(3, [1e3])) and np.isfinite(V(3, [1.0]))  # no value is known outside of the box of the grid
+    with pytest.raises(ValueError, match="^s: expected shape"):
+        V(3, [1.0, 2.0])
     path = mg.rollout(problem, theta, 100_000, 1, machine="numpy")
     returns = path.rewards.sum(axis=1)
     assert abs(returns.mean() - V.objective) < 5 * returns.std() / np.sqrt(100_000)

@@ -1,76 +1,15 @@
-"""A user's own estimators have their exact moments, on any problem: tried as a stranger would, against measurement."""
+"""A user's own estimators (those of `examples/an_estimator.py`, which is measured as well) have their exact moments."""
 
 import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad.estimators.estimator import BehaviourPolicy, Combined, RolloutVariant
-
-COUNT = 100_000
-
-
-def decayed(decay):
-    """The README's: rewards further ahead count less."""
-
-    def last(c, end):
-        return end.reward
-
-    def step(c, x, later):
-        to_go = x.reward + c.decay * later
-        return to_go, tuple(to_go * z for z in x.score)
-
-    return mg.estimators.custom(step, last, data={"decay": decay})
-
-
-def v_trace(behaviour_theta, clip=1.0):
-    """Returns to go with importance weights clipped at every step: bias for variance, as V-trace does."""
-
-    def last(c, end):
-        return end.reward
-
-    def step(c, x, later):
-        w = np.minimum(np.exp(x.log_weight), c.clip)
-        to_go = w * (x.reward + later)
-        return to_go, tuple(to_go * z for z in x.score)
-
-    class Acting(Combined):
-        def combine(self, c, gradients, direction):
-            return gradients[0]
-
-    part = mg.estimators.custom(step, last, data={"clip": clip})
-    acts = BehaviourPolicy(tuple(behaviour_theta))
-    return Acting((part,), variations=(RolloutVariant(behaviour=acts),))
+from examples.an_estimator import decayed, problems
+from mcgrad.kernels import memo, program
 
 
 def linear():
-    lq = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
-    return mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=4), np.array([-0.6])
-
-
-def table():
-    return mg.Problem(mg.environments.random_walk(5), mg.policies.softmax(5, 2), horizon=8), np.linspace(-0.5, 0.5, 10)
-
-
-def nonlinear():
-    policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
-    return mg.Problem(mg.environments.double_well(), policy, horizon=5), np.array([-0.3, 0.5])
-
-
-@pytest.mark.parametrize("make", [linear, table, nonlinear])
-def test_measured(make):
-    problem, theta = make()
-    chosen = {"decayed": decayed(0.8), "v-trace": v_trace(theta + np.linspace(0.1, 0.3, len(theta)))}
-    # One by one: together, the trajectories of policy and behaviour on common noise are one chain of twice the states.
-    found = {k: mg.exact.moments(problem, theta, {k: x}, higher=True, tolerance=1e-3)[k] for k, x in chosen.items()}
-    measured = mg.measure(problem, theta, chosen, COUNT, progress=False, machine="numpy")
-    for name in chosen:
-        x, y = found[name], measured[name]
-        varies = x.variance > 1e-12 * x.variance.max()
-        assert np.all(np.abs(y.mean - x.mean)[varies] < 5 * x.stderr(COUNT)[varies]), name
-        apart = np.abs(y.variance - x.variance)[varies]
-        assert np.all(apart < 5 * x.variance_stderr(COUNT)[varies]), name
-        # Planted: a tenth of the weight too much
-        assert np.any(np.abs(1.1**2 * y.variance - x.variance)[varies] > 5 * x.variance_stderr(COUNT)[varies]), name
+    return problems()["linear"]
 
 
 def test_the_variance_of_an_own_estimator_is_asked_for_as_any_other():
@@ -135,3 +74,26 @@ def test_design_parameters_rewards_that_see_the_policy_and_hidden_adjoints():
         values = [mg.exact.moments(problem, theta + k * step, {"J": J})["J"].mean[0] for k in (-2, -1, 1, 2)]
         slope = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
         np.testing.assert_allclose(found["pathwise"].mean[p], slope, rtol=1e-9)
+
+
+def test_graphs_are_remembered_without_their_numbers(monkeypatch):
+    """Systems, discounts and widths that differ in numbers alone are traced once, and each has moments of its own."""
+    made, cases = [], []
+
+    def counted(key, make):
+        return remembered(key, lambda: made.append(key) or make())
+
+    remembered = program.remembered_graphs
+    monkeypatch.setattr(program, "remembered_graphs", counted)
+    for k in (1.0, 1.2):
+        lq = mg.environments.linear_quadratic([[0.9 * k]], [[0.5 / k]], [[1.0]], [[0.1]], process_noise=[[0.04 * k]])
+        policy = mg.policies.linear_gaussian(1, 1, std=0.5 * k)
+        for x in (mg.estimators.finite_differences(0.1 * k, 1), mg.estimators.reward_to_go(mg.baselines.value())):
+            cases.append((mg.Problem(lq, policy, horizon=2 + int(5 * k), discount=0.9 / k), [-0.6 * k], x))
+    memo.forget()
+    found = [mg.exact.moments(problem, theta, {"x": x})["x"].variance for problem, theta, x in cases]
+    assert len(made) == 2
+    for (problem, theta, x), variance in zip(cases, found, strict=True):
+        memo.forget()
+        np.testing.assert_array_equal(mg.exact.moments(problem, theta, {"x": x})["x"].variance, variance)
+        np.testing.assert_allclose(mg.exact.variance(problem, theta, x, work=0), variance, rtol=1e-10)

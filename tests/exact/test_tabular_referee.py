@@ -149,7 +149,7 @@ def test_the_referee_sees_a_dropped_discount(pair):
 def test_the_referee_sees_noise_that_is_left_out(pair):
     """Planted error: rewards replaced by their means have the same gradient but other variances."""
     system, every = pair
-    quiet = system.with_expected_rewards("transition")
+    quiet = tb.with_expected_rewards(system, "transition")
     np.testing.assert_allclose(tb.gradient(quiet), tb.gradient(system), atol=1e-13)
     x = every.reward_to_go()
     if system.reward_variance.any():
@@ -160,7 +160,7 @@ def test_the_referee_sees_noise_that_is_left_out(pair):
 def test_expected_rewards(given, pair):
     """Rewards replaced by their means on each trajectory."""
     system, every = pair
-    quiet = system.with_expected_rewards(given)
+    quiet = tb.with_expected_rewards(system, given)
     P, mean, _ = tb.outcomes(every.problem.table, every.problem.rewards)
     mean = np.sum(P * mean, axis=2, keepdims=True) + 0 * mean if given == "action" else mean
     gamma, paid = every.problem.discount ** np.arange(every.T), every.paid.copy()

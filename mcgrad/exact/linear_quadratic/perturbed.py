@@ -38,10 +38,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .covariances import variance
-from .increments import OfPath
 from .system import System
-from .values import gradient
 
 BLOCK = 4096  # gains in one pass of the recursion
 MOST_NODES = 1_500_000
@@ -96,20 +93,6 @@ def finite_differences(system, width, noise="common"):
     h, widths = checked_widths(system, width, noise)
     mean, var = _pairs(system, np.diag(widths / h), h, noise)
     return Perturbed(mean * (h / widths), var * (h / widths) ** 2)
-
-
-def evolution_strategies_limit(system, direction="normal", width=1.0):
-    """Return the variance of two points with common noise as the width goes to 0: (P,), log scales included.
-
-    `direction`: "normal", 2 E pw_i^2 + sum_j (h_j / h_i)^2 E pw_j^2 - g_i^2, or "sign" (SPSA), without the first term.
-    `width` (P,): what h is in proportion to.
-    """
-    if direction not in ("normal", "sign"):
-        raise ValueError(f'direction: expected "normal" or "sign", got {direction!r}')
-    var, g = variance(system, OfPath(system)), gradient(system)
-    own = 2 * (var + g**2) if direction == "normal" else 0.0
-    h = np.broadcast_to(width, g.shape)
-    return own + ((var + g**2) @ h**2) / h**2 - g**2
 
 
 def return_moments(system, gains):

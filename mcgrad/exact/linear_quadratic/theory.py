@@ -87,7 +87,7 @@ class LinearQuadratic(Theory):
 
     def value(self):
         """Return V_t as a `ValueFunction`."""
-        return records.quadratic(*values.value(self.system))
+        return records.quadratic(self.objective, *values.value(self.system))
 
     def critic(self):
         """Return Q_t as an `ExactCritic`."""
@@ -99,7 +99,7 @@ class LinearQuadratic(Theory):
             advantage = 2 * np.einsum("ki,ij,kj->k", u, F[t], s) + np.einsum("ki,ij,kj->k", u, U[t], u)
             return V(t, s) - advantage + np.sum(U[t] * cov)
 
-        return records.ExactCritic(function, V, F=F, U=U, cov=cov)
+        return records.ExactCritic(function, len(cov), V, F=F, U=U, cov=cov)
 
     def mean_return_to_go(self):
         """Return E[G_t], (T,)."""

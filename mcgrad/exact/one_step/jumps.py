@@ -1,9 +1,7 @@
-"""Moments of one-step rewards that jump or have kinks, and what a pathwise gradient loses at a jump.
+"""Moments of one-step rewards that jump or have kinks.
 
 Between its breaks a reward is smooth, and Gauss-Legendre quadrature on short panels, cut at every break and its mirror image,
-has all digits. A pathwise gradient is the mean of the derivative between the jumps: with jumps of size D_j at x_j,
-
-    E[f'(x) dx/dtheta] = dJ/dtheta - sum_j D_j phi(z_j) / std {1, z_j},    z_j = (x_j - mean) / std,    theta = {mean, std}
+has all digits. A pathwise gradient is the derivative between the jumps alone.
 
 References
 ----------
@@ -90,22 +88,6 @@ def _ball(throw, low, high):
         [(x + k * math.pi, jump) for k in turns for x, jump in breaks],
         smooth=0.25,
     )
-
-
-def sizes(problem, theta):
-    """Return where the reward jumps within reach of the action's distribution, and by how much: (k, 2)."""
-    mean, std, _ = law(problem, theta)
-    breaks = np.array(_pieces(problem, mean[0], std[0]).breaks).reshape(-1, 2)
-    return breaks[breaks[:, 1] != 0.0]
-
-
-def pathwise_bias(problem, theta):
-    """Return E[pathwise] - dJ/dtheta = -sum_j D_j phi(z_j) / std {1, z_j}, (P,)."""
-    mean, std, kinds = law(problem, theta)
-    x, size = sizes(problem, theta).T
-    z = (x - mean[0]) / std[0]
-    lost = size * np.exp(-z * z / 2) / math.sqrt(2 * math.pi) / std[0]
-    return -np.array([lost.sum() if kind == "mean" else (lost * z).sum() for kind, _ in kinds])
 
 
 def table(problem, theta):

@@ -68,7 +68,7 @@ class OneStep(Theory):
     def value(self):
         """Return V_t: the state does not matter, V_0 = J."""
         n = self.problem.environment.states
-        return records.quadratic(np.zeros((2, n, n)), np.array([-self.objective, 0.0]))
+        return records.quadratic(self.objective, np.zeros((2, n, n)), np.array([-self.objective, 0.0]))
 
     def mean_return_to_go(self):
         """Return (J,)."""

@@ -4,7 +4,7 @@ chain, ring, system     a problem and its estimators as a chain with an affine c
 polynomials             coefficients with exact zeros (stage, powers, basis, degrees)
 nodal                   values at nodes: of tables (tables) and grids (grids); noise as nodes and weights (noise, edges)
 trees                   all states that can be reached, where noise only chooses
-refine                  grids, noise, start and box, until nothing moves
+refine                  grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature
 questions, public       what is asked, and the public function; values: the exact value function
 fallback                mean, variance and covariance by a closed form, or else by the recursion
@@ -12,6 +12,6 @@ fallback                mean, variance and covariance by a closed form, or else 
 
 from .found import ExactEstimate, ExactMoments
 from .public import moments
-from .values import ExactValue, value_function
+from .values import value_function
 
-__all__ = ["ExactEstimate", "ExactMoments", "ExactValue", "moments", "value_function"]
+__all__ = ["ExactEstimate", "ExactMoments", "moments", "value_function"]

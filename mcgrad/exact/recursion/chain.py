@@ -13,7 +13,7 @@ import numpy as np
 
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
-from ...kernels.program import traced
+from ...kernels.program import remembered_trace
 from .refusal import NoClosedForm
 from .ring import Lost, Poly, apply, lift, plus, run, variable
 
@@ -87,12 +87,10 @@ class Chain:
 
     def start(self, noise):
         """Return the states at the beginning."""
-        x, found = self.inputs, []
-        graph = Graph()
-        s = x.start(graph).s
+        x, found, start = self.inputs, [], self.model.traced.start
         for v in self.trajectories:
             values = self.model.constants({}, v) | self._noise(x.z0_names, v.initial, noise, start=True)
-            found += run(graph, s, values)
+            found += run(start.graph, start.s, values)
         return found
 
     def next_states(self, rows, state, noise, given=None):
@@ -153,7 +151,7 @@ class Model:
 
     def __init__(self, problem, theta, estimators):
         self.problem = problem
-        self.traced = traced(problem, theta, estimators)
+        self.traced = remembered_trace(problem, theta, estimators)
         self.theta, self.inputs = self.traced.theta, self.traced.inputs
         self.names, self.parameters = list(estimators), len(problem.parameters)
         self.table = self.traced.rows

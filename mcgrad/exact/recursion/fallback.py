@@ -1,4 +1,4 @@
-"""What an estimator's moments are: by a closed form, or by the recursion where none is known."""
+"""What an estimator's moments are, and values: by a closed form, or by the recursion where none is known."""
 
 from typing import Any
 
@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from ...estimators.estimator import Estimator
 from ...problem import Problem
 from .. import questions
+from ..records import ValueFunction
 from .public import moments
 from .refusal import NoClosedForm
+from .values import value_function
 
 WORK = 5.0  # about so many seconds
 
@@ -78,6 +80,22 @@ def covariance(
     (array([8.6441]), True)
     """
     return _either(questions.covariance, work, problem, theta, first, second)
+
+
+def value(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ValueFunction:
+    """Return V_t(s) = E[G_t | s_t = s], discounted from time 0, as a function of t and s, with its arrays if it has any.
+
+    Arguments and errors are those of `mean`; for more options of the recursion see `value_function`.
+    """
+    try:
+        return questions.value(problem, theta)
+    except NoClosedForm as error:
+        if not work:
+            raise
+        try:
+            return value_function(problem, theta, work=work)
+        except NoClosedForm as other:
+            raise NoClosedForm(f"{error}; {other}") from error
 
 
 def _either(question: Any, work, problem, theta, *estimators):

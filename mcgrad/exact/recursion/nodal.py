@@ -4,12 +4,15 @@ What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes va
 `outside(points)`, which points it does not cover, or None. Noise comes as nodes and weights from a rule (see `noise`).
 """
 
+import collections
+
 import numpy as np
 
 from .ring import EXP, UNKNOWN, Lost, Poly, lift, variable
 from .system import coefficients, last_values, ordered, system
 
 CHUNK = 4_000_000  # numbers at once
+MANY = 8  # pairs with one first monomial
 DENSE = 4096  # elements of a matrix that is kept in full
 
 
@@ -85,8 +88,9 @@ class Nodal:
         )
 
     def evaluate(self, fields, a, s):
-        """Return the conditional mean of a monomial at states (N, n)."""
-        return self.mesh.at(s) @ fields[0][:, self.keys.index(a)]
+        """Return the conditional mean of a monomial at states (N, n); NaN outside of a box."""
+        found, outside = self.mesh.at(s) @ fields[0][:, self.keys.index(a)], self.mesh.outside(s)
+        return found if outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
 
@@ -150,9 +154,9 @@ class NodalStage:
         before, self.terms = self.terms, terms
         if before is None or not _alike(before, terms):
             self._fold()
+        self._combination = _Combination(terms, self.of, self.shape)
         places = {a: i for i, a in enumerate(terms)}
-        self._first = np.array([places[a] for a, _ in self.pairs], dtype=np.int64)
-        self._second = np.array([places[g] for _, g in self.pairs], dtype=np.int64)
+        self._products = _products([(places[a], places[g]) for a, g in self.pairs], max(1, CHUNK // self.weights.size))
 
     def _fold(self):
         """Sum the weights of E c c' C'(s') over the noise: one matrix for each different product of coefficients."""
@@ -170,36 +174,109 @@ class NodalStage:
         )
 
     def _summed(self, c):
-        from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
-
         K, Q = self.shape
         weights = np.broadcast_to(self.weights * c, self.shape).ravel()
+        size = self.matrix.shape[1]
+        if K * size <= DENSE:
+            width = np.diff(self.matrix.indptr)
+            at = np.repeat(np.repeat(np.arange(K) * size, Q), width) + self.matrix.indices
+            found = np.bincount(at, weights=np.repeat(weights, width) * self.matrix.data, minlength=K * size)
+            return found.reshape(K, size)
+        from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
+
         sums = sparse.csr_array((weights, np.arange(K * Q), np.arange(0, K * Q + 1, Q)), shape=(K, K * Q))
-        found = sums @ self.matrix
-        return found.toarray() if found.shape[0] * found.shape[1] <= DENSE else found
+        return sums @ self.matrix
 
     def __call__(self, fields):
         means, covariances, left = fields
         K, Q = self.shape
         later = np.ascontiguousarray((self.matrix @ means).T).reshape(-1, K, Q)
-        values = np.empty((len(self.terms), K, Q))
-        for i, row in enumerate(self.terms.values()):
-            total = 0.0
-            for b, c in row.items():
-                total = total + (c * later[self.of[b]] if b else c)
-            values[i] = total
+        values = self._combination(later)
         new = np.einsum("akq,kq->ka", values, self.weights)
         values -= new.T[:, :, None]
         found = self._folded(covariances, K)
-        size = max(1, CHUNK // (K * Q))
-        for i in range(0, len(self.pairs), size):
-            first, second = self._first[i : i + size], self._second[i : i + size]
-            found[:, i : i + size] += np.einsum("akq,akq,kq->ka", values[first], values[second], self.weights)
+        for at, first, second in self._products:
+            found[:, at] += np.einsum("akq,akq,kq->ka", values[first], values[second], self.weights)
         if self.outside is None:
             chance = self._summed(1.0) @ left if left.any() else np.zeros(K)
         else:
             chance = np.sum(self.weights * self.outside, axis=1) + self._inside @ left
         return new, found, chance
+
+
+class _Combination:
+    """The map from the values of what comes later, (B, K, Q), to V_a = sum_b c_ab V'_b, (A, K, Q).
+
+    Coefficients that are equal are dealt with at once, those that vanish in most of the rows, as scores of tables do, in the
+    others alone.
+    """
+
+    def __init__(self, terms, of, shape):
+        self._shape = (len(terms), *shape)
+        self._constants, grouped = [], {}
+        for i, (_, row) in enumerate(terms.items()):
+            for b, c in row.items():
+                if not b:
+                    self._constants.append((i, c))
+                    continue
+                grouped.setdefault(_key(c), (c, []))[1].append((i, of[b]))
+        self._groups = []
+        for c, places in grouped.values():
+            rows = _rows(c, shape[0])
+            c = c if rows is None else c[rows]
+            rounds, seen = {}, collections.Counter()  # adding in place takes different outputs at a time
+            for i, b in places:
+                rounds.setdefault(seen[i], []).append((i, b))
+                seen[i] += 1
+            self._groups += [(c, rows, *map(_slice, zip(*x, strict=True))) for x in rounds.values()]
+
+    def __call__(self, later):
+        values = np.zeros(self._shape)
+        for i, c in self._constants:
+            values[i] += c
+        for c, rows, out, at in self._groups:
+            x = later[at] if rows is None else later[at, rows]
+            x = x if np.ndim(c) == 0 and c == 1.0 else c * x
+            if rows is None:
+                values[out] += x
+            else:
+                values[out, rows] += x
+        return values
+
+
+def _rows(c, count):
+    """Return the slice of rows outside of which a coefficient vanishes, if it leaves out most of them."""
+    if np.ndim(c) < 2 or len(c) != count:
+        return None
+    there = np.flatnonzero(np.any(c != 0.0, axis=1))
+    if not len(there) or there[-1] - there[0] >= count // 2:
+        return None
+    return slice(there[0], there[-1] + 1)
+
+
+def _slice(numbers):
+    """Return numbers as a slice where they follow one another."""
+    numbers = np.array(numbers, dtype=np.int64)
+    if (np.diff(numbers) == 1).all():
+        return slice(numbers[0], numbers[-1] + 1)
+    return numbers
+
+
+def _products(pairs, most):
+    """Return [(places of pairs, first, second)], firsts and seconds as slices where they can be, else at `most` so many."""
+    firsts = collections.Counter(i for i, _ in pairs)
+    grouped = {}
+    for n, (i, j) in enumerate(pairs):
+        grouped.setdefault(("first", i) if firsts[i] > MANY else ("apart", j - i), []).append((j, i, n))
+    found = []
+    for (kind, _), x in grouped.items():
+        second, first, at = (np.array(y) for y in zip(*sorted(x), strict=True))
+        size = len(at) if isinstance(_slice(second), slice) else most
+        for k in range(0, len(at), size):
+            part = slice(k, k + size)
+            one = slice(first[0], first[0] + 1) if kind == "first" else _slice(first[part])
+            found.append((at[part], one, _slice(second[part])))
+    return found
 
 
 class _Folded:
@@ -224,7 +301,8 @@ class _Folded:
             np.add.at(out, self._outputs, np.einsum("nij,jn->ni", self._stack, covariances[:, self._inputs]))
         elif not self._dense:
             for matrix, outputs, inputs in self._groups:
-                np.add.at(out, outputs, (matrix @ covariances[:, inputs]).T)
+                for at, column in zip(outputs, (matrix @ covariances[:, inputs]).T, strict=True):
+                    out[at] += column
         return out.T.copy()
 
 

@@ -8,7 +8,7 @@ from .edges import edges, flat
 
 REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
 SAME = 1e-10  # breaks that are closer are one
-BASE = (-REACH, -4.5, -1.5, 1.5, 4.5, REACH)
+FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
 
 def gauss(kind, count):
@@ -111,8 +111,7 @@ class Quadrature:
         low, high = (-REACH, REACH) if kind == NORMAL else (0.0, 1.0)
         rows = chain.model.rows(0)
         grid = np.linspace(low, high, self.points)
-        base = np.array(BASE if kind == NORMAL and not flat else [low, high])
-        breaks = [np.broadcast_to(base, (R, len(base)))]
+        breaks = [np.broadcast_to([low, high], (R, 2))]
         for edge in relevant:
 
             def side(x, edge=edge):
@@ -136,14 +135,37 @@ class Quadrature:
         b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
         middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
-            weights = _probability(b, kind)
-            return middle, weights
-        x, w = np.polynomial.legendre.leggauss(self.panel)
-        nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(R, -1)
-        weights = (half[:, :, None] * w).reshape(R, -1)
+            return middle, _probability(b, kind)
+        x, w = np.polynomial.legendre.leggauss(self.panel if kind != NORMAL else FINE)
+        nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(-1, len(x))
+        weights = (half[:, :, None] * w).reshape(-1, len(x))
         if kind == NORMAL:
             weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
+            nodes, weights = gauss_of(nodes, weights, self.panel)
+        nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+
+def gauss_of(x, w, count):
+    """Return the Gauss quadratures of `count` nodes of discrete measures (R, M), by their orthogonal polynomials.
+
+    Gautschi (2004), Orthogonal Polynomials: Computation and Approximation, section 2.2 (Stieltjes), 3.1 (Golub and Welsch).
+    """
+    mass = w.sum(axis=1, keepdims=True)
+    empty = mass[:, 0] <= 0.0
+    w = np.where(empty[:, None], 1.0, w) / np.where(empty[:, None], x.shape[1], mass)
+    jacobi = np.zeros((len(x), count, count))
+    before, now, root = np.zeros(x.shape), np.ones(x.shape), np.zeros((len(x), 1))
+    for k in range(count):
+        own = np.sum(w * x * now * now, axis=1, keepdims=True)
+        jacobi[:, k, k] = own[:, 0]
+        before, now = now, (x - own) * now - root * before
+        root = np.sqrt(np.sum(w * now * now, axis=1, keepdims=True))
+        now = now / np.where(root > 0, root, 1.0)
+        if k + 1 < count:
+            jacobi[:, k, k + 1] = jacobi[:, k + 1, k] = root[:, 0]
+    nodes, vectors = np.linalg.eigh(jacobi)
+    return nodes, mass * vectors[:, 0] ** 2
 
 
 def _probability(edges, kind):

@@ -64,7 +64,8 @@ def moments(
     tolerance : float
         Largest change of a moment at the last refinement, relative to the largest of its kind, on grids.
     box : pair of (n,) arrays, optional
-        (low, high) of the grid to begin with; that of pilot trajectories by default. It grows with the refinement.
+        (low, high) of the grid to begin with; that of pilot trajectories by default. It grows with the refinement. An angle,
+        a component of the state that only sin, cos, tan and % see, has one turn for its box.
     work : float
         When to give up, in units of about a second on a slow core; it counts operations, not time.
 

@@ -12,13 +12,14 @@ from .edges import axis_breaks, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
+from .periods import periods
 from .refusal import NoClosedForm
 from .trees import Tree
 
 PILOTS, SEED = 4096, 1
 TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
 LARGEST = 60_000_000  # numbers in the matrices of a step
-OPERATIONS = 1.5e8  # what is counted as a unit of work: about a second of a slow core
+OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
@@ -51,13 +52,13 @@ PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("
 
 
 def level(states, k, finer=()):
-    """Return the k-th level of refinement for a number of states, with some of `PARTS` from the next one."""
+    """Return the k-th level of refinement for a number of states, each finer in all; with some of `PARTS` from the next one."""
     points, growth, _ = START[states]
     found = Level(
         counts=round(points * growth**k),
         noise=6 + 2 * k if k < 6 else round(18 * 1.22 ** (k - 6)),
-        panel=5 + k,
-        first=round(8 * 1.3**k),
+        panel=2 + k,
+        first=round(8 * growth**k),
         reach=1.1 * 1.12**k,
         points=int(33 * 1.22**k),
     )
@@ -150,22 +151,35 @@ def _at(k, finer, asked, boxes, options, work):
             raise NoClosedForm(f"{options['reason']}; and {chain.states} states, which are too many for a grid")
         key = tuple(chain.trajectories)
         if key not in boxes:
-            boxes[key] = pilot_box(chain, options["box"])
+            boxes[key] = pilot_box(chain, options["box"]), periods(chain)
         how = level(chain.states, k, finer)
-        middle, half = (boxes[key][0] + boxes[key][1]) / 2, (boxes[key][1] - boxes[key][0]) / 2 * how.reach
-        low, high = middle - half, middle + half
-        breaks = axis_breaks(chain, edges(chain, list(chain.carries)), low, high)
+        ((low, high), turns), found = boxes[key], edges(chain, list(chain.carries))
+        middle, half = (low + high) / 2, (high - low) / 2 * how.reach
+        low, high, breaks = _one_turn(chain, found, middle - half, middle + half, turns)
         order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
-        mesh = Grid(low, high, [how.counts] * chain.states, breaks, order)
+        mesh = Grid(low, high, [how.counts] * chain.states, breaks, order, [x is not None for x in turns])
         space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points))
         memory, operations = space.size()
-        work.spend(operations * space.horizon if memory <= LARGEST else np.inf)
+        begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
+        work.spend(operations * space.horizon + begun if max(memory, begun) <= LARGEST else np.inf)
         made.append((space, how))
         return space
 
     found = asked(make, "a grid")
     counts, left = max(how.counts for _, how in made), max(space.left for space, _ in made)
     return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
+
+
+def _one_turn(chain, found, low, high, turns):
+    """Return (low, high) with one turn of each angle, which begins where something breaks, and the breaks of all axes."""
+    angles, turn = np.array([x is not None for x in turns]), np.array([x or 0.0 for x in turns])
+    low, high = np.where(angles, -turn / 2, low), np.where(angles, turn / 2, high)
+    breaks = axis_breaks(chain, found, low, high)
+    for i in np.flatnonzero(angles):
+        inner = [x for x in breaks[i] if x < high[i] - 1e-9 * turn[i]]  # its end is its beginning
+        low[i] = inner[0] if inner else low[i]
+        high[i], breaks[i] = low[i] + turn[i], inner
+    return low, high, breaks
 
 
 def _complaint(done, asked, boxes, options):

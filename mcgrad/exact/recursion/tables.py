@@ -101,17 +101,21 @@ class Outcomes:
 
 
 def _cells(params, name, rows, actions):
-    """Return numbers between the bounds of outcomes, and how far these are apart: (states, actions, cells) both."""
+    """Return one number from between the bounds of each outcome, and its probability: (states, actions, outcomes) both."""
     if f"{name}_stay" in params:
-        stay = params[f"{name}_stay"].reshape(rows, -1)
+        stay, alias = (params[f"{name}_{x}"].reshape(rows, -1) for x in ("stay", "alias"))
         size = stay.shape[1]
-        j = np.arange(size)
-        u = np.concatenate([(j + stay / 2) / size, (j + (1 + stay) / 2) / size], axis=1)
-        w = np.concatenate([stay / size, (1 - stay) / size], axis=1)
+        j, row, other = np.arange(size), np.arange(rows)[:, None], alias.astype(int)
+        w, u = stay / size, (j + stay / 2) / size
+        leaves = np.full(u.shape, 0.5)  # from where else an outcome is come to
+        leaves[row, other] = (j + (1 + stay) / 2) / size
+        u = np.where(stay > 0, u, leaves)
+        np.add.at(w, (row, other), (1 - stay) / size)
     elif f"{name}_bounds" in params:
         bounds = np.clip(params[f"{name}_bounds"].reshape(rows, -1), 0, 1)
         edges = np.sort(np.concatenate([np.zeros((rows, 1)), bounds, np.ones((rows, 1))], axis=1), axis=1)
         u, w = (edges[:, 1:] + edges[:, :-1]) / 2, np.diff(edges, axis=1)
     else:
         u, w = np.full((rows, 1), 0.5), np.ones((rows, 1))
-    return u.reshape(rows // actions, actions, -1), w.reshape(rows // actions, actions, -1)
+    possible = (w > 0).any(axis=0)
+    return tuple(x[:, possible].reshape(rows // actions, actions, -1) for x in (u, w))

@@ -13,6 +13,7 @@ from ... import validate
 from ...estimators.estimator import custom
 from ...problem import Problem
 from ..arguments import checked_arguments
+from ..records import ValueFunction, numbers
 from .chain import Model
 from .polynomials import Polynomials
 from .questions import Answers
@@ -24,41 +25,41 @@ CHECKED = 25  # points of each axis at which values have to come to rest, at the
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExactValue:
-    """V_t(s): `V(t, s)` for states (N, n) -> (N,).
+class OnLevel:
+    """What was found at one level of refinement; see `ValueFunction` for `objective`, `space`, `change` and `left`.
 
     Attributes
     ----------
-    objective : float
-        J = E V_0(s_0).
-    space : str
-        What the functions of the state are: "table", "polynomials", "a grid of 100 points an axis".
-    change : mapping
-        By how much values moved at the last refinement, relative to their range. Empty where nothing is approximate.
-    left : float
-        The chance that a trajectory leaves the box of the grid.
+    functions : tuple of callable
+        V_t of states (N, n), for t = 0, ..., T.
+    box : callable
+        box() -> (low, high) of pilot trajectories.
     """
 
     objective: float
     space: str
-    functions: tuple[Callable[..., Any], ...]
-    box: Callable[[], Any] = None
+    functions: tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], ...]
+    box: Callable[[], Any]
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
 
-    def __call__(self, t: int, s: ArrayLike) -> NDArray[np.float64]:
-        """Return V_t(s), (N,), for states s (N, n), t = 0, ..., T."""
-        t = validate.integer("t", t, 0, len(self.functions) - 1)
-        return self.functions[t](np.atleast_2d(validate.array("s", s)))
-
-    def moved_from(self, before: "ExactValue") -> float:
-        """Return the largest difference from another result in the box of pilot trajectories, relative to all values' range."""
+    def moved_from(self, before: "OnLevel") -> float:
+        """Return the largest difference from another level in the box of pilot trajectories, relative to all values' range."""
         axes = np.meshgrid(*(np.linspace(a, b, CHECKED) for a, b in zip(*self.box(), strict=True)), indexing="ij")
         points = np.stack([x.ravel() for x in axes], axis=1)
         T = len(self.functions) - 1
-        x, y = (np.array([V(t, points) for t in sorted({0, T // 2, T - 1})]) for V in (before, self))
+        x, y = (np.array([V.functions[t](points) for t in sorted({0, T // 2, T - 1})]) for V in (before, self))
         change = np.max(np.abs(x - y)) / (np.ptp(y) + 1e-300)
         return float(change) if np.isfinite(change) else np.inf
+
+    def record(self, n: int, table: int | None = None) -> ValueFunction:
+        """Return what users see of it, for n state variables, or for a table with a number of states."""
+        functions = self.functions
+
+        def function(t: int, s: NDArray[np.float64]) -> NDArray[np.float64]:
+            return functions[t](s if table is None else numbers("s", s, table)[:, None])
+
+        return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left)
 
 
 @checked_arguments
@@ -69,7 +70,7 @@ def value_function(
     tolerance: float = 1e-5,
     box: tuple[ArrayLike, ArrayLike] | None = None,
     work: float = 20.0,
-) -> ExactValue:
+) -> ValueFunction:
     """Return the exact value function of a problem, on tables, polynomials or grids; see `moments` for how.
 
     Nothing is differentiated: rewards and dynamics are all that enters.
@@ -112,17 +113,17 @@ def value_function(
     }
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole})
-        asked = functools.partial(_asked, model, options["box"])
+        asked, n = functools.partial(_asked, model, options["box"]), problem.environment.states
         if states(problem):
-            return asked(table, "table")
+            return asked(table, "table").record(n, states(problem))
         try:
-            return asked(Polynomials, "polynomials")
+            return asked(Polynomials, "polynomials").record(n)
         except NoClosedForm as error:
-            return on_grids(asked, options | {"reason": error})
+            return on_grids(asked, options | {"reason": error}).record(n)
 
 
 def _asked(model, box, make, space):
-    """Return the `ExactValue` of a model in one space."""
+    """Return the `OnLevel` of a model in one space."""
     functions = []
 
     def solver(chain, first, pairs, outputs, output_pairs):
@@ -137,4 +138,4 @@ def _asked(model, box, make, space):
 
     found = Answers(model, {0: model.gradients[0]}, [], solver)
     ((_, chain),) = model.chains.items()
-    return ExactValue(float(found.mean[0]), space, tuple(functions[::-1]), functools.partial(pilot_box, chain, box))
+    return OnLevel(float(found.mean[0]), space, tuple(functions[::-1]), functools.partial(pilot_box, chain, box))

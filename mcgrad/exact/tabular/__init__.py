@@ -10,8 +10,8 @@ the past (`traces`); their second moments, state by state, obey linear recursion
     theory = Tabular(System(P, reward, start, softmax(logits), horizon=20, discount=0.9))
     algebra.variance(theory, estimators.reward_to_go())
 
-Episodes that end by themselves need no horizon (None): sums over time are linear solves. Estimators that know mean rewards are
-the same on `system.with_expected_rewards()`. For problems without end see `average`.
+Episodes that end by themselves need no horizon (None): sums over time are linear solves. For problems without end see
+`average`.
 
 Cost: time O(T S^2 A P), memory O(T S P): a second for S = 100, A = 4, P = 400, T = 50 on one core, 0.1 s without a horizon.
 

@@ -10,7 +10,7 @@ Exact variances of gradients are quadratic in each reward, so that the first two
 about it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -131,16 +131,6 @@ class System:
         """z(s, a) = d log pi(a | s) / dtheta, 0 where the episode is over: (S, A, P)."""
         z = self.jacobian - np.einsum("sb,sbp->sp", self.policy, self.jacobian)[:, None]
         return np.where(self.ends[:, None, None], 0.0, z)
-
-    def with_expected_rewards(self, given="action"):
-        """Return the problem in which each reward is replaced by its mean, for estimators that know that mean.
-
-        `given`: "action" for E[r | s, a], "transition" for E[r | s, a, s'].
-        """
-        if given not in ("action", "transition"):
-            raise ValueError(f'given: expected "action" or "transition", got {given!r}')
-        reward = self.mean_reward if given == "action" else self.reward
-        return replace(self, reward=reward, reward_variance=0.0)
 
 
 def softmax(logits):

@@ -101,14 +101,17 @@ class Tabular(Theory):
 
     def value(self):
         """Return V_t as a `ValueFunction`."""
-        return records.tabulated(values.value(self.system))
+        return records.tabulated(self.objective, values.value(self.system))
 
     def critic(self):
         """Return Q_t as an `ExactCritic`."""
         Q, policy = values.action_value(self.system), self.system.policy
-        return records.ExactCritic(
-            lambda t, s, a: Q[t, s[:, 0].astype(int), a[:, 0].astype(int)], self.value(), table=Q, policy=policy
-        )
+        S, A = policy.shape
+
+        def function(t, s, a):
+            return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
+
+        return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
 
     def mean_return_to_go(self):
         """Return E[G_t], (T,)."""
@@ -167,13 +170,6 @@ class Tabular(Theory):
             raise ValueError(f"b: expected shape ({S},), ({T}, {S}) or ({T}, {S}, {P}), got {b.shape}")
         b = (b if b.ndim == 3 else b[..., None])[..., None, :]
         return np.array(np.broadcast_to(b, (T, S, 1, b.shape[-1])))
-
-    def over_state_actions(self, q):
-        """Return q, (T, S, A), as a function."""
-        q, shape = np.asarray(q, dtype=float), (self.horizon, *self.system.policy.shape)
-        if q.shape != shape:
-            raise ValueError(f"q: expected shape {shape}, got {q.shape}")
-        return q[..., None]
 
     def times(self, f, numbers):
         """Return f times a number, or one for each parameter."""

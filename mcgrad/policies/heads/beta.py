@@ -1,11 +1,12 @@
 """Beta actions: on an interval, with a density that is bounded and has one mode, as policies want it."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ...compiler.functions import where
-from ...compiler.trace import apply
+from ...compiler.trace import Number, apply
 from ..maps import MapLike
 from .head import Head, parameter
 from .quantile import normal_density, with_slopes
@@ -77,7 +78,7 @@ def beta(alpha: MapLike, beta: MapLike, *, low: float = 0.0, high: float = 1.0) 
     return Head("beta", parameters, 1, sample, log_prob, score, noises=1)
 
 
-def log_beta(a, b):
+def log_beta(a: Number, b: Number) -> Number:
     """Return log B(a, b)."""
     return apply("lgamma", a) + apply("lgamma", b) - apply("lgamma", a + b)
 
@@ -89,7 +90,7 @@ def log_beta(a, b):
 # by Gauss-Legendre on [0, L] with exp(-f(L)) = e^-32, the nodes moved towards 0.
 
 
-def _nodes(count, towards_zero=1.5):
+def _nodes(count: int, towards_zero: float = 1.5) -> list[tuple[float, ...]]:
     v, w = np.polynomial.legendre.leggauss(count)
     v, w = 0.5 * (v + 1.0), 0.5 * w
     t = np.expm1(towards_zero * v) / np.expm1(towards_zero)
@@ -102,7 +103,7 @@ NODES = [_nodes(count) for count in (8, 8, 10, 20)]  # for each step of `logit_q
 DEPTH = 32.0
 
 
-def tail_ratio(a, b, x, z, nodes, moments=False):
+def tail_ratio(a: Number, b: Number, x: Number, z: Number, nodes: Any, moments: bool = False) -> Any:
     """Return R, and with `moments` the integrals of (-t - log g) exp(-f) and of -log g exp(-f), g = x e^-t + z; z = 1 - x."""
     slope, curvature = np.maximum(a * z - b * x, 0.0), (a + b) * x * z
     end = 2.0 * DEPTH / (slope + np.sqrt(slope * slope + 2.0 * DEPTH * curvature))
@@ -121,7 +122,7 @@ def tail_ratio(a, b, x, z, nodes, moments=False):
     return end * total, (end * first, end * second)
 
 
-def logit_quantile(a, b, e):
+def logit_quantile(a: Number, b: Number, e: Number) -> Number:
     """Return y = log(x / (1 - x)) for the quantile F(x) = Phi(e) of Beta(a, b).
 
     From the guess of Abramowitz and Stegun (26.5.22), four steps of the Taylor series of third order of y as a function of

@@ -92,17 +92,18 @@ def switch(logits: MapLike, *heads: Head) -> Head:
         return (k, *a)
 
     def log_prob(values, a):
-        densities = [head.log_prob(own, a[1:]) for head, own in zip(heads, parts(values), strict=True)]
+        pairs = zip(heads, parts(values), strict=True)
+        densities = [head.log_prob(own, a[1:]) for head, own in pairs]  # type: ignore[misc]
         density = densities[-1]
         for j in range(A - 1):
             density = where(a[0] == float(j), densities[j], density)
-        return chosen_by.log_prob(values[:1], a[:1]) + density
+        return chosen_by.log_prob(values[:1], a[:1]) + density  # type: ignore[misc]
 
     def score(values, a, e):
-        result = chosen_by.score(values[:1], a[:1], e[-1:])
+        result = chosen_by.score(values[:1], a[:1], e[-1:])  # type: ignore[misc]
         for j, (head, own) in enumerate(zip(heads, parts(values), strict=True)):
             here = a[0] == float(j)
-            of_head = head.score(own, a[1:], noise(head, e))
+            of_head = head.score(own, a[1:], noise(head, e))  # type: ignore[misc]
             result += tuple(tuple(where(here, x, 0.0) for x in z) for z in of_head)
         return result
 

@@ -1,12 +1,14 @@
 """Normal actions, with means and standard deviations that may depend on the state."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from ... import validate
+from ...compiler.trace import Number, Numbers
 from ..maps import MapLike
-from .head import Head, parameter, scale_parameter
+from .head import Head, Values, parameter, scale_parameter
 
 
 def gaussian(mean: MapLike, *, std: MapLike | None = None, log_std: MapLike | None = None, actions: int = 1) -> Head:
@@ -49,25 +51,25 @@ def gaussian(mean: MapLike, *, std: MapLike | None = None, log_std: MapLike | No
     return Head("gaussian", parameters, m, sample, log_prob, score, noises=m)
 
 
-def scales(values, logarithm):
+def scales(values: Numbers, logarithm: bool) -> tuple[Any, ...]:
     """Return standard deviations from what the second parameter holds."""
     return tuple(np.exp(x) for x in values) if logarithm else values
 
 
-def standardised(values, u, logarithm):
+def standardised(values: Values, u: Numbers, logarithm: bool) -> Numbers:
     """Return (u - mean) / std."""
     if logarithm:
         return tuple((x - mu) * np.exp(-log_std) for x, mu, log_std in zip(u, *values, strict=True))
     return tuple((x - mu) / std for x, mu, std in zip(u, *values, strict=True))
 
 
-def normal_log_density(values, x, logarithm):
+def normal_log_density(values: Values, x: Numbers, logarithm: bool) -> Number:
     """Return the sum of the log densities of mean + std x for standardised x."""
     logs = values[1] if logarithm else tuple(np.log(std) for std in values[1])
     return sum(-0.5 * y * y - log_std - 0.5 * math.log(2.0 * math.pi) for y, log_std in zip(x, logs, strict=True))
 
 
-def normal_score(values, x, logarithm):
+def normal_score(values: Values, x: Numbers, logarithm: bool) -> Values:
     """Return the score in the means and in the log stds, or stds, for standardised x."""
     if logarithm:
         of_means = tuple(np.exp(-log_std) * y for y, log_std in zip(x, values[1], strict=True))

@@ -5,10 +5,13 @@ values = the parameters, from maps of the state,    a = sample(values, e),    lo
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ... import validate
+from ...compiler.trace import Numbers
 from ..maps import as_map
+
+Values: TypeAlias = tuple[Numbers, ...]  # of the parameters of a head, a tuple for each
 
 
 class Parameter(NamedTuple):
@@ -16,7 +19,7 @@ class Parameter(NamedTuple):
 
     name: str
     map: Any
-    count: int | None
+    count: int | None  # type: ignore[assignment]  # what a tuple has by that name is not wanted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,14 +62,14 @@ class Head:
     no_score: str | None = None
 
 
-def parameter(name, value, count):
+def parameter(name: str, value: Any, count: int | None) -> Parameter:
     """Return a Parameter whose value is a map, or numbers that are not learned."""
     if value is None:
         raise ValueError(f"{name.replace(' ', '_')}: expected a map of the state or numbers, got None")
     return Parameter(name, as_map(name.replace(" ", "_"), value), count)
 
 
-def scale_parameter(std, log_std, count):
+def scale_parameter(std: Any, log_std: Any, count: int | None) -> tuple[Parameter, bool]:
     """Return the Parameter for a standard deviation or its logarithm, of which one is given, and whether it is the latter."""
     if (std is None) == (log_std is None):
         raise ValueError(f"std, log_std: expected exactly one of them, got std={std!r} and log_std={log_std!r}")

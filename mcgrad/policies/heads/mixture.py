@@ -1,10 +1,12 @@
 """A mixture of normals, with learned weights, whose pathwise gradient knows of the weights."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ... import validate
 from ...compiler.functions import where
-from ...compiler.trace import apply
+from ...compiler.trace import Number, Numbers, apply
 from .. import categorical
 from ..maps import MapLike
 from .gaussian import scales
@@ -102,7 +104,7 @@ def mixture(
     return Head("mixture", parameters, 1, sample, log_prob, score, noises=1)
 
 
-def log_sum(x):
+def log_sum(x: Sequence[Number]) -> Number:
     """Return log sum_k exp(x_k)."""
     total = x[0]
     for y in x[1:]:
@@ -110,7 +112,7 @@ def log_sum(x):
     return total
 
 
-def quantile(chances, means, stds, e):
+def quantile(chances: Numbers, means: Numbers, stds: Numbers, e: Number) -> Number:
     """Return the a with sum_k pi_k Phi((a - mean_k) / std_k) = Phi(e).
 
     The smallest and the largest mean_k + std_k e enclose it. Newton's method on the logarithm of the tail on the side of e;

@@ -14,16 +14,20 @@ Figurnov, Mohamed and Mnih (2018), Implicit reparameterization gradients, equati
 Pathwise derivatives beyond the reparameterization trick. ICML.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ...compiler.functions import with_derivative
+from ...compiler.trace import Number, Numbers
 
 
-def with_slopes(a, inputs, slopes):
+def with_slopes(a: Number, inputs: Numbers, slopes: Callable[[Number], Numbers]) -> Number:
     """Return a with the slopes that `slopes(a)` returns, right to second order: they see how a itself moves."""
     return with_derivative(a, inputs, slopes(with_derivative(a, inputs, slopes(a))))
 
 
-def normal_density(x):
+def normal_density(x: Number) -> Any:
     """Return the density of a standard normal."""
     return np.exp(-0.5 * (x * x)) * 0.3989422804014327

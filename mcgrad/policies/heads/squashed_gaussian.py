@@ -1,6 +1,7 @@
 """A normal number squashed into an interval by tanh: the policy of soft actor-critic."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,7 +56,7 @@ def squashed_gaussian(
 
     def log_prob(values, a):
         logs = [(np.log1p(y), np.log1p(-y)) for y in ((x - centre) / half for x in a)]
-        x = standardised(values, [0.5 * (plus - minus) for plus, minus in logs], logarithm)
+        x = standardised(values, tuple(0.5 * (plus - minus) for plus, minus in logs), logarithm)
         return normal_log_density(values, x, logarithm) - sum(plus + minus for plus, minus in logs) - m * math.log(half)
 
     def score(values, a, e):
@@ -65,7 +66,7 @@ def squashed_gaussian(
     return Head("squashed gaussian", parameters, m, sample, log_prob, score, noises=m)
 
 
-def interval(low, high):
+def interval(low: Any, high: Any) -> tuple[float, float]:
     """Return the ends of an interval that is not empty."""
     low, high = validate.number("low", low), validate.number("high", high)
     if low >= high:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from ... import validate
 from ...compiler.functions import where
-from ...compiler.trace import apply
+from ...compiler.trace import Number, apply
 from ..maps import MapLike
 from .head import Head, parameter, scale_parameter
 from .quantile import normal_density, with_slopes
@@ -64,7 +64,8 @@ def truncated_normal(
         for (mu, std), spread, z in zip(each(values), values[1], e, strict=True):
             a = quantile(mu, std, z)
             inputs = (mu, spread, z)
-            drawn.append(with_slopes(a, inputs, lambda a, mu=mu, std=std, z=z: slopes(mu, std, a, z)))
+            of_a = lambda a, mu=mu, std=std, z=z: slopes(mu, std, a, z)  # noqa: E731
+            drawn.append(with_slopes(a, inputs, of_a))
         return tuple(drawn)
 
     def quantile(mu, std, e):
@@ -109,7 +110,7 @@ def truncated_normal(
     return Head("truncated normal", parameters, m, sample, log_prob, score, noises=m)
 
 
-def _chance(l, h):  # noqa: E741
+def _chance(l: Number, h: Number) -> Number:  # noqa: E741
     """Return Phi(h) - Phi(l), from the upper tails where both are positive."""
     upper = l > 0.0
     return abs(apply("ndtr", where(upper, -l, h)) - apply("ndtr", where(upper, -h, l)))
