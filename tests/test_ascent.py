@@ -8,7 +8,7 @@ import pytest
 from support import SEED
 
 import mcgrad as mg
-from mcgrad import ascent, gradient_ascent, optimizers
+from mcgrad import ascent, optimizers
 
 RATE, BATCH = 0.25, 4
 EARLY, LATE = [0, 1, 2, 3, 4], [17, 18, 24, 30, 36, 42, 48, 54, 59, 60]  # steps that are kept

@@ -1,6 +1,5 @@
 """Moments by the recursion on polynomials: against the reference systems, closed forms, and where rounding would explode."""
 
-
 import numpy as np
 import pytest
 from quadrature import quadrature
