@@ -43,10 +43,10 @@ ALLOWED = {
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies problem rollouts truth validate"
     ),
-    "exact/linear_quadratic": "baselines critics environments estimators exact policies validate",
-    "exact/one_step": "environments estimators exact policies",
+    "exact/linear_quadratic": "baselines critics environments estimators exact policies problem validate",
+    "exact/one_step": "environments estimators exact policies problem",
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
-    "exact/tabular": "environments estimators exact policies",
+    "exact/tabular": "environments estimators exact policies problem",
     "executors": "validate",
     "fisher_information": "estimators kernels measurement problem",
     "fitting": "estimators moments power_sums problem run",

@@ -34,7 +34,7 @@ import re
 import numpy as np
 
 from . import cache, noise, special
-from .trace import FUNCTIONS
+from .operations import FUNCTIONS
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}

@@ -9,8 +9,9 @@ import math
 
 from .errors import TraceError
 from .functions import lookup
+from .operations import BOOLEAN
 from .table import Names
-from .trace import BOOLEAN, Tracer, apply, operands, same
+from .trace import Tracer, apply, operands, same
 
 TWO_OVER_SQRT_PI, SQRT_TWO_PI = 2.0 / math.sqrt(math.pi), math.sqrt(2.0 * math.pi)
 

@@ -8,8 +8,9 @@ arrays, on SIMD lanes and on plain numbers alike; see `backends`.
 import itertools
 
 from .errors import TraceError
+from .operations import COMPARISONS, SAME_VALUE
 from .table import Names
-from .trace import COMPARISONS, SAME_VALUE, Tracer, operands
+from .trace import Tracer, operands
 
 LINE = 110  # longest line of generated text
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .emit import live_nodes
+from .operations import OPERATIONS, SAME_VALUE
 from .table import Names
-from .trace import OPERATIONS, SAME_VALUE, Tracer
+from .trace import Tracer
 
 
 def evaluate(graph, outputs, values):

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from .errors import TraceError, check_handlers, user_line
+from .operations import FUNCTIONS
 from .table import Names, Table
-from .trace import FUNCTIONS, Tracer, apply, is_number, same, written
+from .trace import Tracer, apply, is_number, same
+from .unknown import written
 
 
 def power(x: Any, y: Any) -> Any:
@@ -458,6 +460,6 @@ def of_ufunc(name: str) -> Callable[..., Any] | None:
     return NAMES.get(name) or OPERATORS.get(name)
 
 
-# What the methods of tracers call, see `trace.written`.
+# What the methods of tracers call, see `unknown`.
 written.power, written.traceable, written.on_arrays = power, traceable, on_arrays
 written.of_ufunc, written.name_of_ufunc = of_ufunc, name_of_ufunc

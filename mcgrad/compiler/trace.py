@@ -14,72 +14,22 @@ Comparisons are Python's (True + True is 2, where NumPy's own is True) but for ~
 floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, and such trajectories are counted.
 """
 
-import sys
-import types
 from typing import TypeAlias
 
 import numpy as np
 
-from . import special
-from .errors import TRACED, TraceError, check_handlers, user_line
+from .errors import TraceError, check_handlers, user_line
+from .operations import BOOLEAN, COMMUTATIVE, HARMLESS, LOGIC, OPERATIONS, SAME_VALUE
+from .unknown import Unknown, written
 
-COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
-LOGIC = {"&": np.logical_and, "|": np.logical_or, "~": np.logical_not}
-ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "neg": np.negative}
-FUNCTIONS = {
-    "sin": np.sin,
-    "cos": np.cos,
-    "tan": np.tan,
-    "exp": np.exp,
-    "expm1": np.expm1,
-    "log": np.log,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "tanh": np.tanh,
-    "arctan2": np.arctan2,
-    "power": np.power,
-    "floor": np.floor,
-    "absolute": np.absolute,
-    "minimum": np.minimum,
-    "maximum": np.maximum,
-    "rint": np.rint,
-    "trunc": np.trunc,
-    "copysign": np.copysign,
-    "fmod": np.fmod,
-}
-FUNCTIONS |= special.FUNCTIONS
-# One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
-OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, "alias": np.positive}
-# Operations whose value is that of their first argument: they are there for what `derive` makes of them.
-SAME_VALUE = {"alias", "given_slopes"}
-BOOLEAN = set(COMPARISONS) | set(LOGIC)
-# What raises no exception in Python, whatever the numbers are
-HARMLESS = BOOLEAN | {
-    "+",
-    "-",
-    "*",
-    "neg",
-    "where",
-    "minimum",
-    "maximum",
-    "absolute",
-    "alias",
-    "copysign",
-    "given_slopes",
-}
 LARGEST = 300_000  # operations of one graph
-COMMUTATIVE = {"+", "*", "&", "|", "==", "!="}
 
 
-# Functions that tracers' methods call and that are written in terms of tracers: `functions` puts them here.
-written = types.SimpleNamespace()
-
-
-class Tracer:
+class Tracer(Unknown):
     """A number that is not known yet: a node of a graph. Operators on it add nodes."""
 
     __slots__ = ("graph", "index")
+    __hash__ = Unknown.__hash__  # which a class that defines __eq__ does not inherit
 
     def __init__(self, graph, index):
         self.graph, self.index = graph, index
@@ -88,61 +38,6 @@ class Tracer:
     def is_boolean(self):
         """True for the result of a comparison."""
         return self.graph.nodes[self.index][0] in BOOLEAN
-
-    # ---- what a float has ------------------------------------------------------------------------------------
-
-    @property
-    def __class__(self):
-        """What isinstance(x, float) goes by: it is True for the numbers that the function gets when it is not traced."""
-        return float
-
-    @property
-    def real(self):
-        """As of a float."""
-        return self
-
-    @property
-    def imag(self):
-        """As of a float."""
-        return 0.0
-
-    def conjugate(self):
-        """As of a float."""
-        return self
-
-    def __copy__(self):
-        return self
-
-    def __deepcopy__(self, memo):
-        return self
-
-    def __getattr__(self, name):
-        if hasattr(float, name):
-            raise TraceError(f"{user_line()}.{name} of a number that is not known yet cannot be traced.")
-        raise AttributeError(f"'float' object has no attribute {name!r}")
-
-    def __repr__(self):
-        if TRACED in sys._getframe(1).f_builtins:
-            self._no_text()
-        return f"<traced value {self.index}>"
-
-    def __str__(self):
-        self._no_text()
-
-    def __format__(self, form):
-        self._no_text()
-
-    def _no_text(self):
-        raise TraceError(
-            f"{user_line()}a number that is not known yet has no text: str, repr, format and f-strings cannot be traced "
-            "(print can be used to look at a function while it is traced)."
-        )
-
-    def __hash__(self):
-        raise TraceError(
-            f"{user_line()}a number that is not known yet cannot be looked up in a dict, a set or a cache. Write where, "
-            "or mcgrad.lookup for a table."
-        )
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
@@ -237,31 +132,6 @@ class Tracer:
         return apply("~", self)
 
     # ---- what a graph cannot hold ------------------------------------------------------------------------------
-
-    def __bool__(self):
-        raise TraceError(
-            f"{user_line()}the outcome of this condition differs between trajectories, so `if`, `while`, `and`, `or`, "
-            "`not` and `assert` cannot depend on it. Write where(condition, a, b) instead of `if`, & | ~ instead of "
-            "and, or, not, and (0 < x) & (x < 1) instead of 0 < x < 1. Write minimum, maximum or clip for arrays, or "
-            "compare their elements one by one: an array of comparisons asks each for its outcome."
-        )
-
-    def _not_a_number(self, wanted):
-        raise TraceError(
-            f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
-            "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
-            "a function of `math` that is not in this list, or that a class calls which the traced function refers to "
-            f"(write np.sin instead of math.sin there). What can be traced: {written.traceable()}."
-        )
-
-    def __float__(self):
-        self._not_a_number("numerical value")
-
-    def __int__(self):
-        self._not_a_number("integer value")
-
-    def __index__(self):
-        self._not_a_number("integer value")
 
     def __round__(self, digits=None):
         if digits is not None:

@@ -5,16 +5,18 @@ for each parameter (P,), or a matrix (P, P) that mixes them (natural gradients, 
 covariance, Cov(C X, D Y)_p = (C J D')_pp, which is c_p d_p Cov(X_p, Y_p) where nothing is mixed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import estimators
+from ..estimators import ControlVariate, Estimator
 from ..estimators.inverse_variance import weights as inverse_weights
 from ..estimators.natural import generalised_inverse
 from .leaves import Pathwise, Rule, Tuning, folded, identity, read
-from .theory import NoClosedForm
+from .theory import Array, Leaf, NoClosedForm, Signs, Theory
 
 PLAIN = (1, 1, 1)  # signs of the noise of the start, of the actions and of the process
 FLIPS = {"all": (-1, -1, -1), "actions": (1, -1, 1)}
@@ -23,9 +25,9 @@ FLIPS = {"all": (-1, -1, -1), "actions": (1, -1, 1)}
 class Term(NamedTuple):
     """C X on a rollout; X a leaf, or one of the records below."""
 
-    coefficient: object
-    leaf: object
-    rollout: tuple = PLAIN
+    coefficient: float | Array
+    leaf: Leaf
+    rollout: Signs = PLAIN
 
 
 class GroupOf(NamedTuple):
@@ -34,7 +36,7 @@ class GroupOf(NamedTuple):
     size: int
 
     @property
-    def key(self):
+    def key(self) -> Hashable:
         """What tells leaves apart."""
         return "group", self.size
 
@@ -42,16 +44,16 @@ class GroupOf(NamedTuple):
 class Opaque(NamedTuple):
     """An estimator of which mean and variance alone are known: functions that return (P,)."""
 
-    key: tuple
-    mean: Callable
-    variance: Callable
+    key: Hashable
+    mean: Callable[[], Array]
+    variance: Callable[[], Array]
     name: str
 
 
 # ---- questions ---------------------------------------------------------------------------------------------------
 
 
-def mean(theory, estimator):
+def mean(theory: Theory, estimator: Estimator) -> Array:
     """Return the mean of one sample, (P,)."""
     total = np.zeros(theory.parameters)
     for c, x, _ in terms(theory, estimator):
@@ -59,18 +61,18 @@ def mean(theory, estimator):
     return total
 
 
-def variance(theory, estimator):
+def variance(theory: Theory, estimator: Estimator) -> Array:
     """Return the variance of one sample, (P,)."""
     x = terms(theory, estimator)
     return np.maximum(_covariance(theory, x, x), 0.0)
 
 
-def covariance(theory, first, second):
+def covariance(theory: Theory, first: Estimator, second: Estimator) -> Array:
     """Return the covariance of two samples on the same noise, parameter by parameter, (P,)."""
     return _covariance(theory, terms(theory, first), terms(theory, second))
 
 
-def covariance_matrix(theory, first, second):
+def covariance_matrix(theory: Theory, first: Estimator, second: Estimator) -> Array:
     """Return Cov(X_p, Y_q) of two samples on the same noise, (P, P)."""
     total = np.zeros((theory.parameters,) * 2)
     one, two = terms(theory, first), terms(theory, second)
@@ -82,7 +84,7 @@ def covariance_matrix(theory, first, second):
     return total
 
 
-def coefficients(theory, estimator):
+def coefficients(theory: Theory, estimator: ControlVariate) -> Array:
     """Return the coefficients of least variance of a control variate, (k, P), or (k, P, P) if it is `full`.
 
     Covariance matrices of controls may be singular: what never varies gets 0.
@@ -96,31 +98,31 @@ def coefficients(theory, estimator):
     return np.stack(found, axis=1)
 
 
-def optimal_over_time(theory, estimator):
+def optimal_over_time(theory: Theory, estimator: Estimator) -> Array:
     """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted as sum_t b_t z_t: (T, P)."""
     return ratio(*with_scores(theory, estimator))
 
 
-def total_optimal_over_time(theory, estimator):
+def total_optimal_over_time(theory: Theory, estimator: Estimator) -> Array:
     """Return the b_t of least total variance over the parameters `totals`, (T,)."""
     cov, power = (x[:, theory.totals].sum(axis=1) for x in with_scores(theory, estimator))
     return ratio(cov, power)
 
 
-def total_optimal_constant(theory, estimator):
+def total_optimal_constant(theory: Theory, estimator: Estimator) -> float:
     """Return the b of least total variance over the parameters `totals`, a float."""
     cov, power = (x[:, theory.totals].sum() for x in with_scores(theory, estimator))
     return float(ratio(cov, power))
 
 
-def optimal_quadratic(theory, estimator):
+def optimal_quadratic(theory: Theory, estimator: Estimator) -> Array:
     """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
     if terms_key(theory, estimator) != terms_key(theory, estimators.reward_to_go()):
         raise NoClosedForm("the optimal quadratic baseline is known for reward_to_go() alone")
     return theory.quadratic()
 
 
-def ratio(top, bottom):
+def ratio(top: ArrayLike, bottom: ArrayLike) -> Array:
     """Return top / bottom, 0 where a score vanishes and any number will do."""
     return np.divide(top, bottom, out=np.zeros(np.shape(top)), where=np.asarray(bottom) > 0)
 
@@ -131,18 +133,18 @@ TUNING = Tuning(optimal_over_time, total_optimal_over_time, total_optimal_consta
 # ---- samples as terms --------------------------------------------------------------------------------------------
 
 
-def terms(theory, estimator):
+def terms(theory: Theory, estimator: Estimator) -> list[Term]:
     """Return one sample as a list of `Term`, equal leaves added up: what cancels is gone, and with it its rounding."""
     return _merged(theory, _terms(theory, estimator))
 
 
-def terms_key(theory, estimator):
+def terms_key(theory: Theory, estimator: Estimator) -> Hashable:
     """Return what tells samples apart."""
     return tuple((identity(c), x.key, rollout) for c, x, rollout in terms(theory, estimator))
 
 
-def _terms(theory, estimator):
-    def of(part):
+def _terms(theory: Theory, estimator: Estimator) -> list[Term]:
+    def of(part: Estimator) -> list[Term]:
         return terms(theory, part)
 
     if type(estimator).__module__.partition(".")[0] != __name__.partition(".")[0]:
@@ -185,23 +187,23 @@ def _terms(theory, estimator):
     raise NoClosedForm(f"no closed form is known for {type(estimator).__name__} on {theory.name}")
 
 
-def _times(a, many):
+def _times(a: float | Array, many: list[Term]) -> list[Term]:
     return [Term(_product(a, c), x, rollout) for c, x, rollout in many]
 
 
-def _product(a, c):
+def _product(a: float | Array, c: float | Array) -> float | Array:
     """Return the coefficient of a (c X)."""
     if np.ndim(a) == 2:
         return a @ c if np.ndim(c) == 2 else a * c  # columns of a times c_q
     return np.asarray(a)[:, None] * c if np.ndim(a) == 1 and np.ndim(c) == 2 else a * c
 
 
-def _flipped(many, signs):
+def _flipped(many: list[Term], signs: Signs) -> list[Term]:
     """Return terms on rollouts with other signs."""
     return [Term(c, x, tuple(a * b for a, b in zip(rollout, signs, strict=True))) for c, x, rollout in many]
 
 
-def _merged(theory, many):
+def _merged(theory: Theory, many: list[Term]) -> list[Term]:
     total = {}
     for c, x, rollout in many:
         known, _ = total.get((x.key, rollout), (0.0, x))
@@ -210,7 +212,7 @@ def _merged(theory, many):
     return _folded(theory, found)
 
 
-def _sum(c, d):
+def _sum(c: float | Array, d: float | Array) -> float | Array:
     if np.ndim(c) == 2 and np.ndim(d) < 2:
         d = d * np.eye(len(c))
     elif np.ndim(d) == 2 and np.ndim(c) < 2:
@@ -218,7 +220,7 @@ def _sum(c, d):
     return c + d
 
 
-def _folded(theory, found):
+def _folded(theory: Theory, found: list[Term]) -> list[Term]:
     """Return terms in which what has no trace of its own is part of what has: baselines, and controls made of scores."""
     out = []
     for term in sorted(found, key=lambda t: isinstance(t.leaf, Rule) and t.leaf.trace is None):
@@ -236,21 +238,21 @@ def _folded(theory, found):
 # ---- moments of terms --------------------------------------------------------------------------------------------
 
 
-def _mean(theory, x):
+def _mean(theory: Theory, x: Leaf) -> Array:
     if isinstance(x, Opaque):
         return x.mean()
     return theory.gradient() if isinstance(x, GroupOf) else theory.mean(x)
 
 
-def _applied(c, x):
+def _applied(c: float | Array, x: Array) -> Array:
     return c @ x if np.ndim(c) == 2 else c * x
 
 
-def _matrix(theory, c):
+def _matrix(theory: Theory, c: float | Array) -> Array:
     return c if np.ndim(c) == 2 else c * np.eye(theory.parameters)
 
 
-def _covariance(theory, first, second):
+def _covariance(theory: Theory, first: list[Term], second: list[Term]) -> Array:
     total, known = np.zeros(theory.parameters), {}
     for c, x, here in first:
         for d, y, there in second:
@@ -266,7 +268,7 @@ def _covariance(theory, first, second):
     return total
 
 
-def _pair(theory, x, y, signs):
+def _pair(theory: Theory, x: Leaf, y: Leaf, signs: Signs) -> Array:
     """Return Cov(X_p, Y_p), Y on a rollout whose noise has other signs than that of X, (P,)."""
     if isinstance(x, GroupOf) or isinstance(y, GroupOf):
         return _with_group(theory, x, y, signs)
@@ -278,7 +280,7 @@ def _pair(theory, x, y, signs):
     return theory.covariance(x, y) if signs == PLAIN else theory.mirrored(x, y, signs)
 
 
-def _joint(theory, x, y, signs=PLAIN):
+def _joint(theory: Theory, x: Leaf, y: Leaf, signs: Signs = PLAIN) -> Array:
     if signs != PLAIN:
         raise NoClosedForm("no closed form is known for covariances of mirrored rollouts between parameters")
     if isinstance(x, (GroupOf, Opaque)) or isinstance(y, (GroupOf, Opaque)):
@@ -286,7 +288,7 @@ def _joint(theory, x, y, signs=PLAIN):
     return theory.joint(x, y)
 
 
-def _with_group(theory, x, y, signs):
+def _with_group(theory: Theory, x: Leaf, y: Leaf, signs: Signs) -> Array:
     """Return the covariance with a group of G trajectories; of a group with itself, its variance.
 
     A group does not change when J is subtracted from all returns. Then 1/G sum_i R_i Z_i and 1/(G (G - 1)) sum_{i != j} R_j Z_i
@@ -314,7 +316,7 @@ def _with_group(theory, x, y, signs):
 # ---- coefficients ------------------------------------------------------------------------------------------------
 
 
-def _solved(among, onto):
+def _solved(among: Array, onto: Array) -> Array:
     """Return the least-squares solution of a system with a covariance matrix, in units of its diagonal."""
     scale = np.sqrt(np.maximum(np.diag(among), 0.0))
     scale[scale == 0] = 1.0
@@ -322,7 +324,9 @@ def _solved(among, onto):
     return (solution.T / scale).T
 
 
-def _full_coefficients(theory, target, controls, parts):
+def _full_coefficients(
+    theory: Theory, target: list[Term], controls: list[list[Term]], parts: tuple[Estimator, ...]
+) -> Array:
     """Return c_kpq: every parameter uses the controls of all parameters."""
     if len(controls) != 1 or not isinstance(parts[0], estimators.Score):
         raise NoClosedForm("a control variate with full=True has a closed form for score() alone")
@@ -334,7 +338,7 @@ def _full_coefficients(theory, target, controls, parts):
     return _solved(theory.fisher(), onto).T[None]
 
 
-def with_scores(theory, estimator):
+def with_scores(theory: Theory, estimator: Estimator) -> tuple[Array, Array]:
     """Return Cov(g_p, z_tp) and Var z_tp, (T, P) both."""
     total = np.zeros((theory.horizon, theory.parameters))
     for c, x, rollout in terms(theory, estimator):

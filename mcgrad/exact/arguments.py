@@ -2,16 +2,20 @@
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import validate
 from ..estimators.estimator import checked
 from ..problem import Problem
 
+Question = TypeVar("Question", bound=Callable[..., Any])
 
-def checked_arguments(function):
+
+def checked_arguments(function: Question) -> Question:
     """Check `problem`, `theta`, `estimator`, `first`, `second`, `other` and `v` of a function before it is called.
 
     Raises
@@ -22,7 +26,7 @@ def checked_arguments(function):
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def ask(*arguments, **options):
+    def ask(*arguments: Any, **options: Any) -> Any:
         bound = signature.bind(*arguments, **options)
         given = bound.arguments
         problem = given["problem"]
@@ -39,10 +43,10 @@ def checked_arguments(function):
                 checked(name, value)
         return function(*bound.args, **bound.kwargs)
 
-    return ask
+    return cast(Question, ask)
 
 
-def of_each(function):
+def of_each(function: Question) -> Question:
     """Let a function answer for a batch: theta of shape (B, P), or a sequence of B problems, or both; a leading axis of B.
 
     Raises
@@ -52,7 +56,7 @@ def of_each(function):
     """
 
     @functools.wraps(function)
-    def ask(problem, theta, *arguments, **options):
+    def ask(problem: Problem | Sequence[Problem], theta: ArrayLike, *arguments: Any, **options: Any) -> Any:
         several = isinstance(problem, Sequence) and not isinstance(problem, str)
         many = len(validate.shape(theta)) == 2 and len(theta) > 0
         if not several and not many:
@@ -65,4 +69,4 @@ def of_each(function):
         each = zip(problem if several else [problem] * B, theta if many else [theta] * B, strict=True)
         return np.stack([function(x, t, *arguments, **options) for x, t in each])
 
-    return ask
+    return cast(Question, ask)

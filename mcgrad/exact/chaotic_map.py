@@ -16,10 +16,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.typing import ArrayLike
 
 from ..policies.gaussian import Gaussian
-from .leaves import Pathwise
-from .theory import NoClosedForm, Theory
+from ..problem import Problem
+from .leaves import Pathwise, Rule
+from .theory import Array, NoClosedForm, Theory
 
 MOST_NODES = 500  # of the grid; sharper functions of the state need more
 
@@ -27,7 +29,7 @@ MOST_NODES = 500  # of the grid; sharper functions of the state need more
 class _Map:
     """The map under a ~ N(mean, std^2): a grid of states and the start, and operators h -> E[weight(e, u) h(x') | x]."""
 
-    def __init__(self, gain, start, mean, std):
+    def __init__(self, gain: float, start: float, mean: float, std: float) -> None:
         nodes = 48 + math.ceil(9.0 * gain / std)
         if nodes > MOST_NODES:
             raise NoClosedForm(
@@ -45,7 +47,7 @@ class _Map:
         self._coefficients[0] /= 2
         self._at_next = chebyshev.chebvander(self.next, nodes - 1)
 
-    def operator(self, weight):
+    def operator(self, weight: ArrayLike) -> Array:
         """Return the matrix of h -> E[weight h(x') | x], `weight` being an array over (x, e)."""
         weight = np.broadcast_to(weight * self._density, self.next.shape)
         matrix = np.zeros((self.size, self.size))
@@ -53,7 +55,7 @@ class _Map:
         return matrix
 
 
-def growth(gain, mean, std):
+def growth(gain: float, mean: float, std: float) -> float:
     """Return what log Var of a pathwise gradient gains per step: the log of the leading eigenvalue (see the module)."""
     m = _Map(gain, 0.0, mean, std)
     return float(np.log(np.abs(np.linalg.eigvals(m.operator((gain * m.cosine) ** 2)[:-1, :-1])).max()))
@@ -62,7 +64,7 @@ def growth(gain, mean, std):
 class Chaotic(Theory):
     """The theory of a problem; functions of time alone are arrays (T, 1 or P)."""
 
-    def __init__(self, problem, theta):
+    def __init__(self, problem: Problem, theta: Array) -> None:
         policy, theta = problem.policy.closed_form, problem.theta(theta)
         self.problem, self.theta, self.name = problem, theta, problem.environment.name
         if not isinstance(policy, Gaussian):
@@ -75,43 +77,43 @@ class Chaotic(Theory):
         self.parameters, self.horizon = len(self.kinds), problem.horizon
 
     @cached_property
-    def objective(self):
+    def objective(self) -> float:
         """J."""
         return float(_mean_to_go(self.map, self.weights)[0])
 
     @cached_property
-    def return_variance(self):
+    def return_variance(self) -> float:
         """The variance of the return."""
         return float(self.products[0][2, 0] - self.objective**2)
 
     @cached_property
-    def products(self):
+    def products(self) -> list[Array]:
         """E[R^i Z^j], a matrix for each parameter."""
         return [_products(self.map, self.weights, kind) for kind in self.kinds]
 
-    def gradient(self):
+    def gradient(self) -> Array:
         """Return dJ/dtheta, (P,)."""
         return np.array([_pathwise(self.map, self.weights, kind)[0] for kind in self.kinds])
 
-    def mean_return_to_go(self):
+    def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""
         return _mean_to_go(self.map, self.weights)
 
-    def over_time(self, b):
+    def over_time(self, b: ArrayLike) -> Array:
         """Return b, a number, (T,) or (T, P), as a function."""
         b = np.asarray(b, dtype=float)
         return np.broadcast_to(b.reshape(-1, 1) if b.ndim < 2 else b, (self.horizon, b.shape[1] if b.ndim == 2 else 1))
 
-    def times(self, f, numbers):
+    def times(self, f: Array, numbers: float | Array) -> Array:
         """Return f times a number, or one for each parameter."""
         return f * numbers
 
-    def mean(self, x):
+    def mean(self, x: Rule | Pathwise) -> Array:
         """Return E X, (P,)."""
         whole, to_go = self._kind(x)
         return self.gradient() if to_go or (whole is None or whole[0]) else np.zeros(self.parameters)
 
-    def covariance(self, x, y):
+    def covariance(self, x: Rule | Pathwise, y: Rule | Pathwise) -> Array:
         """Return Cov(X_p, Y_p), (P,)."""
         (one, _), (two, _) = self._kind(x), self._kind(y)
         if one is not None and two is not None:
@@ -129,7 +131,7 @@ class Chaotic(Theory):
         b = -np.broadcast_to(x.weight + x.score, (self.horizon, self.parameters))
         return np.array([_to_go(self.map, self.weights, kind, b[:, p]) for p, kind in enumerate(self.kinds)])
 
-    def _kind(self, x):
+    def _kind(self, x: Rule | Pathwise) -> tuple[tuple[float, Array] | None, bool]:
         """Return a and c (P,) of a leaf (a R + c) Z, or None; and whether it is the return to go with a baseline over time."""
         if isinstance(x, Pathwise):
             return None, False
@@ -142,7 +144,7 @@ class Chaotic(Theory):
         return None, True
 
 
-def _mean_to_go(m, weights):
+def _mean_to_go(m: _Map, weights: Array) -> Array:
     """Return E[G_t | x_0 = start], (T,): the value functions, carried on to time 0 by the noise of the steps before."""
     on, reward = m.operator(1.0), m.operator(-(m.next**2)).sum(axis=1)
     values = np.zeros((m.size, len(weights)))  # column t: E[G_t | x_k], k going down to 0
@@ -152,14 +154,14 @@ def _mean_to_go(m, weights):
     return values[-1]
 
 
-def _direction(m, kind):
+def _direction(m: _Map, kind: str) -> tuple[Array, Array]:
     """Return da/dtheta and d log p / dtheta as functions of the noise."""
     if kind == "mean":
         return np.ones_like(m.e), m.e / m.std
     return m.e, (m.e**2 - 1.0) / m.std
 
 
-def _pathwise(m, weights, kind):
+def _pathwise(m: _Map, weights: Array, kind: str) -> tuple[float, float]:
     """Return mean and variance of the pathwise gradient.
 
     What is left of it, Y_t = sum_{k >= t} rho_k D_{k+1} with rho_k = -2 gamma^k x_{k+1}, has E[Y_t | x, D] = one D + zero and
@@ -183,13 +185,13 @@ def _pathwise(m, weights, kind):
     return zero[-1], none[-1] - zero[-1] ** 2
 
 
-def _operators(m, kind):
+def _operators(m: _Map, kind: str) -> dict[tuple[int, int], Array]:
     """Return K[i, j]: h -> E[(-x'^2)^i z^j h(x')], z the score of a step."""
     _, z = _direction(m, kind)
     return {(i, j): m.operator((-(m.next**2)) ** i * z**j) for i in range(3) for j in range(3)}
 
 
-def _products(m, weights, kind):
+def _products(m: _Map, weights: Array, kind: str) -> Array:
     """Return E[R^i Z^j], i, j = 0, 1, 2, R the return and Z the sum of the scores: (3, 3)."""
     K = _operators(m, kind)
     moments = np.zeros((3, 3, m.size))
@@ -203,7 +205,7 @@ def _products(m, weights, kind):
     return moments[:, :, -1]
 
 
-def _to_go(m, weights, kind, b):
+def _to_go(m: _Map, weights: Array, kind: str, b: Array) -> float:
     """Return the variance of X = sum_t z_t (G_t - b_t), from X_t = z_t (r_t + G_{t+1} - b_t) + X_{t+1}."""
     K = _operators(m, kind)
     one = np.ones(m.size)

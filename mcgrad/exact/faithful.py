@@ -12,13 +12,14 @@ from ..environments.bandit import Bandit, bandit
 from ..environments.linear_quadratic import LinearQuadratic, linear_quadratic
 from ..environments.tabular import Tabular, continued
 from ..policies.linear_gaussian import LinearGaussian
-from .theory import NoClosedForm
+from ..problem import Environment, Policy, Problem
+from .theory import Array, NoClosedForm
 
 POINTS, CLOSE = 3, 1e-9
 STEP, ROUGH = 1e-5, 1e-5  # of differences of log densities, and how close a score is to them
 
 
-def check_faithful(problem, theta):
+def check_faithful(problem: Problem, theta: Array) -> None:
     """Raise NoClosedForm if the functions of a problem are others than those of its closed form."""
     environment, policy, rng = problem.environment, problem.policy, np.random.default_rng(0)
     known = _anew(environment)
@@ -38,7 +39,7 @@ def check_faithful(problem, theta):
         )
 
 
-def _anew(environment):
+def _anew(environment: Environment) -> Environment | None:
     """Return an environment made from a closed form, or None for kinds that are taken at their word."""
     match environment.closed_form:
         case LinearQuadratic() as f:
@@ -59,7 +60,7 @@ def _anew(environment):
     return None
 
 
-def _same(name, environment, known, rng):
+def _same(name: str, environment: Environment, known: Environment, rng: np.random.Generator) -> bool:
     """Tell whether two environments have the same function of this name, at a few points."""
     sizes = ("noises", "uniforms", "initial_noises", "initial_uniforms")
     one, two = getattr(environment, name), getattr(known, name)
@@ -79,7 +80,9 @@ def _same(name, environment, known, rng):
     return True
 
 
-def _state_and_action(environment, rng):
+def _state_and_action(
+    environment: Environment, rng: np.random.Generator
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if environment.choices is None:
         return tuple(rng.normal(size=environment.states)), tuple(rng.normal(size=environment.actions))
     table = environment.closed_form
@@ -88,11 +91,11 @@ def _state_and_action(environment, rng):
     return (float(rng.choice(np.flatnonzero(~over))) if S > 1 else 0.0,), (float(rng.integers(environment.choices)),)
 
 
-def _noise(rng, normals, uniforms):
+def _noise(rng: np.random.Generator, normals: int, uniforms: int) -> tuple[float, ...]:
     return (*rng.normal(size=normals), *rng.random(uniforms))
 
 
-def _is_linear_gaussian(policy, theta, rng):
+def _is_linear_gaussian(policy: Policy, theta: Array, rng: np.random.Generator) -> bool:
     """Tell whether a = K s + L e, with the log density and the score of that."""
     n, m, form, p = policy.states, policy.actions, policy.closed_form, types.SimpleNamespace(**policy.params)
     K, factors = theta[: m * n].reshape(m, n), np.exp(theta[m * n :]) if form.learn_std else np.ones(m)
@@ -114,7 +117,7 @@ def _is_linear_gaussian(policy, theta, rng):
     return True
 
 
-def _is_slope(policy, p, eta, a, e):
+def _is_slope(policy: Policy, p: types.SimpleNamespace, eta: Array, a: tuple[float, ...], e: tuple[float, ...]) -> bool:
     """Tell whether the score is the derivative of the log density in eta."""
     found = np.asarray(policy.score(p, tuple(eta), a, e), dtype=float)
     for i, unit in enumerate(np.eye(len(eta))):

@@ -9,15 +9,17 @@ gradient, and exact all the same. What has no trace of its own can be part of a 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import baselines, critics, estimators
+from ..baselines import Baseline
+from ..estimators import Estimator
 from ..rollouts import pilot
-from .theory import NoClosedForm
+from .theory import Array, Leaf, NoClosedForm, Theory
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,18 +45,18 @@ class Rule:
     """
 
     trace: float | None = None
-    ahead: np.ndarray | None = None
-    known: np.ndarray | float = 0.0
-    weight: np.ndarray | float = 0.0
-    expected: np.ndarray | float = 0.0
-    followed: np.ndarray | float = 0.0
+    ahead: Array | None = None
+    known: Array | float = 0.0
+    weight: Array | float = 0.0
+    expected: Array | float = 0.0
+    followed: Array | float = 0.0
     news: float = 0.0
-    score: np.ndarray | float = 0.0
+    score: Array | float = 0.0
     whole: bool = False
     only_return: bool = False
 
     @cached_property
-    def key(self):
+    def key(self) -> Hashable:
         """What tells leaves apart."""
         return identity(self)
 
@@ -69,13 +71,13 @@ class Pathwise:
 class Tuning(NamedTuple):
     """How baselines of least variance are found: functions of (theory, estimator), which `algebra` brings along."""
 
-    over_time: Callable
-    total_over_time: Callable
-    total_constant: Callable
-    quadratic: Callable
+    over_time: Callable[[Theory, Estimator], Array]
+    total_over_time: Callable[[Theory, Estimator], Array]
+    total_constant: Callable[[Theory, Estimator], float]
+    quadratic: Callable[[Theory, Estimator], Array]
 
 
-def identity(record):
+def identity(record: object) -> Hashable:
     """Return a hashable that is equal for records with equal contents."""
     if isinstance(record, np.ndarray):
         return record.shape, record.tobytes()
@@ -86,7 +88,25 @@ def identity(record):
     return record if isinstance(record, (int, float, str, type(None))) else ("object", id(record))
 
 
-def read(theory, estimator, tuning=None):
+KNOWN = (
+    estimators.Score,
+    estimators.ScoreFunction,
+    estimators.RewardToGo,
+    estimators.WeightedScore,
+    estimators.GeneralizedAdvantage,
+    estimators.QFunction,
+    estimators.Advantage,
+    estimators.AllActions,
+    estimators.ValueGradient,
+    estimators.ActionControlVariate,
+    estimators.TrajectoryControlVariate,
+    estimators.DoublyRobust,
+    estimators.Delta,
+    estimators.Reparameterization,
+)
+
+
+def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> list[tuple[float, Leaf]] | None:
     """Return an estimator on a single rollout as [(coefficient, leaf)], or None where it is none, or its own function.
 
     Raises
@@ -94,100 +114,51 @@ def read(theory, estimator, tuning=None):
     NoClosedForm
         If the theory does not know its baseline or its critic.
     """
-    known = {
-        estimators.Score: _score,
-        estimators.ScoreFunction: _score_function,
-        estimators.RewardToGo: _reward_to_go,
-        estimators.WeightedScore: _weighted_score,
-        estimators.GeneralizedAdvantage: _generalized_advantage,
-        estimators.QFunction: _q_function,
-        estimators.Advantage: _advantage,
-        estimators.AllActions: _all_actions,
-        estimators.ValueGradient: _value_gradient,
-        estimators.ActionControlVariate: _action_control_variate,
-        estimators.TrajectoryControlVariate: _trajectory_control_variate,
-        estimators.DoublyRobust: _doubly_robust,
-        estimators.Delta: _delta,
-        estimators.Reparameterization: _reparameterization,
-    }.get(type(estimator))  # of a type derived from these, nothing is known
-    return None if known is None else [(1.0, known(theory, estimator, tuning))]
+    # Of a type derived from these, nothing is known.
+    return [(1.0, _leaf(theory, estimator, tuning))] if type(estimator) in KNOWN else None
 
 
-def _score(theory, e, tuning):
-    return Rule(score=1.0)
-
-
-def _score_function(theory, e, tuning):
-    number = _number(theory, e.baseline, tuning)
-    if number is not None:
-        return Rule(trace=1.0, whole=True, score=-number)
-    return Rule(trace=1.0, whole=True, weight=-of_state(theory, e.baseline, tuning))
-
-
-def _reward_to_go(theory, e, tuning):
-    number = _number(theory, e.baseline, tuning)
-    if number is not None:
-        return Rule(trace=1.0, score=-number)
-    return Rule(trace=1.0, weight=-of_state(theory, e.baseline, tuning))
-
-
-def _weighted_score(theory, e, tuning):
-    return Rule(weight=for_each_parameter(theory, e.baseline, tuning))
-
-
-def _generalized_advantage(theory, e, tuning):
-    if e.decay == 1.0:
-        return Rule(trace=1.0, weight=-of_state(theory, e.critic, tuning))
-    V = of_state(theory, e.critic, tuning)
-    return Rule(trace=float(e.decay), ahead=V, known=V)
-
-
-def _q_function(theory, e, tuning):
-    return Rule(weight=of_action(theory, e.critic))
-
-
-def _advantage(theory, e, tuning):
-    return Rule(weight=of_action(theory, e.critic) - of_state(theory, e.critic))
-
-
-def _all_actions(theory, e, tuning):
-    return Rule(expected=of_action(theory, e.critic))
-
-
-def _value_gradient(theory, e, tuning):
-    return Rule(followed=of_action(theory, e.critic))
-
-
-def _action_control_variate(theory, e, tuning):
-    q = of_action(theory, e.critic)
-    q = of_state(theory, e.critic) + theory.tangent(q) if e.first_order else q
-    return Rule(trace=1.0, weight=-q, expected=q)
-
-
-def _trajectory_control_variate(theory, e, tuning):
-    q = of_action(theory, e.critic)
-    return Rule(trace=1.0, ahead=of_state(theory, e.critic), known=q, expected=q)
-
-
-def _doubly_robust(theory, e, tuning):
-    return dataclasses.replace(_trajectory_control_variate(theory, e, tuning), news=e.critic.scale)
-
-
-def _delta(theory, e, tuning):
-    T = theory.expansion(e.order)
-    if e.pathwise:
-        return Rule(followed=T, expected=-T)
-    return Rule(weight=T - theory.over_actions(T) if e.centred else T, expected=-T)
-
-
-def _reparameterization(theory, e, tuning):
+def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning | None) -> Leaf:
+    match estimator:
+        case estimators.Score():
+            return Rule(score=1.0)
+        case estimators.ScoreFunction(baseline=b) | estimators.RewardToGo(baseline=b):
+            whole, number = isinstance(estimator, estimators.ScoreFunction), _number(theory, b, tuning)
+            if number is not None:
+                return Rule(trace=1.0, whole=whole, score=-number)
+            return Rule(trace=1.0, whole=whole, weight=-of_state(theory, b, tuning))
+        case estimators.WeightedScore(baseline=b):
+            return Rule(weight=for_each_parameter(theory, b, tuning))
+        case estimators.GeneralizedAdvantage(critic=v, decay=decay):
+            V = of_state(theory, v, tuning)
+            return Rule(trace=1.0, weight=-V) if decay == 1.0 else Rule(trace=float(decay), ahead=V, known=V)
+        case estimators.QFunction(critic=q):  # which is an Advantage, too
+            return Rule(weight=of_action(theory, q))
+        case estimators.Advantage(critic=q):
+            return Rule(weight=of_action(theory, q) - of_state(theory, q))
+        case estimators.AllActions(critic=q):
+            return Rule(expected=of_action(theory, q))
+        case estimators.ValueGradient(critic=q):
+            return Rule(followed=of_action(theory, q))
+        case estimators.ActionControlVariate(critic=c, first_order=first_order):
+            q = of_action(theory, c)
+            q = of_state(theory, c) + theory.tangent(q) if first_order else q
+            return Rule(trace=1.0, weight=-q, expected=q)
+        case estimators.TrajectoryControlVariate(critic=c) | estimators.DoublyRobust(critic=c):
+            q, news = of_action(theory, c), c.scale if isinstance(estimator, estimators.DoublyRobust) else 0.0
+            return Rule(trace=1.0, ahead=of_state(theory, c), known=q, expected=q, news=news)
+        case estimators.Delta():
+            T = theory.expansion(estimator.order)
+            if estimator.pathwise:
+                return Rule(followed=T, expected=-T)
+            return Rule(weight=T - theory.over_actions(T) if estimator.centred else T, expected=-T)
     return Pathwise()
 
 
 # ---- baselines and critics ---------------------------------------------------------------------------------------
 
 
-def _number(theory, b, tuning):
+def _number(theory: Theory, b: Baseline, tuning: Tuning | None) -> float | None:
     """Return a baseline that is one number, or None for one that is not."""
     match b:
         case baselines.NoBaseline():
@@ -202,7 +173,7 @@ def _number(theory, b, tuning):
     return None
 
 
-def of_state(theory, b, tuning=None):
+def of_state(theory: Theory, b: Baseline, tuning: Tuning | None = None) -> Array:
     """Return a baseline as the function of (t, s) that it is."""
     number = _number(theory, b, tuning)
     if number is not None:
@@ -225,7 +196,7 @@ def of_state(theory, b, tuning=None):
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 
-def of_action(theory, q):
+def of_action(theory: Theory, q: Baseline) -> Array:
     """Return a critic as the function of (t, s, a) that it is."""
     if not isinstance(q, critics.Exact):
         raise NoClosedForm(f"no closed form is known with the critic {type(q).__name__}")
@@ -233,11 +204,11 @@ def of_action(theory, q):
     return found + theory.ripples(q.amplitude, q.frequency) if q.amplitude else found
 
 
-def _scaled(theory, f, scale, shift):
+def _scaled(theory: Theory, f: Array, scale: float, shift: float) -> Array:
     return f if (scale, shift) == (1.0, 0.0) else scale * f + theory.over_time(shift)
 
 
-def for_each_parameter(theory, b, tuning):
+def for_each_parameter(theory: Theory, b: Baseline, tuning: Tuning | None) -> Array:
     """Return a baseline that is another one for each parameter, without what it is added to."""
     match b:
         case baselines.OptimalOverTime(target=target):
@@ -249,14 +220,14 @@ def for_each_parameter(theory, b, tuning):
     raise NoClosedForm(f"no closed form is known with the baseline {type(b).__name__}")
 
 
-def folded(theory, rule, ratio, other):
+def folded(theory: Theory, rule: Leaf, ratio: float | Array, other: Leaf) -> Rule | None:
     """Return rule + ratio * other as one rule, or None if `other` has a trace, or the return itself, of its own."""
     if not (isinstance(rule, Rule) and isinstance(other, Rule)):
         return None
     if other.trace is not None or rule.only_return or other.only_return or (other.news and np.ndim(ratio)):
         return None
 
-    def added(name):
+    def added(name: str) -> float | Array:
         more = getattr(other, name)
         return getattr(rule, name) + (theory.times(more, ratio) if np.ndim(more) else ratio * more)
 

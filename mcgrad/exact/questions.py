@@ -7,27 +7,22 @@ step in.
 import functools
 import warnings
 import weakref
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import estimators
 from ..estimators import Estimator
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
-from .arguments import checked_arguments, of_each
+from .arguments import Question, checked_arguments, of_each
+from .linear_quadratic.exponents import Scaling
 from .linear_quadratic.off_policy import Limits
 from .linear_quadratic.optimum import Optimum
-from .linear_quadratic.scaling import Scaling
 from .records import ExactCritic, ValueFunction
 from .theories import theory_of
-from .theory import NoClosedForm
-
-Array = NDArray[np.float64]
-Question = TypeVar("Question", bound=Callable[..., Any])
-
+from .theory import Array, NoClosedForm, Theory
 
 _overflowed: weakref.WeakKeyDictionary[Problem, set[bytes]] = weakref.WeakKeyDictionary()  # at which thetas
 
@@ -37,7 +32,7 @@ def asked(function: Question) -> Question:
 
     @checked_arguments
     @functools.wraps(function)
-    def ask(problem, theta, *arguments, **options):
+    def ask(problem: Problem, theta: Array, *arguments: Any, **options: Any) -> Any:
         seen = set()
         with np.errstate(over="call", invalid="call", call=lambda kind, _: seen.add(kind)):
             answer = function(problem, theta, *arguments, **options)
@@ -54,10 +49,10 @@ def asked(function: Question) -> Question:
             warnings.warn(f"{', '.join(seen)} in {function.__name__}", RuntimeWarning, stacklevel=2)
         return answer
 
-    return ask
+    return cast(Question, ask)
 
 
-def _is_finite(answer):
+def _is_finite(answer: Any) -> bool:
     parts = answer if isinstance(answer, tuple) else (answer,)
     return all(np.isfinite(x).all() for x in parts if isinstance(x, (float, np.ndarray)))
 
@@ -138,7 +133,6 @@ def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabu
 # ---- estimators --------------------------------------------------------------------------------------------------
 
 
-@of_each
 @asked
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
@@ -151,7 +145,6 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     return algebra.mean(theory_of(problem, theta), estimator)
 
 
-@of_each
 @asked
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or of one group's or pair's.
@@ -324,7 +317,7 @@ def stationary(problem: Problem, theta: ArrayLike) -> Array:
     return _without_discount(problem, theta).stationary()
 
 
-def _without_discount(problem, theta):
+def _without_discount(problem: Problem, theta: ArrayLike) -> Theory:
     if problem.discount_varies or problem.discount != 1.0:
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     return theory_of(problem, theta)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-
-Array = NDArray[np.float64]
+from .theory import Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..environments.ball_with_wall import BallWithWall
 from ..environments.bandit import Bandit
@@ -11,9 +12,10 @@ from ..environments.linear_quadratic import LinearQuadratic
 from ..environments.one_step import OneStepCost
 from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
+from ..problem import Problem
 from . import chaotic_map, linear_quadratic, one_step, tabular
 from .faithful import check_faithful
-from .theory import NoClosedForm
+from .theory import NoClosedForm, Theory
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
 THEORIES = {
@@ -27,13 +29,13 @@ THEORIES = {
 }
 
 
-def theory_of(problem, theta):
+def theory_of(problem: Problem, theta: ArrayLike) -> Theory:
     """Return the theory of a problem at theta; a problem that is asked several questions in a row is read once."""
     return _theory(problem, tuple(problem.theta(theta).tolist()))
 
 
 @functools.lru_cache(maxsize=4)
-def _theory(problem, theta):
+def _theory(problem: Problem, theta: tuple[float, ...]) -> Theory:
     make = THEORIES.get(type(problem.environment.closed_form))
     if make is None:
         raise NoClosedForm(

@@ -12,8 +12,26 @@ added (`leaves` writes estimators in terms of them); and the moments of *leaves*
 A kind of problem derives from `Theory`, and overrides what it knows: the rest raises `NoClosedForm`.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..estimators import Estimator
+from ..problem import Problem
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]  # of parameters
+Signs = tuple[int, int, int]  # of the noise of the start, of the actions and of the process, 1 or -1
+
+
+class Leaf(Protocol):
+    """An estimator on a single rollout that a theory knows the moments of."""
+
+    @property
+    def key(self) -> Hashable:
+        """What tells leaves apart."""
 
 
 class NoClosedForm(ValueError):
@@ -23,12 +41,12 @@ class NoClosedForm(ValueError):
 class Alone(NamedTuple):
     """The mean and the variance of an estimator whose covariances with others are not known: functions that return (P,)."""
 
-    mean: Callable
-    variance: Callable
+    mean: Callable[[], Array]
+    variance: Callable[[], Array]
 
 
-def _unknown(what):
-    def ask(self, *arguments):
+def _unknown(what: str) -> Callable[..., Any]:
+    def ask(self: "Theory", *arguments: Any) -> NoReturn:
         raise NoClosedForm(f"{what}: no closed form is known for {self.name}")
 
     return ask
@@ -41,6 +59,8 @@ class Theory:
     ----------
     problem, theta : Problem and (P,) array, or None
         What is asked about; a theory that was made from arrays alone has none.
+    system : System, or None
+        The arrays of a linear-quadratic or tabular problem.
     name : str
         Of the problem, for messages.
     parameters, horizon : int
@@ -51,7 +71,11 @@ class Theory:
         J, and the variance of the return.
     """
 
-    problem = theta = None
+    problem: Problem | None = None
+    theta: Array | None = None
+    system: Any = None
+    parameters: int
+    horizon: int
     name = "this problem"
     totals = slice(None)
 
@@ -96,10 +120,10 @@ class Theory:
     mirrored = _unknown("antithetic pairs")
     joint = _unknown("covariances between parameters")
 
-    def leaves(self, estimator):
+    def leaves(self, estimator: Estimator) -> "list[tuple[float | Array, Leaf]] | None":
         """Return leaves of this theory's own as [(coefficient, leaf)], or None; see `leaves.read` for those of all."""
         return None
 
-    def alone(self, estimator):
+    def alone(self, estimator: Estimator) -> Alone | None:
         """Return an estimator of several rollouts as `Alone`, or None."""
         return None

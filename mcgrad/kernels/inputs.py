@@ -9,8 +9,9 @@ import numpy as np
 from .. import validate
 from ..calls import call
 from ..compiler.functions import where
+from ..compiler.operations import FUNCTIONS
 from ..compiler.table import Table
-from ..compiler.trace import FUNCTIONS, Graph
+from ..compiler.trace import Graph
 from ..per_step import PerStep
 from .numbers import Data, is_discounted, leaf
 from .split import functions_of_eta

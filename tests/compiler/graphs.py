@@ -7,7 +7,8 @@ from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import stated
 from mcgrad.compiler.functions import power, where
 from mcgrad.compiler.namespaces import rebind
-from mcgrad.compiler.trace import OPERATIONS, Graph, Tracer, apply, is_number
+from mcgrad.compiler.operations import OPERATIONS
+from mcgrad.compiler.trace import Graph, Tracer, apply, is_number
 
 
 def traced(function, inputs):

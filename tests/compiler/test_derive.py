@@ -10,7 +10,8 @@ import scipy.special
 
 from mcgrad.compiler.derive import FLAT, PARTIALS, pull_back
 from mcgrad.compiler.functions import power, where
-from mcgrad.compiler.trace import BOOLEAN, OPERATIONS, Graph, TraceError, Tracer, apply
+from mcgrad.compiler.operations import BOOLEAN, OPERATIONS
+from mcgrad.compiler.trace import Graph, TraceError, Tracer, apply
 
 
 def jacobian(function, values):

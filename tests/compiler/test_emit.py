@@ -14,7 +14,8 @@ import pytest
 import mcgrad as mg
 from mcgrad.compiler.emit import LINE, function_text, live_inputs, wrapped
 from mcgrad.compiler.functions import where
-from mcgrad.compiler.trace import OPERATIONS, Graph, apply
+from mcgrad.compiler.operations import OPERATIONS
+from mcgrad.compiler.trace import Graph, apply
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 

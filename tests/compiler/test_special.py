@@ -11,8 +11,8 @@ import scipy.special
 from test_elementary import SPECIAL, compiled
 
 from mcgrad.compiler import backends, special
+from mcgrad.compiler.operations import FUNCTIONS
 from mcgrad.compiler.simd import F64
-from mcgrad.compiler.trace import FUNCTIONS
 
 ROUNDOFF = 2.0**-53
 UNARY = [name for name, f in special.FUNCTIONS.items() if f.nin == 1]

@@ -21,6 +21,10 @@ def test_the_variance_of_an_own_estimator_is_asked_for_as_any_other():
         mg.exact.variance(problem, theta, mine), mg.exact.variance(problem, theta, known), rtol=1e-12
     )
     np.testing.assert_allclose(mg.exact.mean(problem, theta, mine), mg.exact.gradient(problem, theta), rtol=1e-12)
+    several = mg.exact.variance(
+        problem, [theta, 0.5 * theta], mine
+    )  # a batch of thetas, as where closed forms are known
+    np.testing.assert_allclose(several, mg.exact.variance(problem, [theta, 0.5 * theta], known), rtol=1e-12)
     both = mg.exact.covariance(problem, theta, mine, mg.estimators.reparameterization())
     other = mg.exact.covariance(problem, theta, known, mg.estimators.reparameterization())
     np.testing.assert_allclose(both, other, rtol=1e-12)

@@ -15,31 +15,34 @@ The horizon, the discount, Qf and the start of a System play no part.
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 
-def stationary_covariance(system):
+
+def stationary_covariance(system: System) -> Array:
     """S of the stationary state, whose mean is 0: (n, n). ValueError unless A + B K is stable."""
     return lyapunov(system, system.closed, system.noise @ system.noise.T)
 
 
-def average_reward(system):
+def average_reward(system: System) -> float:
     """J, the limit of the mean reward per step: float."""
     stage = system.Q + system.K.T @ system.R @ system.K
     return -float(np.sum(stage * stationary_covariance(system)) + np.sum(system.R * system.policy_cov))
 
 
-def differential_value(system):
+def differential_value(system: System) -> tuple[Array, float]:
     """P (n, n) and c with V(s) = -(s'P s + c), c = -tr P S, so that its stationary mean is 0."""
     P = lyapunov(system, system.closed.T, system.Q + system.K.T @ system.R @ system.K)
     return P, -float(np.sum(P * stationary_covariance(system)))
 
 
-def differential_advantage(system):
+def differential_advantage(system: System) -> tuple[Array, Array]:
     """F (m, n) and U (m, m) with Q(s, K s + u) = V(s) - (2 u'F s + u'U u - tr U Sigma)."""
     P, _ = differential_value(system)
     return system.R @ system.K + system.B.T @ P @ system.closed, system.R + system.B.T @ P @ system.B
 
 
-def average_gradient(system):
+def average_gradient(system: System) -> Array:
     """dJ/dtheta by the policy gradient theorem, theta as in `System`: (P,)."""
     F, U = differential_advantage(system)
     parts = [(-2 * F @ stationary_covariance(system)).ravel()]
@@ -48,7 +51,7 @@ def average_gradient(system):
     return np.concatenate(parts)
 
 
-def lyapunov(system, A, Q):
+def lyapunov(system: System, A: Array, Q: Array) -> Array:
     """X = A X A' + Q for a symmetric Q and the stable A + B K or its transpose."""
     from scipy.linalg import solve_discrete_lyapunov  # SciPy takes a while to import
 

@@ -7,14 +7,17 @@ the solution c_t of E[z_t^2 phi phi'] c_t = Cov(X, z_t phi), phi the products of
 import numpy as np
 
 from ..leaves import Rule
+from ..theory import Array
 from . import gaussian
+from .chain import Chain
 from .covariances import chains, pair
-from .increments import OfRule, Term
+from .increments import Increments, OfRule, Term
 from .innovations import cumulant2, cumulant3
+from .system import System
 from .values import value_forms
 
 
-def naive_over_time(system):
+def naive_over_time(system: System) -> Array:
     """Return the textbook's b_t = E[z_t^2 G_t] / E[z_t^2], which is not optimal: (T, P).
 
     It leaves out the terms E[z_k G_k z_t], k != t, of Cov(X, z_t). G_t = V_t(s_t) + delta_t + (later errors, of mean zero).
@@ -29,7 +32,7 @@ def naive_over_time(system):
     return np.concatenate(out, axis=1)
 
 
-def optimal_quadratic(system):
+def optimal_quadratic(system: System) -> Array:
     """Return the quadratic baseline of least variance for reward to go: forms (T, P, 1 + n, 1 + n).
 
     V_t plus the solution c_t, with the (n+1)(n+2)/2 products of the centred, scaled (1, s), for X with the value baseline;
@@ -41,7 +44,7 @@ def optimal_quadratic(system):
     return V + np.concatenate([_quadratic(chain, X) for chain in chains(system)], axis=1)
 
 
-def _quadratic(chain, X):
+def _quadratic(chain: Chain, X: Increments) -> Array:
     z, n, T = chain.innovation("score"), chain.system.states, chain.system.horizon
     std = np.sqrt(np.einsum("tii->ti", chain.C[:, 0]))
     scale = np.where(std > 0, 1 / np.where(std > 0, std, 1.0), 1.0)

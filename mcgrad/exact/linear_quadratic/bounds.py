@@ -29,9 +29,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array, Indices
 from . import gaussian
 from .past import Past
 from .quadratics import Quadratic, Weight, both_ways, flat, inner
+from .system import System
 from .values import gradient_to_go, riccati, state_moments
 
 SAME = 1e-11  # of two distributions that are taken for one, relative
@@ -41,22 +43,22 @@ NODES, REACH, PANEL = 12, 12.0, 0.5  # of a panel; standard deviations to integr
 class Stage(NamedTuple):
     """What x = Acl s_t + B u_t is: mean (n,) and X (n, N) of y = (e, v); W, and second = E[x x'] (n, n)."""
 
-    mean: np.ndarray
-    X: np.ndarray
-    W: np.ndarray
-    second: np.ndarray
+    mean: Array
+    X: Array
+    W: Array
+    second: Array
 
-    def weight(self, G, g):
+    def weight(self, G: Array, g: float) -> Weight:
         """Return x'G x + g as a Weight."""
         return Weight(np.sum(G * self.second) + g, 2 * self.X.T @ G @ self.mean, self.X.T @ G @ self.X)
 
-    def with_news(self, P, H):
+    def with_news(self, P: Array, H: Array) -> Quadratic:
         """Return E[omega n_p | x] less its mean, where omega = -(x + w)'P (x + w) and n_p = (x + w)'H_p (x + w), centred."""
         both = P @ self.W @ H
         both = both + gaussian.transpose(both)
         return Quadratic(-4 * (both @ self.mean) @ self.X, -2 * self.X.T @ both @ self.X)
 
-    def news(self, H, matrix):
+    def news(self, H: Array, matrix: bool) -> Array:
         """E[n_p n_q]."""
         other = 2 * self.W @ H @ (2 * self.second + self.W)
         if not matrix:
@@ -64,7 +66,7 @@ class Stage(NamedTuple):
         return flat(H) @ flat(gaussian.transpose(other)).T
 
 
-def _stage(past, t):
+def _stage(past: Past, t: int) -> Stage:
     system, mean = past.system, past.mean[t]
     X = np.hstack([system.closed @ past.root[t], system.B @ system.L])
     mean = system.closed @ mean
@@ -74,7 +76,7 @@ def _stage(past, t):
 # ---- tree, Markov ------------------------------------------------------------------------------------------------
 
 
-def tree_bound(system, matrix=False):
+def tree_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound without a Markov assumption, (P,) or (P, P)."""
     past, P, H = Past(system), riccati(system)[0], _gradients(system)
     total = _start(system, H, matrix)
@@ -87,7 +89,7 @@ def tree_bound(system, matrix=False):
     return total
 
 
-def markov_bound(system, matrix=False):
+def markov_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound for Markov states, (P,) or (P, P)."""
     past, P, H = Past(system), riccati(system)[0], _gradients(system)
     total = _start(system, H, matrix)
@@ -98,30 +100,30 @@ def markov_bound(system, matrix=False):
     return total
 
 
-def _with_news(x, zeta, P, H, matrix):
+def _with_news(x: Stage, zeta: Quadratic, P: Array, H: Array, matrix: bool) -> Array:
     """E[zeta omega n' + n omega zeta' + n n']."""
     return both_ways(inner(zeta, x.with_news(P, H), matrix), matrix) + x.news(H, matrix)
 
 
-def _gradients(system):
+def _gradients(system: System) -> Array:
     return gradient_to_go(system, np.arange(system.parameters))[0]
 
 
-def _start(system, H, matrix):
+def _start(system: System, H: Array, matrix: bool) -> Array:
     """Cov dV_0(s_0)."""
     C = system.initial_factor
     start = Quadratic(2 * (H[0] @ system.mean) @ C, C.T @ H[0] @ C)
     return inner(start, start, matrix)
 
 
-def _surprise(system, P, other):
+def _surprise(system: System, P: Array, other: Array) -> tuple[Array, float]:
     """Return G and g of E[omega omega' | x] = x'G x + g, for omega = -((x + w)'P (x + w) - its mean) and another P."""
     W = system.W
     both = P @ W @ other
     return 2 * (both + both.T), 2 * np.sum((P @ W) * (other @ W).T)
 
 
-def _surprises_to_go(system, P):
+def _surprises_to_go(system: System, P: Array) -> tuple[Array, Array]:
     """Return G_t (T, n, n) and g_t (T,) of E[sum_{k>=t} omega_k^2 | s_t, u_t] = x'G x + g."""
     T, n = system.horizon, system.states
     G, g, A = np.zeros((T + 1, n, n)), np.zeros(T + 1), system.closed
@@ -135,7 +137,7 @@ def _surprises_to_go(system, P):
 # ---- stationary --------------------------------------------------------------------------------------------------
 
 
-def stationary_bound(system, matrix=False):
+def stationary_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound for Markov states and dynamics that are known to be the same at all times, (P,) or (P, P).
 
     Raises
@@ -160,14 +162,14 @@ def stationary_bound(system, matrix=False):
     return total + _pooled(system, H, past, spread, matrix)
 
 
-def in_equilibrium(system):
+def in_equilibrium(system: System) -> bool:
     """Tell whether s_0, ..., s_{T-1} have one distribution."""
     mean, cov = (x[:-1] for x in state_moments(system))
     same_mean = np.abs(mean - mean[0]).max() <= SAME * np.sqrt(np.abs(cov[0]).max() + np.abs(mean[0]).max() ** 2)
     return bool(same_mean and np.abs(cov - cov[0]).max() <= SAME * np.abs(cov[0]).max())
 
 
-def _at_all_times(system, matrix):
+def _at_all_times(system: System, matrix: bool) -> Array:
     """Each w_t is 1 / T: Cov dV_0 + E (sum_t phi_t)(sum_t phi_t)' / T, all phi_t functions of one (s, u, w)."""
     past, P, H, T = Past(system).in_one_basis(), riccati(system)[0], _gradients(system), system.horizon
     x, news = _stage(past, 0), H[1:].sum(axis=0)
@@ -181,12 +183,12 @@ def _at_all_times(system, matrix):
     return _start(system, H, matrix) + total / T
 
 
-def _at_a_point(system, H, matrix):
+def _at_a_point(system: System, H: Array, matrix: bool) -> Array:
     P, H = riccati(system)[0][1, 0, 0], H[1, :, 0, 0]
     return _over_actions(system, system.mean, H[None], np.array([P]), matrix)[0]
 
 
-def _pooled(system, H, past, times, matrix):
+def _pooled(system: System, H: Array, past: Past, times: Indices, matrix: bool) -> Array:
     """Integrate E[(sum_t mu_t phi_t)^2 | s] / sum_t mu_t over s."""
     mean, scale = state_moments(system)[0][times, 0], np.abs(past.root[times, 0, 0])
     steps = np.arange(-REACH, REACH + PANEL / 2, PANEL)
@@ -209,7 +211,7 @@ def _pooled(system, H, past, times, matrix):
     return np.tensordot(ds / mu, found, 1)
 
 
-def _over_actions(system, s, a, b, matrix):
+def _over_actions(system: System, s: Array, a: Array, b: Array, matrix: bool) -> Array:
     """E[(a - b z)(a - b z)' (4 x^2 W + 2 W^2)] over the action, for each s: (N, P) or (N, P, P)."""
     m, N, W = system.actions, len(s), system.W[0, 0]
     inverse, L = system.inverse_factor.T, system.L

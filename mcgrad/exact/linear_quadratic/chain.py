@@ -22,12 +22,15 @@ k = E[y y' | x], these obey linear recursions:
 Cost O(T P N^3), N the size of x~, for all stages and parameters in one batch; only the recursions loop.
 """
 
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array, Signs
 from .gaussian import lift, transpose
 from .innovations import Innovation, cumulant2
+from .trajectory import Trajectory
 from .values import value_forms
 
 
@@ -50,7 +53,7 @@ class Chain:
         Signs of the noise of each path, 1 or -1.
     """
 
-    def __init__(self, paths, signs=((1, 1, 1), (1, 1, 1))):
+    def __init__(self, paths: list[Trajectory], signs: tuple[Signs, Signs] = ((1, 1, 1), (1, 1, 1))) -> None:
         self.paths, self.system, self.parameters = paths, paths[0].system, paths[0].parameters
         r, r0, m = self.system.noise.shape[1], self.system.initial_factor.shape[1], self.system.actions
         self.signs = [np.where(np.arange(r) < m, action, process).astype(float) for _, action, process in signs]
@@ -59,7 +62,7 @@ class Chain:
         self._innovations, self._means, self._seconds = {}, {}, {}
         self._move()
 
-    def _layout(self, shared):
+    def _layout(self, shared: bool) -> None:
         """Say where in x~ the state and the sensitivity of each path are."""
         n, end, self.columns = self.system.states, 1, []
         for k, path in enumerate(self.paths):
@@ -69,7 +72,7 @@ class Chain:
             end += len(own)
         self.size = end
 
-    def _move(self):
+    def _move(self) -> None:
         N, r = self.size, self.system.noise.shape[1]
         moves = [path.transition for path in self.paths]
         lead = np.broadcast_shapes(*(x.shape[:2] for x in moves))
@@ -95,11 +98,11 @@ class Chain:
 
     # ---- innovations and forms of a path, in the coordinates of the chain ----
 
-    def innovation(self, name, path=0):
+    def innovation(self, name: str, path: int = 0) -> Innovation:
         """Return the named innovation of `Trajectory` for one of the paths."""
         return self.made(name, path, lambda: getattr(self.paths[path], name))
 
-    def made(self, key, path, make):
+    def made(self, key: Hashable, path: int, make: Callable[[], Innovation]) -> Innovation:
         """Return what `make()` returns, an Innovation of a path, in the coordinates of the chain; made once."""
         if (key, path) not in self._innovations:
             found, signs = make(), self.signs[path]
@@ -109,15 +112,15 @@ class Chain:
             self._innovations[key, path] = moved
         return self._innovations[key, path]
 
-    def _known(self, innovation, path):
+    def _known(self, innovation: Innovation, path: int) -> Array:
         return innovation.linear[..., 1 : 1 + len(self.columns[path])]
 
-    def start(self, form, path=0):
+    def start(self, form: Array, path: int = 0) -> Innovation:
         """Return the initial innovation of a form of (1, s_0) of one of the paths, whose linear part is constant."""
         found, signs = self.paths[path].start(form), self.start_signs[path]
         return Innovation(signs[:, None] * found.linear, signs[:, None] * found.quadratic * signs)
 
-    def form(self, matrix, path=0):
+    def form(self, matrix: Array, path: int = 0) -> Array:
         """Return a form of (1, s_t), (T, p, 1 + n, 1 + n), in the chain's coordinates x~."""
         n, mean = self.system.states, self.paths[path].mean
         shift = np.zeros((self.system.horizon, 1, n + 1, self.size))
@@ -128,7 +131,7 @@ class Chain:
 
     # ---- moments of the carries ----
 
-    def carry_mean(self, carry):
+    def carry_mean(self, carry: Carry) -> Array:
         """N_t = E[Y_t x~x~'], (T, P, N, N)."""
         if carry not in self._means:
             atom, start = self._feed(carry)
@@ -137,7 +140,7 @@ class Chain:
             self._means[carry] = self._run(source, first, carry.decay)
         return self._means[carry]
 
-    def carry_second(self, one, two):
+    def carry_second(self, one: Carry, two: Carry) -> Array:
         """M_t = E[Y_t Y'_t x~x~'], (T, P, N, N)."""
         key = tuple(sorted((one, two)))
         if key not in self._seconds:
@@ -153,24 +156,24 @@ class Chain:
         return self._seconds[key]
 
     @property
-    def _origin(self):
+    def _origin(self) -> Array:
         # the initial stage has the constant 1 alone before it: x~_0 = origin 1 + G0 xi
         out = np.zeros((1, self.size, 1))
         out[:, 0] = 1.0
         return out
 
-    def _feed(self, carry):
+    def _feed(self, carry: Carry) -> tuple[Innovation, Innovation | None]:
         start = self.start(value_forms(self.paths[carry.path].system)[0], carry.path) if carry.name == "error" else None
         return self.innovation(carry.name, carry.path), start
 
     @staticmethod
-    def _push(atom, A, G, N):
+    def _push(atom: Innovation, A: Array, G: Array, N: Array) -> Array:
         """Return E[Y y x~x~'] after a stage from N = E[Y x~x~'] before it (Y = 1: N = E[x~x~'])."""
         cross = A @ N @ transpose(G @ atom.linear)
         return cross + transpose(cross) + 2 * N[..., :1, :1] * (G @ atom.quadratic @ transpose(G))
 
     @staticmethod
-    def _push2(a, b, A, G, second, C):
+    def _push2(a: Innovation, b: Innovation, A: Array, G: Array, second: Array, C: Array) -> Array:
         """Return E[y y' x~x~'] after a stage from E[x~x~'] before it and its centred part C."""
         moved = G @ transpose(G)
         lifted = lift(cumulant2(a, b), C)
@@ -180,7 +183,7 @@ class Chain:
         cross = third + both + 4 * G @ product @ transpose(G)
         return A @ lifted @ transpose(A) + lifted[..., :1, :1] * moved + cross + transpose(cross)
 
-    def _run(self, source, first, decay, inflow=None):
+    def _run(self, source: Array, first: float | Array, decay: float, inflow: Array | None = None) -> Array:
         """M_{t+1} = decay (A M A' + M_00 inflow + source_t), M_0 = first."""
         shape = np.broadcast_shapes(source.shape[1:], self.A.shape[1:], np.shape(first)[1:])
         out = np.empty((self.system.horizon, *shape))
@@ -194,6 +197,6 @@ class Chain:
         return out
 
 
-def _at(moves, t):
+def _at(moves: Array, t: int) -> Array:
     """Return the map of stage t, where there may be one for all of them."""
     return moves[t if len(moves) > 1 else 0]

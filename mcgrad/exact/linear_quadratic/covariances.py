@@ -11,18 +11,23 @@ covariances between different parameters, with mirrored noise, and for pathwise 
 Chains, with the moments of their carries, are kept with a system unless they are large.
 """
 
-import numpy as np
+from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..theory import Array, Indices, Signs
 from . import gaussian
 from .chain import Carry, Chain
-from .increments import Estimator
+from .increments import Increments, Term, Weight
 from .innovations import cumulant2, cumulant3, cumulant4
+from .system import System
 
 BLOCK = 300_000  # numbers in an array over stages and parameters; more parameters go in several blocks
 PLAIN = (1, 1, 1)
 
 
-def covariance(system, X, Y, signs=PLAIN):
+def covariance(system: System, X: Increments, Y: Increments, signs: Signs = PLAIN) -> Array:
     """Covariance per parameter of two estimators: (P,).
 
     `signs` of the noise of the start, of the actions and of the process, 1 or -1, are those of Y's trajectory.
@@ -31,18 +36,18 @@ def covariance(system, X, Y, signs=PLAIN):
     return start + steps.sum(axis=0)
 
 
-def variance(system, X):
+def variance(system: System, X: Increments) -> Array:
     """Variance per parameter of one trajectory's estimate: (P,)."""
     return np.maximum(covariance(system, X, X), 0.0)
 
 
-def covariance_by_step(system, X, Y, signs=PLAIN):
+def covariance_by_step(system: System, X: Increments, Y: Increments, signs: Signs = PLAIN) -> tuple[Array, Array]:
     """Return the part of Cov(X, Y) decided by s_0, (P,), and by each stage's noise, (T, P)."""
     every = np.arange(X.size(system))
     return _between(system, X, Y, every, every, signs)
 
 
-def covariance_matrix(system, X, Y):
+def covariance_matrix(system: System, X: Increments, Y: Increments) -> Array:
     """Return Cov(X_p, Y_q) for all parameters p and q of two estimators on the same trajectory: (P, P)."""
     P = system.parameters
     out = np.empty((P, P))
@@ -53,13 +58,15 @@ def covariance_matrix(system, X, Y):
     return out
 
 
-def covariance_between(system, X, Y, first, second):
+def covariance_between(system: System, X: Increments, Y: Increments, first: ArrayLike, second: ArrayLike) -> Array:
     """Return Cov(X_p, Y_q) for pairs (p, q) of parameters from two arrays of indices (K,): (K,)."""
     start, steps = _between(system, X, Y, np.asarray(first), np.asarray(second), PLAIN)
     return start + steps.sum(axis=0)
 
 
-def _between(system, X, Y, first, second, signs):
+def _between(
+    system: System, X: Increments, Y: Increments, first: Indices, second: Indices, signs: Signs
+) -> tuple[Array, Array]:
     together = signs == PLAIN and np.array_equal(first, second) and _fit(X, Y)
     path = 0 if together else 1
     parts = [covariance_on(chain, X, Y, path) for chain in _chains(system, X, Y, first, second, signs, together)]
@@ -67,7 +74,7 @@ def _between(system, X, Y, first, second, signs):
     return np.concatenate(starts), np.concatenate(steps, axis=1)
 
 
-def _fit(X, Y):
+def _fit(X: Increments, Y: Increments) -> bool:
     """Tell whether two estimators can be on one path of a chain."""
     if X is Y or (X.plain and Y.plain):
         return True
@@ -75,7 +82,9 @@ def _fit(X, Y):
     return other.plain and not other.lifted and own.keeps_scores
 
 
-def _chains(system, X, Y, first, second, signs, together):
+def _chains(
+    system: System, X: Increments, Y: Increments, first: Indices, second: Indices, signs: Signs, together: bool
+) -> Iterable[Chain]:
     """Yield a chain for each block of pairs of parameters; if one block holds all, it is kept with the system."""
     if together:
         makers, lifted = [Y if X.plain else X], [X.lifted or Y.lifted]
@@ -105,13 +114,13 @@ def _chains(system, X, Y, first, second, signs, together):
     return made
 
 
-def chains(system):
+def chains(system: System) -> Iterable[Chain]:
     """Yield a chain of states, and of scores, for each block of parameters."""
     every = np.arange(system.parameters)
-    return _chains(system, Estimator(), Estimator(), every, every, PLAIN, True)
+    return _chains(system, Increments(), Increments(), every, every, PLAIN, True)
 
 
-def covariance_on(chain, X, Y, path=0):
+def covariance_on(chain: Chain, X: Increments, Y: Increments, path: int = 0) -> tuple[Array, Array]:
     """Return covariance_by_step for one block of parameters, Y on the given path of the chain."""
     same = X is Y and path == 0
     one, two = X.terms(chain), Y.terms(chain, path)
@@ -126,7 +135,7 @@ def covariance_on(chain, X, Y, path=0):
     return start, steps
 
 
-def pair(chain, one, two):
+def pair(chain: Chain, one: Term, two: Term) -> Array:
     """E[term * term] for each stage and parameter."""
     if one.factor is None and two.factor is None:
         return _expect(chain, one.weight, two.weight, cumulant2(one.innovation, two.innovation))
@@ -140,7 +149,7 @@ def pair(chain, one, two):
     return gaussian.mean(cumulant4(a, b, c, d), chain.C) + straight + crossed
 
 
-def _expect(chain, f, g, form):
+def _expect(chain: Chain, f: Weight, g: Weight, form: Array) -> Array:
     """E[f g form] for weights that are 1 (None), a form (array) or a carry."""
     weights = [w for w in (f, g) if w is not None]
     carries = [w for w in weights if isinstance(w, Carry)]

@@ -14,38 +14,40 @@ by its moments N = E[Y x~x~'] (N_00 = 0). With gamma = E[Y x] and Gamma = E[Y x 
 which needs no inverse of S. All arrays broadcast over leading axes (T, P); forms, C and N are (..., N, N).
 """
 
+from ..theory import Array
 
-def transpose(a):
+
+def transpose(a: Array) -> Array:
     """Transpose of the last two axes."""
     return a.swapaxes(-1, -2)
 
 
-def symmetric(a):
+def symmetric(a: Array) -> Array:
     """Symmetric part, (a + a') / 2."""
     return (a + transpose(a)) / 2
 
 
-def trace(a, b):
+def trace(a: Array, b: Array) -> Array:
     """Trace of a product, tr(a b), over the last two axes."""
     return (a * transpose(b)).sum((-2, -1))
 
 
-def bilinear(u, a, v):
+def bilinear(u: Array, a: Array, v: Array) -> Array:
     """Bilinear form u'a v over the last axes."""
     return (u * (a @ v[..., None])[..., 0]).sum(-1)
 
 
-def mean(q, C):
+def mean(q: Array, C: Array) -> Array:
     """E q = q_00 + tr(q C)."""
     return q[..., 0, 0] + trace(q, C)
 
 
-def mean2(p, q, C):
+def mean2(p: Array, q: Array, C: Array) -> Array:
     """E[p q] = E p E q + 2 tr(pCqC) + 4 p_0'C q_0, with p_0 = p[:, 0]."""
     return mean(p, C) * mean(q, C) + _cumulant2(p, q, C)
 
 
-def mean3(p, q, r, C):
+def mean3(p: Array, q: Array, r: Array, C: Array) -> Array:
     """E[p q r] by cumulants; the third is 8 tr(pCqCrC) + 8 (p_0'CqCr_0 + q_0'CpCr_0 + p_0'CrCq_0)."""
     a, b, c = mean(p, C), mean(q, C), mean(r, C)
     pC, qC, rC = p @ C, q @ C, r @ C
@@ -56,16 +58,16 @@ def mean3(p, q, r, C):
     return a * b * c + pairs + 8 * third
 
 
-def _cumulant2(p, q, C):
+def _cumulant2(p: Array, q: Array, C: Array) -> Array:
     return 2 * trace(p @ C, q @ C) + 4 * bilinear(p[..., 0], C, q[..., 0])
 
 
-def carried(q, N):
+def carried(q: Array, N: Array) -> Array:
     """E[Y q] = tr(N q)."""
     return trace(N, q)
 
 
-def carried2(p, q, C, N):
+def carried2(p: Array, q: Array, C: Array, N: Array) -> Array:
     """E[Y p q] = E p E[Y q] + E q E[Y p] + cumulant(Y, p, q).
 
     The last is the derivative of the cumulant of p and q along the carry,
@@ -80,7 +82,7 @@ def carried2(p, q, C, N):
     return mean(p, C) * carried(q, N) + mean(q, C) * carried(p, N) + 4 * third
 
 
-def lift(q, C):
+def lift(q: Array, C: Array) -> Array:
     """E[q x~x~'] = E q (C + e_0e_0') + 2 CqC + 2 (C q_0 e_0' + e_0 q_0'C)."""
     level = mean(q, C)[..., None, None]
     out = level * C + 2 * C @ q @ C

@@ -11,24 +11,25 @@ product of the Hessian with v is a sum of two entries of the gradient, and its p
 
 import numpy as np
 
+from ..theory import Array, Indices
 from .covariances import covariance_between
 from .increments import OfPath
 from .system import System
 from .values import gradient
 
 
-def directional_system(system, v):
+def directional_system(system: System, v: Array) -> tuple[System, Indices]:
     """Return the system of the derivative along v, and the two parameters of it that each parameter moves, (2, P)."""
     n, m, size = system.states, system.actions, system.K.size
     V, scales = v[:size].reshape(m, n), v[size:] if system.learn_scale else np.zeros(m)
 
-    def twice(x):
+    def twice(x: Array) -> Array:
         return np.kron(np.eye(2), x)
 
-    def cross(x):
+    def cross(x: Array) -> Array:
         return np.kron([[0.0, 1.0], [1.0, 0.0]], x)
 
-    def first(x):
+    def first(x: Array) -> Array:
         return np.kron([[1.0, 0.0], [0.0, 0.0]], x)
 
     below, left = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
@@ -55,13 +56,13 @@ def directional_system(system, v):
     return big, np.array([one, two])
 
 
-def hessian_vector_product(system, v):
+def hessian_vector_product(system: System, v: Array) -> Array:
     """Return H v, H the Hessian of J: (P,)."""
     big, pairs = directional_system(system, v)
     return gradient(big)[pairs].sum(axis=0)
 
 
-def hessian_vector_product_variance(system, v):
+def hessian_vector_product_variance(system: System, v: Array) -> Array:
     """Return the variance of one trajectory's d/dtheta (v . dR/dtheta) at fixed noise: (P,)."""
     big, (one, two) = directional_system(system, v)
     X = OfPath(big)

@@ -19,12 +19,16 @@ critic. The increments of dR/dp are those of delta_t at fixed noise, and the las
 A `Term` is a weight times an innovation or a product of two; `covariances` does the rest.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from .chain import Carry
+from ..leaves import Rule
+from ..theory import Array, Indices
+from .chain import Carry, Chain
 from .innovations import Innovation
+from .system import System
 from .trajectory import Trajectory
 from .values import (
     action_value_forms,
@@ -37,39 +41,41 @@ from .values import (
     value_forms,
 )
 
+Weight = Array | Carry | None  # a form, a carry, or 1
+
 
 class Term(NamedTuple):
     """A summand of m_t: weight * innovation, with weight 1 (None), a form (array) or a `Carry`; or [innovation * factor]."""
 
-    weight: object
+    weight: Weight
     innovation: Innovation
     factor: Innovation | None = None
 
 
-class Estimator:
+class Increments:
     """What all estimators declare: `terms(chain, path)`, the summands of m_t for one path of a chain."""
 
     lifted = False  # needs the sensitivity D_t in the chain
     plain = True  # sees a trajectory as all others do
     keeps_scores = True  # the scores and values on its path are those of all others
 
-    def size(self, system):
+    def size(self, system: System) -> int:
         """Return how many columns the estimator has: the parameters."""
         return system.parameters
 
-    def trajectory(self, system, columns, lifted):
+    def trajectory(self, system: System, columns: Indices, lifted: bool) -> Trajectory:
         """Return the trajectory as the estimator sees it, for some of its columns."""
         return Trajectory(system, columns, lifted)
 
-    def start_on(self, chain, path):
+    def start_on(self, chain: Chain, path: int) -> Array | None:
         """Return E[X | s_0], up to a constant, as forms of (1, s_0), or None if it is one."""
         return None
 
 
-class OfRule(Estimator):
+class OfRule(Increments):
     """A `leaves.Rule`."""
 
-    def __init__(self, system, rule):
+    def __init__(self, system: System, rule: Rule) -> None:
         V, Q = value_forms(system), action_value_forms(system)
         self.rule, self.system, every = rule, system, np.arange(system.parameters)
         self.weight = _padded(rule.weight, Q)
@@ -86,22 +92,22 @@ class OfRule(Estimator):
         self.due = due
         self.news = scores_to_go(system, Q, every) if rule.news else None
 
-    def mean(self):
+    def mean(self) -> Array:
         """Return E H_0(s_0), (P,)."""
         if self.rule.trace is not None or self.weight.any() or np.any(self.rule.score):
             self.system.inverse_factor  # a policy without noise has no score  # noqa: B018
         return _mean(self.system, self.H)
 
-    def start_on(self, chain, path):
+    def start_on(self, chain: Chain, path: int) -> Array | None:
         """Return the forms H_0."""
         return self.H[0, chain.paths[path].columns] if self.H[0].any() else None
 
-    def terms(self, chain, path=0):
+    def terms(self, chain: Chain, path: int = 0) -> list[Term]:
         """Return the summands of m_t."""
         trajectory, rule = chain.paths[path], self.rule
         columns, found = trajectory.columns, []
 
-        def made(name, make):
+        def made(name: str, make: Callable[[], Innovation]) -> Innovation:
             return chain.made((self, name), path, make)
 
         now = trajectory.of_action(_of(self.now, columns))
@@ -123,7 +129,7 @@ class OfRule(Estimator):
             found.append(Term(None, made("followed", lambda: followed)))
         return [*found, *self._following(chain, path, columns)]
 
-    def _following(self, chain, path, columns):
+    def _following(self, chain: Chain, path: int, columns: Indices) -> list[Term]:
         """Return the news about H, less n times those which the action alone decides of dQ."""
         trajectory, found = chain.paths[path], []
         if self.H[1:].any():
@@ -137,7 +143,7 @@ class OfRule(Estimator):
         return found
 
 
-class OfPath(Estimator):
+class OfPath(Increments):
     """dR/dp along the path with the noise held fixed; L may be singular.
 
         sum_t k_t (da_t/dp)' dR/da_t + sum_t l_t z_t (G_t - b_t(s_t))
@@ -160,7 +166,16 @@ class OfPath(Estimator):
 
     lifted = True
 
-    def __init__(self, system, along=None, scored=None, baseline=None, steps=None, scale=1.0, owner=None):
+    def __init__(
+        self,
+        system: System,
+        along: Array | None = None,
+        scored: Array | None = None,
+        baseline: Array | None = None,
+        steps: int | None = None,
+        scale: float = 1.0,
+        owner: Indices | None = None,
+    ) -> None:
         self.along, self.scored, self.baseline = along, scored, baseline
         self.owner = np.arange(system.parameters) if owner is None else owner
         self.plain = along is None and scored is None and steps is None
@@ -173,26 +188,26 @@ class OfPath(Estimator):
         strength = (1.0 if along is None else along) + (0.0 if scored is None else scored)
         self.H = scores_to_go(self.seen, strength[:, :, None, None] * q if np.ndim(strength) else q, self.owner)
 
-    def size(self, system):
+    def size(self, system: System) -> int:
         """Return the number of columns, K."""
         return len(self.owner)
 
-    def mean(self):
+    def mean(self) -> Array:
         """Return E H_0(s_0), (K,)."""
         return _mean(self.seen, self.H)
 
-    def trajectory(self, system, columns, lifted):
+    def trajectory(self, system: System, columns: Indices, lifted: bool) -> Trajectory:
         """Return the trajectory as the estimator sees it, for some of its columns."""
         along, scored = (None if x is None else x[:, columns] for x in (self.along, self.scored))
         found = Trajectory(self.seen, self.owner[columns], lifted, along, scored, self.starts)
         found.columns = columns
         return found
 
-    def start_on(self, chain, path):
+    def start_on(self, chain: Chain, path: int) -> Array:
         """Return the forms H_0."""
         return self.H[0, chain.paths[path].columns]
 
-    def terms(self, chain, path=0):
+    def terms(self, chain: Chain, path: int = 0) -> list[Term]:
         """Return the summands of m_t."""
         trajectory = chain.paths[path]
         whole = trajectory.pathwise + trajectory.of_next(self.H[1:, trajectory.columns])
@@ -204,14 +219,14 @@ class OfPath(Estimator):
         return [*found, Term(Carry("score", 1.0, path), delta), Term(None, z, delta), Term(chain.form(level, path), z)]
 
 
-def _mean(system, H):
+def _mean(system: System, H: Array) -> Array:
     mean, cov = (x[0] for x in state_moments(system))
     second = np.zeros(H.shape[2:])
     second[0, 0], second[0, 1:], second[1:, 0], second[1:, 1:] = 1.0, mean, mean, cov + np.outer(mean, mean)
     return np.sum(H[0] * second, axis=(1, 2))
 
 
-def _errors(system, rule, V, Q):
+def _errors(system: System, rule: Rule, V: Array, Q: Array) -> tuple[Array, Array, Array]:
     """Return what the action decides of eps_t (and U_t), (v + lam U)_{t+1}, and U_t, as forms."""
     if rule.ahead is None:
         return Q, V[1:], V[:-1]
@@ -225,7 +240,7 @@ def _errors(system, rule, V, Q):
     return _recursion(system, rule.trace, v, known)
 
 
-def _recursion(system, lam, v, known):
+def _recursion(system: System, lam: float, v: Array, known: Array) -> tuple[Array, Array, Array]:
     """Return the same by U_t(s) = E[r_t + (v + lam U)_{t+1}(s_{t+1}) - k_t | s_t = s]."""
     T, n, m = system.horizon, system.states, system.actions
     due, ahead, U = np.zeros_like(known), np.zeros((T, *v.shape[1:])), np.zeros_like(v)
@@ -240,7 +255,7 @@ def _recursion(system, lam, v, known):
     return due, ahead, U[:-1]
 
 
-def reward_forms(system):
+def reward_forms(system: System) -> Array:
     """r_t(s, K s + u) as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
     weight, n = system.discount ** np.arange(system.horizon)[:, None, None], system.states
     of_state = np.zeros((system.horizon, 1, 1 + n, 1 + n))
@@ -248,7 +263,7 @@ def reward_forms(system):
     return of_actions(system, of_state, -weight * (system.R @ system.K), -weight * system.R)
 
 
-def _padded(f, like):
+def _padded(f: float | Array, like: Array) -> Array:
     """Return forms of (1, s) or of (1, s, u) as forms of (1, s, u); 0.0 is a form, too."""
     if np.ndim(f) == 0:
         return np.zeros((like.shape[0], 1, *like.shape[2:]))
@@ -259,5 +274,5 @@ def _padded(f, like):
     return out
 
 
-def _of(f, columns):
+def _of(f: Array, columns: Indices) -> Array:
     return f[:, columns] if f.shape[1] > 1 else f

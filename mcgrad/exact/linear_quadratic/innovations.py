@@ -18,39 +18,40 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array
 from .gaussian import symmetric, trace, transpose
 
 
 class Innovation(NamedTuple):
     """The quadratic y = (linear x~)'xi + xi'quadratic xi - tr(quadratic)."""
 
-    linear: np.ndarray
-    quadratic: np.ndarray
+    linear: Array
+    quadratic: Array
 
-    def __add__(self, other):
+    def __add__(self, other: "Innovation") -> "Innovation":
         return Innovation(self.linear + other.linear, self.quadratic + other.quadratic)
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Innovation") -> "Innovation":
         return Innovation(self.linear - other.linear, self.quadratic - other.quadratic)
 
-    def times(self, number):
+    def times(self, number: float) -> "Innovation":
         """Return number * y."""
         return Innovation(number * self.linear, number * self.quadratic)
 
 
-def cumulant2(a, b):
+def cumulant2(a: Innovation, b: Innovation) -> Array:
     """k(a, b | x) = E[a b | x]: a form."""
     form = symmetric(transpose(a.linear) @ b.linear)
     return _with_constant(form, 2 * trace(a.quadratic, b.quadratic))
 
 
-def cumulant3(a, b, c):
+def cumulant3(a: Innovation, b: Innovation, c: Innovation) -> Array:
     """k(a, b, c | x) = E[a b c | x]: a form."""
     form = sum(transpose(p.linear) @ q.quadratic @ r.linear for p, q, r in ((a, b, c), (b, a, c), (a, c, b)))
     return _with_constant(2 * symmetric(form), 8 * trace(a.quadratic @ b.quadratic, c.quadratic))
 
 
-def cumulant4(a, b, c, d):
+def cumulant4(a: Innovation, b: Innovation, c: Innovation, d: Innovation) -> Array:
     """k(a, b, c, d | x) = E[abcd] - E[ab]E[cd] - E[ac]E[bd] - E[ad]E[bc] given x: a form."""
     innovations, form = (a, b, c, d), 0.0
     for i, j in combinations(range(4), 2):
@@ -63,7 +64,7 @@ def cumulant4(a, b, c, d):
     return _with_constant(4 * symmetric(form), 16 * constant)
 
 
-def _with_constant(form, constant):
+def _with_constant(form: Array, constant: Array) -> Array:
     shape = np.broadcast_shapes(form.shape[:-2], constant.shape)
     out = np.array(np.broadcast_to(form, shape + form.shape[-2:]))
     out[..., 0, 0] += constant

@@ -24,16 +24,19 @@ At one time tau, uniform on 0, ..., T - 1, and with weight T, E g^2 = T sum_t E 
 import numpy as np
 
 from ..leaves import Rule
+from ..theory import Array
 from . import gaussian
+from .chain import Chain
 from .covariances import chains, variance
 from .increments import OfPath, OfRule, Term
+from .system import System
 from .values import action_value_forms, gradient, riccati
 
 
 class _AlongPath(OfPath):
     """sum_t q_t, branches followed along the path."""
 
-    def terms(self, chain, path=0):
+    def terms(self, chain: Chain, path: int = 0) -> list[Term]:
         """Return the summands of m_t."""
         (whole,) = super().terms(chain, path)
         return [Term(None, whole.innovation - chain.innovation("own_action", path))]
@@ -42,15 +45,15 @@ class _AlongPath(OfPath):
 class _ByCritic(OfRule):
     """sum_t q_t, branches evaluated by Q_t."""
 
-    def __init__(self, system):
+    def __init__(self, system: System) -> None:
         super().__init__(system, Rule(followed=action_value_forms(system)))
 
-    def terms(self, chain, path=0):
+    def terms(self, chain: Chain, path: int = 0) -> list[Term]:
         """Return the summands of m_t."""
         return [*super().terms(chain, path), Term(None, chain.innovation("own_action", path).times(-1.0))]
 
 
-def measure_valued_variance(system, branches="shared", times="all"):
+def measure_valued_variance(system: System, branches: str = "shared", times: str = "all") -> Array:
     """Variance for the entries of K, and the log scales if they are learned: (P,).
 
     `branches`: "shared" (both follow the main path's noise), "critic" (evaluated by the exact Q_t with the
@@ -74,7 +77,7 @@ def measure_valued_variance(system, branches="shared", times="all"):
     return total if system.learn_scale else total[: system.K.size]
 
 
-def _squares(system, branches):
+def _squares(system: System, branches: str) -> tuple[Array, Array, Array]:
     """E c_t^2 for the entries of K (T, mn) and the log scales (T, m), and E c_t for the latter (T, m)."""
     P, _, F, U = riccati(system)
     variances, kappa = np.diag(system.policy_cov), np.einsum("tii->ti", U)
@@ -89,7 +92,7 @@ def _squares(system, branches):
     return of_gain, of_scale, -2 * kappa * variances
 
 
-def _cross_times(system, branches):
+def _cross_times(system: System, branches: str) -> Array:
     """E (sum_t c_t)^2 - sum_t E c_t^2 - (E sum_t c_t)^2 for the entries of K: (mn,)."""
     gain = slice(0, system.K.size)
     if branches != "independent":
@@ -100,7 +103,7 @@ def _cross_times(system, branches):
     return variance(system, OfRule(system, Rule(expected=action_value_forms(system))))[gain] - h_squares.sum(axis=0)
 
 
-def _branch_squares(system, system_noise):
+def _branch_squares(system: System, system_noise: bool) -> tuple[Array, Array]:
     """E b_t^2 (T, m) and E q_t^2 = E[s_j^2 b_t^2] (T, mn), b_t = dG_t/du_ti at u_ti = 0.
 
     b_t^2 has the mean 4 (F s)_i^2 + 4 sum_{k != i} U_ik^2 sigma_k^2 + (future noise). The future noise in b_t is
@@ -119,7 +122,7 @@ def _branch_squares(system, system_noise):
     return _mean(system, quadratic, others), _weighted(system, quadratic, others)
 
 
-def _forms(system, quadratic, constant):
+def _forms(system: System, quadratic: Array, constant: Array) -> tuple[Chain, Array]:
     """Return the chain of states, and s'quadratic_i s + constant_i as its forms."""
     n, m, T = system.states, system.actions, system.horizon
     form = np.zeros((T, m, n + 1, n + 1))
@@ -127,13 +130,13 @@ def _forms(system, quadratic, constant):
     return next(iter(chains(system))), form
 
 
-def _mean(system, quadratic, constant):
+def _mean(system: System, quadratic: Array, constant: Array) -> Array:
     """E[s'quadratic_i s + constant_i]: (T, m, n, n), (T, m) -> (T, m)."""
     chain, form = _forms(system, quadratic, constant)
     return gaussian.mean(chain.form(form), chain.C)
 
 
-def _weighted(system, quadratic, constant):
+def _weighted(system: System, quadratic: Array, constant: Array) -> Array:
     """E[s_j^2 (s'quadratic_i s + constant_i)] for each entry ij of K: (T, m, n, n), (T, m) -> (T, mn)."""
     n, m = system.states, system.actions
     chain, form = _forms(system, quadratic, constant)
@@ -143,7 +146,7 @@ def _weighted(system, quadratic, constant):
     return gaussian.mean2(form, square, chain.C)
 
 
-def _future_variances(system):
+def _future_variances(system: System) -> tuple[Array, Array, Array]:
     """Return the mean variances of the future: quadratic (T, m, n, n), constant (T, m) and own (T, m).
 
         E[Var(G_t | s, u) | s, u_ti] = s'quadratic_i s + constant_i + own_i u_ti^2 / sigma_i^2 + (odd in u_ti).

@@ -10,10 +10,12 @@ and 0 between gain and scales, where the moments of the exploration are odd [Pet
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 from .values import state_moments
 
 
-def trajectory_fisher(system):
+def trajectory_fisher(system: System) -> Array:
     """Return E[Z Z'] for all parameters, log scales included; rewards and discount have no part in it: (P, P)."""
     P, size = system.parameters, system.K.size
     out = np.zeros((P, P))
@@ -24,7 +26,7 @@ def trajectory_fisher(system):
     return out
 
 
-def fisher(system):
+def fisher(system: System) -> Array:
     """Fisher information of K, E[Z_ij Z_kl] = (Sigma^-1)_ik sum_t E[s_t s_t']_jl: (mn, mn), as K.ravel()."""
     mean, cov = state_moments(system)
     second = cov[:-1].sum(0) + mean[:-1].T @ mean[:-1]

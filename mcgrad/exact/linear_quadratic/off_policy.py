@@ -27,11 +27,13 @@ Cost: O(P d^3) with d = T (m + rank W) for trajectories, T^2 times that for a ba
 decision.
 """
 
+from collections.abc import Sequence
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array
 from .system import System
 from .values import gradient, gradient_to_go, riccati
 
@@ -39,11 +41,13 @@ from .values import gradient, gradient_to_go, riccati
 class Limits(NamedTuple):
     """G times the bias and G times the variance of self-normalised weights for a large group; (P,) both."""
 
-    bias: np.ndarray
-    variance: np.ndarray
+    bias: Array
+    variance: Array
 
 
-def importance_weighted_variance(system, behaviour, forms=None, weights="trajectory"):
+def importance_weighted_variance(
+    system: System, behaviour: System, forms: Array | None = None, weights: str = "trajectory"
+) -> Array:
     """Return the variance of one trajectory's estimate, (P,); infinite where it has none.
 
     `system` the target, `behaviour` the same with another K and L, `weights` "trajectory" or "per decision", `forms`
@@ -62,7 +66,7 @@ def importance_weighted_variance(system, behaviour, forms=None, weights="traject
     return np.array(squares) - gradient(system) ** 2
 
 
-def self_normalised_limits(system, behaviour, forms=None):
+def self_normalised_limits(system: System, behaviour: System, forms: Array | None = None) -> Limits:
     """Return the `Limits` of self-normalised weights; infinite where w has no variance."""
     path, g = _Path(system, behaviour, forms), gradient(system)
     try:
@@ -75,10 +79,13 @@ def self_normalised_limits(system, behaviour, forms=None):
     return Limits(g * tilt.scale - first, second - 2 * g * first + g**2 * tilt.scale)
 
 
+Products = list[tuple[Array, ...]]  # of forms
+
+
 class _Tilt:
     """The Gaussian that e^l makes of white noise; LinAlgError if there is none."""
 
-    def __init__(self, form):
+    def __init__(self, form: Array) -> None:
         precision = np.eye(len(form) - 1) - 2 * form[1:, 1:]
         root = np.linalg.cholesky(precision)
         F = np.linalg.inv(root).T
@@ -86,11 +93,11 @@ class _Tilt:
         self.map[1:, 0], self.map[1:, 1:] = 2 * F @ (F.T @ form[1:, 0]), F
         self.scale = np.exp(form[0, 0] + form[0, 1:] @ self.map[1:, 0]) / np.prod(np.diag(root))
 
-    def moment(self, *forms):
+    def moment(self, *forms: Array) -> float:
         """E[e^l prod of forms]."""
         return self.scale * _moment([self.map.T @ q @ self.map for q in forms])
 
-    def square(self, products):
+    def square(self, products: Products) -> float:
         """E[e^l (sum of products of forms)^2]."""
         moved = [tuple(self.map.T @ q @ self.map for q in product) for product in products]
         total = 0.0
@@ -99,7 +106,7 @@ class _Tilt:
         return self.scale * total
 
 
-def _moment(forms):
+def _moment(forms: Sequence[Array]) -> float:
     """E of a product of forms of (1, z), z white: the first with each subset of the others, times the rest."""
     if not forms:
         return 1.0
@@ -112,7 +119,7 @@ def _moment(forms):
     return total
 
 
-def _cumulant(forms):
+def _cumulant(forms: Sequence[Array]) -> float:
     """Joint cumulant 2^(k-1) (sum over circles tr(A..A) + sum over orders a'A..A a) of forms c + 2 a'z + z'A z."""
     if len(forms) == 1:
         return np.trace(forms[0])
@@ -133,7 +140,7 @@ def _cumulant(forms):
 class _Path:
     """The forms of one trajectory of the behaviour: rewards, log weights w_{0:k}, scores and baselines."""
 
-    def __init__(self, system: System, behaviour: System, forms):
+    def __init__(self, system: System, behaviour: System, forms: Array | None) -> None:
         self.system, self.forms = system, forms
         m, T = system.actions, system.horizon
         start, noise, inverse = behaviour.initial_factor, behaviour.noise, system.inverse_factor
@@ -163,7 +170,7 @@ class _Path:
         self.states.append(s)
         self.rewards.append(-system.terminal_weight * s.T @ system.Qf @ s)
 
-    def scores(self, p):
+    def scores(self, p: int) -> list[Array]:
         """z_t for parameter p, a form for each time."""
         n, gains, inverse = self.system.states, self.system.K.size, self.system.inverse_factor
         scores = []
@@ -176,7 +183,7 @@ class _Path:
             scores.append((product + product.T) / 2)
         return scores
 
-    def baselines(self, p):
+    def baselines(self, p: int) -> list[Array]:
         """b_t for parameter p, a form for each time."""
         if self.forms is None:
             return [0.0 * self.one for _ in self.whitened]
@@ -184,13 +191,13 @@ class _Path:
         tilde = [np.vstack([self.one[:1], s]) for s in self.states[:-1]]
         return [x.T @ forms[t, p] @ x for t, x in enumerate(tilde)]
 
-    def whole(self, p):
+    def whole(self, p: int) -> Products:
         """Return the products of sum_t z_t (R - b_t)."""
         R, z, b = sum(self.rewards), self.scores(p), self.baselines(p)
         same = all(np.array_equal(x, b[0]) for x in b)
         return [(R - b[0], sum(z))] if same else [(R - x, y) for x, y in zip(b, z, strict=True)]
 
-    def decisions(self):
+    def decisions(self) -> Array:
         """Return the variance per decision, (P,)."""
         total = np.zeros(self.system.parameters)
         P, c, _, _ = riccati(self.system)
@@ -215,10 +222,10 @@ class _Path:
             before = after
         return total
 
-    def _slopes(self, H, k):
+    def _slopes(self, H: Array, k: Array) -> list[list[Array]]:
         """dV_t(s_t), a form for each parameter and time."""
         return [[s.T @ H[t, p] @ s + k[t, p] * self.one for t, s in enumerate(self.states)] for p in range(H.shape[1])]
 
-    def _known(self, products, t):
+    def _known(self, products: Products, t: int) -> Products:
         """Return the forms as ones of the noise before s_t alone, which is all that they depend on."""
         return [tuple(q[: self.widths[t], : self.widths[t]] for q in product) for product in products]

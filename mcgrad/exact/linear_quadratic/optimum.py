@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 from .values import gradient, objective
 
 ITERATIONS = 200
@@ -27,13 +29,13 @@ TOLERANCE = 1e-9  # of the last step, relative to 1 + |K|
 class Optimum:
     """A maximum of J over constant gains: K (m, n), J there, |dJ/dK| there, and the iterations it took."""
 
-    gain: np.ndarray
+    gain: Array
     objective: float
     gradient_norm: float
     iterations: int
 
 
-def optimum(system):
+def optimum(system: System) -> Optimum:
     """Return the constant gain that maximises the objective over the system's horizon, for its L, W and start.
 
     The system's own K is one of the starting points; so are 0, the infinite-horizon gain, and the first and the middle
@@ -63,7 +65,7 @@ def optimum(system):
     )
 
 
-def infinite_horizon_gain(system):
+def infinite_horizon_gain(system: System) -> Array:
     """Return K = -(R + gamma B'PB)^-1 gamma B'PA, P the stabilising solution of the discounted Riccati equation: (m, n).
 
     P = Q + gamma A'PA - gamma^2 A'PB (R + gamma B'PB)^-1 B'PA; the best gain for sum_t gamma^t r_t without end,
@@ -98,10 +100,10 @@ def infinite_horizon_gain(system):
 # ---- Newton's method ---------------------------------------------------------------------------------------------
 
 
-def _newton_step(system, K):
+def _newton_step(system: System, K: Array) -> tuple[Array, Array]:
     """Gradient and step at K, both (mn,)."""
 
-    def slope(x):
+    def slope(x: Array) -> Array:
         return _gradient(system, x.reshape(K.shape))
 
     x, size = K.ravel(), K.size
@@ -115,7 +117,7 @@ def _newton_step(system, K):
     return g, vectors @ ((vectors.T @ g) / np.maximum(values, floor))
 
 
-def _search(system, K, best, slope, step):
+def _search(system: System, K: Array, best: float, slope: Array, step: Array) -> tuple[Array, float, bool]:
     """Take the step, halved until J rises by a part of what the slope promises; unmoved if it never does."""
     promise = slope @ step
     for halving in range(50):
@@ -127,7 +129,7 @@ def _search(system, K, best, slope, step):
     return K, best, False
 
 
-def _finish(system, K, best, step, iteration, small):
+def _finish(system: System, K: Array, best: float, step: Array, iteration: int, small: bool) -> Optimum:
     """Return the record, once J rises no more: the step is small, or too small to be seen in J."""
     scale = 1 + np.linalg.norm(K)
     if not small and np.linalg.norm(step) > 1e-5 * scale:
@@ -143,7 +145,7 @@ def _finish(system, K, best, step, iteration, small):
     return Optimum(K, float(best), norm, iteration)
 
 
-def _refuse_unbounded(system, K, best):
+def _refuse_unbounded(system: System, K: Array, best: float) -> None:
     """ValueError if J is larger far away along a coordinate or a random direction; none is, for convex costs."""
     if all(np.linalg.eigvalsh(M).min() >= -1e-12 * np.abs(M).max() for M in _costs(system)):
         return
@@ -160,14 +162,14 @@ def _refuse_unbounded(system, K, best):
                 )
 
 
-def _costs(system):
+def _costs(system: System) -> tuple[Array, Array, Array]:
     return system.Q, system.R, system.terminal_weight * system.Qf
 
 
 # ---- where to start ------------------------------------------------------------------------------------------------
 
 
-def _starts(system):
+def _starts(system: System) -> list[Array]:
     starts = [system.K, np.zeros_like(system.K), *_time_varying(system)]
     try:
         starts.append(infinite_horizon_gain(system))
@@ -176,7 +178,7 @@ def _starts(system):
     return starts
 
 
-def _time_varying(system):
+def _time_varying(system: System) -> list[Array]:
     """First and middle gain of the time-varying optimum, as far back from the end as it exists."""
     P, gains = system.terminal_weight * system.Qf, []
     for t in reversed(range(system.horizon)):
@@ -190,13 +192,13 @@ def _time_varying(system):
     return [gains[-1], gains[len(gains) // 2]] if gains else []
 
 
-def _objective(system, K):
+def _objective(system: System, K: Array) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         value = objective(replace(system, K=K))
     return value if np.isfinite(value) else -np.inf
 
 
-def _gradient(system, K):
+def _gradient(system: System, K: Array) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         g = gradient(replace(system, K=K, learn_scale=False))
     if not np.isfinite(g).all():

@@ -17,8 +17,10 @@ import copy
 
 import numpy as np
 
+from ..theory import Array
 from . import gaussian
 from .quadratics import Quadratic
+from .system import System
 from .trajectory import Trajectory
 from .values import state_moments
 
@@ -28,7 +30,7 @@ RANK = 1e-12  # of singular values of C_t, each row of which counts in its own u
 class Past:
     """What the state at t says of the scores before: C_t (T, n, n), alpha_t (T, P, n) and beta_t (T, P, n, n)."""
 
-    def __init__(self, system):
+    def __init__(self, system: System) -> None:
         T, n, P = system.horizon, system.states, system.parameters
         self.system, self.mean, G = system, state_moments(system)[0], system.noise
         self._score = Trajectory(system, np.arange(P), lifted=False).score
@@ -39,7 +41,7 @@ class Past:
             self.root[t + 1], Q = _pressed(np.hstack([system.closed @ self.root[t], G]))
             self.alpha[t + 1], self.beta[t + 1] = zeta.linear @ Q.T, 2 * Q @ zeta.quadratic @ Q.T
 
-    def before(self, t, noises=None):
+    def before(self, t: int, noises: int | None = None) -> Quadratic:
         """Return d_t as a quadratic of e and of so many components of white noise, by default those of the action."""
         alpha, beta = self.alpha[t], self.beta[t]
         n, N = self.system.states, self.system.states + (self.system.actions if noises is None else noises)
@@ -47,7 +49,7 @@ class Past:
         linear[:, :n], quadratic[:, :n, :n] = alpha, beta / 2
         return Quadratic(linear, quadratic)
 
-    def now(self, t, noises=None):
+    def now(self, t: int, noises: int | None = None) -> Quadratic:
         """Return z_t in the same way."""
         n, r = self.system.states, self.system.actions if noises is None else noises
         given, own = self._score.linear[t][:, :r], self._score.quadratic[t][:, :r, :r]  # (P, r, 1 + n), (P, r, r)
@@ -57,7 +59,7 @@ class Past:
         quadratic[:, :n, n:] = gaussian.transpose(quadratic[:, n:, :n])
         return Quadratic(linear, quadratic)
 
-    def in_one_basis(self):
+    def in_one_basis(self) -> "Past":
         """Return this with the C_t of time 0 at all times, where S_t is the same at all of them."""
         turn = np.linalg.pinv(self.root, rcond=RANK) @ self.root[0]
         other = copy.copy(self)
@@ -67,7 +69,7 @@ class Past:
         return other
 
 
-def _pressed(factor):
+def _pressed(factor: Array) -> tuple[Array, Array]:
     """Return C (n, n) and Q (n, k) with C Q = factor (n, k), Q Q' a projection; columns beyond the rank are 0."""
     n, k = factor.shape
     C, Q = np.zeros((n, n)), np.zeros((n, k))

@@ -14,11 +14,16 @@ Cost: as there, for each of the P parameters. Vicol, Metz & Sohl-Dickstein (2021
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..theory import Array
 from .perturbed import BLOCK, MOST_NODES, Perturbed, checked_widths, normal_rule, pair_system, weighted_return_moments
+from .system import System
 
 
-def persistent_evolution_strategies(system, width, unroll, points=2, noise="common", truncated=False):
+def persistent_evolution_strategies(
+    system: System, width: ArrayLike, unroll: int, points: int = 2, noise: str = "common", truncated: bool = False
+) -> Perturbed:
     """Return the mean and variance of persistent evolution strategies: `Perturbed`.
 
     `width` h > 0, or (mn,) of them; `unroll` K; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises
@@ -45,14 +50,16 @@ def persistent_evolution_strategies(system, width, unroll, points=2, noise="comm
     return Perturbed(mean, second - mean**2)
 
 
-def _grid(nodes, dimensions):
+def _grid(nodes: int, dimensions: int) -> tuple[Array, Array]:
     """Nodes (N, dimensions) and weights (N,) of a tensor rule."""
     z, weight = normal_rule(nodes)
     digits = np.indices((nodes,) * dimensions).reshape(dimensions, -1)
     return z[digits].T, np.prod(weight[digits], axis=0)
 
 
-def _conditional(system, z, width, ratio, unroll, points, noise, truncated):
+def _conditional(
+    system: System, z: Array, width: float, ratio: Array, unroll: int, points: int, noise: str, truncated: bool
+) -> Array:
     """E g_p and E g_p^2 given the perturbations z (N, unrolls, mn) at the widths h_p = width ratio_p: (N, mn) both."""
     T, size = system.horizon, system.K.size
     at = np.minimum(np.arange(T + 1), T - 1) // unroll

@@ -37,7 +37,9 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..theory import Array
 from .system import System
 
 BLOCK = 4096  # gains in one pass of the recursion
@@ -47,11 +49,11 @@ MOST_NODES = 1_500_000
 class Perturbed(NamedTuple):
     """Mean and variance of one sample for each entry of K, as K.ravel(); each (mn,)."""
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Array
+    variance: Array
 
 
-def evolution_strategies(system, width, points=2, noise="common"):
+def evolution_strategies(system: System, width: ArrayLike, points: int = 2, noise: str = "common") -> Perturbed:
     """Return the mean and variance of evolution strategies along normal directions.
 
     `width` h > 0, or (mn,) of them; `points` 1 or 2; `noise` "common" or "independent" within a pair. Raises ValueError with
@@ -75,7 +77,7 @@ def evolution_strategies(system, width, points=2, noise="common"):
     return _average(z * (h / widths), weight, mean / h, var / h**2)
 
 
-def spsa(system, width, noise="common"):
+def spsa(system: System, width: ArrayLike, noise: str = "common") -> Perturbed:
     """Return the mean and variance of simultaneous perturbation along random signs, `noise` within the pair.
 
     Raises ValueError as `evolution_strategies` does; 2^(mn) nodes.
@@ -88,14 +90,14 @@ def spsa(system, width, noise="common"):
     return _average(z * (h / widths), np.full(len(z), 1 / len(z)), *_pairs(system, z * (widths / h), h, noise))
 
 
-def finite_differences(system, width, noise="common"):
+def finite_differences(system: System, width: ArrayLike, noise: str = "common") -> Perturbed:
     """Return the mean and variance of central differences, `noise` within each pair; ValueError with log scales."""
     h, widths = checked_widths(system, width, noise)
     mean, var = _pairs(system, np.diag(widths / h), h, noise)
     return Perturbed(mean * (h / widths), var * (h / widths) ** 2)
 
 
-def return_moments(system, gains):
+def return_moments(system: System, gains: ArrayLike) -> tuple[Array, Array]:
     """Mean and variance of the return at many gains (N, m, n) in one recursion: (N,), (N,); ValueError on overflow."""
     gains = np.asarray(gains, dtype=float)
     if gains.ndim != 3 or gains.shape[1:] != system.K.shape:
@@ -111,13 +113,13 @@ def return_moments(system, gains):
     return mean, var
 
 
-def _constant_gains(system, K):
+def _constant_gains(system: System, K: Array) -> tuple[Array, Array]:
     T = system.horizon
     gains = np.broadcast_to(K[:, None], (len(K), T, *K.shape[1:]))
     return weighted_return_moments(system, gains, np.ones((len(K), T + 1)))
 
 
-def weighted_return_moments(system, gains, weights):
+def weighted_return_moments(system: System, gains: Array, weights: Array) -> tuple[Array, Array]:
     """Mean and variance of sum_t weights_t r_t, r_T at the end, under gains (N, T, m, n), weights (N, T + 1): (N,), (N,).
 
     J as in `values`; Var(G_t | s_t) = s'N_t s + k_t with C_t = 4 P_{t+1} W P_{t+1} + N_{t+1},
@@ -147,7 +149,7 @@ def weighted_return_moments(system, gains, weights):
     return mean, start + _trace(N, cov) + (N @ mu) @ mu + k
 
 
-def _pairs(system, z, width, noise):
+def _pairs(system: System, z: Array, width: float, noise: str) -> tuple[Array, Array]:
     """Mean and variance of the slope (R+ - R-) / (2 h) along each direction z (N, mn): (N,), (N,)."""
     Z = z.reshape(-1, *system.K.shape)
     gains = np.block([[np.broadcast_to(system.K, Z.shape), width**2 * Z], [Z, np.broadcast_to(system.K, Z.shape)]])
@@ -158,7 +160,7 @@ def _pairs(system, z, width, noise):
     return mean, var
 
 
-def pair_system(system):
+def pair_system(system: System) -> System:
     """(s, d) with the actions (a, e): the return of this system is the slope."""
     n, m = system.states, system.actions
     first = {name: np.pad(getattr(system, name), ((0, k), (0, k))) for name, k in (("L", m), ("W", n), ("cov", n))}
@@ -169,14 +171,14 @@ def pair_system(system):
     return System(**twice, **cross, **first, mean=mean, **rest)
 
 
-def _average(z, weight, mean, var):
+def _average(z: Array, weight: Array, mean: Array, var: Array) -> Perturbed:
     """Mean and variance of z times a quantity of given mean and variance, over the nodes."""
     total = (weight * mean) @ z
     second = (weight * var) @ z**2
     return Perturbed(total, second + weight @ (mean[:, None] * z - total) ** 2)
 
 
-def normal_rule(nodes):
+def normal_rule(nodes: int) -> tuple[Array, Array]:
     """Gauss-Hermite nodes and weights of N(0, 1): moments of every degree to 1e-12, up to 400 nodes at least."""
     from scipy.special import roots_hermitenorm
 
@@ -184,7 +186,7 @@ def normal_rule(nodes):
     return z, weight / weight.sum()
 
 
-def checked_widths(system, width, noise):
+def checked_widths(system: System, width: ArrayLike, noise: str) -> tuple[float, Array]:
     """Return the largest of the widths, and all of them (mn,)."""
     if system.learn_scale:
         raise ValueError(
@@ -202,5 +204,5 @@ def checked_widths(system, width, noise):
     return float(widths.max()), widths
 
 
-def _trace(a, b):
+def _trace(a: Array, b: Array) -> Array:
     return (a * b.swapaxes(-1, -2)).sum((-2, -1))

@@ -13,19 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array
 from . import gaussian
 
 
 class Quadratic(NamedTuple):
     """Centred, for each parameter: linear (P, N), quadratic (P, N, N) symmetric."""
 
-    linear: np.ndarray
-    quadratic: np.ndarray
+    linear: Array
+    quadratic: Array
 
-    def __add__(self, other):
+    def __add__(self, other: "Quadratic") -> "Quadratic":
         return Quadratic(self.linear + other.linear, self.quadratic + other.quadratic)
 
-    def times(self, weight):
+    def times(self, weight: "Weight") -> "Quadratic":
         """Return the part of first and second order of the product with a Weight."""
         level, slope, curve = weight
         linear, Q = self
@@ -39,22 +40,22 @@ class Weight(NamedTuple):
     """level + slope'y + y'curve y - tr curve."""
 
     level: float
-    slope: np.ndarray
-    curve: np.ndarray
+    slope: Array
+    curve: Array
 
 
-def inner(f, g, matrix):
+def inner(f: Quadratic, g: Quadratic, matrix: bool) -> Array:
     """E[f_p g_q], (P, P), or for p = q alone (P,)."""
     if not matrix:
         return np.einsum("pi,pi->p", f.linear, g.linear) + 2 * np.einsum("pij,pij->p", f.quadratic, g.quadratic)
     return f.linear @ g.linear.T + 2 * flat(f.quadratic) @ flat(g.quadratic).T
 
 
-def flat(x):
+def flat(x: Array) -> Array:
     """Return all but the first axis as one."""
     return x.reshape(len(x), -1)
 
 
-def both_ways(x, matrix):
+def both_ways(x: Array, matrix: bool) -> Array:
     """Return x + x', of a diagonal alone 2 x."""
     return x + x.T if matrix else 2 * x

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from ..theory import Array
 
 SYMMETRY_TOLERANCE = 1e-10
 
@@ -25,23 +28,23 @@ class System:
     fit.
     """
 
-    A: np.ndarray
-    B: np.ndarray
-    K: np.ndarray
-    L: np.ndarray
-    Q: np.ndarray
-    R: np.ndarray
-    Qf: np.ndarray
-    W: np.ndarray
-    mean: np.ndarray
-    cov: np.ndarray
+    A: Array
+    B: Array
+    K: Array
+    L: Array
+    Q: Array
+    R: Array
+    Qf: Array
+    W: Array
+    mean: Array
+    cov: Array
     horizon: int
     discount: float = 1.0
     terminal_weight: float = 1.0
     learn_scale: bool = False
     memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n, m = _matrix("B", self.B).shape
         shapes = dict(
             A=(n, n),
@@ -75,42 +78,42 @@ class System:
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
 
     @property
-    def states(self):
+    def states(self) -> int:
         """n, the number of states."""
         return self.B.shape[0]
 
     @property
-    def actions(self):
+    def actions(self) -> int:
         """m, the number of actions."""
         return self.B.shape[1]
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """P = m n, plus m log scales with `learn_scale`."""
         return self.K.size + (self.actions if self.learn_scale else 0)
 
     @cached_property
-    def closed(self):
+    def closed(self) -> Array:
         """Acl = A + B K, (n, n)."""
         return self.A + self.B @ self.K
 
     @cached_property
-    def policy_cov(self):
+    def policy_cov(self) -> Array:
         """Sigma = L L', (m, m)."""
         return self.L @ self.L.T
 
     @cached_property
-    def noise(self):
+    def noise(self) -> Array:
         """G = [B L, W^(1/2)], (n, r): s_{t+1} = Acl s_t + G xi_t with xi_t = (eps_t, white process noise)."""
         return np.hstack([self.B @ self.L, factor(self.W, "W")])
 
     @cached_property
-    def initial_factor(self):
+    def initial_factor(self) -> Array:
         """C with C C' = cov, (n, rank): s_0 = mean + C xi."""
         return factor(self.cov, "cov")
 
     @cached_property
-    def inverse_factor(self):
+    def inverse_factor(self) -> Array:
         """L^-1, (m, m). Raises ValueError where L is singular: a policy without noise has no score."""
         if np.linalg.matrix_rank(self.L) < self.actions:
             raise ValueError(
@@ -120,7 +123,7 @@ class System:
         return np.linalg.inv(self.L)
 
 
-def factor(cov, name):
+def factor(cov: Array, name: str) -> Array:
     """Return a (n, rank) factor C of a covariance, C C' = cov, without its zero directions.
 
     Raises ValueError, with the name, if it is not symmetric or has a negative eigenvalue.
@@ -135,7 +138,7 @@ def factor(cov, name):
     return vectors[:, keep] * np.sqrt(values[keep])
 
 
-def _matrix(name, value):
+def _matrix(name: str, value: ArrayLike) -> Array:
     array = np.asarray(value, dtype=float)
     if array.ndim != 2:
         raise ValueError(f"{name}: expected a matrix, got shape {array.shape}")

@@ -14,9 +14,12 @@ Axes: (T, p, r, 1 + n) or (T, p, r, 1 + 2n); p is 1 for what does not depend on 
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..theory import Array, Indices
 from .gaussian import symmetric, transpose
 from .innovations import Innovation
+from .system import System
 from .values import riccati, state_moments
 
 
@@ -33,7 +36,15 @@ class Trajectory:
         Where D starts anew.
     """
 
-    def __init__(self, system, parameters, lifted, along=None, scored=None, starts=None):
+    def __init__(
+        self,
+        system: System,
+        parameters: Indices,
+        lifted: bool,
+        along: Array | None = None,
+        scored: Array | None = None,
+        starts: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.system, self.parameters, self.lifted = system, np.asarray(parameters), lifted
         self.columns = self.parameters  # of the arrays of an estimator, one for each parameter of its own
         self.along, self.scored, self.starts = along, scored, starts
@@ -49,21 +60,21 @@ class Trajectory:
     # ---- how x = (s, D) moves ----
 
     @cached_property
-    def state_sensitivity(self):
+    def state_sensitivity(self) -> Array:
         """E_s, (T or 1, p, m, n)."""
         out = np.zeros((1, len(self.parameters), self.system.actions, self.system.states))
         out[0, self.each, self.i, self.j] = self.gain
         return out if self.along is None else self.along[:, :, None, None] * out
 
     @cached_property
-    def noise_sensitivity(self):
+    def noise_sensitivity(self) -> Array:
         """E_u L padded with zeros for the process noise, (T or 1, p, m, r)."""
         out = np.zeros((1, len(self.parameters), self.system.actions, self.system.noise.shape[1]))
         out[0, self.each, self.i, : self.system.actions] = np.where(self.gain[:, None], 0.0, self.system.L[self.i])
         return out if self.along is None else self.along[:, :, None, None] * out
 
     @cached_property
-    def transition(self):
+    def transition(self) -> Array:
         """Transition of x, x' = transition x + spread xi, (T or 1, p or 1, N, N) without the constant."""
         system, n = self.system, self.system.states
         if not self.lifted:
@@ -75,14 +86,14 @@ class Trajectory:
         return self._anew(out)
 
     @cached_property
-    def spread(self):
+    def spread(self) -> Array:
         """The noise's effect on x', (T or 1, p or 1, N, r)."""
         if not self.lifted:
             return self.system.noise[None, None]
         own = self.system.B @ self.noise_sensitivity
         return self._anew(np.concatenate([np.broadcast_to(self.system.noise, own.shape), own], axis=-2))
 
-    def _anew(self, moves):
+    def _anew(self, moves: Array) -> Array:
         """Return a map to x' with nothing left of D where it starts anew."""
         if self.starts is None:
             return moves
@@ -91,7 +102,7 @@ class Trajectory:
         return moves
 
     @cached_property
-    def mean_sensitivity(self):
+    def mean_sensitivity(self) -> Array:
         """E D_t, (T, p, n): D' = Acl D + B E_s s in the mean."""
         n, T = self.system.states, self.system.horizon
         out = np.zeros((T, len(self.parameters), n))
@@ -102,7 +113,9 @@ class Trajectory:
 
     # ---- forms as innovations ----
 
-    def innovation(self, on_state, quadratic, on_sensitivity=None, level=0.0):
+    def innovation(
+        self, on_state: Array, quadratic: Array, on_sensitivity: Array | None = None, level: float | Array = 0.0
+    ) -> Innovation:
         """Return an Innovation from its coefficients of 1, s_t and D_t, (T, p, r, ...), moved to centred coordinates."""
         n = self.system.states
         shape = np.broadcast_shapes(on_state.shape, () if on_sensitivity is None else on_sensitivity.shape)
@@ -114,7 +127,7 @@ class Trajectory:
             linear[..., 0] += (on_sensitivity @ self.mean_sensitivity[..., None])[..., 0]
         return Innovation(linear, symmetric(quadratic))
 
-    def of_action(self, form):
+    def of_action(self, form: Array) -> Innovation:
         """Return f(s_t, a_t) - E[f | s_t], f a form of (1, s, u): (T, 1 or p, 1 + n + m, 1 + n + m)."""
         (n, r), m, L = self.system.noise.shape, self.system.actions, self.system.L
         shape = form.shape[:2]
@@ -124,16 +137,16 @@ class Trajectory:
         quadratic[..., :m, :m] = L.T @ form[..., 1 + n :, 1 + n :] @ L
         return self.innovation(linear, quadratic, level=level)
 
-    def of_next(self, form):
+    def of_next(self, form: Array) -> Innovation:
         """Return y(s_{t+1}) - E[y | s_t], y a form of (1, s): (T, 1 or p, 1 + n, 1 + n)."""
         G, Y = self.system.noise, form[..., 1:, 1:]
         return self.innovation(2 * G.T @ Y @ self.system.closed, G.T @ Y @ G, level=2 * form[..., 1:, 0] @ G)
 
-    def surprise(self, form):
+    def surprise(self, form: Array) -> Innovation:
         """Return y(s_{t+1}) - E[y | s_t, a_t]: the part of `of_next` that the action alone does not decide."""
         return without_action(self.of_next(form), self.system.actions)
 
-    def along_path(self, form):
+    def along_path(self, form: Array) -> Innovation:
         """Return (da_t/dp)'df/da less its mean given s_t, f a form of (1, s, u), at the action itself."""
         (n, r), m, L = self.system.noise.shape, self.system.actions, self.system.L
         T, p = self.system.horizon, len(self.parameters)
@@ -150,7 +163,7 @@ class Trajectory:
     # ---- innovations ----
 
     @cached_property
-    def error(self):
+    def error(self) -> Innovation:
         """Temporal-difference error delta_t = r_t + V_{t+1}(s_{t+1}) - V_t(s_t) = A_t + omega_t."""
         G, m, L = self.system.noise, self.system.actions, self.system.L
         linear, quadratic = G.T @ self.P[1:] @ self.system.closed, G.T @ self.P[1:] @ G
@@ -158,7 +171,7 @@ class Trajectory:
         return self.innovation(-2 * linear[:, None], -quadratic[:, None])
 
     @cached_property
-    def score(self):
+    def score(self) -> Innovation:
         """z_t: (Sigma^-1 u)_i s_j for K_ij, u_i (Sigma^-1 u)_i - 1 for ls_i. Needs an invertible L."""
         m, inverse = self.system.actions, self.system.inverse_factor.T
         linear, quadratic = self._per_parameter()
@@ -170,7 +183,7 @@ class Trajectory:
         return self.innovation(linear, quadratic)
 
     @cached_property
-    def pathwise(self):
+    def pathwise(self) -> Innovation:
         """Derivative d delta_t/dp at fixed noise, the martingale increment of dR/dp, without the news about H_{t+1}.
 
         dr_t/dp = -2 gamma^t [s'QD + a'R(KD + d)], E[dR/dp | F_t] = (past) + H_t(s_t) - 2 s_t'P_t D_t; the
@@ -189,7 +202,7 @@ class Trajectory:
         return self.innovation(on_state, quadratic, on_sensitivity)
 
     @cached_property
-    def own_action(self):
+    def own_action(self) -> Innovation:
         """The term -2 s_j U_ii u_i of s_j dG_t/du_i that the branched action's own noise makes, K_ij only."""
         m = self.system.actions
         linear, quadratic = self._per_parameter()
@@ -199,18 +212,18 @@ class Trajectory:
 
     # ---- the initial state, as a stage of its own: s_0 = mean + C xi ----
 
-    def start(self, form):
+    def start(self, form: Array) -> Innovation:
         """Return (1, s_0)'form (1, s_0) minus its mean as an innovation with a constant linear part, (p, r_0, 1)."""
         C, mean = self.system.initial_factor, self.system.mean
         slope = form[..., 1:, 0] + form[..., 1:, 1:] @ mean
         return Innovation(2 * (slope @ C)[..., None], C.T @ form[..., 1:, 1:] @ C)
 
-    def _per_parameter(self):
+    def _per_parameter(self) -> tuple[Array, Array]:
         T, (n, r), p = self.system.horizon, self.system.noise.shape, len(self.parameters)
         return np.zeros((T, p, r, n)), np.zeros((T, p, r, r))
 
 
-def without_action(innovation, actions):
+def without_action(innovation: Innovation, actions: int) -> Innovation:
     """Return what the first `actions` components of the noise do not decide alone."""
     linear, quadratic = (part.copy() for part in innovation)
     linear[..., :actions, :] = quadratic[..., :actions, :actions] = 0.0

@@ -13,14 +13,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..theory import Array, Indices
+from .system import System
 
-def value(system):
+
+def value(system: System) -> tuple[Array, Array]:
     """Value function V_t(s) = E[sum_{k>=t} r_k | s_t = s] = -(s'P_t s + c_t): P (T+1, n, n), c (T+1,)."""
     P, c, _, _ = riccati(system)
     return P, c
 
 
-def riccati(system):
+def riccati(system: System) -> tuple[Array, Array, Array, Array]:
     """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once."""
     if "riccati" in system.memo:
         return system.memo["riccati"]
@@ -40,7 +43,7 @@ def riccati(system):
     return system.memo["riccati"]
 
 
-def state_moments(system):
+def state_moments(system: System) -> tuple[Array, Array]:
     """Mean mu_t (T+1, n) and covariance S_t (T+1, n, n) of the state under the policy."""
     if "state_moments" in system.memo:
         return system.memo["state_moments"]
@@ -55,19 +58,19 @@ def state_moments(system):
     return mean, cov
 
 
-def mean_return_to_go(system):
+def mean_return_to_go(system: System) -> Array:
     """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t'P_t mu_t + c_t): (T+1,)."""
     P, c, _, _ = riccati(system)
     mean, cov = state_moments(system)
     return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
 
 
-def objective(system):
+def objective(system: System) -> float:
     """J = E sum_t r_t = -(tr P_0 S_0 + mu_0'P_0 mu_0 + c_0): float."""
     return float(mean_return_to_go(system)[0])
 
 
-def gradient(system):
+def gradient(system: System) -> Array:
     """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t'], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
     _, _, F, U = riccati(system)
     mean, cov = state_moments(system)
@@ -78,7 +81,7 @@ def gradient(system):
     return np.concatenate(parts)
 
 
-def value_forms(system):
+def value_forms(system: System) -> Array:
     """V_t(s) = -(c_t + s'P_t s) as forms of (1, s): (T + 1, 1, 1 + n, 1 + n)."""
     if "value forms" not in system.memo:
         P, c, _, _ = riccati(system)
@@ -88,7 +91,7 @@ def value_forms(system):
     return system.memo["value forms"]
 
 
-def action_value_forms(system):
+def action_value_forms(system: System) -> Array:
     """Q_t(s, K s + u) as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
     if "action value forms" not in system.memo:
         _, _, F, U = riccati(system)
@@ -97,7 +100,7 @@ def action_value_forms(system):
     return system.memo["action value forms"]
 
 
-def of_actions(system, of_state, linear, quadratic, level=0.0):
+def of_actions(system: System, of_state: Array, linear: Array, quadratic: Array, level: float | Array = 0.0) -> Array:
     """(1, s)'of_state (1, s) + 2 u'linear s + u'quadratic u + level as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
     n, N = system.states, 1 + system.states + system.actions
     out = np.zeros((system.horizon, 1, N, N))
@@ -108,7 +111,7 @@ def of_actions(system, of_state, linear, quadratic, level=0.0):
     return out
 
 
-def over_actions(system, f):
+def over_actions(system: System, f: Array) -> Array:
     """E[f(s, K s + u) | s] as forms of (1, s), from forms of (1, s, u)."""
     n = system.states
     out = f[..., : 1 + n, : 1 + n].copy()
@@ -116,7 +119,7 @@ def over_actions(system, f):
     return out
 
 
-def scores_to_go(system, f, parameters):
+def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
     """E[sum_{k>=t} E_a[z_k f_k(s_k, a)] | s_t] as forms of (1, s), for forms f (T, 1 or p, ...): (T + 1, p, 1 + n, 1 + n).
 
     For f = Q_t that is dV_t(s)/dp, the gradient to go [Sutton et al. 2000]. What time t adds is, with the score z_t of K_ij and
@@ -141,13 +144,13 @@ def scores_to_go(system, f, parameters):
     return out
 
 
-def gradient_to_go(system, parameters):
+def gradient_to_go(system: System, parameters: Indices) -> tuple[Array, Array]:
     """dV_t(s)/dp = s'H_t s + k_t for the listed parameters: H (T+1, p, n, n), k (T+1, p)."""
     found = scores_to_go(system, action_value_forms(system), parameters)
     return found[..., 1:, 1:], found[..., 0, 0]
 
 
-def gradient_news(system):
+def gradient_news(system: System) -> tuple[Array, Array, Array]:
     """dH_t of the action: E[H_{t+1}(s_{t+1}) | s, u] - E[H_{t+1} | s] = u'linear s + u'quadratic u - level for K s + u.
 
     linear = 2 B'H_{t+1} Acl (T, P, m, n), quadratic = B'H_{t+1} B (T, P, m, m), level = tr quadratic Sigma (T, P).
@@ -158,7 +161,7 @@ def gradient_news(system):
     return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
 
 
-def return_variance(system):
+def return_variance(system: System) -> float:
     """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
 
     With xi white, V_0(s_0) - J = -(2 mu'P C xi + xi'C'P C xi - tr), delta_t = -(2 s_t'Acl'P G xi + 2 s_t'K'R
@@ -180,7 +183,7 @@ def return_variance(system):
 # ---- what a gradient sees of the future: a value function from the next block of time on ------------------------------
 
 
-def bootstrapped(system, weight, scale):
+def bootstrapped(system: System, weight: Array, scale: float) -> System:
     """Return the system in which the action at t sees something else than P_{t+1}: (T + 1,) weights w_t.
 
         w_{t+1} scale P_{t+1} + (1 - w_{t+1}) P'_{t+1},    P'_t = gamma^t (Q + K'R K) + Acl' (what t sees) Acl.

@@ -9,14 +9,17 @@ k std = 0.02 on.
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from .exponentials import constant, cosine, gaussian, power
+from ...problem import Problem
+from ..theory import Array
+from .exponentials import Exponentials, constant, cosine, gaussian, power
 from .moments import DELTA, PATHWISE, SCORE, SCORE_FUNCTION, Table, law
 
 
-def cost(kind, k):
+def cost(kind: str, k: float) -> Exponentials:
     """Return the cost of one action as `Exponentials`."""
     match kind:
         case "quadratic":
@@ -35,7 +38,7 @@ def cost(kind, k):
     raise ValueError(f"kind: expected the name of a cost, got {kind!r}")
 
 
-def table(problem, theta, expanded=False):
+def table(problem: Problem, theta: Array, expanded: bool = False) -> Table:
     """Return the `Table` of a one-step cost f = sum_d c(x_d), dimension by dimension."""
     mean, std, kinds = law(problem, theta)
     c, orders = cost(*problem.environment.closed_form), (1, 2) if expanded else ()
@@ -55,7 +58,7 @@ def table(problem, theta, expanded=False):
         cov[scored[:, None], scored, p] += (spread - x.spread) * (s * s).mean()
         mirrored[scored[:, None], scored, p] += (mirror - x.mirror) * (s * s.at(0.0, -1.0)).mean()
 
-    def measure_valued(coupled):
+    def measure_valued(coupled: bool) -> Array:
         return np.array([dimensions[d].measure_valued(kind, coupled, spread[0, 0]) for kind, d in kinds])
 
     expansions = dict(zip(orders, levels[1:], strict=True))
@@ -65,7 +68,7 @@ def table(problem, theta, expanded=False):
 class _Dimension:
     """c(mean + std z) as a function of z, and what depends on it alone."""
 
-    def __init__(self, c, mean, std, orders):
+    def __init__(self, c: Exponentials, mean: float, std: float, orders: tuple[int, ...]) -> None:
         self.std = std
         self.f = c.at(mean, std)
         slope = c.derivative().at(mean, std)
@@ -79,7 +82,7 @@ class _Dimension:
         self.score = {"mean": power(1) * (1.0 / std), "std": (power(2) - constant(1.0)) * (1.0 / std)}
         self.pathwise = {"mean": slope, "std": slope * power(1)}
 
-    def _expansion(self, order):
+    def _expansion(self, order: int) -> Exponentials:
         """Return the Taylor expansion of f about z = 0."""
         result, slope, factor = constant(self.f.at_zero()), self.f, 1.0
         for n in range(1, order + 1):
@@ -87,7 +90,7 @@ class _Dimension:
             result = result + power(n) * (factor * slope.at_zero())
         return result
 
-    def expanded(self, kind, shifts):
+    def expanded(self, kind: str, shifts: Array) -> list[Exponentials]:
         """Return the scored and the followed part of each expansion, in the order of `DELTA`."""
         result = []
         for expansion, shift in zip(self.expansions.values(), shifts, strict=True):
@@ -95,15 +98,15 @@ class _Dimension:
             result += [(expansion + constant(shift)) * self.score[kind], slope if kind == "mean" else slope * power(1)]
         return result
 
-    def measure_valued(self, kind, coupled, spread):
+    def measure_valued(self, kind: str, coupled: bool, spread: float) -> float:
         """Return the variance of the measure-valued derivative; `spread` is Var f."""
         of = self._of_mean if kind == "mean" else self._of_std
         return of(coupled, spread - self.variance)
 
-    def _of_mean(self, coupled, others):
+    def _of_mean(self, coupled: bool, others: float) -> float:
         """E over W Rayleigh of g is sqrt(2 pi) E[z g(z); z > 0]."""
 
-        def rayleigh(g):
+        def rayleigh(g: Exponentials) -> float:
             return math.sqrt(2 * math.pi) * (power(1) * g).positive_mean()
 
         f, mirror, weight = self.f, self.f.at(0.0, -1.0), 1.0 / (2 * math.pi * self.std**2)
@@ -114,7 +117,7 @@ class _Dimension:
         squares = rayleigh(f * f) - plus**2 + rayleigh(mirror * mirror) - minus**2
         return weight * (squares + 2 * others)
 
-    def _of_std(self, coupled, others):
+    def _of_std(self, coupled: bool, others: float) -> float:
         """E over M double-sided Maxwell of g is E[z^2 g(z)]."""
         f, maxwell = self.centred, power(2) * self.centred
         squares = (maxwell * f).mean() + self.variance
@@ -123,21 +126,21 @@ class _Dimension:
             return (squares - 2 * self._product()) / self.std**2 - slope**2
         return (squares - maxwell.mean() ** 2 + 2 * others) / self.std**2
 
-    def _product(self):
+    def _product(self) -> float:
         """E[f(M) f(U M)], U uniform."""
         first = power(2) * self.centred
         return _integral(lambda u: (first * self.centred.at(0.0, u)).mean())
 
 
-def _integral(g):
+def _integral(g: Callable[[float], float]) -> float:
     """Return the integral of a smooth g over [0, 1]: panels are halved until that changes nothing."""
     nodes, weights = np.polynomial.legendre.leggauss(16)
 
-    def panel(low, high):
+    def panel(low: float, high: float) -> tuple[float, float]:
         values = np.array([g(low + (high - low) * (1 + x) / 2) for x in nodes])
         return values @ weights * (high - low) / 2, np.abs(values).max()
 
-    def refined(low, high, whole, scale, depth):
+    def refined(low: float, high: float, whole: float, scale: float, depth: int) -> float:
         middle = (low + high) / 2
         (left, most), (right, other) = panel(low, middle), panel(middle, high)
         scale = max(scale, most, other)
@@ -148,7 +151,7 @@ def _integral(g):
     return refined(0.0, 1.0, *panel(0.0, 1.0), 0)
 
 
-def _moments(x, kind, shifts):
+def _moments(x: _Dimension, kind: str, shifts: Array) -> tuple[Array, Array, Array]:
     """Return means, covariances and mirrored covariances of f s, s, the pathwise gradient, and those of expansions."""
     f = x.f + constant(shifts[0])
     parts = [None] * 3
@@ -160,7 +163,7 @@ def _moments(x, kind, shifts):
     return means, cov, mirrored
 
 
-def _covariances(centred):
+def _covariances(centred: list[Exponentials]) -> tuple[Array, Array]:
     """Return E[a b] and E[a(z) b(-z)] for all pairs of centred functions; both are symmetric."""
     flipped = [x.at(0.0, -1.0) for x in centred]
     cov, mirrored = np.zeros((2, len(centred), len(centred)))

@@ -8,16 +8,18 @@ holds for complex b, too: cosines are sums of two exponentials. Over z > 0 alone
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial
+from numpy.typing import NDArray
 
 
 class Term(NamedTuple):
     """p(z) exp(c - a z^2 + b z), `p` from the constant up."""
 
-    p: np.ndarray
+    p: NDArray[Any]  # of complex numbers, where b is one
     a: float = 0.0
     b: complex = 0.0
     c: complex = 0.0
@@ -27,21 +29,21 @@ class Term(NamedTuple):
 class Exponentials:
     """A sum of `Term`s, real for real z."""
 
-    terms: tuple
+    terms: tuple[Term, ...]
 
-    def __add__(self, other):
+    def __add__(self, other: "Exponentials") -> "Exponentials":
         return _merged(self.terms + other.terms)
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Exponentials") -> "Exponentials":
         return self + other * -1.0
 
-    def __mul__(self, other):
+    def __mul__(self, other: "Exponentials | float") -> "Exponentials":
         if not isinstance(other, Exponentials):
             other = constant(other)
         pairs = ((x, y) for x in self.terms for y in other.terms)
         return _merged(Term(polynomial.polymul(x.p, y.p), x.a + y.a, x.b + y.b, x.c + y.c) for x, y in pairs)
 
-    def at(self, shift, scale):
+    def at(self, shift: float, scale: float) -> "Exponentials":
         """Return z -> self(shift + scale z)."""
         result = []
         for p, a, b, c in self.terms:
@@ -52,7 +54,7 @@ class Exponentials:
             result.append(term)
         return Exponentials(tuple(result))
 
-    def derivative(self):
+    def derivative(self) -> "Exponentials":
         """Return the derivative."""
         result = []
         for p, a, b, c in self.terms:
@@ -60,11 +62,11 @@ class Exponentials:
             result.append(Term(slope, a, b, c))
         return Exponentials(tuple(result))
 
-    def at_zero(self):
+    def at_zero(self) -> float:
         """Return self(0)."""
         return float(np.real(sum(p[0] * np.exp(c) for p, _, _, c in self.terms)))
 
-    def mean(self):
+    def mean(self) -> float:
         """Return E[self(z)], z ~ N(0, 1)."""
         total = 0.0
         for p, a, b, c in self.terms:
@@ -75,7 +77,7 @@ class Exponentials:
             total += np.sqrt(v) * np.exp(c + b * b * v / 2) * (p @ m)
         return float(np.real(total))
 
-    def positive_mean(self):
+    def positive_mean(self) -> float:
         """Return E[self(z); z > 0], z ~ N(0, 1)."""
         total = 0.0
         for p, a, b, c in self.terms:
@@ -89,7 +91,7 @@ class Exponentials:
         return float(np.real(total)) / np.sqrt(2 * np.pi)
 
 
-def _merged(terms):
+def _merged(terms: Iterable[Term]) -> Exponentials:
     """Return the sum of terms, one term for each exponent."""
     total = {}
     for p, *exponent in terms:
@@ -98,7 +100,7 @@ def _merged(terms):
     return Exponentials(tuple(Term(p, *key) for key, p in total.items()))
 
 
-def _half(a, b, c):
+def _half(a: float, b: complex, c: complex) -> complex:
     """Return the integral of exp(c - a z^2 + b z) over z > 0; what grows is added up in exponents, so none overflows."""
     from scipy.special import wofz
 
@@ -108,22 +110,22 @@ def _half(a, b, c):
     return np.sqrt(np.pi / a) * np.exp(c + b * b / (4 * a)) - _half(a, -b, c)
 
 
-def constant(value):
+def constant(value: float) -> Exponentials:
     """Return the constant function."""
     return Exponentials((Term(np.array([value])),))
 
 
-def power(n):
+def power(n: int) -> Exponentials:
     """Return z^n."""
     return Exponentials((Term(np.eye(n + 1)[n]),))
 
 
-def cosine(k, phase=0.0):
+def cosine(k: float, phase: float = 0.0) -> Exponentials:
     """Return cos(k z + phase)."""
     half = np.array([0.5])
     return Exponentials((Term(half, b=1j * k, c=1j * phase), Term(half, b=-1j * k, c=-1j * phase)))
 
 
-def gaussian(k):
+def gaussian(k: float) -> Exponentials:
     """Return exp(-k z^2)."""
     return Exponentials((Term(np.ones(1), a=k),))

@@ -9,13 +9,16 @@ Suh, Simchowitz, Zhang and Tedrake (2022), Do differentiable simulators give bet
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...environments.ball_with_wall import BallWithWall
 from ...environments.step_reward import Ramp
-from ..theory import NoClosedForm
+from ...problem import Problem
+from ..theory import Array, NoClosedForm
 from .moments import PATHWISE, SCORE, SCORE_FUNCTION, Table, law
 
 REACH = 38.5  # standard deviations; what is further out underflows
@@ -35,13 +38,13 @@ class Pieces(NamedTuple):
         A length on which it looks like a polynomial of low degree elsewhere.
     """
 
-    f: object
-    slope: object
-    breaks: list
+    f: Callable[[Array], Array]
+    slope: Callable[[Array], Array]
+    breaks: list[tuple[float, float]]
     smooth: float = math.inf
 
 
-def pieces(closed_form, low, high):
+def pieces(closed_form: Ramp | BallWithWall, low: float, high: float) -> Pieces:
     """Return the `Pieces` of a reward between two actions."""
     match closed_form:
         case Ramp(width=0.0):
@@ -58,17 +61,17 @@ def pieces(closed_form, low, high):
     raise NoClosedForm(f"no closed form is known for {closed_form!r}")
 
 
-def _ball(throw, low, high):
+def _ball(throw: BallWithWall, low: float, high: float) -> Pieces:
     """Return the pieces of -x^2: the ball reaches the wall where sin(2 angle) = g d / v^2, and may clear it in between.
 
     With T = tan(angle), it just clears it where A T^2 - d T + A + h = 0, A = g d^2 / (2 v^2).
     """
     v, d, h, g = throw
 
-    def landing(x):
+    def landing(x: Array) -> Array:
         return v * v * np.sin(2 * x) / g
 
-    def flies(x):
+    def flies(x: Array) -> NDArray[np.bool_]:
         height = d * np.tan(x) - g * d * d / (2 * v * v * np.cos(x) ** 2)
         return (landing(x) <= d) | (height > h)
 
@@ -90,7 +93,7 @@ def _ball(throw, low, high):
     )
 
 
-def table(problem, theta):
+def table(problem: Problem, theta: Array) -> Table:
     """Return the `Table` of the problem."""
     mean, std, kinds = law(problem, theta)
     mean, std = float(mean[0]), float(std[0])
@@ -111,10 +114,10 @@ def table(problem, theta):
         cov[:, :, p] = (parts * weight) @ parts.T
         mirrored[:, :, p] = (parts * weight) @ parts[:, flipped].T
 
-    def measure_valued(coupled):
+    def measure_valued(coupled: bool) -> Array:
         return np.array([of_measure(kind, coupled) for kind, _ in kinds])
 
-    def of_measure(kind, coupled):
+    def of_measure(kind: str, coupled: bool) -> float:
         if kind == "std" and coupled:
             raise NoClosedForm(
                 "the coupled measure-valued derivative for a std is known for costs without breaks alone"
@@ -131,11 +134,11 @@ def table(problem, theta):
     return Table(J, (f - J) ** 2 @ weight, means, cov, mirrored, measure_valued)
 
 
-def _pieces(problem, mean, std):
+def _pieces(problem: Problem, mean: float, std: float) -> Pieces:
     return pieces(problem.environment.closed_form, mean - REACH * std, mean + REACH * std)
 
 
-def _grid(breaks, smooth):
+def _grid(breaks: Array, smooth: float) -> tuple[Array, Array]:
     """Return nodes z and weights times phi(z), symmetric about 0: panels cut at `breaks` and at their mirror images."""
     width = min(0.5, smooth)
     cuts = np.arange(0.0, REACH + width, width)

@@ -1,11 +1,11 @@
 """What the theory of one step asks of a reward: the moments of a few random numbers, for each parameter."""
 
 import dataclasses
-
-import numpy as np
+from collections.abc import Callable
 
 from ...policies.gaussian import Gaussian
-from ..theory import NoClosedForm
+from ...problem import Problem
+from ..theory import Array, NoClosedForm
 
 SCORE_FUNCTION, SCORE, PATHWISE = range(3)
 DELTA = {(1, False): 3, (1, True): 4, (2, False): 5, (2, True): 6}  # (order, pathwise) -> row, of a table that has them
@@ -30,14 +30,14 @@ class Table:
 
     objective: float
     return_variance: float
-    mean: np.ndarray
-    cov: np.ndarray
-    mirrored: np.ndarray
-    measure_valued: object
-    expansions: dict = dataclasses.field(default_factory=dict)
+    mean: Array
+    cov: Array
+    mirrored: Array
+    measure_valued: Callable[[bool], Array]
+    expansions: dict[int, float] = dataclasses.field(default_factory=dict)
 
 
-def law(problem, theta):
+def law(problem: Problem, theta: Array) -> tuple[Array, Array, list[tuple[str, int]]]:
     """Return the mean and the std of the action, (m,) both, and the (kind, dimension) of each parameter.
 
     Raises

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...compiler.emit import live_inputs, live_nodes
+from ...compiler.operations import COMPARISONS
 from ...compiler.reach import RANDOM, reach
-from ...compiler.trace import COMPARISONS, Tracer
+from ...compiler.trace import Tracer
 from .ring import Lost, Poly, run
 
 BESIDE = {"minimum", "maximum"}

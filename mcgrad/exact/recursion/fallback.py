@@ -1,14 +1,16 @@
 """What an estimator's moments are, and values: by a closed form, or by the recursion where none is known."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ...estimators.estimator import Estimator
 from ...problem import Problem
 from .. import questions
+from ..arguments import of_each
 from ..records import ValueFunction
+from ..theory import Array
 from .public import moments
 from .refusal import NoClosedForm
 from .values import value_function
@@ -16,13 +18,14 @@ from .values import value_function
 WORK = 5.0  # about so many seconds
 
 
-def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> NDArray[np.float64]:
+@of_each
+def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
 
     Parameters
     ----------
     problem : Problem
-    theta : (P,) array
+    theta : (P,) array, or (B, P): then every result has a leading axis
     estimator : Estimator
     work : float
         What the recursion may cost where no closed form is known, in units of about a second, see `moments`; 0: closed
@@ -43,10 +46,15 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
     >>> mg.exact.mean(arms, theta, of_five).round(12)
     array([-0.04 ,  0.216, -0.176])
     """
-    return _either(questions.mean, work, problem, theta, estimator)
+    return _either(
+        lambda: questions.mean(problem, theta, estimator),
+        lambda: moments(problem, theta, {"x": estimator}, work=work)["x"].mean,
+        work,
+    )
 
 
-def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> NDArray[np.float64]:
+@of_each
+def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or one group's or pair's.
 
     A control variate whose coefficients are still to be fitted counts with the optimal ones. Arguments and errors are those
@@ -61,12 +69,14 @@ def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: 
     >>> mg.exact.variance(arms, theta, mg.estimators.score_function()).round(4)
     array([0.4225, 0.5601, 0.0196])
     """
-    return _either(questions.variance, work, problem, theta, estimator)
+    return _either(
+        lambda: questions.variance(problem, theta, estimator),
+        lambda: moments(problem, theta, {"x": estimator}, work=work)["x"].variance,
+        work,
+    )
 
 
-def covariance(
-    problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK
-) -> NDArray[np.float64]:
+def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK) -> Array:
     """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`.
 
     Examples
@@ -79,7 +89,11 @@ def covariance(
     >>> own.round(4), bool(mg.exact.covariance(problem, [-0.6], path, score)[0] > 0)
     (array([8.6441]), True)
     """
-    return _either(questions.covariance, work, problem, theta, first, second)
+    return _either(
+        lambda: questions.covariance(problem, theta, first, second),
+        lambda: moments(problem, theta, {"x": first, "y": second}, work=work).covariance("x", "y"),
+        work,
+    )
 
 
 def value(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ValueFunction:
@@ -87,25 +101,20 @@ def value(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ValueFun
 
     Arguments and errors are those of `mean`; for more options of the recursion see `value_function`.
     """
+    return _either(lambda: questions.value(problem, theta), lambda: value_function(problem, theta, work=work), work)
+
+
+Answer = TypeVar("Answer")
+
+
+def _either(known: Callable[[], Answer], found: Callable[[], Answer], work: float) -> Answer:
+    """Return a closed form, or what the recursion finds: the one place where `work` decides whether it is run."""
     try:
-        return questions.value(problem, theta)
+        return known()
     except NoClosedForm as error:
         if not work:
             raise
         try:
-            return value_function(problem, theta, work=work)
+            return found()
         except NoClosedForm as other:
             raise NoClosedForm(f"{error}; {other}") from error
-
-
-def _either(question: Any, work, problem, theta, *estimators):
-    try:
-        return question(problem, theta, *estimators)
-    except NoClosedForm as error:
-        if not work:
-            raise
-        try:
-            found = moments(problem, theta, dict(zip("xy", estimators, strict=False)), work=work)
-        except NoClosedForm as other:
-            raise NoClosedForm(f"{error}; {other}") from error
-    return found.covariance("x", "y") if len(estimators) == 2 else getattr(found["x"], question.__name__)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...compiler.emit import live_nodes
-from ...compiler.trace import COMPARISONS, OPERATIONS, SAME_VALUE, Tracer
+from ...compiler.operations import COMPARISONS, OPERATIONS, SAME_VALUE
+from ...compiler.trace import Tracer
 from .chain import Chain
 from .edges import outputs
 

@@ -12,8 +12,9 @@ import re
 import numpy as np
 
 from ...compiler.emit import live_nodes
+from ...compiler.operations import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE
 from ...compiler.table import Names
-from ...compiler.trace import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE, Tracer
+from ...compiler.trace import Tracer
 
 EXP = "exp:"
 NOT_CARRIED = re.compile(r"~\d+|[ewz]\d+")  # states and noise, where they are variables

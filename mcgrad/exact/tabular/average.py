@@ -17,8 +17,11 @@ Sutton, McAllester, Singh & Mansour (2000); Marbach & Tsitsiklis (2001).
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 
-def stationary_distribution(system):
+
+def stationary_distribution(system: System) -> Array:
     """Return mu with mu'P_pi = mu': (S,). ValueError unless there is one and only one."""
     S = system.states
     if system.ends.any():
@@ -29,12 +32,12 @@ def stationary_distribution(system):
     return np.linalg.solve((gap + 1.0).T, np.ones(S))
 
 
-def average_reward(system):
+def average_reward(system: System) -> float:
     """J, the limit of the mean reward per step: float."""
     return float(stationary_distribution(system) @ np.sum(system.policy * system.mean_reward, axis=1))
 
 
-def differential_values(system):
+def differential_values(system: System) -> tuple[Array, Array]:
     """V (S,) and Q (S, A), with sum_s mu(s) V(s) = 0."""
     mu, mean = stationary_distribution(system), np.sum(system.policy * system.mean_reward, axis=1)
     J = mu @ mean
@@ -42,12 +45,12 @@ def differential_values(system):
     return V, system.mean_reward - J + system.P @ V
 
 
-def gradient(system):
+def gradient(system: System) -> Array:
     """dJ/dtheta by the policy gradient theorem: (P,)."""
     V, Q = differential_values(system)
     return np.einsum("sa,sap->p", _visits(system) * (Q - V[:, None]), system.score)
 
 
-def _visits(system):
+def _visits(system: System) -> Array:
     """mu(s) pi(a | s), (S, A)."""
     return stationary_distribution(system)[:, None] * system.policy

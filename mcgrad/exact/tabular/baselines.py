@@ -11,10 +11,12 @@ reinforcement learning.
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 from .values import critic, discounted_visits
 
 
-def naive_over_time(system):
+def naive_over_time(system: System) -> Array:
     """Return b_t = E[z_t^2 G_t] / E[z_t^2], 0 where a score vanishes: (T, P)."""
     _, Q = critic(system)
     visits, squares = discounted_visits(system), system.policy[..., None] * system.score**2

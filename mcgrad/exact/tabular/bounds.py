@@ -18,12 +18,16 @@ of the ratios m_t m_t' / mu_t, are not.
 Cost: time O(T S^2 A P), P times that for matrices.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
+from ..theory import Array
+from .system import System
 from .values import critic, decay, forward, gradient_to_go, stages, state_distribution, weights
 
 
-def tree_bound(system, matrix=False):
+def tree_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound without a Markov assumption, (P,) or (P, P)."""
     mu, m, M = _past(system, decay(system) ** 2, matrix)
     dV, z, outer = gradient_to_go(system), system.score, _outer(matrix)
@@ -36,7 +40,7 @@ def tree_bound(system, matrix=False):
     return total
 
 
-def markov_bound(system, matrix=False):
+def markov_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound for Markov states, (P,) or (P, P). ValueError without a horizon."""
     if system.horizon is None:
         raise ValueError("horizon: expected a number, since the Markov bound sums ratios over time, got None")
@@ -51,7 +55,7 @@ def markov_bound(system, matrix=False):
     return total
 
 
-def stationary_bound(system, matrix=False):
+def stationary_bound(system: System, matrix: bool = False) -> Array:
     """Return the bound for Markov states and dynamics that are known to be the same at all times, (P,) or (P, P).
 
     The law of (r_t, s_{t+1}) given (s, a) is one for all t, r_t before its discount.
@@ -73,7 +77,7 @@ def stationary_bound(system, matrix=False):
     return total
 
 
-def _past(system, factor, matrix):
+def _past(system: System, factor: float, matrix: bool | None) -> tuple[Array, Array, Array | None]:
     """Return mu_t, m_t and M_t (matrix None: no M_t); without a horizon their sums over time, weighed by factor^t."""
     K, S, z = stages(system), system.states, system.score
     mu = forward(system, system.start, np.zeros((K, S)), factor)
@@ -90,18 +94,18 @@ def _past(system, factor, matrix):
     return mu, m, forward(system, np.zeros_like(flat[0]), flat, factor).reshape(np.shape(source))
 
 
-def _carried(system, x):
+def _carried(system: System, x: Array) -> Array:
     """Sum pi P x over (s, a): (S, ...) from (S, A, ...)."""
     return np.tensordot(system.policy[..., None] * system.flow, x, ((0, 1), (0, 1)))
 
 
-def _start(system, dV, matrix):
+def _start(system: System, dV: Array, matrix: bool) -> Array:
     """Cov dV_0(s_0)."""
     first = dV[0] - system.start @ dV[0]
     return np.tensordot(system.start, _outer(matrix)(first, first), 1)
 
 
-def surprises(system, dV, t, matrix):
+def surprises(system: System, dV: Array, t: int, matrix: bool) -> tuple[Array, Array, Array]:
     """Return v (S, A), c (S, A, P) and w (S, A, P) or (S, A, P, P) of stage t."""
     V, Q = critic(system)
     gamma, weight, flow = decay(system), weights(system)[t], system.flow
@@ -118,7 +122,7 @@ def surprises(system, dV, t, matrix):
     return v, c, w
 
 
-def _summed(system, mu, v, now, c, w, second, matrix):
+def _summed(system: System, mu: Array, v: Array, now: Array, c: Array, w: Array, second: Array, matrix: bool) -> Array:
     """sum_{s,a} pi (v second + now c' + c now' + mu w)."""
     both = _outer(matrix)(now, c)
     inside = _wide(v, matrix) * second + both + _turned(both, matrix) + _wide(mu[:, None], matrix) * w
@@ -128,13 +132,13 @@ def _summed(system, mu, v, now, c, w, second, matrix):
 # The same formulas for the diagonal of a matrix and for all of it.
 
 
-def _outer(matrix):
+def _outer(matrix: bool | None) -> Callable[[Array, Array], Array]:
     return (lambda x, y: x[..., :, None] * y[..., None, :]) if matrix else np.multiply
 
 
-def _turned(x, matrix):
+def _turned(x: Array, matrix: bool) -> Array:
     return x.swapaxes(-1, -2) if matrix else x
 
 
-def _wide(x, matrix):
+def _wide(x: Array, matrix: bool) -> Array:
     return x[..., None, None] if matrix else x[..., None]

@@ -12,30 +12,32 @@ all given (s, a). For X = Y each stage is a variance, and their sum does not can
 import numpy as np
 
 from ..leaves import Rule
-from .martingale_differences import Differences
+from ..theory import Array
+from .martingale_differences import Differences, Factor
+from .system import System
 from .traces import second_moment
 from .values import stages, weights
 
 RETURN = Rule(only_return=True)
 
 
-def mean(system, X):
+def mean(system: System, X: Rule) -> Array:
     """Mean of a rule: the gradient, or that and the bias of a wrong critic: (P,)."""
     found = system.start @ Differences(system, X).first
     return np.array(np.broadcast_to(found, (system.parameters,)))
 
 
-def variance(system, X):
+def variance(system: System, X: Rule) -> Array:
     """Variance per parameter of one trajectory's estimate: (P,)."""
     return np.maximum(covariance(system, X, X), 0.0)
 
 
-def return_variance(system):
+def return_variance(system: System) -> float:
     """Variance of the return R: float."""
     return float(variance(system, RETURN)[0])
 
 
-def covariance_matrix(system, X, Y):
+def covariance_matrix(system: System, X: Rule, Y: Rule) -> Array:
     """Return Cov(X_p, Y_q) of two rules on the same trajectory, (P, P)."""
     P = system.parameters
     out, p, x = np.empty((P, P)), np.arange(P), Differences(system, X)
@@ -45,13 +47,13 @@ def covariance_matrix(system, X, Y):
     return out
 
 
-def covariance(system, X, Y):
+def covariance(system: System, X: Rule, Y: Rule) -> Array:
     """Covariance per parameter of two estimators on the same trajectory: (P,)."""
     first, steps = covariance_by_step(system, X, Y)
     return first + steps.sum(axis=(0, 1))
 
 
-def covariance_by_step(system, X, Y):
+def covariance_by_step(system: System, X: Rule, Y: Rule) -> tuple[Array, Array]:
     """Return the part of Cov(X, Y) decided by s_0, (P,), and by what happens in each state at each time.
 
     The latter is (T, S, P), or without a horizon (1, S, P), for all times together.
@@ -60,7 +62,7 @@ def covariance_by_step(system, X, Y):
     return _by_step(system, x, x if Y is X else Differences(system, Y))
 
 
-def _by_step(system, x, y):
+def _by_step(system: System, x: Differences, y: Differences) -> tuple[Array, Array]:
     steps = np.zeros((stages(system), system.states, system.parameters))
     pairs = [(i, j) for i in range(len(x.carries)) for j in range(len(y.carries)) if y is not x or i <= j]
     carried = [second_moment(system, x.carries[i], y.carries[j]) for i, j in pairs]
@@ -75,7 +77,7 @@ def _by_step(system, x, y):
     return np.array(np.broadcast_to(first, (system.parameters,))), steps
 
 
-def product(system, t, e, f):
+def product(system: System, t: int, e: Factor, f: Factor) -> Array:
     """E[e f | s] for two factors of stage t, (S, 1 or P)."""
     out = e.mean * f.mean
     if e.slope is not None and f.slope is not None:
@@ -89,7 +91,7 @@ def product(system, t, e, f):
     return np.einsum("sa,sap->sp", system.policy, np.broadcast_to(out, (*system.policy.shape, out.shape[-1])))
 
 
-def _covariance_of_next(system, one, two):
+def _covariance_of_next(system: System, one: Array, two: Array) -> Array:
     """Cov(one(s'), two(s') | s, a), (S, A, 1 or P): one s' at a time, and only where it can follow."""
     flow = system.flow
     means = [np.tensordot(flow, x, 1) for x in (one, two)]

@@ -29,18 +29,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..theory import NoClosedForm
-from .traces import error_carry, one, trace, turned, weight
+from ..leaves import Rule
+from ..theory import Array, NoClosedForm
+from .system import System
+from .traces import Carry, error_carry, one, trace, turned, weight
 from .values import backward, critic, decay, gradient_news, stages, weights
 
 
 class Factor(NamedTuple):
     """One e_i of a stage: mean, slope (S, A, 1 or P), surprise (S, A, S) without the noise, next (S, 1 or P)."""
 
-    mean: np.ndarray
-    slope: np.ndarray | None = None
-    surprise: np.ndarray | None = None
-    next: np.ndarray | None = None
+    mean: Array
+    slope: Array | None = None
+    surprise: Array | None = None
+    next: Array | None = None
 
 
 class Differences:
@@ -49,7 +51,7 @@ class Differences:
     What is said of parameter p is of parameter p + `turn`, in a circle: so covariances between parameters are found.
     """
 
-    def __init__(self, system, rule, turn=0):
+    def __init__(self, system: System, rule: Rule, turn: int = 0) -> None:
         if np.ndim(rule.followed):
             raise NoClosedForm("tabular problems have no derivatives in the action")
         self.system, self.rule, self.turn = system, rule, turn
@@ -68,7 +70,7 @@ class Differences:
         self.h = self._mean_to_go()
         self.first = self.to_go[0, :, None] if rule.only_return else self.h[0]
 
-    def _ahead(self):
+    def _ahead(self) -> Array | None:
         """v, (K + 1, S): 0 where an episode is over, the terminal reward at T."""
         if self.rule.ahead is None:
             return None
@@ -80,7 +82,7 @@ class Differences:
         v[:, self.system.ends] = 0.0
         return v
 
-    def _carries(self):
+    def _carries(self) -> list[Carry]:
         system, rule = self.system, self.rule
         found = [weight(system)]
         if self.apart:
@@ -91,7 +93,7 @@ class Differences:
             found.append(error_carry(system, -self.score))
         return found
 
-    def factors(self, t):
+    def factors(self, t: int) -> list[Factor]:
         """Return a Factor for each of the `carries`: their products add up to m_t."""
         system, rule, z = self.system, self.rule, self.z
         past, slope, surprise, mean = [], None, None, z * _at(self.weight, t)
@@ -118,7 +120,7 @@ class Differences:
         mean = mean + np.tensordot(system.flow, following, 1) - self.h[t][:, None]
         return [Factor(mean, slope, surprise, following), *past]
 
-    def _error(self, t):
+    def _error(self, t: int) -> tuple[Array, Array]:
         """Return E[eps_t | s, a], (S, A), and the surprise."""
         system, lam = self.system, self.trace
         ahead = 0.0 if self.ahead is None else self.ahead[t + 1]
@@ -127,7 +129,7 @@ class Differences:
         error = np.where(self.alive, mean - _at(self.known, t) - self.to_go[t][:, None], 0.0)
         return error, given - mean[..., None]
 
-    def _to_go(self):
+    def _to_go(self) -> Array:
         """U_t, (K + 1, S)."""
         system = self.system
         if self.trace is None:
@@ -142,7 +144,7 @@ class Differences:
         ]
         return backward(system, np.sum(system.policy * due, axis=2), 0.0, decay(system) * self.trace)
 
-    def _mean_to_go(self):
+    def _mean_to_go(self) -> Array:
         """h_t, (K + 1, S, P), and 0 for what has none."""
         system = self.system
         if self.rule.only_return:
@@ -156,10 +158,10 @@ class Differences:
                 own[t] += self._expected(t)
         return backward(system, own, 0.0, decay(system))
 
-    def _expected(self, t):
+    def _expected(self, t: int) -> Array:
         """E_a[z q_t | s], (S, P)."""
         return np.sum(self.system.policy[..., None] * self.expected[t] * self.z, axis=1)
 
 
-def _at(array, t):
+def _at(array: float | Array, t: int) -> float | Array:
     return array[t] if np.ndim(array) else array

@@ -13,11 +13,13 @@ pi^2 / pi_b in place of pi. Where pi_b forbids what pi does, the variance is inf
 
 import numpy as np
 
+from ..theory import Array
 from .bounds import surprises
+from .system import System
 from .values import critic, gradient_to_go, stages
 
 
-def per_decision_variance(system, behaviour, baseline=None):
+def per_decision_variance(system: System, behaviour: Array, baseline: Array | None = None) -> Array:
     """Return the variance of one trajectory's estimate, (P,).
 
     `behaviour` (S, A) the probabilities of the policy that acts, `baseline` (T, S, 1 or P) or None.

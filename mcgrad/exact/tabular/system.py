@@ -12,8 +12,12 @@ about it.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..theory import Array
 
 TOLERANCE = 1e-9  # of probabilities that should sum to one
 
@@ -53,19 +57,19 @@ class System:
         Naming the argument, for what does not fit.
     """
 
-    P: np.ndarray
-    reward: np.ndarray
-    start: np.ndarray
-    policy: np.ndarray
+    P: Array
+    reward: Array
+    start: Array
+    policy: Array
     horizon: int | None
-    jacobian: np.ndarray | None = None
+    jacobian: Array | None = None
     discount: float = 1.0
-    ends: np.ndarray | None = None
-    reward_variance: np.ndarray | float = 0.0
-    terminal_reward: np.ndarray | None = None
+    ends: NDArray[np.bool_] | None = None
+    reward_variance: Array | float = 0.0
+    terminal_reward: Array | None = None
     memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         P = _array("P", self.P)
         if P.ndim != 3 or P.shape[0] != P.shape[2] or P.size == 0:
             raise ValueError(f"P: expected shape (S, A, S), got {P.shape}")
@@ -102,44 +106,44 @@ class System:
             raise ValueError("terminal_reward: expected none with horizon=None, where no episode is cut off")
 
     @property
-    def states(self):
+    def states(self) -> int:
         """S, the number of states."""
         return self.P.shape[0]
 
     @property
-    def parameters(self):
+    def parameters(self) -> int:
         """Number of parameters."""
         return self.jacobian.shape[2]
 
     @cached_property
-    def flow(self):
+    def flow(self) -> Array:
         """P without the rows of the states that end an episode: what follows them counts no more. (S, A, S)."""
         return np.where(self.ends[:, None, None], 0.0, self.P)
 
     @cached_property
-    def closed(self):
+    def closed(self) -> Array:
         """P_pi[s, s'] = sum_a pi(a | s) flow[s, a, s'], (S, S)."""
         return np.einsum("sa,sax->sx", self.policy, self.flow)
 
     @cached_property
-    def mean_reward(self):
+    def mean_reward(self) -> Array:
         """E[r | s, a], 0 where the episode is over: (S, A)."""
         return np.sum(self.flow * self.reward, axis=2)
 
     @cached_property
-    def score(self):
+    def score(self) -> Array:
         """z(s, a) = d log pi(a | s) / dtheta, 0 where the episode is over: (S, A, P)."""
         z = self.jacobian - np.einsum("sb,sbp->sp", self.policy, self.jacobian)[:, None]
         return np.where(self.ends[:, None, None], 0.0, z)
 
 
-def softmax(logits):
+def softmax(logits: ArrayLike) -> Array:
     """Return the policy with the given logits: (..., A) of the same shape."""
     weights = np.exp(logits - np.max(logits, axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def _array(name, value, shape=None):
+def _array(name: str, value: ArrayLike, shape: tuple[int, ...] | None = None) -> Array:
     array = np.array(value, dtype=float)
     if shape is not None and array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
@@ -148,7 +152,7 @@ def _array(name, value, shape=None):
     return array
 
 
-def _of_transitions(name, value, S, A):
+def _of_transitions(name: str, value: ArrayLike, S: int, A: int) -> Array:
     array = _array(name, value)
     if array.shape == (S, A):
         array = array[:, :, None]
@@ -157,7 +161,7 @@ def _of_transitions(name, value, S, A):
     return np.array(np.broadcast_to(array, (S, A, S)))
 
 
-def _distributions(name, array, rows=slice(None)):
+def _distributions(name: str, array: Array, rows: Any = slice(None)) -> Array:
     """Return probabilities, checked; where an episode is over (not in `rows`) any numbers will do."""
     checked = array[rows] if array.ndim > 1 else array
     off = np.abs(checked.sum(axis=-1) - 1).max(initial=0.0)

@@ -4,23 +4,27 @@ Functions of (t, s, a) are arrays (T, S, 1 or A, 1 or P), see `martingale_differ
 """
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ... import estimators
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular as Table
+from ...estimators import Estimator
 from ...policies.softmax import TabularSoftmax
+from ...problem import Problem
 from .. import records
-from ..leaves import of_state
-from ..theory import Alone, NoClosedForm, Theory
+from ..leaves import Rule, of_state
+from ..theory import Alone, Array, Leaf, NoClosedForm, Theory
 from . import average, bounds, covariances, values
 from .baselines import naive_over_time
 from .off_policy import per_decision_variance
 from .system import System, softmax
 
 
-def of_problem(problem, theta):
+def of_problem(problem: Problem, theta: ArrayLike) -> "Tabular":
     """Return the theory of a problem; `NoClosedForm` if its policy is no softmax over a table, or its discount varies."""
     theta = problem.theta(theta)
     environment, policy = problem.environment.closed_form, problem.policy.closed_form
@@ -44,7 +48,7 @@ def of_problem(problem, theta):
     return Tabular(system, problem, theta)
 
 
-def _of_bandit(bandit):
+def _of_bandit(bandit: Bandit) -> dict[str, Array]:
     A = len(bandit.values)
     return {
         "P": np.ones((1, A, 1)),
@@ -54,7 +58,7 @@ def _of_bandit(bandit):
     }
 
 
-def _of_table(table):
+def _of_table(table: Table) -> dict[str, Array]:
     """Return P, and the mean and the variance of the reward given (s, a, s'), from the table of outcomes."""
     S, A, K = table.probability.shape
     moments = np.zeros((3, S, A, S))
@@ -78,7 +82,7 @@ def _of_table(table):
 class Tabular(Theory):
     """The theory of a `System`, perhaps that of a problem."""
 
-    def __init__(self, system, problem=None, theta=None):
+    def __init__(self, system: System, problem: Problem | None = None, theta: Array | None = None) -> None:
         self.system, self.problem, self.theta = system, problem, theta
         self.name = "this tabular problem" if problem is None else problem.environment.name
         self.parameters, self.horizon = system.parameters, values.stages(system)
@@ -86,50 +90,50 @@ class Tabular(Theory):
     # ---- values ----
 
     @cached_property
-    def objective(self):
+    def objective(self) -> float:
         """J."""
         return float(values.objective(self.system))
 
     @cached_property
-    def return_variance(self):
+    def return_variance(self) -> float:
         """The variance of the return."""
         return covariances.return_variance(self.system)
 
-    def gradient(self):
+    def gradient(self) -> Array:
         """Return dJ/dtheta, (P,)."""
         return values.gradient(self.system)
 
-    def value(self):
+    def value(self) -> records.ValueFunction:
         """Return V_t as a `ValueFunction`."""
         return records.tabulated(self.objective, values.value(self.system))
 
-    def critic(self):
+    def critic(self) -> records.ExactCritic:
         """Return Q_t as an `ExactCritic`."""
         Q, policy = values.action_value(self.system), self.system.policy
         S, A = policy.shape
 
-        def function(t, s, a):
+        def function(t: int, s: Array, a: Array) -> Array:
             return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
 
         return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
 
-    def mean_return_to_go(self):
+    def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""
         return values.mean_return_to_go(self.system)
 
-    def fisher(self):
+    def fisher(self) -> Array:
         """Return E[Z Z'], (P, P)."""
         return values.fisher(self.system)
 
-    def natural_gradient(self):
+    def natural_gradient(self) -> Array:
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
         return np.linalg.pinv(self.fisher(), rcond=1e-12, hermitian=True) @ self.gradient()
 
-    def gradient_news(self):
+    def gradient_news(self) -> Array:
         """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
         return values.gradient_news(self.system)
 
-    def efficiency_bound(self, model, matrix):
+    def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
         if model == "markov" and self.system.horizon is None:
             raise NoClosedForm(
@@ -137,25 +141,25 @@ class Tabular(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def average_reward(self):
+    def average_reward(self) -> float:
         """Return the average reward."""
         return average.average_reward(self.system)
 
-    def average_gradient(self):
+    def average_gradient(self) -> Array:
         """Return its gradient, (P,)."""
         return average.gradient(self.system)
 
-    def differential_value(self):
+    def differential_value(self) -> Array:
         """Return V, (S,)."""
         return average.differential_values(self.system)[0]
 
-    def stationary(self):
+    def stationary(self) -> Array:
         """Return the stationary distribution, (S,)."""
         return average.stationary_distribution(self.system)
 
     # ---- functions ----
 
-    def over_time(self, b):
+    def over_time(self, b: ArrayLike) -> Array:
         """Return b, a number, (T,) or (T, P), as a function."""
         b = np.asarray(b, dtype=float)
         if b.shape not in ((), (self.horizon,), (self.horizon, self.parameters)):
@@ -163,7 +167,7 @@ class Tabular(Theory):
         b = (b.reshape(-1, 1) if b.ndim < 2 else b)[:, None, None]
         return np.array(np.broadcast_to(b, (self.horizon, self.system.states, 1, b.shape[-1])))
 
-    def over_states(self, b):
+    def over_states(self, b: ArrayLike) -> Array:
         """Return b, (S,), (T, S) or (T, S, P), as a function."""
         b, T, S, P = np.asarray(b, dtype=float), self.horizon, self.system.states, self.parameters
         if b.shape not in ((S,), (T, S), (T, S, P)):
@@ -171,46 +175,46 @@ class Tabular(Theory):
         b = (b if b.ndim == 3 else b[..., None])[..., None, :]
         return np.array(np.broadcast_to(b, (T, S, 1, b.shape[-1])))
 
-    def times(self, f, numbers):
+    def times(self, f: Array, numbers: float | Array) -> Array:
         """Return f times a number, or one for each parameter."""
         return f * numbers
 
-    def value_function(self):
+    def value_function(self) -> Array:
         """Return V_t."""
         return values.critic(self.system)[0][:-1, :, None, None]
 
-    def action_value(self):
+    def action_value(self) -> Array:
         """Return Q_t."""
         return values.critic(self.system)[1][..., None]
 
-    def over_actions(self, f):
+    def over_actions(self, f: Array) -> Array:
         """Return E[f | s]."""
         return np.sum(self.system.policy[..., None] * f, axis=2, keepdims=True)
 
-    def ripples(self, amplitude, frequency):
+    def ripples(self, amplitude: float, frequency: float) -> Array:
         """Return what a critic errs by that oscillates in the number of the action."""
         wave = amplitude * np.cos(frequency * np.arange(self.system.policy.shape[1]))
         return np.broadcast_to(wave[:, None], (self.horizon, *self.system.policy.shape, 1))
 
-    def fitted(self, data):
+    def fitted(self, data: dict[str, Any]) -> Array:
         """Return the table that was fitted on pilot trajectories: the variance is that with this very baseline."""
         if not isinstance(self.problem.environment.closed_form, Table):
             raise NoClosedForm("no closed form is known with the baseline FittedValue on a bandit")
         return self.over_states(data["form"].values[:-1])
 
-    def naive_over_time(self):
+    def naive_over_time(self) -> Array:
         """Return E[z_tp^2 G_t] / E[z_tp^2], (T, P)."""
         return naive_over_time(self.system)
 
     # ---- leaves ----
 
-    def alone(self, estimator):
+    def alone(self, estimator: Estimator) -> Alone | None:
         """Return importance-weighted estimators."""
         if isinstance(estimator, estimators.ImportanceWeighted) and estimator.clip is None:
             return Alone(self.gradient, lambda: self._weighted_variance(estimator))
         return None
 
-    def _weighted_variance(self, estimator):
+    def _weighted_variance(self, estimator: estimators.ImportanceWeighted) -> Array:
         if estimator.weights != "per decision":
             raise NoClosedForm("no closed form is known for the variance with weights of whole trajectories on a table")
         policy = estimator.behaviour.policy or self.problem.policy
@@ -221,25 +225,25 @@ class Tabular(Theory):
         acting = softmax(policy.closed_form.features @ np.array(estimator.behaviour.theta))
         return per_decision_variance(self.system, acting, of_state(self, estimator.baseline)[:, :, 0])
 
-    def mean(self, x):
+    def mean(self, x: Leaf) -> Array:
         """Return E X, (P,)."""
         return covariances.mean(self.system, _rule(x))
 
-    def covariance(self, x, y):
+    def covariance(self, x: Leaf, y: Leaf) -> Array:
         """Return Cov(X_p, Y_p) on one trajectory, (P,)."""
         return covariances.covariance(self.system, _rule(x), _rule(y))
 
-    def by_step(self, x):
+    def by_step(self, x: Leaf) -> Array:
         """Return Cov(X_p, z_tp), (T, P)."""
-        score = covariances.Rule(weight=self.over_time(1.0))
+        score = Rule(weight=self.over_time(1.0))
         return covariances.covariance_by_step(self.system, _rule(x), score)[1].sum(axis=1)
 
-    def joint(self, x, y):
+    def joint(self, x: Leaf, y: Leaf) -> Array:
         """Return Cov(X_p, Y_q), (P, P)."""
         return covariances.covariance_matrix(self.system, _rule(x), _rule(y))
 
 
-def _rule(x):
-    if not isinstance(x, covariances.Rule):
+def _rule(x: Leaf) -> Rule:
+    if not isinstance(x, Rule):
         raise NoClosedForm("tabular problems have no derivatives along paths")
     return x

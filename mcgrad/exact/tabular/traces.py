@@ -9,10 +9,13 @@ the x_c x_d averaged over actions and rewards along with P_pi: finitely many lin
 or without a horizon linear solves for their sum over t.
 """
 
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
 
+from ..theory import Array
+from .system import System
 from .values import critic, decay, forward, stages, weights
 
 KEPT = 4_000_000  # numbers in an array that is kept with its system
@@ -26,36 +29,36 @@ class Carry(NamedTuple):
 
     decay: float
     adds: str
-    start: np.ndarray
+    start: Array
     turn: int = 0
 
     @property
-    def key(self):
+    def key(self) -> Hashable:
         """What tells carries apart."""
         return self.decay, self.adds, self.turn, self.start.shape, self.start.tobytes()
 
 
-def one():
+def one() -> Carry:
     """Return the number 1."""
     return Carry(1.0, "", np.ones((1, 1)))
 
 
-def weight(system):
+def weight(system: System) -> Carry:
     """Return w: gamma^t without a horizon, else 1."""
     return Carry(decay(system), "", np.ones((1, 1)))
 
 
-def trace(system, lam, turn=0):
+def trace(system: System, lam: float, turn: int = 0) -> Carry:
     """Return the past of the trace as it enters E_t: lam E_{t-1} = sum_{k<t} lam^{t-k} z_k, times w."""
     return Carry(decay(system) * lam, "score", np.zeros((1, 1)), turn)
 
 
-def error_carry(system, b):
+def error_carry(system: System, b: float | Array) -> Carry:
     """Return E[R | F_t] - b = V_0(s_0) - b + sum_{k<t} w delta_k; b (1 or P,)."""
     return Carry(1.0, "error", critic(system)[0][0][:, None] - b)
 
 
-def second_moment(system, c, d):
+def second_moment(system: System, c: Carry, d: Carry) -> Array:
     """N_cd for each stage, or its sum over time without a horizon: (K, S, 1 or P)."""
     if c.key > d.key:
         c, d = d, c
@@ -79,12 +82,12 @@ def second_moment(system, c, d):
     return found
 
 
-def turned(array, k):
+def turned(array: Array, k: int) -> Array:
     """Return an array whose last axis is over parameters (or has length 1) with parameter p + k in place of p."""
     return np.roll(array, -k, axis=-1) if k else array
 
 
-def _moved(system, carries, moment):
+def _moved(system: System, carries: tuple[Carry, ...], moment: Array) -> Array:
     """E[product of the x of the carries times what `moment` is of, 1{next state = s'}]: (K, S, 1 or P)."""
     S, A = system.policy.shape
     scores = np.ones((S, A, 1))
@@ -97,7 +100,7 @@ def _moved(system, carries, moment):
     return np.stack(out)
 
 
-def _kernel(system, t, power):
+def _kernel(system: System, t: int, power: int) -> Array:
     """pi(a | s) P(s' | s, a) E[delta_t^power | s, a, s'], (S, A, S)."""
     flow = system.policy[..., None] * system.flow
     if power == 0:
