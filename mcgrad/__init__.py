@@ -16,6 +16,7 @@ from .moments import Moments
 from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
+from .targets import until
 
 if TYPE_CHECKING:
     from . import engines, exact, optimizers
@@ -65,6 +66,7 @@ __all__ = [
     "rollout",
     "sample",
     "stop_gradient",
+    "until",
     "where",
     "with_derivative",
 ]

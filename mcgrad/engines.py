@@ -94,15 +94,25 @@ def _dask(workers, scheduler):
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             quiet = {"dashboard_address": None, "silence_logs": "ERROR"}
-            cluster = distributed.LocalCluster(n_workers=workers or thread_count(None), threads_per_worker=1, **quiet)
+            with _deaf():
+                number = workers or thread_count(None)
+                cluster = distributed.LocalCluster(n_workers=number, threads_per_worker=1, **quiet)
             scheduler = stack.enter_context(cluster)
         client = stack.enter_context(distributed.Client(scheduler, timeout=BEGIN, set_as_default=False))
-        pool = client.get_executor(pure=False)
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False)
-            raise
+        yield client.get_executor(pure=False)
+
+
+@contextlib.contextmanager
+def _deaf():
+    """Have the processes that are started here leave Ctrl-C to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -192,7 +202,8 @@ class ProcessPool(concurrent.futures.Executor):
                     raise RuntimeError("cannot schedule new futures after shutdown")
                 pool = self._pool = self._pool or _new_pool(self.num_workers)
             try:
-                inner = future.begin(pool)
+                with _one_thread_each():
+                    inner = future.begin(pool)
                 break
             except concurrent.futures.BrokenExecutor:
                 self._discard(pool)
@@ -244,6 +255,18 @@ def _new_pool(workers):
         "spawn"
     )  # a copy of a process with threads would wait for locks that nobody holds
     return concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Have the processes that are started here do their linear algebra on one thread: there is one for each core."""
+    names = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} - set(os.environ)
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
 
 
 def _begin():

@@ -1,6 +1,7 @@
 """Measure estimators, or return their samples: what users call."""
 
 import concurrent.futures
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +25,14 @@ from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
 from .source import Source
+from .targets import Until, continued, measured_until
 
 
 def measure(
     problem: Problem | Sequence[Problem],
     theta: ArrayLike,
     estimators: dict[str, Estimator],
-    count: int,
+    count: int | Until,
     seed: int | ArrayLike = 0,
     *,
     threads: int | None = None,
@@ -58,8 +60,9 @@ def measure(
     theta : (P,) or (B, P) array
     estimators : dict
         Name -> estimator.
-    count : int
-        Number of trajectories (of an estimator that takes several rollouts: of samples); memory does not grow with it.
+    count : int or Until
+        Number of trajectories (of an estimator that takes several rollouts: of samples); memory does not grow with it. Or until
+        when to go on: `mg.until(variance=0.01)`.
     seed : int, or sequence of B int
         From 0 to 2^64 - 1.
     threads : int, optional
@@ -114,7 +117,7 @@ def measure(
     PrecisionWarning
         Where an estimator subtracts so much (a baseline, a critic, a control variate) that what is left is rounding.
     UserWarning
-        Of gradients that are not finite, and of variances that overflow.
+        Of gradients that are not finite, of variances that overflow, and of a precision that was not reached.
 
     Examples
     --------
@@ -128,9 +131,16 @@ def measure(
     20000
     """
     estimators = prepare(estimators)
-    count = validate.integer("count", count, 1)
+    target = count if isinstance(count, Until) else None
+    count = target.most if target else validate.integer("count", count, 1)
+    if target is not None and isinstance(design, Design):
+        count = max(count // design.size, 1) * design.size
     start = validate.integer("start", start, 0)
     check_range(start, count)
+    if target is not None and noise == "own":
+        raise ValueError(
+            "noise: expected 'common' with until, got 'own': where entries begin would depend on where they end"
+        )
     batch = batches.of(problem, theta, seed, start, count, noise)
     if batch is not None:
         check_range(max(batch.firsts), count)
@@ -149,18 +159,37 @@ def measure(
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
     names, parameters = tuple(estimators), problem.parameters
-    bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
-    try:
-        if batch is None:
-            sums, lost = _sums(problem, theta, estimators, run, start, count, formed, bar)
-        else:
-            sums, lost = _sums_of_batch(batch, estimators, run, count, formed, bar)
-    finally:
-        bar.close()
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
-    made = (Source(problem, theta, run.seed, start, count) if batch is None else batch.source(count),)
-    found = Moments(names, parameters, sums, takes, tuple(lost), known, made)
+
+    def sums_of(first, number):
+        if batch is None:
+            return _sums(problem, theta, estimators, run, first, number, formed, bar)
+        here = dataclasses.replace(batch, firsts=tuple(k + first - start for k in batch.firsts))
+        return _sums_of_batch(here, estimators, run, number, formed, bar)
+
+    def moments(sums, lost, first, number):
+        made = Source(problem, theta, run.seed, first, number) if batch is None else batch.source(number)
+        return Moments(names, parameters, sums, takes, tuple(lost), known, (made,))
+
+    bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
+    try:
+        if target is None:
+            found, missed = moments(*sums_of(start, count), start, count), {}
+        else:
+            first, before = (
+                (start, 0) if target.after is None else continued(target.after, moments(None, (), start, count))
+            )
+            if before and target.after.sums.covariances != formed:
+                raise ValueError("after: expected the same covariances in both measurements")
+            crossed = any(is_unfitted(e) and e.pilot is None for e in estimators.values())
+            chunk = run.chunk_of(len(names) * len(parameters))
+            found, missed = measured_until(target, sums_of, moments, first, before, chunk, count, crossed)
+            count = found.sources[0].count
+    finally:
+        bar.close()
+    if missed:
+        warnings.warn(target.words(missed, count), stacklevel=2)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}
     if lost:

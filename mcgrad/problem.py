@@ -11,210 +11,20 @@ score knows, and every estimator adds it.
 """
 
 import dataclasses
-import inspect
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import validate
+from .environment import Environment
+from .policy import Policy
 
 # What is written in terms of problems, and what they offer all the same: `kernel_handle` puts it here.
 written = types.SimpleNamespace()
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Environment:
-    """Dynamics and rewards, as plain Python functions of tuples of numbers.
-
-    Parameters
-    ----------
-    states, actions : int
-        n and m: how many numbers make a state and an action. Without actions there is nothing but design parameters.
-    noises, initial_noises : int
-        How many standard normals `step` and `reward` get as `w`, and `init` as `z`.
-    uniforms, initial_uniforms : int
-        How many numbers uniform on (0, 1) come after these in `w` and `z`.
-    choices : int or tuple, optional
-        How many actions there are to choose from, numbered from 0, where the action is discrete. One entry for each
-        component where there are several: (2, 3), or (2, None) with a component that is continuous.
-    params : dict
-        Name -> number or array; the functions read them as `p.name`. New values do not cause a recompile.
-    init : callable
-        init(p, z) -> the n numbers of s_0.
-    step : callable
-        step(p, s, a, w) -> the n numbers of the next state.
-    reward : callable
-        reward(p, s, a, s_next, w) -> the reward of the step, to be maximised. One that sees the policy names what it wants
-        after these: `eta`, the parameters of the action's distribution, `log_prob`, log p(a | eta), or both. So an entropy
-        bonus is a reward(p, s, a, s_next, w, eta), and a penalty for leaving a reference policy takes log_prob.
-    terminal : callable, optional
-        terminal(p, s) -> a reward for the last state, discounted by gamma^T.
-    done : callable, optional
-        done(p, s) -> whether an episode that has arrived at s is over: no actions, no rewards, no `terminal` from then on.
-        A reward for having arrived is for `reward` to pay, which sees s_next.
-    name : str
-        What to call it in messages and tables.
-    discontinuous : str, optional
-        Where the dynamics or the rewards jump, and what a pathwise gradient, which does not see jumps, loses by it.
-        Pathwise gradients warn about it once.
-    closed_form : object, optional
-        What `mcgrad.exact` knows the environment by: the matrices of a linear-quadratic one, for instance.
-    action_bounds : pair, optional
-        (low, high), numbers or (m,) arrays: where continuous actions have a limit. It is for agents that need one (see
-        `mcgrad.gym`); `step` and `reward` get any action, and have to clip where clipping is meant.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument that is not as described.
-    """
-
-    states: int
-    actions: int
-    noises: int = 0
-    initial_noises: int = 0
-    uniforms: int = 0
-    initial_uniforms: int = 0
-    choices: int | tuple | None = None
-    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    init: Callable = None
-    step: Callable = None
-    reward: Callable = None
-    terminal: Callable | None = None
-    done: Callable | None = None
-    name: str = "environment"
-    discontinuous: str | None = None
-    closed_form: Any = None
-    action_bounds: Any = None
-
-    def __post_init__(self):
-        for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
-            low = 1 if field == "states" else 0
-            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
-        _check_choices(self)
-        for field in ("init", "step", "reward"):
-            validate.function(field, getattr(self, field))
-        for field in ("terminal", "done"):
-            validate.function(field, getattr(self, field), optional=True)
-        validate.text("discontinuous", self.discontinuous)
-        if self.action_bounds is not None:
-            if self.choices is not None:
-                raise ValueError("action_bounds: expected None for an action that is one of several choices")
-            bounds = validate.interval("action_bounds", self.action_bounds, self.actions)
-            object.__setattr__(self, "action_bounds", bounds)
-        object.__setattr__(self, "params", _params(self.params))
-        object.__setattr__(self, "reward_sees", _reward_sees(self.reward))
-        if self.reward_sees:  # it is not the reward that a theory knows
-            object.__setattr__(self, "closed_form", None)
-
-    def __repr__(self):
-        noise = [
-            _counted(count, what)
-            for what, count in (
-                ("process noise", self.noises + self.uniforms),
-                ("initial noise", self.initial_noises + self.initial_uniforms),
-            )
-            if count
-        ]
-        facts = [_counted(self.states, "state"), _of_actions(self), *noise, *_shapes(self.params)]
-        return f"<Environment {self.name}: {', '.join(facts)}>"
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Policy:
-    """A distribution of actions: eta = eta(p, theta, s) are its parameters, a = sample(p, eta, e) draws from it.
-
-    Parameters
-    ----------
-    states, actions, noises : int
-        n, m, and how many standard normals `sample` gets as `e`.
-    uniforms : int
-        How many numbers uniform on (0, 1) come after these in `e`.
-    choices : int or tuple, optional
-        How many actions it chooses from, numbered from 0, where the action is discrete; as of the environment.
-    parameters : sequence of str
-        The names of the P components of theta.
-    eta : callable
-        eta(p, theta, s) -> the numbers that parametrise the distribution of the action.
-    sample : callable
-        sample(p, eta, e) -> the m numbers of the action, differentiable in eta at fixed e where pathwise gradients exist.
-        A draw by iterations may be given its derivative: `mcgrad.with_derivative`.
-    log_prob : callable, optional
-        log_prob(p, eta, a) -> log density of a; its gradient in eta is the score.
-    score : callable, optional
-        score(p, eta, a, e) -> d log p(a | eta) / d eta, where a direct formula is cheaper than differentiating.
-    params : dict
-        Name -> number or array, read by the functions as `p.name`.
-    no_score : str, optional
-        Why this policy has no score function (a deterministic one, for instance), and what to use instead.
-    no_pathwise : str, optional
-        Why this policy has no pathwise gradient (one of discrete actions, for instance), and what to use instead.
-    start : array, optional
-        Starting values of the last parameters of theta (log standard deviations); `theta(K)` appends them to K.
-    closed_form : object, optional
-        What `mcgrad.exact` knows the policy by.
-    """
-
-    states: int
-    actions: int
-    noises: int
-    parameters: tuple
-    eta: Callable
-    sample: Callable
-    log_prob: Callable | None = None
-    score: Callable | None = None
-    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    no_score: str | None = None
-    no_pathwise: str | None = None
-    start: Any = ()
-    uniforms: int = 0
-    choices: int | tuple | None = None
-    name: str = "policy"
-    closed_form: Any = None
-
-    def __post_init__(self):
-        for field, low in (("states", 1), ("actions", 0), ("noises", 0), ("uniforms", 0)):
-            object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
-        _check_choices(self)
-        for field in ("eta", "sample"):
-            validate.function(field, getattr(self, field))
-        for field in ("log_prob", "score"):
-            validate.function(field, getattr(self, field), optional=True)
-        for field in ("no_score", "no_pathwise"):
-            validate.text(field, getattr(self, field))
-        names = self.parameters
-        try:
-            names = () if isinstance(names, str) else tuple(map(str, names))
-        except TypeError:  # no sequence
-            names = ()
-        if (not names and self.actions) or len(set(names)) < len(names):
-            got = validate.describe(self.parameters)
-            raise ValueError(f"parameters: expected a name for each component of theta, all different, got {got}")
-        validate.parameters(len(names))
-        object.__setattr__(self, "parameters", names)
-        object.__setattr__(self, "params", _params(self.params))
-        object.__setattr__(self, "start", validate.array("start", self.start, (None,)))
-        if len(self.start) > len(names):
-            raise ValueError(
-                f"start: expected at most {len(names)} numbers, one for each parameter, got {len(self.start)}"
-            )
-
-    def __repr__(self):
-        count = len(self.parameters)
-        theta = f"theta: {', '.join(self.parameters[:4])}{f', ... ({count})' if count > 4 else ''}"
-        return f"<Policy {self.name}: {_counted(self.states, 'state')}, {_of_actions(self)}, {theta}>"
-
-    def theta(self, gain: ArrayLike) -> NDArray[np.float64]:
-        """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters."""
-        size = len(self.parameters) - len(self.start)
-        gain = validate.array("gain", gain).ravel()
-        if gain.size != size:
-            raise ValueError(f"gain: expected {size} numbers, got {gain.size}")
-        return np.concatenate([gain, self.start])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -366,7 +176,7 @@ class Problem:
         """What the design parameters are in `params` of the environment, as components of theta."""
         return np.concatenate([np.zeros(0), *(self.environment.params[x].ravel() for x in self.design)])
 
-    def split(self, theta):
+    def split(self, theta: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Return the policy's part of theta, and {name: value of its own shape} for the design parameters."""
         rest = theta[len(self.policy.parameters) :]
         values = {}
@@ -390,7 +200,8 @@ class Problem:
         return self.discount ** np.arange(self.horizon + 1)
 
 
-def _design(names, environment):
+def _design(names: Any, environment: Environment) -> tuple[str, ...]:
+    """Return the names of design parameters, checked."""
     names = validate.sequence("design", names, "names of params")
     names = tuple(x if isinstance(x, str) else validate.describe(x) for x in names)
     known = ", ".join(environment.params) or "none"
@@ -402,7 +213,7 @@ def _design(names, environment):
     return names
 
 
-def _no_policy(states):
+def _no_policy(states: int) -> Policy:
     """Return the policy of problems without actions."""
     return Policy(
         states=states,
@@ -416,20 +227,7 @@ def _no_policy(states):
     )
 
 
-def _reward_sees(reward):
-    """Return which of "eta" and "log_prob" a reward takes after (p, s, a, s_next, w), in the order of its arguments."""
-    try:
-        arguments = inspect.signature(reward).parameters.values()
-    except (TypeError, ValueError):  # some builtins do not say what they take
-        return ()
-    found = [x for x in arguments if x.name in ("eta", "log_prob")]
-    for x in found:
-        if x.kind is x.KEYWORD_ONLY or x.kind is x.VAR_KEYWORD or x.kind is x.VAR_POSITIONAL:
-            raise ValueError(f"reward: expected {x.name} as an ordinary argument after w, got {x}")
-    return tuple(x.name for x in found)
-
-
-def _discount(discount, horizon):
+def _discount(discount: Any, horizon: int) -> float | NDArray[np.float64]:
     """Return gamma, or gamma_t (T,) where it varies."""
     discount = validate.array("discount", discount)
     if discount.ndim == 0 or (discount.shape == (horizon,) and discount.min() == discount.max() > 0.0):
@@ -440,47 +238,3 @@ def _discount(discount, horizon):
         raise ValueError(f"discount: expected numbers from 0 to 1, got {discount.min():g} to {discount.max():g}")
     discount.flags.writeable = False
     return discount
-
-
-def _check_choices(thing):
-    """Check `choices`: an int for an action that is one whole number, None for one that is continuous, else a tuple."""
-    choices = thing.choices
-    if isinstance(choices, (tuple, list)):
-        if len(choices) != thing.actions:
-            raise ValueError(
-                f"choices: expected an entry for each of {thing.actions} components of the action, got {len(choices)}"
-            )
-        choices = tuple(k if k is None else validate.size(f"choices[{i}]", k, 2) for i, k in enumerate(choices))
-        if len(choices) == 1 or not any(choices):
-            choices = next(iter(choices), None)
-    elif choices is not None:
-        choices = validate.size("choices", choices, 2)
-    object.__setattr__(thing, "choices", choices)
-
-
-def _of_actions(thing):
-    """Say what an action is."""
-    if isinstance(thing.choices, int):
-        return f"one of {thing.choices} actions"
-    return _counted(thing.actions, "action")
-
-
-def _counted(count, what):
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _shapes(params):
-    """Say what the parameters are called, and how large arrays are."""
-    named = [f"{k}[{', '.join(map(str, np.shape(x)))}]" if np.ndim(x) else k for k, x in params.items()]
-    return [f"parameters {' '.join(named)}"] if named else []
-
-
-def _params(params):
-    if not isinstance(params, Mapping):
-        raise ValueError(f"params: expected a dict of numbers and arrays, got {validate.describe(params)}")
-    checked = {}
-    for name, value in params.items():
-        validate.name("params", name)
-        checked[name] = validate.array(f"params[{name!r}]", value)
-        checked[name].flags.writeable = False
-    return checked

@@ -159,7 +159,7 @@ class Run(NamedTuple):
             bar.pause(time.monotonic() - started)
         stop = np.zeros(1, dtype=np.int64)
         if count * program.horizon * len(program.kernel.text) < QUICK:
-            chunk = self._chunk(program)
+            chunk = self.chunk_of(program.kernel.outputs)
             found = group_sums(program, self.seed, first, count, chunk, covariances, self.machine, self.design)
             if bar is not None:
                 bar.add(count)
@@ -180,14 +180,14 @@ class Run(NamedTuple):
             return samples(*arguments).copy()
         return executors.finished(self.executor, executors.submitted(self.executor, samples, *arguments))
 
-    def _chunk(self, program):
-        """Return how many trajectories make a chunk: a multiple of those of a sample."""
-        chunk = self.chunk or default_chunk(program.kernel.outputs)
+    def chunk_of(self, outputs):
+        """Return how many trajectories with so many gradients make a chunk: a multiple of those of a sample."""
+        chunk = self.chunk or default_chunk(outputs)
         return max(chunk // self.unit, 1) * self.unit
 
     def _collect(self, pool, program, first, count, covariances, bar, stop):
         """Have groups of chunks reduced to sums by an executor, and merge them in order."""
-        chunk = self._chunk(program)
+        chunk = self.chunk_of(program.kernel.outputs)
         group = chunk * _group_size(count, chunk, executors.workers(pool), THREADS if stop is not None else FAR)
         end, shared = first + count, () if stop is None else (stop,)
         starts = range(first, end, group)

@@ -69,10 +69,15 @@ class Study:
         return changed(self.name, settings, changes) if changes else settings
 
 
-def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None):
-    """Return a row for each estimator and parameter: exact values where they are known, and measured ones if `count`."""
+def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None, until=None):
+    """Return a row for each estimator and parameter: exact values where they are known, and measured ones if `count`.
+
+    With `until`, a relative standard error of the total variance, no more than `count` trajectories, and as many of these as
+    that takes; see `mcgrad.until`.
+    """
     options = {"threads": threads, "start": start, "progress": False}
-    found = mg.measure(problem, theta, estimators, count, seed, **options) if count else None
+    number = count if until is None or not count else mg.until(until, most=count)
+    found = mg.measure(problem, theta, estimators, number, seed, **options) if count else None
     rows = []
     for name, estimator in estimators.items():
         # Of an estimator that is biased, the mean is not the gradient.

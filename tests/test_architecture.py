@@ -25,7 +25,7 @@ ALLOWED = {
     ),
     "command": "checks comparison mcgrad study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimators exact floor intervals kernels moments "
+        "baselines checks compiler costs critics differences estimators exact exact/recursion floor intervals kernels moments "
         "pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
@@ -36,6 +36,7 @@ ALLOWED = {
     "differences": "compiler estimators kernels problem run validate",
     "directional_problem": "calls compiler problem validate",
     "engines": "run validate",
+    "environment": "parts validate",
     "environments": "compiler problem validate",
     "estimate": "intervals",
     "estimators": "baselines calls compiler critics per_step problem scan_types validate",
@@ -57,28 +58,30 @@ ALLOWED = {
         "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
     ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
-    "kernels": "calls compiler estimators per_step problem validate",
+    "kernels": "calls compiler estimators per_step problem scan_types validate",
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
-        "measurement moments noises optimizers policies precision problem rollouts"
+        "measurement moments noises optimizers policies precision problem rollouts targets"
     ),
     "measurement": (
         "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
-        "validate"
+        "targets validate"
     ),
     "merge_rows": "",
     "moments": "archive estimate intervals power_sums source validate",
     "noises": "compiler validate",
     "optimizers": "validate",
+    "parts": "validate",
     "per_step": "",
     "pilots": "baselines estimators fitting kernels prepare problem rollouts run scan_types truth",
+    "policy": "parts validate",
     "policies": "calls compiler problem validate",
     "power_sums": "compiler",
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
     "prepare": "estimators exact truth validate",
-    "problem": "validate",
+    "problem": "environment policy validate",
     "progress": "compiler validate",
     "provenance": "mcgrad",
     "records": "",
@@ -92,6 +95,7 @@ ALLOWED = {
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
     "study_settings": "merge_rows",
+    "targets": "moments power_sums validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",

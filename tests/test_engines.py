@@ -170,12 +170,12 @@ def test_mpi_has_to_be_started_as_such(file, capsys):
     assert "mpiexec -n RANKS python -m mpi4py.futures" in capsys.readouterr().err
 
 
-def test_workers_with_other_sources_are_refused(file, expected):
+def test_workers_with_other_sources_are_refused(file, expected, monkeypatch):
     """What a worker has imported, and what lies on its disk, has to be what the sender has."""
+    monkeypatch.syspath_prepend(str(file.parent))
     module = command.load(file)
     with engines.executor("processes", 1) as pool:
         other = [{"horizon": 2, "count": 2000, "start": 0}]
-        study.run(study_of(other), file.parent / "one", executor=pool)
         where = study.study_pieces.origin(module.STUDY)
         for change, message in (
             ({"sources": "others"}, "a worker has others: the sources of mcgrad or of the study"),
@@ -183,6 +183,15 @@ def test_workers_with_other_sources_are_refused(file, expected):
         ):
             future = pool.submit(study.study_pieces.rows, where._replace(**change), other[0], 0, 1)
             assert message in str(future.exception(timeout=60))
+        # A file that was edited while a worker lives is another study, which that worker cannot do.
+        (file.parent / "killed").touch()
+        study.run(module.STUDY, file.parent / "before", executor=pool)
+        file.write_text(file.read_text() + "# edited\n")
+        with pytest.raises(
+            study.Misfit, match="deadly.py was edited after a worker has imported it; restart the workers"
+        ):
+            study.run(command.load(file).STUDY, file.parent / "after", executor=pool)
+    assert (file.parent / "before" / "deadly.csv").read_bytes() == expected
     local = lambda setting, seed, threads: []  # noqa: E731
     with pytest.raises(study.Misfit, match="deadly: other processes need its rows as a function at the top of a file"):
         study.run(study.dataclasses.replace(study_of(other), rows=local), file.parent / "two", executor=pool)

@@ -209,7 +209,11 @@ def die_once(path, x):
 def test_a_process_that_dies_costs_its_pieces_and_no_more(tmp_path, monkeypatch):
     """The piece that kills its process is done again, and so is what broke with it; one that always kills is an error."""
     monkeypatch.setattr(engines, "LIVES", 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     with engines.executor("processes", 1) as pool:
+        assert (
+            pool.submit(os.getenv, "OMP_NUM_THREADS").result(timeout=60) == "1" and "OMP_NUM_THREADS" not in os.environ
+        )
         found = [pool.submit(die_once, tmp_path / "died", x) for x in range(7)]
         assert [future.result(timeout=60) for future in found] == list(range(7))
         same(measure(pool), measure(None))

@@ -7,8 +7,8 @@ import functools
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy import special, stats
-from test_bad_input import refused
 from test_smooth_environments import plain
 
 import mcgrad as mg

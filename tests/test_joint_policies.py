@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from test_bad_input import refused
+from refusals import refused
 from test_heads import slopes
 from test_pathwise import by_differences
 from test_smooth_environments import plain

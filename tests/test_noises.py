@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy import stats
-from test_bad_input import refused
 
 import mcgrad as mg
 

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from refusals import refused
 from scipy.stats import multivariate_normal
 from smooth_problems import BOTH, problems
-from test_bad_input import refused
 from test_smooth_environments import plain
 
 import mcgrad as mg

@@ -1,6 +1,8 @@
 """Nothing that a study has found is lost, mixed with what is out of date, or believed after it was damaged."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -194,3 +196,16 @@ def test_the_exact_mean_of_a_biased_estimator_is_not_the_gradient(seed):
         assert abs(row["mean"] - row["exact_mean"]) < 5 * row["stderr"]
         wrong += abs(row["mean"] - gradient) > 5 * row["stderr"]
     assert wrong > 0
+
+
+def test_a_file_system_without_locks_locks_nobody_out(tmp_path, monkeypatch):
+    """As of some clusters; an error that says that another process has the lock still does."""
+    for number, busy in ((errno.ENOSYS, False), (errno.ENOLCK, False), (errno.EWOULDBLOCK, True)):
+
+        def refuse(file, how, number=number):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(records.fcntl, "flock", refuse)
+        with pytest.raises(study.Busy) if busy else contextlib.nullcontext(), records.locked(tmp_path / "x.lock"):
+            assert not busy
+        assert busy or not list(tmp_path.iterdir())

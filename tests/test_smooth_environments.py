@@ -4,8 +4,8 @@ import types
 
 import numpy as np
 import pytest
+from refusals import refused
 from smooth_problems import BOTH, problems
-from test_bad_input import refused
 from test_pathwise import by_differences
 
 import mcgrad as mg

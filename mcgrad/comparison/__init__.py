@@ -1,6 +1,6 @@
 """Every estimator that exists for a problem, side by side: variance, cost, direction, and a test for bias.
 
-    total variance      sum_p Var g_p, of one sample
+    total variance      sum_p Var g_p, of one sample; exact where that is known or soon found out (see `known`), else measured
     signal to noise     |gradient| / sqrt(total variance), of one sample
     cosine              E cos(mean of a batch of B samples, gradient), over batches of the same measurement
     bias z              max_p |mean_p - reference_p| / stderr of the difference, on common noise where there is some
@@ -11,6 +11,7 @@ What the reference is, and what is said where estimators disagree, is decided in
 recommended is unbiased by theory, has passed the test for bias, and does not rest on derivatives of a return that jumps.
 """
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -43,9 +44,10 @@ from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
 from .comparison import ROLLOUTS, Comparison, Row
 from .evidence import Claim, Evidence, Jumps
+from .known import contradicts, exactly
 from .measuring import measure
 from .rests import is_smoothed, is_unbiased, rests_on
-from .verdict import judge
+from .verdict import judge, limit
 
 DIFFERENCES = 2**19  # rollouts that central differences take, about
 AXES = 64  # parameters up to which they are a gradient where nothing else can be the reference
@@ -125,6 +127,8 @@ def compare(
         evidence = Evidence(measured, claims, Jumps(), truth, None, None, common, batch)
         say("looking at returns alone")
         evidence = _with_returns(problem, theta, evidence, returns, count, seed)
+        say("looking for exact means and variances")
+        evidence, contradicted = _with_known(problem, theta, found, evidence)
         say("timing each alone")
         times = timed([*programs.values(), shared], seconds, seed, machine)
         verdict = judge(evidence)
@@ -133,7 +137,8 @@ def compare(
             say("estimators disagree: checking the problem")
             report = check(problem, theta, min(count, CHECKED), seed)
     costs = dict(zip(found, times, strict=False))
-    return _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
+    results = _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
+    return dataclasses.replace(results, contradicted=contradicted)
 
 
 def _exactly(problem, theta):
@@ -236,6 +241,15 @@ def _with_returns(problem, theta, evidence, returns, count, seed):
     return evidence._replace(slopes=found, directions=lines)
 
 
+def _with_known(problem, theta, found, evidence):
+    """Return the evidence with exact moments, and the names of those whose exact moments are not those that were measured."""
+    finite = {name: e for name, e in found.items() if not evidence.found(name).nonfinite}
+    known = exactly(problem, theta, finite)
+    most = limit(2 * len(theta) * max(len(known), 1))
+    wrong = tuple(name for name, x in known.items() if contradicts(x, evidence.measured[name].moments, name, most))
+    return evidence._replace(known={name: x for name, x in known.items() if name not in wrong}), wrong
+
+
 # ---- what it means ---------------------------------------------------------------------------------------------
 
 
@@ -244,7 +258,10 @@ def _summary(problem, theta, found, missing, evidence, verdict, report, objectiv
     rows = []
     for name, e in found.items():
         x, claim, apart = evidence.found(name), evidence.claims[name], verdict.apart[name]
+        known, total = evidence.known.get(name), x.total_variance
         low, high = x.total_variance_interval()
+        if known is not None:
+            total = low = high = float(known.variance.sum())
         cosine, cosine_stderr = _cosine(evidence.measured[name].batches_of(name), verdict.gradient)
         row = Row(
             estimator=name,
@@ -257,14 +274,15 @@ def _summary(problem, theta, found, missing, evidence, verdict, report, objectiv
             rollouts=rollouts(e, problem),
             count=x.count,
             nonfinite=x.nonfinite,
-            mean=x.mean,
-            stderr=x.stderr,
-            variance=x.total_variance,
-            variance_stderr=x.total_variance_stderr,
+            exact="" if known is None else known.by,
+            mean=evidence.mean(name),
+            stderr=x.stderr if known is None else known.stderr,
+            variance=total,
+            variance_stderr=x.total_variance_stderr if known is None else 0.0,
             variance_low=low,
             variance_high=high,
-            rests_on_few=_rests_on_few(x),
-            signal_to_noise=size / math.sqrt(x.total_variance) if x.total_variance > 0 else math.inf,
+            rests_on_few=known is None and _rests_on_few(x),
+            signal_to_noise=size / math.sqrt(total) if total > 0 else math.inf,
             cosine=cosine,
             cosine_stderr=cosine_stderr,
             nanoseconds=costs[name][0],

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ..checks.findings import reason
 from ..estimators.knowledge import FITTED, ORACLE
 from .evidence import DIFFERENCES, EXACT, Jumps
+from .known import CLOSED, RECURSION
 from .prices import price_interval, price_ratio
 from .recommendation import recommendation
-from .text import aligned, figure, within
+from .text import aligned, figure, listed, within
 
 if TYPE_CHECKING:
     import pandas
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     rollouts: int
     count: int
     nonfinite: int
+    exact: str  # by what `mean` and `variance` are exact; empty where they are measured
     mean: np.ndarray
     stderr: np.ndarray
     variance: float
@@ -91,6 +93,8 @@ class Comparison:
         Central differences of returns, where the gradient is not known exactly.
     floor : Floor or None
         What trajectories alone can give, where it is known.
+    contradicted : tuple of str
+        Those whose exact moments are not what was measured.
     """
 
     title: str
@@ -108,6 +112,7 @@ class Comparison:
     no_score: str | None = None
     slopes: Any = None
     floor: Any = None
+    contradicted: tuple = ()
 
     def ratio(self, row: Row, other: Row) -> tuple[float, float, float]:
         """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
@@ -193,6 +198,7 @@ class Comparison:
         few = f", {min(counts)} of those with many rollouts" if len(counts) > 1 else ""
         known = f"; J = {self.objective:.6g}, exactly" if self.objective is not None else ""
         where = {EXACT: "exact", DIFFERENCES: "by central differences"}.get(self.reference, f"that of {self.reference}")
+        where += ", exactly" if any(row.exact for row in self.rows if row.estimator == self.reference) else ""
         where += "" if self.verdict.trusted else ", which nothing vouches for"
         where += ", in dispute" if self._is_disputed() else ""
         return [
@@ -226,8 +232,13 @@ class Comparison:
         best = next(iter(self.contenders()), None)
         lines = [head]
         for row in self.rows:
-            mean = figure(row.mean[0], row.stderr[0]) if single else f"{np.linalg.norm(row.mean):.4g}"
+            mean = (
+                figure(row.mean[0], 0.0 if row.exact else row.stderr[0])
+                if single
+                else f"{np.linalg.norm(row.mean):.4g}"
+            )
             variance = within(row.variance, row.variance_low, row.variance_high) + (" few" if row.rests_on_few else "")
+            variance += {CLOSED: " exact", RECURSION: " exact*"}.get(row.exact, "")
             cells = (row.estimator, row.knows, mean, variance, f"{row.signal_to_noise:.3g}")
             cells += (f"{row.cosine:.3f}", str(row.rollouts), figure(row.nanoseconds, row.nanoseconds_spread))
             cells += (f"{row.price:.4g}", self._times(row, best), self._mark(row))
@@ -274,6 +285,7 @@ class Comparison:
             f"bias z: largest |mean - gradient| over parameters in standard errors; above {self.threshold:.1f} an "
             "estimator fails, by chance in one of 1000 comparisons.",
         ]
+        lines += self._exact()
         if any(row.rests_on_few for row in self.rows):
             lines.append(
                 "few: the variance rests on few trajectories (less than 100 times the kurtosis) and is likely too small; take "
@@ -300,6 +312,20 @@ class Comparison:
         for name, why in self.missing.items():
             reasons.setdefault(reason(why), []).append(name)
         return lines + [f"not here: {'; '.join(names)} ({why})" for why, names in reasons.items()]
+
+    def _exact(self):
+        """Return what is said of exact means and variances."""
+        by = {row.exact for row in self.rows}
+        lines = ["exact: mean and variance by a closed form, without the kernels."] if CLOSED in by else []
+        if RECURSION in by:
+            lines.append(
+                "exact*: mean and variance by a recursion over the state, which reads the same traced functions as the kernels "
+                "do: it takes the noise out, and is no witness of step, reward, sample or score."
+            )
+        if self.contradicted:
+            names = listed(self.contradicted)
+            lines.append(f"Measured and exact moments CONTRADICT each other, and the measured ones are shown: {names}.")
+        return lines
 
     def records(self) -> list[dict[str, Any]]:
         """Return one dict for each estimator, for a CSV file; those that do not exist here with the reason."""

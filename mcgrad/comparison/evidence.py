@@ -1,10 +1,13 @@
 """What was claimed of estimators, what was measured of them, and what is known besides: all that a verdict rests on."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from .candidates import DERIVATIVES, IN_PART
+from .known import TOLERANCE, Known
 from .measuring import from_another, from_exact, from_slopes
 
 EXACT, DIFFERENCES = "exact", "central differences"
@@ -65,6 +68,8 @@ class Evidence(NamedTuple):
     common : frozenset of str
         Estimators that were measured on the trajectories of the differences.
     batch : int
+    known : dict
+        Name -> `Known`, the exact moments of those of which these are known.
     """
 
     measured: dict
@@ -75,6 +80,7 @@ class Evidence(NamedTuple):
     directions: np.ndarray | None
     common: frozenset
     batch: int
+    known: Mapping[str, Known] = MappingProxyType({})
 
     def found(self, name):
         """Return the Estimate of an estimator."""
@@ -96,7 +102,11 @@ class Evidence(NamedTuple):
     def sound(self):
         """Return the names of those that theory calls unbiased here, known best first."""
         names = [name for name in self.claims if self.unbiased(name) and self._is_finite(name)]
-        return sorted(names, key=lambda name: np.linalg.norm(self.found(name).stderr))
+        return sorted(names, key=lambda name: (name not in self.known, np.linalg.norm(self.found(name).stderr)))
+
+    def mean(self, name):
+        """Return the mean of an estimator, exactly where it is known."""
+        return self.known[name].mean if name in self.known else self.found(name).mean
 
     def apart(self, name, other):
         """Return how far an estimator is Apart from another one, from DIFFERENCES or from what is EXACT."""
@@ -105,6 +115,8 @@ class Evidence(NamedTuple):
         if other == DIFFERENCES:
             common = name in self.common
             return from_slopes(self.measured[name], name, self.slopes, self.directions, self.batch, common)
+        if other in self.known:
+            return from_exact(self.measured[name], name, self.known[other].mean, TOLERANCE)
         return from_another(self.measured[name], name, self.measured[other], other)
 
     def _is_finite(self, name):

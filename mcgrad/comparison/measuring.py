@@ -97,10 +97,10 @@ def measure(program, problem, found, first, count, batch, seed, machine="simd"):
     return dict.fromkeys(names, Samples(moments, np.concatenate(batches, axis=2)))
 
 
-def from_exact(samples, name, gradient):
-    """Return how far the mean of an estimator is from a gradient that is known, (P,)."""
+def from_exact(samples, name, gradient, tolerance=0.0):
+    """Return how far the mean of an estimator is from a gradient known to a tolerance of its largest component, (P,)."""
     x = samples.moments[name]
-    return _apart(x.mean - gradient, x.stderr, _third(x), gradient)
+    return _apart(x.mean - gradient, x.stderr, _third(x), gradient, tolerance * np.abs(gradient).max())
 
 
 def from_another(samples, name, others, other):

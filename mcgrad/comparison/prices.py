@@ -38,7 +38,7 @@ def price_interval(row):
 
 
 def _variance_ratio(row, other, moments):
-    if moments[row.estimator] is moments[other.estimator]:
+    if moments[row.estimator] is moments[other.estimator] and not (row.exact or other.exact):
         return moments[row.estimator].total_variance_ratio(row.estimator, other.estimator, LEVEL)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.float64(row.variance) / other.variance

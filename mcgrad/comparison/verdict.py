@@ -4,7 +4,7 @@ No estimator is the truth by fiat. The reference is, in this order,
 
     exact                   where `mcgrad.exact` knows the problem
     an estimator            unbiased by theory, of a return that does not jump if it rests on derivatives, finite everywhere:
-                            of these the one whose mean is known best
+                            of these the one whose mean is known best, exactly or by measurement
     central differences     of returns on common noise, extrapolated, with a bound on their own bias
 
 Where it is an estimator, all others of which theory says the same have to agree with it, and so have central differences,
@@ -79,7 +79,7 @@ def _verdict(evidence, sound, threshold):
     if evidence.exact is not None:
         reference, gradient = EXACT, evidence.exact
     elif sound:
-        reference, gradient = sound[0], evidence.found(sound[0]).mean
+        reference, gradient = sound[0], evidence.mean(sound[0])
     elif evidence.slopes is not None and _is_whole(evidence):
         reference, gradient = DIFFERENCES, evidence.slopes.estimate
     else:

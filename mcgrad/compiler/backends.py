@@ -30,6 +30,7 @@ The parameters that come in, and what goes out to be summed, are float64.
 import dataclasses
 import functools
 import re
+from typing import TypeAlias
 
 import numpy as np
 
@@ -47,6 +48,9 @@ SMALL = 200  # operations of a kernel that is small
 
 # theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop: see `kernel.loops`.
 ARGUMENTS = ("in1", "in1", "in1", "in2", "uint64", "uint64", "int64", "int64", "int64", "in2", "out2", "out2", "stop")
+
+
+Function: TypeAlias = tuple[str, int, int | None]  # its name, and how many arguments it takes and results it returns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,7 @@ class KernelText:
     """
 
     text: str
-    functions: tuple
+    functions: tuple[Function, ...]
     workspace: int
     outputs: int
     label: str

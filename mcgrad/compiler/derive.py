@@ -6,12 +6,17 @@ last to the first, the other from the first to the last, so that its cost is a s
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from .errors import TraceError
 from .functions import lookup
 from .operations import BOOLEAN
 from .table import Names
-from .trace import Tracer, apply, operands, same
+from .trace import Graph, Node, Number, Numbers, Tracer, apply, operands, same
+
+LookedUp: TypeAlias = tuple[Tracer, tuple[int, ...], Number]  # index, positions of the table's elements, cotangent
+Partials: TypeAlias = Sequence[Any]  # by argument: a number, a `_Choice`, or None
 
 TWO_OVER_SQRT_PI, SQRT_TWO_PI = 2.0 / math.sqrt(math.pi), math.sqrt(2.0 * math.pi)
 
@@ -19,7 +24,14 @@ TWO_OVER_SQRT_PI, SQRT_TWO_PI = 2.0 / math.sqrt(math.pi), math.sqrt(2.0 * math.p
 LARGE = 12
 
 
-def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
+def pull_back(
+    graph: Graph,
+    outputs: Sequence[Number],
+    cotangents: Sequence[Number],
+    inputs: Sequence[Number],
+    since: int = 0,
+    looked_up: list[LookedUp] | None = None,
+) -> Numbers:
     """Return the cotangents of `inputs` for given cotangents of `outputs`.
 
     Parameters
@@ -42,7 +54,7 @@ def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
         One tracer or number for each input; 0.0 where no output depends on it.
     """
     stops = {x.index: k for k, x in enumerate(inputs) if isinstance(x, Tracer)}
-    bar = {}
+    bar: dict[int, Number] = {}
     for output, cotangent in zip(outputs, cotangents, strict=True):
         if isinstance(output, Tracer):
             bar[output.index] = plus(bar.get(output.index, 0.0), cotangent)
@@ -54,8 +66,8 @@ def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
         if operation == "lookup" and isinstance(arguments[1], Names):
             continue  # none of these is an input
         if operation == "lookup" and looked_up is not None and len(arguments) - 1 > LARGE:
-            positions = tuple(stops.get(x.index) for x in arguments[1:])
-            if None not in positions:
+            positions = tuple(stops[x.index] for x in arguments[1:] if x.index in stops)
+            if len(positions) == len(arguments) - 1:
                 looked_up.append((arguments[0], positions, share))
                 continue
         if operation == "lookup":
@@ -74,7 +86,9 @@ def pull_back(graph, outputs, cotangents, inputs, since=0, looked_up=None):
     return tuple(bar.get(x.index, 0.0) if isinstance(x, Tracer) else 0.0 for x in inputs)
 
 
-def push_forward(graph, outputs, inputs, tangents):
+def push_forward(
+    graph: Graph, outputs: Sequence[Number], inputs: Sequence[Number], tangents: Sequence[Number]
+) -> Numbers:
     """Return the tangents of `outputs` for given tangents of `inputs`.
 
     Parameters
@@ -113,7 +127,7 @@ def push_forward(graph, outputs, inputs, tangents):
     return tuple(dot.get(y.index, 0.0) if isinstance(y, Tracer) else 0.0 for y in outputs)
 
 
-def _sources(node):
+def _sources(node: Node) -> list[Tracer]:
     """Return the tracers through which a node moves: where slopes are given, those that they are slopes in."""
     operation, arguments = node
     if operation == "given_slopes":
@@ -121,7 +135,7 @@ def _sources(node):
     return operands(node)
 
 
-def times(partial, share):
+def times(partial: Any, share: Number) -> Number:
     """Return partial * share, with a zero branch of a `where` in the share kept outside of the product.
 
     The cotangent of the branch that was not taken is where(c, ..., 0). Multiplied by an infinite partial derivative
@@ -149,7 +163,7 @@ def times(partial, share):
     return apply("*", partial, share)
 
 
-def _condition(share):
+def _condition(share: Tracer) -> Tracer | None:
     """Return the condition without which a cotangent is zero, or None if there is none."""
     operation, arguments = share.graph.nodes[share.index]
     if operation == "where":
@@ -165,7 +179,7 @@ def _condition(share):
     return None
 
 
-def plus(a, b):
+def plus(a: Number, b: Number) -> Number:
     """Return a + b, where two terms behind the same condition, or its two branches, share one `where`."""
     if isinstance(a, Tracer) and isinstance(b, Tracer):
         (left, (*first,)), (right, (*second,)) = a.graph.nodes[a.index], b.graph.nodes[b.index]
@@ -181,35 +195,35 @@ def plus(a, b):
     return apply("+", a, b)
 
 
-def _is_zero(x):
+def _is_zero(x: object) -> bool:
     return not isinstance(x, Tracer) and x == 0.0
 
 
 class _Choice:
     """The partial derivative of one branch of a choice: passes the cotangent on where the branch was taken."""
 
-    def __init__(self, condition, taken):
+    def __init__(self, condition: Number, taken: bool) -> None:
         self.condition, self.taken = condition, taken
 
-    def choose(self, share):
+    def choose(self, share: Number) -> Number:
         pair = (share, 0.0) if self.taken else (0.0, share)
         return apply("where", self.condition, *pair)
 
 
-def _sign(x):
+def _sign(x: Number) -> Number:
     return apply("where", x > 0.0, 1.0, apply("where", x < 0.0, -1.0, x))  # 0 for 0, and NaN for NaN
 
 
-def _where_defined(condition, partial):
+def _where_defined(condition: Number, partial: Number) -> Number:
     """Return a partial derivative, NaN where its function is: 1 / x is a number for x < 0, but not a derivative of log."""
     return apply("where", condition, partial, float("nan"))
 
 
-def _divide(y, a, b):
+def _divide(y: Number, a: Number, b: Number) -> Partials:
     return 1.0 / b, -(y / b)
 
 
-def _power(y, a, b):
+def _power(y: Number, a: Number, b: Number) -> Partials:
     of_exponent = None
     if isinstance(b, Tracer):
         # 0**b is 0 for all b > 0, and so is its derivative: 0 * log 0 would be NaN.
@@ -217,27 +231,27 @@ def _power(y, a, b):
     return b * apply("power", a, b - 1.0), of_exponent
 
 
-def _arctan2(y, a, b):
+def _arctan2(y: Number, a: Number, b: Number) -> Partials:
     square = a * a + b * b
     return b / square, -(a / square)
 
 
-def _given_slopes(y, value, *arguments):
+def _given_slopes(y: Number, value: Number, *arguments: Number) -> Partials:
     count = len(arguments) // 2
     return (None, *arguments[count:], *(None,) * count)
 
 
-def _minimum(y, a, b):
+def _minimum(y: Number, a: Number, b: Number) -> Partials:
     first = apply("<", a, b)
     return _Choice(first, True), _Choice(first, False)
 
 
-def _maximum(y, a, b):
+def _maximum(y: Number, a: Number, b: Number) -> Partials:
     first = apply(">", a, b)
     return _Choice(first, True), _Choice(first, False)
 
 
-def _no_derivative(name):
+def _no_derivative(name: str) -> Callable[..., Partials]:
     def refuse(y, a):
         raise TraceError(
             f"the derivative of {name} was asked for, which is not known here: a gradient of this estimator takes one "
@@ -249,7 +263,7 @@ def _no_derivative(name):
 
 # Operation -> partial derivatives by argument, from the result y and the arguments. None: not differentiable, or zero.
 # Comparisons, logic and what makes whole numbers have derivative zero where they have one: see `FLAT`.
-PARTIALS = {
+PARTIALS: dict[str, Callable[..., Partials]] = {
     "+": lambda y, a, b: (1.0, 1.0),
     "-": lambda y, a, b: (1.0, -1.0),
     "*": lambda y, a, b: (b, a),

@@ -6,11 +6,18 @@ arrays, on SIMD lanes and on plain numbers alike; see `backends`.
 """
 
 import itertools
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from .errors import TraceError
 from .operations import COMPARISONS, SAME_VALUE
 from .table import Names
-from .trace import Tracer, operands
+from .trace import Graph, Number, Tracer, operands
+
+# What an argument of a function holds: input names for a tuple, or their places {input name: index} in an array
+Held: TypeAlias = Sequence[str] | dict[str, int]
+Arguments: TypeAlias = dict[str, Held]  # by the argument's name
+Text: TypeAlias = tuple[str, int]  # of an expression, and its precedence
 
 LINE = 110  # longest line of generated text
 
@@ -23,7 +30,15 @@ class ByPlace(dict):
     """An argument whose values {input name: place} are sums in memory, to be read by `total`."""
 
 
-def function_text(name, arguments, graph, outputs, names=(), given=None, aliases=None):
+def function_text(
+    name: str,
+    arguments: Mapping[str, Held],
+    graph: Graph,
+    outputs: Sequence[Number],
+    names: Sequence[str] = (),
+    given: dict[int, str] | None = None,
+    aliases: Mapping[int, str] | None = None,
+) -> str:
     """Return the source of a function `name` that evaluates `outputs` of a graph and returns them as a tuple.
 
     Parameters
@@ -54,7 +69,7 @@ def function_text(name, arguments, graph, outputs, names=(), given=None, aliases
     return "\n".join(lines) + "\n"
 
 
-def live_nodes(graph, outputs, given=()):
+def live_nodes(graph: Graph, outputs: Sequence[Number], given: Container[int] = ()) -> list[int]:
     """Return the indices of the nodes that the outputs depend on, in the order of evaluation; given ones end a path."""
     live, waiting = set(), [x.index for x in outputs if isinstance(x, Tracer)]
     while waiting:
@@ -66,14 +81,14 @@ def live_nodes(graph, outputs, given=()):
     return sorted(live)
 
 
-def live_inputs(graph, outputs, given=None):
+def live_inputs(graph: Graph, outputs: Sequence[Number], given: dict[int, str] | None = None) -> set[str]:
     """Return the names of the inputs that the outputs depend on."""
     given = given or {}
     live = live_nodes(graph, outputs, given)
     return {given.get(i) or graph.nodes[i][1][0] for i in live if i in given or graph.nodes[i][0] == "input"}
 
 
-def wrapped(start, items, between, end):
+def wrapped(start: str, items: Iterable[str], between: str, end: str) -> list[str]:
     """Return `start items end` broken into lines of at most LINE characters."""
     lines, line = [], start
     for item in items:
@@ -84,7 +99,7 @@ def wrapped(start, items, between, end):
     return [*lines, line.rstrip() + end]
 
 
-def _read(argument, content, used):
+def _read(argument: str, content: Held, used: set[str]) -> list[str]:
     """Return the lines that give the components of an argument their names."""
     if isinstance(content, ByPlace):
         return [f"    {x} = total({argument}, {k})" for x, k in content.items() if x in used]
@@ -104,12 +119,21 @@ def _read(argument, content, used):
 class _Body:
     """The assignments of a function's body; remembers which node has got which name."""
 
-    def __init__(self, graph, outputs, names, live, given, arrays, aliases):
+    def __init__(
+        self,
+        graph: Graph,
+        outputs: Sequence[Number],
+        names: Sequence[str],
+        live: Sequence[int],
+        given: dict[int, str],
+        arrays: dict[str, dict[str, int]],
+        aliases: Mapping[int, str],
+    ) -> None:
         self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
         self.arrays = arrays
         taken = live_inputs(graph, outputs, given) | set(names)
         self.fresh = (x for x in (f"v{i}" for i in itertools.count()) if x not in taken)
-        wanted = {}
+        wanted: dict[int, str] = {}
         for output, name in zip(outputs, names, strict=False):
             if isinstance(output, Tracer):
                 wanted.setdefault(self._resolve(output).index, name)
@@ -138,16 +162,16 @@ class _Body:
                 self.lines += self._assignment(name, text)
                 self.named[index] = (name, _ATOM)
 
-    def _resolve(self, x):
+    def _resolve(self, x: Tracer) -> Tracer:
         while self.graph.nodes[x.index][0] in SAME_VALUE:
             x = self.graph.nodes[x.index][1][0]
         return x
 
-    def _assignment(self, name, text):
+    def _assignment(self, name: str, text: str) -> list[str]:
         line = f"    {name} = {text}"
         return [line] if len(line) <= LINE else wrapped(f"    {name} = (", text.split(" "), " ", ")")
 
-    def text(self, x):
+    def text(self, x: Number) -> Text:
         """Return the text of an operand and its precedence."""
         if isinstance(x, Tracer):
             return self.named[self._resolve(x).index]
@@ -155,7 +179,7 @@ class _Body:
         text = {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(repr(number), repr(number))
         return text, _ATOM if number >= 0 else _PRECEDENCE["neg"]
 
-    def _expression(self, operation, arguments):
+    def _expression(self, operation: str, arguments: tuple[Any, ...]) -> Text:
         if operation == "lookup":
             return self._lookup(*arguments), _ATOM
         texts = [self.text(x) for x in arguments]
@@ -169,7 +193,7 @@ class _Body:
         # Parentheses on the right keep the order of evaluation: a + (b + c) is not (a + b) + c in floating point.
         return f"{self._inside(left, level)} {operation} {self._inside(right, level + 1)}", level
 
-    def _lookup(self, index, *table):
+    def _lookup(self, index: Number, *table: Any) -> str:
         """Read from the array that holds the elements of a table: `lookup(array, first, stride, size, index)`."""
         names = table[0].names if isinstance(table[0], Names) else [self.graph.nodes[x.index][1][0] for x in table]
         array, places = next((array, held) for array, held in self.arrays.items() if names[0] in held)
@@ -180,6 +204,6 @@ class _Body:
         return f"lookup({array}, {first}, {stride}, {len(names)}, {self.text(index)[0]})"
 
     @staticmethod
-    def _inside(operand, level):
+    def _inside(operand: Text, level: int) -> str:
         text, precedence = operand
         return text if precedence >= level else f"({text})"

@@ -1,14 +1,18 @@
 """The values of a graph's nodes, by NumPy and without a compiler: for questions that are asked once, at a few points."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from .emit import live_nodes
 from .operations import OPERATIONS, SAME_VALUE
 from .table import Names
-from .trace import Tracer
+from .trace import Graph, Number, Tracer
 
 
-def evaluate(graph, outputs, values):
+def evaluate(graph: Graph, outputs: Sequence[Number], values: Mapping[str, Any]) -> list[NDArray[np.float64]]:
     """Return the values of outputs of a graph.
 
     Parameters
@@ -17,7 +21,7 @@ def evaluate(graph, outputs, values):
     values : dict
         Input name -> number or (N,) array.
     """
-    known = {}
+    known: dict[int, Any] = {}
 
     def value(x):
         return known[x.index] if isinstance(x, Tracer) else x
@@ -40,7 +44,7 @@ def evaluate(graph, outputs, values):
     return [np.asarray(value(x), dtype=float) for x in outputs]
 
 
-def _read(table, index):
+def _read(table: NDArray[np.float64], index: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return table[index], element by element."""
     index = np.clip(np.nan_to_num(index), 0, len(table) - 1).astype(int)
     shape = np.broadcast_shapes(index.shape, table.shape[1:])

@@ -3,15 +3,18 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import TraceError, check_handlers, user_line
 from .operations import FUNCTIONS
 from .table import Names, Table
 from .trace import Tracer, apply, is_number, same
 from .unknown import written
+
+Function: TypeAlias = Callable[..., Any]  # of tracers, and of floats
 
 
 def power(x: Any, y: Any) -> Any:
@@ -30,7 +33,7 @@ def power(x: Any, y: Any) -> Any:
     return apply("power", x, y)
 
 
-def _whole_power(x, n):
+def _whole_power(x: Any, n: int) -> Any:
     if n == 0:
         return 1.0
     half = _whole_power(x, n // 2)
@@ -139,13 +142,13 @@ def stop_gradient(value: Any) -> Any:
     return with_derivative(value, (), ())
 
 
-def _whole(i):
+def _whole(i: Any) -> int:
     if not is_number(i) or i != int(i):
         raise TraceError(f"{user_line()}lookup: expected a whole number as an index, got {i!r}")
     return int(i)
 
 
-def _numpy_lookup(table, indices):
+def _numpy_lookup(table: Any, indices: Any) -> Any:
     """Return table[indices] for numbers and arrays of them; NaN where one is out of range."""
     indices = np.broadcast_arrays(*(np.asarray(i, dtype=float) for i in indices))
     inside = np.logical_and.reduce([(i >= 0) & (i < k) for i, k in zip(indices, table.shape, strict=True)])
@@ -164,12 +167,12 @@ def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _objects(x):
+def _objects(x: Any) -> NDArray[Any]:
     """Return x as an array of objects."""
     return x if isinstance(x, np.ndarray) else np.array(x, dtype=object)
 
 
-def _fold(operation):
+def _fold(operation: str) -> Function:
     def function(*arguments):
         items = arguments[0] if len(arguments) == 1 else arguments
         items = list(items.flat if isinstance(items, np.ndarray) else items)
@@ -181,7 +184,7 @@ def _fold(operation):
     return function
 
 
-def _first(comparison):
+def _first(comparison: str) -> Function:
     """Return Python's own min or max, which compares one number after the other: NaN is neither less nor more."""
 
     def function(*arguments):
@@ -195,37 +198,37 @@ def _first(comparison):
     return function
 
 
-def _clip(x, a_min=None, a_max=None, *, min=None, max=None):
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = (b if a is None else a for a, b in ((a_min, min), (a_max, max)))
     x = x if low is None else apply("maximum", x, low)
     return x if high is None else apply("minimum", x, high)
 
 
-def _unary(name):
+def _unary(name: str) -> Function:
     return lambda x: apply(name, x)
 
 
-def _binary(name):
+def _binary(name: str) -> Function:
     return lambda x, y: apply(name, x, y)
 
 
-def _log(x, base=None):
+def _log(x: Any, base: Any = None) -> Any:
     return apply("log", x) if base is None else apply("log", x) / apply("log", base)
 
 
-def _arctan(x):
+def _arctan(x: Any) -> Any:
     return apply("arctan2", x, 1.0)
 
 
-def _cosh(x):
+def _cosh(x: Any) -> Any:
     return 0.5 * (apply("exp", x) + apply("exp", -x))
 
 
-def _sinh(x):
+def _sinh(x: Any) -> Any:
     return 0.5 * (apply("expm1", x) - apply("expm1", -x))  # nothing cancels: the two have opposite signs
 
 
-def _round(x, decimals=0):
+def _round(x: Any, decimals: Any = 0) -> Any:
     if not is_number(decimals):
         raise TraceError(f"{user_line()}round: expected a constant number of decimals, got {decimals!r}")
     scale = 10.0 ** abs(decimals)  # as NumPy does it
@@ -234,34 +237,34 @@ def _round(x, decimals=0):
     return apply("rint", x / scale) * scale if decimals < 0 else apply("rint", x)
 
 
-def _hypot(*coordinates):
+def _hypot(*coordinates: Any) -> Any:
     result = abs(coordinates[0])
     for x in coordinates[1:]:
         result = apply("hypot", result, x)
     return result
 
 
-def _polygamma(n, x):
+def _polygamma(n: Any, x: Any) -> Any:
     orders = ("digamma", "trigamma", "tetragamma")
     if isinstance(n, Tracer) or n not in range(len(orders)):
         raise TraceError(f"{user_line()}polygamma: expected a constant order of 0, 1 or 2, got {n!r}")
     return apply(orders[int(n)], x)
 
 
-def _xlogy(x, y):
+def _xlogy(x: Any, y: Any) -> Any:
     # 0 log y is 0 for all y but NaN, and log y is still its derivative in x where it is finite.
     nothing = apply("==", x, 0.0) & (apply("==", y, y) & apply("~", apply(">", y, 0.0) & apply("<", y, math.inf)))
     return x * apply("log", apply("where", nothing, 1.0, y))
 
 
-def _sinc(x):
+def _sinc(x: Any) -> Any:
     y = math.pi * apply("where", apply("==", x, 0.0), 1e-20, x)
     return apply("sin", y) / y
 
 
 # What a user may call on traced values, by the names that `math`, `numpy` and `scipy.special` give it.
 _BINARY = {"arctan2", "minimum", "maximum", "copysign", "fmod", "logaddexp", "betaln"}
-NAMES = {name: _unary(name) for name in FUNCTIONS if name not in _BINARY}
+NAMES: dict[str, Function] = {name: _unary(name) for name in FUNCTIONS if name not in _BINARY}
 NAMES |= {name: _binary(name) for name in _BINARY}
 for name in ("log", "power", "hypot", "remainder", "floor_divide"):
     del NAMES[name]  # math.remainder is not np.remainder
@@ -321,11 +324,11 @@ NAMES |= {"asin": NAMES["arcsin"], "acos": NAMES["arccos"], "deg2rad": NAMES["ra
 # ---- functions of whole sequences --------------------------------------------------------------------------------
 
 
-def _items(x):
+def _items(x: Any) -> list[Any]:
     return list(np.asarray(_objects(x)).flat) if isinstance(x, (np.ndarray, list, tuple)) else [x]
 
 
-def _first_extreme(comparison):
+def _first_extreme(comparison: str) -> Function:
     def function(x):
         best, *others = _items(x)
         index = 0.0
@@ -338,7 +341,7 @@ def _first_extreme(comparison):
     return function
 
 
-def _interp(x, xp, fp, left=None, right=None):
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     xp, fp = _items(xp), _items(fp)
     if len(xp) != len(fp) or not xp:
         raise TraceError(f"{user_line()}interp: expected as many fp as xp, got {len(fp)} and {len(xp)}")
@@ -357,7 +360,7 @@ def _interp(x, xp, fp, left=None, right=None):
     return on_arrays(at)(x)
 
 
-def _select(condlist, choicelist, default=0.0):
+def _select(condlist: Any, choicelist: Any, default: Any = 0.0) -> Any:
     if len(condlist) != len(choicelist):
         raise TraceError(
             f"{user_line()}select: expected as many choices as conditions, got {len(choicelist)} and {len(condlist)}"
@@ -368,7 +371,7 @@ def _select(condlist, choicelist, default=0.0):
     return result
 
 
-def _shifted(x):
+def _shifted(x: Any) -> tuple[list[Any], Any]:
     """Return the numbers of a sequence less their maximum, and the maximum."""
     x = _items(x)
     largest = _fold("maximum")(x)
@@ -376,12 +379,12 @@ def _shifted(x):
     return [y - shift for y in x], shift
 
 
-def _logsumexp(a):
+def _logsumexp(a: Any) -> Any:
     shifted, shift = _shifted(a)
     return apply("log", sum(apply("exp", y) for y in shifted)) + shift
 
 
-def _softmax(x):
+def _softmax(x: Any) -> Any:
     x = _items(x)
     largest = _fold("maximum")(x)
     exponentials = [apply("exp", y - largest) for y in x]
@@ -389,19 +392,25 @@ def _softmax(x):
     return np.array([y / total for y in exponentials], dtype=object)
 
 
-def _log_softmax(x):
+def _log_softmax(x: Any) -> Any:
     shifted, _ = _shifted(x)
     log_total = apply("log", sum(apply("exp", y) for y in shifted))
     return np.array([y - log_total for y in shifted], dtype=object)
 
 
-def _dist(p, q):
+def _dist(p: Any, q: Any) -> Any:
     return _hypot(*(a - b for a, b in zip(p, q, strict=True)))
 
 
 # What Python does in another way than NumPy: one comparison after the other, and whole numbers without -0
-OF_PYTHON = {"min": _first("<"), "max": _first(">"), "floor": math.floor, "ceil": math.ceil, "trunc": math.trunc}
-WHOLE = {
+OF_PYTHON: dict[str, Function] = {
+    "min": _first("<"),
+    "max": _first(">"),
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "trunc": math.trunc,
+}
+WHOLE: dict[str, Function] = {
     "min": _fold("minimum"),
     "max": _fold("maximum"),
     "amin": _fold("minimum"),
@@ -423,7 +432,7 @@ def traceable() -> str:
 
 
 # NumPy's names for the operators, which arrive when an array of tracers meets a tracer.
-OPERATORS = {
+OPERATORS: dict[str, Function] = {
     "add": lambda a, b: apply("+", a, b),
     "subtract": lambda a, b: apply("-", a, b),
     "multiply": lambda a, b: apply("*", a, b),

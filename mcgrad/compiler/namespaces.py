@@ -16,6 +16,9 @@ import random
 import re
 import sys
 import types
+from collections.abc import Callable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,8 +26,10 @@ from .errors import TRACED, TraceError, user_line
 from .functions import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
 from .trace import Tracer
 
+Known: TypeAlias = dict[int, tuple[object, object]]  # id of an original -> (original, copy)
 
-def holds_tracer(x):
+
+def holds_tracer(x: object) -> bool:
     """Tell whether x is a tracer or an array, list or tuple with one inside."""
     if isinstance(x, Tracer):
         return True
@@ -33,7 +38,7 @@ def holds_tracer(x):
     return isinstance(x, (list, tuple)) and any(holds_tracer(y) for y in x)
 
 
-def _dispatch(traced, original, label):
+def _dispatch(traced: Callable[..., Any], original: Any, label: str) -> Callable[..., Any]:
     """Return a function that is `traced` when an argument is or holds a tracer, `original` otherwise."""
 
     @functools.wraps(original)
@@ -50,7 +55,7 @@ def _dispatch(traced, original, label):
     return call
 
 
-def _refusing(original, label):
+def _refusing(original: Any, label: str) -> Callable[..., Any]:
     """Return a function that refuses tracers, by the name that the user knows it by."""
 
     def refuse(*arguments, **options):
@@ -66,10 +71,10 @@ _LABELS = {"math": "math.", "numpy": "np.", "builtins": "", "scipy": "scipy.spec
 class _Module:
     """A stand-in for a module while a function is traced."""
 
-    def __init__(self, module, known):
+    def __init__(self, module: ModuleType, known: Known) -> None:
         self._module, self._known = module, known
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return _rebound(getattr(self._module, name), name, self._known, _package(self._module.__name__))
 
 
@@ -79,31 +84,31 @@ _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 class _Outside:
     """A stand-in for what is not the same at every call: it would be read once, while tracing, and never again."""
 
-    def __init__(self, what="random numbers"):
+    def __init__(self, what: str = "random numbers") -> None:
         self._what = what
 
-    def __call__(self, *arguments, **options):
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         raise TraceError(
             f"{user_line()}{self._what} come from outside: a function is run once to be compiled, so what it draws or "
             "reads itself would be the same on every trajectory. Use the standard normals that it is given (z, e, w); "
             "draw what is constant before, outside of the function."
         )
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         self()
 
 
 class _Partly:
     """A stand-in for something with some attributes that come from outside."""
 
-    def __init__(self, original, outside, what, known):
+    def __init__(self, original: Any, outside: tuple[str, ...], what: str, known: Known) -> None:
         self._original, self._outside, self._what, self._known = original, outside, what, known
 
-    def __call__(self, *arguments, **options):
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         result = self._original(*arguments, **options)
         return _outside(result, "", self._known) or result  # a frozen distribution
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name in self._outside:
             return _Outside(self._what)
         return _rebound(getattr(self._original, name), name, self._known, "")
@@ -115,7 +120,7 @@ _MODULES = {"time": _CLOCK, "secrets": _SYSTEM, "uuid": _SYSTEM, "_uuid": _SYSTE
 _PARTS = {"os": ("urandom", "getrandom", "times", "getpid"), "datetime": ("now", "today", "utcnow")}
 
 
-def _outside(value, name, known):
+def _outside(value: Any, name: str, known: Known) -> Any:
     """Return the stand-in for a value that is, or has, what comes from outside; None for all others."""
     if value is np.random or isinstance(getattr(value, "__self__", value), _GENERATORS):
         return _Outside()
@@ -142,13 +147,13 @@ def _outside(value, name, known):
 
 
 class _TypeOfTracers(type):
-    def __instancecheck__(cls, value):
+    def __instancecheck__(cls, value: Any) -> bool:
         return isinstance(value, type)
 
-    def __subclasscheck__(cls, value):
+    def __subclasscheck__(cls, value: Any) -> bool:
         return issubclass(value, type)
 
-    def __call__(cls, *arguments, **options):
+    def __call__(cls, *arguments: Any, **options: Any) -> Any:
         if len(arguments) == 1 and type(arguments[0]) is Tracer:
             raise TraceError(
                 f"{user_line()}type() of a number that is not known yet cannot be traced; isinstance(x, float) is True."
@@ -160,12 +165,12 @@ class _Type(metaclass=_TypeOfTracers):
     """A stand-in for `type`, which would tell a tracer from a float."""
 
 
-def _print(*values, **options):
+def _print(*values: Any, **options: Any) -> None:
     """Print, with tracers as what they are: to look at a function while it is traced."""
     print(*(repr(x) if isinstance(x, Tracer) else x for x in values), **options)
 
 
-def replacement(value, name):
+def replacement(value: Any, name: str) -> Any:
     """Return what stands for a function of `math`, `numpy`, `scipy.special` or the builtins while a function is traced."""
     if value is np.where:
         return where
@@ -189,12 +194,12 @@ def replacement(value, name):
     return value if by_operators else _refusing(value, label)
 
 
-def rebind(function):
+def rebind(function: Any) -> Any:
     """Return a copy of a function (method, partial, jitted function, callable) in which `math` and `np` accept tracers."""
     return _rebound(function, getattr(function, "__name__", ""), {}, _package(type(function).__module__))
 
 
-def _rebound(value, name, known, home):
+def _rebound(value: Any, name: str, known: Known, home: str) -> Any:
     """Return what stands for a value that a traced function can reach.
 
     Parameters
@@ -237,11 +242,11 @@ def _rebound(value, name, known, home):
 OURS = ("mcgrad.compiler", "mcgrad.estimators", "mcgrad.baselines", "mcgrad.critics", "mcgrad.kernels", "mcgrad.calls")
 
 
-def _package(module):
+def _package(module: str | None) -> str:
     return (module or "__main__").split(".")[0]
 
 
-def _is_of_a_user(module):
+def _is_of_a_user(module: str | None) -> bool:
     """Tell whether functions of a module are to be copied: those of libraries keep the `math` that they know."""
     package = _package(module)
     if package in ("numpy", "scipy", "numba") or (package in sys.stdlib_module_names and package != "__main__"):
@@ -249,7 +254,7 @@ def _is_of_a_user(module):
     return not (module or "").startswith(OURS)
 
 
-def _function(function, known):
+def _function(function: FunctionType, known: Known) -> FunctionType:
     """Return a copy of a function with a namespace of its own."""
     home = _package(function.__module__)
     namespace = dict(function.__globals__)
@@ -280,16 +285,16 @@ def _function(function, known):
     return copy
 
 
-def _can_be_copied(cls):
+def _can_be_copied(cls) -> bool:
     """Tell whether an object of a class is no more than its `__dict__`."""
     plain = type(cls) in (type, abc.ABCMeta) and cls.__new__ is object.__new__ and cls.__dictoffset__ != 0
     return plain and not any({"__slots__", "__init_subclass__"} & set(vars(base)) for base in cls.__mro__[:-1])
 
 
-def _instance(value, known, home):
+def _instance(value: Any, known: Known, home: str) -> Any:
     """Return a copy of an object, of a class whose methods are copies."""
     cls = type(value)
-    copy = object.__new__(type(cls)(cls.__name__, (cls,), {}))
+    copy = object.__new__(type(cls)(cls.__name__, (cls,), {}))  # type: ignore[misc]
     known[id(value)] = (value, copy)
     for name in dir(cls):
         method = inspect.getattr_static(cls, name)
@@ -303,7 +308,7 @@ def _instance(value, known, home):
     return copy
 
 
-def _names(code):
+def _names(code: CodeType) -> set[str]:
     """Return the global names that a code object and the functions inside it use."""
     names = set(code.co_names)
     for constant in code.co_consts:

@@ -22,7 +22,14 @@ are variant 13 of D. Stafford's). Salmon, Moraes, Dror and Shaw (2011), Parallel
 Math. Statist. 29, 610.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
+
+# Of 64 bits: a NumPy array, SIMD lanes, or a number
+Word: TypeAlias = Any
 
 # Multipliers and shifts of SplitMix64, and its increment, 2^64 / the golden ratio.
 M1, M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -39,19 +46,19 @@ PARAMETERS = 0xFFFFFFFE  # a perturbation of the parameters
 STREAM = np.uint64(60)  # independent noise for the same trajectory: number i + stream * 2^60
 
 
-def stream(i, k):
+def stream(i: Word, k: Word) -> Word:
     """Return the trajectory number under which trajectory i draws its k-th independent noise."""
     return i + (np.uint64(k) << STREAM)
 
 
-def mix(x, key):
+def mix(x: Word, key: Word) -> Word:
     """Return 64 bits that depend on x and the key; a bijection of x."""
     x = (x ^ (x >> S1)) * M1 ^ key
     x = (x ^ (x >> S2)) * M2
     return x ^ (x >> S3)
 
 
-def word(seed, i, t, block):
+def word(seed: Word, i: Word, t: Word, block: Word) -> Word:
     """Return 64 random bits for trajectory i, time t and a block."""
     y = mix(seed, FIRST) + i * G
     return mix(mix(y, mix(seed, SECOND)) + (t * G_T + block * G_B), y)
@@ -68,18 +75,18 @@ LOWEST, SIGN = np.uint64(1), np.uint64(63)
 ONE = 0x3FF0000000000000  # the exponent of [1, 2): bits below it make a fraction
 
 
-def uniform_numpy(seed, i, t, block):
+def uniform_numpy(seed: Word, i: Word, t: Word, block: Word) -> NDArray[np.float64]:
     """Return an array of uniform numbers for an array `i` of trajectories (the NumPy machine)."""
     return ((word_numpy(seed, i, t, block) >> UNIFORM).astype(np.float64) + 0.5) * 2.0**-52
 
 
-def word_numpy(seed, i, t, block):
+def word_numpy(seed: Word, i: Word, t: Word, block: Word) -> Word:
     """Return the words of an array `i` of trajectories."""
     with np.errstate(over="ignore"):
         return word(np.uint64(seed), i, np.uint64(t), np.uint64(block))
 
 
-def normal_pair_numpy(seed, i, t, block):
+def normal_pair_numpy(seed: Word, i: Word, t: Word, block: Word) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return two arrays of standard normals for an array `i` of trajectories (the NumPy machine)."""
     w = word_numpy(seed, i, t, block)
     u = ((w >> RADIUS).astype(np.float64) + 0.5) * 2.0**-40
@@ -88,7 +95,7 @@ def normal_pair_numpy(seed, i, t, block):
     return r * np.cos(np.pi * f), r * np.sin(np.pi * f)
 
 
-def word_lanes(width):
+def word_lanes(width: int) -> Callable[..., Word]:
     """Return the function that makes words on SIMD lanes; `i` is the first of `width` trajectories."""
     from .simd import Value, consecutive
 
@@ -98,7 +105,7 @@ def word_lanes(width):
     return words
 
 
-def from_word():
+def from_word() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the functions of a word, of SIMD lanes, that make two standard normals and a uniform number."""
     from . import elementary
     from .simd import bits, floats, sqrt
@@ -114,12 +121,12 @@ def from_word():
     return normal_pair, lambda w: floats((w >> UNIFORM) | ONE) - (1.0 - 2.0**-53)
 
 
-def uniform_scalar(seed, i, t, block):
+def uniform_scalar(seed: Word, i: Word, t: Word, block: Word) -> float:
     """Return a uniform number of one trajectory (the scalar machine; compiled by Numba)."""
     return (float(word(seed, i, np.uint64(t), np.uint64(block)) >> UNIFORM) + 0.5) * 2.0**-52
 
 
-def normal_pair_scalar(seed, i, t, block):
+def normal_pair_scalar(seed: Word, i: Word, t: Word, block: Word) -> tuple[float, float]:
     """Return two standard normals of one trajectory (the scalar machine; compiled by Numba)."""
     w = word(seed, i, np.uint64(t), np.uint64(block))
     u = (float(w >> RADIUS) + 0.5) * 2.0**-40

@@ -1,5 +1,8 @@
 """The operations of a graph, by name: what each means on NumPy numbers, and what may be assumed of it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from . import special
@@ -8,7 +11,7 @@ COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.grea
 COMPARISONS |= {"==": np.equal, "!=": np.not_equal}
 LOGIC = {"&": np.logical_and, "|": np.logical_or, "~": np.logical_not}
 ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "neg": np.negative}
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sin": np.sin,
     "cos": np.cos,
     "tan": np.tan,
@@ -31,7 +34,14 @@ FUNCTIONS = {
 }
 FUNCTIONS |= special.FUNCTIONS
 # One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
-OPERATIONS = COMPARISONS | LOGIC | ARITHMETIC | FUNCTIONS | {"where": np.where, "alias": np.positive}
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    **COMPARISONS,
+    **LOGIC,
+    **ARITHMETIC,
+    **FUNCTIONS,
+    "where": np.where,
+    "alias": np.positive,
+}
 # Operations whose value is that of their first argument: they are there for what `derive` makes of them.
 SAME_VALUE = {"alias", "given_slopes"}
 BOOLEAN = set(COMPARISONS) | set(LOGIC)

@@ -1,13 +1,15 @@
 """Which inputs a number depends on, and which of them its derivatives see: sets of bits, in one sweep over a graph."""
 
+from collections.abc import Iterable, Mapping, Sequence
+
 from .derive import FLAT
-from .trace import Tracer
+from .trace import Graph, Tracer
 
 RANDOM = 1  # the bit of whatever varies between trajectories
 JUMPS = {"fmod", "remainder", "arctan2", "copysign", "lookup"}  # besides what is flat
 
 
-def reach(graph, seeds):
+def reach(graph: Graph, seeds: Mapping[int, int]) -> tuple[list[int], list[int], list[int]]:
     """Return (depends, moves, jumps): the bits that each node depends on, has a derivative in, and may jump in.
 
     A comparison that nothing random has a part in is a constant near theta, and depends on nothing. What is given its
@@ -44,7 +46,7 @@ def reach(graph, seeds):
     return depends, moves, jumps
 
 
-def _union(bits, arguments):
+def _union(bits: Sequence[int], arguments: Iterable[object]) -> int:
     result = 0
     for x in arguments:
         if isinstance(x, Tracer):

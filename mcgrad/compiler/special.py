@@ -21,9 +21,13 @@ Special values (infinities, NaN, poles, ends of domains) are those of `math` and
 
 import functools
 import types
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy import absolute, copysign, exp, floor, fmod, log, log1p, maximum, minimum, rint, sqrt, where
+
+Machine: TypeAlias = Any  # a number of a machine: a NumPy array, SIMD lanes, or a float
 
 INF, NAN = float("inf"), float("nan")
 PI = 3.141592653589793
@@ -33,7 +37,7 @@ LOG_4 = 1.3862943611198906
 SQRT_2_PI = 0.7978845608028654  # sqrt(2 / pi)
 
 
-def polynomial(x, coefficients):
+def polynomial(x: Machine, coefficients: Sequence[float]) -> Machine:
     """Return c[0] + c[1] x + c[2] x^2 + ..."""
     last = len(coefficients) - 1
     result = coefficients[last]
@@ -45,14 +49,14 @@ def polynomial(x, coefficients):
 # ---- whole numbers -----------------------------------------------------------------------------------------------
 
 
-def remainder(a, b):
+def remainder(a: Machine, b: Machine) -> Machine:
     """Return a % b, as Python has it: exact up to one rounding, with the sign of b."""
     r = fmod(a, b)
     r = where((r != 0.0) & ((r < 0.0) != (b < 0.0)), r + b, r)
     return where(r == 0.0, copysign(r, b), r)
 
 
-def floor_divide(a, b):
+def floor_divide(a: Machine, b: Machine) -> Machine:
     """Return a // b, as Python has it: from the exact remainder, so that 1.0 // 0.1 is 9."""
     r = fmod(a, b)
     quotient = (a - r) / b
@@ -65,7 +69,7 @@ def floor_divide(a, b):
 # ---- roots and inverse hyperbolic functions ----------------------------------------------------------------------
 
 
-def hypot(x, y):
+def hypot(x: Machine, y: Machine) -> Machine:
     """Return sqrt(x^2 + y^2), without overflow or underflow on the way."""
     x, y = absolute(x), absolute(y)
     largest = maximum(x, y)
@@ -74,7 +78,7 @@ def hypot(x, y):
     return where((x == INF) | (y == INF), INF, sqrt(a * a + b * b) / scale)
 
 
-def cbrt(x):
+def cbrt(x: Machine) -> Machine:
     """Return the real cube root of x."""
     a = absolute(x)
     y = exp(log(a) * 0.3333333333333333)
@@ -82,13 +86,13 @@ def cbrt(x):
     return where((a > 0.0) & (a < INF), copysign(y, x), x)
 
 
-def arctanh(x):
+def arctanh(x: Machine) -> Machine:
     """Return the inverse hyperbolic tangent of x."""
     a = absolute(x)
     return copysign(0.5 * log1p((a + a) / (1.0 - a)), x)
 
 
-def arcsinh(x):
+def arcsinh(x: Machine) -> Machine:
     """Return the inverse hyperbolic sine of x."""
     a = absolute(x)
     large = a > 2.0**28
@@ -98,7 +102,7 @@ def arcsinh(x):
     return copysign(where(large, y + 0.6931471805599453, y), x)
 
 
-def arccosh(x):
+def arccosh(x: Machine) -> Machine:
     """Return the inverse hyperbolic cosine of x; NaN for x < 1."""
     large = x > 2.0**28
     t = where(large, 1.0, x) - 1.0
@@ -109,13 +113,13 @@ def arccosh(x):
 # ---- logistic functions ------------------------------------------------------------------------------------------
 
 
-def expit(x):
+def expit(x: Machine) -> Machine:
     """Return 1 / (1 + e^-x)."""
     e = exp(-absolute(x))
     return where(x < 0.0, e, 1.0) / (1.0 + e)
 
 
-def logit(p):
+def logit(p: Machine) -> Machine:
     """Return log(p / (1 - p)), the inverse of `expit`; NaN outside of [0, 1]."""
     q = 1.0 - p
     # Where p / q is near 1, its distance from 1 is known better than p / q.
@@ -123,7 +127,7 @@ def logit(p):
     return where(near, log1p((p + p - 1.0) / q), log(p / q))
 
 
-def logaddexp(a, b):
+def logaddexp(a: Machine, b: Machine) -> Machine:
     """Return log(e^a + e^b)."""
     high, low = maximum(a, b), minimum(a, b)
     return high + log1p(exp(where(high == low, 0.0, low - high)))
@@ -149,12 +153,12 @@ ERFCX = (
 )  # fmt: skip
 
 
-def scaled_erfc(t):
+def scaled_erfc(t: Machine) -> Machine:
     """Return e^(t^2) erfc t for t >= 0."""
     return polynomial(1.0 - 6.0 / (t + 3.0), ERFCX) / (1.0 + 2.0 * t)
 
 
-def exp_square(t, factor):
+def exp_square(t: Machine, factor: Machine) -> Machine:
     """Return exp(factor t^2) for |t| <= 64 and factor = +-1 or +-1/2, although t^2 has more digits than a float64."""
     # t = h + l with so few digits in h that h^2 is exact;  t^2 = h^2 + l (t + h)
     h = rint(t * 2.0**20) * 2.0**-20
@@ -162,7 +166,7 @@ def exp_square(t, factor):
     return exp(factor * (h * h)) * (1.0 + z * (1.0 + z * (0.5 + z * 0.16666666666666666)))
 
 
-def erf(x):
+def erf(x: Machine) -> Machine:
     """Return 2/sqrt(pi) times the integral of e^(-u^2) from 0 to x."""
     t = minimum(absolute(x), 28.0)
     far = copysign(1.0 - exp_square(t, -1.0) * scaled_erfc(t), x)
@@ -170,7 +174,7 @@ def erf(x):
     return where(t < 1.0, near * polynomial(near * near, ERF), where(x == x, far, x))
 
 
-def erfc(x):
+def erfc(x: Machine) -> Machine:
     """Return 1 - erf x."""
     t = minimum(absolute(x), 28.0)
     y = exp_square(t, -1.0) * scaled_erfc(t)
@@ -178,21 +182,21 @@ def erfc(x):
     return where(t < 0.5, 1.0 - near * polynomial(near * near, ERF), where(x < 0.0, 2.0 - y, y))
 
 
-def erfcx(x):
+def erfcx(x: Machine) -> Machine:
     """Return e^(x^2) erfc x."""
     t = absolute(x)
     y = scaled_erfc(t)
     return where(x < 0.0, 2.0 * exp_square(minimum(t, 28.0), 1.0) - y, y)
 
 
-def ndtr(x):
+def ndtr(x: Machine) -> Machine:
     """Return the probability that a standard normal is below x."""
     t = minimum(absolute(x), 40.0)
     y = 0.5 * (exp_square(t, -0.5) * scaled_erfc(t * SQRT_HALF))
     return where(x < 0.0, y, 1.0 - y)
 
 
-def log_ndtr(x):
+def log_ndtr(x: Machine) -> Machine:
     """Return log `ndtr`(x), also where that underflows."""
     t = absolute(x)
     y = 0.5 * scaled_erfc(t * SQRT_HALF)
@@ -216,7 +220,7 @@ NORMAL_TAIL = (
 )  # fmt: skip
 
 
-def normal_quantile(u, q):
+def normal_quantile(u: Machine, q: Machine) -> Machine:
     """Return x with Phi(x) - Phi(-x) = u, where q = (1 - |u|) / 2 is the smaller tail."""
     w = -log(4.0 * q * (1.0 - q))
     centre = u * polynomial(minimum(w, 5.0) - 2.5, NORMAL_CENTRE)
@@ -233,12 +237,12 @@ def normal_quantile(u, q):
     return where(w < 5.0, centre, where(q >= 0.0, copysign(x, u), NAN))
 
 
-def ndtri(p):
+def ndtri(p: Machine) -> Machine:
     """Return the x below which a standard normal is with probability p; NaN outside of [0, 1]."""
     return normal_quantile((p - 0.5) * 2.0, minimum(p, 1.0 - p))
 
 
-def erfinv(y):
+def erfinv(y: Machine) -> Machine:
     """Return the inverse of `erf`; NaN outside of [-1, 1]."""
     return SQRT_HALF * normal_quantile(y, 0.5 * (1.0 - absolute(y)))
 
@@ -279,12 +283,12 @@ SIN_PI = (
 )  # fmt: skip
 
 
-def sine_of_pi(f):
+def sine_of_pi(f: Machine) -> Machine:
     """Return sin(pi f) for |f| <= 1/2."""
     return f * polynomial(f * f, SIN_PI)
 
 
-def lgamma(x):
+def lgamma(x: Machine) -> Machine:
     """Return log |Gamma(x)|."""
     reflected = x <= -0.5
     y = where(reflected, -x, x)
@@ -310,7 +314,7 @@ def lgamma(x):
     return where(reflected, where(y < 2.0**52, reflection, INF), result)
 
 
-def betaln(a, b):
+def betaln(a: Machine, b: Machine) -> Machine:
     """Return log Gamma(a) + log Gamma(b) - log Gamma(a + b), where a > 0 and b > 0."""
     high, low = maximum(a, b), minimum(a, b)
     # For large a, Stirling's series of log Gamma(a) - log Gamma(a + b), in which the large terms have cancelled
@@ -323,7 +327,7 @@ def betaln(a, b):
     return lgamma(low) + where(large, difference, lgamma(high) - lgamma(high + low))
 
 
-def digamma(x):
+def digamma(x: Machine) -> Machine:
     """Return the derivative of log Gamma(x)."""
     reflected = x <= -0.5
     y = where(reflected, -x, x)
@@ -342,7 +346,7 @@ def digamma(x):
     return where(reflected, result + (1.0 / y + PI * cotangent), result)
 
 
-def trigamma(x):
+def trigamma(x: Machine) -> Machine:
     """Return the derivative of `digamma`."""
     reflected = x <= -0.5
     y = where(reflected, -x, x)
@@ -360,7 +364,7 @@ def trigamma(x):
     return where(reflected, 1.0 / (s * s) + (1.0 / (y * y) - result), result)
 
 
-def tetragamma(x):
+def tetragamma(x: Machine) -> Machine:
     """Return the derivative of `trigamma`."""
     reflected = x <= -0.5
     y = where(reflected, -x, x)
@@ -390,7 +394,9 @@ BODIES = {
 _HELPERS = (polynomial, sine_of_pi, scaled_erfc, exp_square, normal_quantile)
 
 
-def on_machine(names, compile_one, compile_helper):
+def on_machine(
+    names: dict[str, Any], compile_one: Callable[..., Any], compile_helper: Callable[..., Any]
+) -> dict[str, Callable[..., Any]]:
     """Return {name: function} for a machine.
 
     Parameters
@@ -411,7 +417,7 @@ def on_machine(names, compile_one, compile_helper):
     return {name: functions[name] for name in BODIES}
 
 
-def _on_numpy(function):
+def _on_numpy(function: Any) -> Callable[..., Any]:
     """Let a body take numbers and arrays alike, without warnings about the branch that is not taken."""
 
     @functools.wraps(function)
@@ -419,7 +425,7 @@ def _on_numpy(function):
         with np.errstate(all="ignore"):
             return function(*(np.asarray(x, dtype=np.float64)[()] for x in arguments))[()]
 
-    call.nin = function.__code__.co_argcount  # as NumPy's functions have it
+    call.nin = function.__code__.co_argcount  # type: ignore[attr-defined]  # as NumPy's functions have it
     return call
 
 

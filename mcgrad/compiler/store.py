@@ -25,11 +25,11 @@ MAGIC = b"mcgrad: machine code, format 1\n"
 _NAMES = re.compile(r"k_[0-9a-f]{20}\.code")
 _LEFT = re.compile(r"k_[0-9a-f]{20}\..*\.tmp")  # of a process that died while it wrote
 
-_said = set()
+_said: set[tuple[str, str]] = set()
 _writes = 0
 
 
-def folder():
+def folder() -> pathlib.Path | None:
     """Return the folder for compiled kernels, made if it is missing, or None if there is none that is safe to use.
 
     `MCGRAD_CACHE_DIR` if it is set, else `mcgrad` below `XDG_CACHE_HOME` or `~/.cache`.
@@ -51,7 +51,7 @@ def folder():
     return None
 
 
-def _fault(status):
+def _fault(status: os.stat_result) -> str | None:
     """Return what is wrong with a folder or file of ours, or None."""
     if not hasattr(os, "geteuid"):
         return None  # folders of a user are private where there are no modes
@@ -62,7 +62,7 @@ def _fault(status):
     return None
 
 
-def _fault_above(status):
+def _fault_above(status: os.stat_result) -> str | None:
     """Return what is wrong with a folder above: its owner could put another folder in the place of ours."""
     if not hasattr(os, "geteuid"):
         return None
@@ -73,14 +73,15 @@ def _fault_above(status):
     return None
 
 
-def say(where, what):
+def say(where: str | pathlib.Path, what: str) -> None:
     """Say once on stderr why nothing is kept on disk."""
+    where = str(where)
     if (where, what) not in _said:
         _said.add((where, what))
         print(f"mcgrad: compiled kernels are not kept in {where}: {what}", file=sys.stderr, flush=True)
 
 
-def read(name):
+def read(name: str) -> bytes | None:
     """Return the bytes under a name, or None if there are none that can be trusted."""
     where = folder()
     if where is None:
@@ -99,7 +100,7 @@ def read(name):
     return found[head:]
 
 
-def _contents(path):
+def _contents(path: pathlib.Path) -> tuple[os.stat_result, bytes]:
     """Return status and bytes of one and the same file of ours; nothing of what is no file or not ours alone."""
     options = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")  # of a pipe, opening waits for a writer
     file = os.open(path, os.O_RDONLY | sum(getattr(os, x, 0) for x in options))
@@ -113,7 +114,7 @@ def _contents(path):
         os.close(file)
 
 
-def write(name, data):
+def write(name: str, data: bytes) -> None:
     """Keep bytes under a name, if that is possible; no other process or thread ever sees half of them."""
     global _writes
     where = folder()
@@ -135,12 +136,12 @@ def write(name, data):
     _writes += 1
 
 
-def _digest(name, data):
+def _digest(name: str, data: bytes) -> bytes:
     """Return what tells an entry from a damaged one, and from a good one under another name."""
     return hashlib.sha256(b"%s %d\n" % (name.encode(), len(data)) + data).digest()
 
 
-def prune(where):
+def prune(where: pathlib.Path) -> None:
     """Remove entries that have not been used for long, the oldest if there are too many, and what dead processes left."""
     now, entries = time.time(), []
     with os.scandir(where) as found:
@@ -160,6 +161,6 @@ def prune(where):
             _remove(path)
 
 
-def _remove(path):
+def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)

@@ -10,6 +10,8 @@ function `Unknown`: it is traced every time. Functions of this library are known
 nobody sets the globals of its modules anew.
 """
 
+from __future__ import annotations
+
 import abc
 import functools
 import hashlib
@@ -17,8 +19,12 @@ import inspect
 import random
 import sys
 import types
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
+
+Structure: TypeAlias = Any  # nested tuples of what can be compared, and hashed
 
 LARGEST = 20_000  # values in one structure; beyond, tracing anew is as quick
 
@@ -84,10 +90,11 @@ class Unknown(Exception):
 class Walk:
     """The structures of values that belong together: what they share is looked at once."""
 
-    def __init__(self):
-        self._seen, self._kept = {}, []
+    def __init__(self) -> None:
+        self._seen: dict[Any, int] = {}  # by id
+        self._kept: list[Any] = []
 
-    def of(self, x):
+    def of(self, x: Any) -> Structure:
         """Return the structure of a value, hashable; Unknown where it cannot be known."""
         kind = type(x)
         if kind in _PLAIN:
@@ -105,7 +112,7 @@ class Walk:
         self._kept.append(x)  # or another object might get its id
         return self._within(x, kind)
 
-    def _within(self, x, kind):
+    def _within(self, x: Any, kind: type) -> Structure:
         if kind is types.FunctionType:
             return self._function(x)
         if kind is tuple or kind is list:
@@ -154,12 +161,12 @@ class Walk:
             return self._class(kind), tuple([self.of(y) for y in x])
         return self._instance(x, kind)
 
-    def _unknown(self):
+    def _unknown(self) -> NoReturn:
         raise Unknown
 
     # ---- functions
 
-    def _function(self, f):
+    def _function(self, f: FunctionType) -> Structure:
         code, home = f.__code__, f.__module__ or "__main__"
         parts = [code, home.partition(".")[0]]
         cells = f.__closure__
@@ -187,7 +194,7 @@ class Walk:
                 parts.append((name, self._module(sys.modules[name], facts)))
         return tuple(parts)
 
-    def _cell(self, cell):
+    def _cell(self, cell: CellType) -> Structure:
         try:
             value = cell.cell_contents
         except ValueError:
@@ -195,7 +202,7 @@ class Walk:
         # A module that was imported in the function around, say.
         return self._module(value, None) if isinstance(value, types.ModuleType) else self.of(value)
 
-    def _module(self, module, facts):
+    def _module(self, module: ModuleType, facts: _Facts | None) -> Structure:
         """Return the structure of what a function can name in a module."""
         if module.__name__.partition(".")[0] in INERT:
             return module.__name__
@@ -219,7 +226,7 @@ class Walk:
 
     # ---- classes and objects
 
-    def _class(self, cls):
+    def _class(self, cls) -> Structure:
         home = cls.__module__
         if not cls.__flags__ & _HEAP_TYPE:
             return cls
@@ -234,7 +241,7 @@ class Walk:
         own = tuple([(k, self.of(v)) for k, v in vars(cls).items() if k not in made and not _is_slot(v)])
         return cls.__module__, cls.__qualname__, tuple([self.of(base) for base in cls.__bases__]), own
 
-    def _instance(self, x, kind):
+    def _instance(self, x: Any, kind: type) -> Structure:
         """Return the structure of an object that is no more than its class and its attributes."""
         slots = [name for base in kind.__mro__ for name in _slots(base)]
         plain = all(base is object or base.__flags__ & _HEAP_TYPE for base in kind.__mro__)
@@ -251,8 +258,11 @@ class Walk:
 class _Facts:
     """What the code of a function, and of the functions inside of it, names."""
 
-    def __init__(self, code):
-        names, attributes, imports, relative = set(), set(), set(), False
+    def __init__(self, code: CodeType) -> None:
+        names: set[str] = set()
+        attributes: set[str] = set()
+        imports: set[str] = set()
+        relative = False
         waiting = [code]
         while waiting:
             code = waiting.pop()
@@ -263,7 +273,9 @@ class _Facts:
         self.hidden = relative or not names.isdisjoint(HIDDEN) or not attributes.isdisjoint(HIDDEN_ATTRIBUTES)
 
 
-def _instructions(code, attributes, imports, relative):
+def _instructions(
+    code: CodeType, attributes: set[str], imports: set[str], relative: bool
+) -> tuple[set[str], set[str], bool]:
     import dis  # takes a while to import, and is not needed where nobody has functions of their own
 
     for x in dis.get_instructions(code):
@@ -278,22 +290,22 @@ def _instructions(code, attributes, imports, relative):
 
 
 @functools.lru_cache(maxsize=4096)
-def _facts(code):
+def _facts(code: CodeType) -> _Facts:
     return _Facts(code)
 
 
-def _digest(data):
+def _digest(data: Any) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
 _BUILTINS = vars(sys.modules["builtins"])
 
 
-def _is_library(module):
+def _is_library(module: str) -> bool:
     return module == "mcgrad" or module.startswith("mcgrad.")
 
 
-def _is_of_numpy(x):
+def _is_of_numpy(x: Any) -> bool:
     """Tell whether a function is one of NumPy's or SciPy's own, under the name that it has there."""
     name = getattr(x, "__name__", "")
     special = sys.modules.get("scipy.special")
@@ -301,15 +313,15 @@ def _is_of_numpy(x):
     return any(home is not None and getattr(home, name, None) is x for home in homes)
 
 
-def _slots(cls):
+def _slots(cls) -> list[str]:
     slots = vars(cls).get("__slots__", ())
     slots = (slots,) if isinstance(slots, str) else tuple(slots)
     return [x for x in slots if x not in ("__dict__", "__weakref__")]
 
 
-def _is_slot(value):
+def _is_slot(value: object) -> bool:
     return isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
 
 
-def _has(cls, name):
+def _has(cls, name: str) -> bool:
     return any(name in vars(base) for base in cls.__mro__[:-1])

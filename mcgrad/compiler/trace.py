@@ -14,13 +14,18 @@ Comparisons are Python's (True + True is 2, where NumPy's own is True) but for ~
 floats. Exceptions of numbers do not happen: 1/0 is infinite, log(-1) is NaN, and such trajectories are counted.
 """
 
-from typing import TypeAlias
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import TraceError, check_handlers, user_line
 from .operations import BOOLEAN, COMMUTATIVE, HARMLESS, LOGIC, OPERATIONS, SAME_VALUE
 from .unknown import Unknown, written
+
+Node: TypeAlias = tuple[str, tuple[Any, ...]]  # an operation and its arguments
 
 LARGEST = 300_000  # operations of one graph
 
@@ -31,123 +36,123 @@ class Tracer(Unknown):
     __slots__ = ("graph", "index")
     __hash__ = Unknown.__hash__  # which a class that defines __eq__ does not inherit
 
-    def __init__(self, graph, index):
+    def __init__(self, graph: Graph, index: int) -> None:
         self.graph, self.index = graph, index
 
     @property
-    def is_boolean(self):
+    def is_boolean(self) -> bool:
         """True for the result of a comparison."""
         return self.graph.nodes[self.index][0] in BOOLEAN
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> Any:
         return _elementwise("+", self, other)
 
-    def __radd__(self, other):
+    def __radd__(self, other: Any) -> Any:
         return _elementwise("+", other, self)
 
-    def __sub__(self, other):
+    def __sub__(self, other: Any) -> Any:
         return _elementwise("-", self, other)
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Any) -> Any:
         return _elementwise("-", other, self)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> Any:
         return _elementwise("*", self, other)
 
-    def __rmul__(self, other):
+    def __rmul__(self, other: Any) -> Any:
         return _elementwise("*", other, self)
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: Any) -> Any:
         return _elementwise("/", self, other)
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: Any) -> Any:
         return _elementwise("/", other, self)
 
-    def __pow__(self, other):
+    def __pow__(self, other: Any) -> Any:
         return written.power(self, other)
 
-    def __rpow__(self, other):
+    def __rpow__(self, other: Any) -> Any:
         return written.power(other, self)
 
-    def __floordiv__(self, other):
+    def __floordiv__(self, other: Any) -> Any:
         return _elementwise("floor_divide", self, other)
 
-    def __rfloordiv__(self, other):
+    def __rfloordiv__(self, other: Any) -> Any:
         return _elementwise("floor_divide", other, self)
 
-    def __mod__(self, other):
+    def __mod__(self, other: Any) -> Any:
         return _elementwise("remainder", self, other)
 
-    def __rmod__(self, other):
+    def __rmod__(self, other: Any) -> Any:
         return _elementwise("remainder", other, self)
 
-    def __divmod__(self, other):
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
 
-    def __rdivmod__(self, other):
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
         return other // self, other % self
 
-    def __neg__(self):
+    def __neg__(self) -> Any:
         return apply("neg", self)
 
-    def __pos__(self):
+    def __pos__(self) -> Any:
         return self
 
-    def __abs__(self):
+    def __abs__(self) -> Any:
         return apply("absolute", self)
 
     # ---- comparisons -------------------------------------------------------------------------------------------
 
-    def __lt__(self, other):
+    def __lt__(self, other: Any) -> Any:
         return _elementwise("<", self, other)
 
-    def __le__(self, other):
+    def __le__(self, other: Any) -> Any:
         return _elementwise("<=", self, other)
 
-    def __gt__(self, other):
+    def __gt__(self, other: Any) -> Any:
         return _elementwise(">", self, other)
 
-    def __ge__(self, other):
+    def __ge__(self, other: Any) -> Any:
         return _elementwise(">=", self, other)
 
-    def __eq__(self, other):
+    def __eq__(self, other: Any) -> Any:
         return _elementwise("==", self, other)
 
-    def __ne__(self, other):
+    def __ne__(self, other: Any) -> Any:
         return _elementwise("!=", self, other)
 
-    def __and__(self, other):
+    def __and__(self, other: Any) -> Any:
         return _elementwise("&", self, other)
 
     __rand__ = __and__
 
-    def __or__(self, other):
+    def __or__(self, other: Any) -> Any:
         return _elementwise("|", self, other)
 
     __ror__ = __or__
 
-    def __invert__(self):
+    def __invert__(self) -> Any:
         return apply("~", self)
 
     # ---- what a graph cannot hold ------------------------------------------------------------------------------
 
-    def __round__(self, digits=None):
+    def __round__(self, digits: Any = None) -> Any:
         if digits is not None:
             self._not_a_number("rounded value in decimal (round(x) and np.round(x, digits) can be traced)")
         return whole(apply("rint", self))
 
-    def __trunc__(self):
+    def __trunc__(self) -> Any:
         return whole(apply("trunc", self))
 
-    def __floor__(self):
+    def __floor__(self) -> Any:
         return whole(apply("floor", self))
 
-    def __ceil__(self):
+    def __ceil__(self) -> Any:
         return whole(-apply("floor", -self))
 
-    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Route NumPy's functions of tracers, and of arrays that hold tracers, to graph operations."""
         name = written.name_of_ufunc(ufunc)
         if method != "__call__" or options:
@@ -159,7 +164,7 @@ class Tracer(Unknown):
         return written.on_arrays(function)(*inputs)
 
 
-def _elementwise(operation, a, b):
+def _elementwise(operation: str, a: Any, b: Any) -> Any:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return written.on_arrays(lambda x, y: apply(operation, x, y))(a, b)
     for x in (a, b):
@@ -170,7 +175,7 @@ def _elementwise(operation, a, b):
     return apply(operation, a, b)
 
 
-def _check_kind(x):
+def _check_kind(x: object) -> None:
     """Refuse numbers with which Python computes otherwise than in float64: complex, float32, long double."""
     if isinstance(x, (complex, np.inexact)) and not isinstance(x, float):
         name = type(x).__name__
@@ -180,7 +185,7 @@ def _check_kind(x):
         )
 
 
-def is_number(x):
+def is_number(x: object) -> bool:
     """Tell whether x is a plain real number, as float64 has it."""
     return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
 
@@ -193,32 +198,32 @@ Numbers: TypeAlias = tuple[Number, ...]
 class Graph:
     """A list of nodes (operation, arguments) in the order of evaluation; arguments are tracers or floats."""
 
-    def __init__(self):
-        self.nodes = []
-        self._known = {}
-        self._elements = set()
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[tuple[Any, ...], Tracer] = {}
+        self._elements: set[int] = set()
 
-    def input(self, name):
+    def input(self, name: str) -> Tracer:
         """Return the tracer of the input called `name`, one node per name."""
         return self.node("input", name)
 
-    def rename(self, names):
+    def rename(self, names: Mapping[str, str]) -> None:
         """Give inputs other names, {old: new}, once all is traced."""
         for index, (operation, arguments) in enumerate(self.nodes):
             if operation == "input" and arguments[0] in names:
                 self.nodes[index] = ("input", (names[arguments[0]],))
 
-    def element(self, name):
+    def element(self, name: str) -> Tracer:
         """Return the tracer of an input that is an element of an array in memory, where `lookup` can read it by its place."""
         x = self.input(name)
         self._elements.add(x.index)
         return x
 
-    def is_element(self, x):
+    def is_element(self, x: object) -> bool:
         """Tell whether x is an element of an array in memory."""
         return isinstance(x, Tracer) and x.index in self._elements
 
-    def alias(self, values):
+    def alias(self, values: Iterable[Number]) -> Numbers:
         """Return tracers equal to `values` under new identities, so that a reverse sweep can stop at them.
 
         An action that equals a state component is the same node; with respect to the alias alone, the derivative of what
@@ -232,7 +237,7 @@ class Graph:
             out.append(x)
         return tuple(out)
 
-    def check(self, arguments):
+    def check(self, arguments: Iterable[object]) -> None:
         """Refuse tracers of another graph, which are values of another call."""
         if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
             raise TraceError(
@@ -240,7 +245,7 @@ class Graph:
                 "Pass on what is needed later as a component of the state."
             )
 
-    def node(self, operation, *arguments):
+    def node(self, operation: str, *arguments: Any) -> Tracer:
         """Return the tracer of an operation, the same one for the same operation on the same arguments."""
         # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
         key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
@@ -256,7 +261,7 @@ class Graph:
         return self._known[key]
 
 
-def operands(node):
+def operands(node: Node) -> list[Tracer]:
     """Return the tracers that have to be computed before a node.
 
     A table is read where it lies, not element by element; slopes that are given are not computed for the value's sake.
@@ -266,24 +271,24 @@ def operands(node):
     return [x for x in (arguments[:1] if first else arguments) if isinstance(x, Tracer)]
 
 
-def same(a, b):
+def same(a: object, b: object) -> bool:
     """Tell whether two operands are the same node or the same constant."""
     if isinstance(a, Tracer) or isinstance(b, Tracer):
         return isinstance(a, Tracer) and isinstance(b, Tracer) and a.index == b.index
     return a == b
 
 
-def whole(x):
+def whole(x: Any) -> Tracer:
     """Return a whole number as Python's integers are: there is no -0 among them."""
     return x.graph.node("+", 0.0, x)
 
 
-def _number(x):
+def _number(x: Any) -> Any:
     """Turn a boolean node into the number 0 or 1, which is what Python's arithmetic does with it."""
     return apply("where", x, 1.0, 0.0) if isinstance(x, Tracer) and x.is_boolean else x
 
 
-def apply(operation, *arguments):
+def apply(operation: str, *arguments: Any) -> Any:
     """Add an operation to the graph of its arguments, after the simplifications that are exact for finite numbers."""
     for x in arguments:
         if not isinstance(x, Tracer) and not is_number(x):
@@ -317,7 +322,7 @@ def apply(operation, *arguments):
     return graph.node(operation, *arguments)
 
 
-def _logic(graph, operation, arguments):
+def _logic(graph: Graph, operation: str, arguments: tuple[Any, ...]) -> Any:
     for x in arguments:
         if isinstance(x, Tracer) and not x.is_boolean:
             raise TraceError(f"{user_line()}& | ~ combine conditions such as (a > 0) & (b < 1), not numbers.")
@@ -334,7 +339,7 @@ def _logic(graph, operation, arguments):
     return graph.node(operation, *sorted(arguments, key=lambda x: x.index))
 
 
-def _simplify(graph, operation, arguments):
+def _simplify(graph: Graph, operation: str, arguments: tuple[Any, ...]) -> Any:
     """Return a simpler equal of an operation, or None."""
     a, b = (arguments + (None,))[:2]
     negated = [graph.nodes[x.index][1][0] if _is(x, "neg") else None for x in (a, b)]
@@ -370,5 +375,5 @@ def _simplify(graph, operation, arguments):
     return None
 
 
-def _is(x, operation):
+def _is(x: object, operation: str) -> bool:
     return isinstance(x, Tracer) and x.graph.nodes[x.index][0] == operation

@@ -1,7 +1,10 @@
 """A number that is not known yet, as far as it is like a float: what a float has besides arithmetic, and what it cannot do."""
 
+from __future__ import annotations
+
 import sys
 import types
+from typing import Any, NoReturn, Self
 
 from .errors import TRACED, TraceError, user_line
 
@@ -14,54 +17,54 @@ class Unknown:
 
     __slots__ = ()
 
-    @property
-    def __class__(self):
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
         """What isinstance(x, float) goes by: it is True for the numbers that the function gets when it is not traced."""
         return float
 
     @property
-    def real(self):
+    def real(self) -> Self:
         """As of a float."""
         return self
 
     @property
-    def imag(self):
+    def imag(self) -> float:
         """As of a float."""
         return 0.0
 
-    def conjugate(self):
+    def conjugate(self) -> Self:
         """As of a float."""
         return self
 
-    def __copy__(self):
+    def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Self:
         return self
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if hasattr(float, name):
             raise TraceError(f"{user_line()}.{name} of a number that is not known yet cannot be traced.")
         raise AttributeError(f"'float' object has no attribute {name!r}")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if TRACED in sys._getframe(1).f_builtins:
             self._no_text()
         return f"<traced value {self.index}>"
 
-    def __str__(self):
+    def __str__(self) -> str:
         self._no_text()
 
-    def __format__(self, form):
+    def __format__(self, form: str) -> str:
         self._no_text()
 
-    def _no_text(self):
+    def _no_text(self) -> NoReturn:
         raise TraceError(
             f"{user_line()}a number that is not known yet has no text: str, repr, format and f-strings cannot be traced "
             "(print can be used to look at a function while it is traced)."
         )
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         raise TraceError(
             f"{user_line()}a number that is not known yet cannot be looked up in a dict, a set or a cache. Write where, "
             "or mcgrad.lookup for a table."
@@ -69,7 +72,7 @@ class Unknown:
 
     # ---- what needs to know the number --------------------------------------------------------------------------
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         raise TraceError(
             f"{user_line()}the outcome of this condition differs between trajectories, so `if`, `while`, `and`, `or`, "
             "`not` and `assert` cannot depend on it. Write where(condition, a, b) instead of `if`, & | ~ instead of "
@@ -77,7 +80,7 @@ class Unknown:
             "compare their elements one by one: an array of comparisons asks each for its outcome."
         )
 
-    def _not_a_number(self, wanted):
+    def _not_a_number(self, wanted: str) -> NoReturn:
         raise TraceError(
             f"{user_line()}a traced value has no {wanted} yet. What needs one cannot be traced: `float()`, `int()`, "
             "`range()`, an index, an element of a float array (build a tuple or a list instead of filling an array), "
@@ -85,11 +88,11 @@ class Unknown:
             f"(write np.sin instead of math.sin there). What can be traced: {written.traceable()}."
         )
 
-    def __float__(self):
+    def __float__(self) -> float:
         self._not_a_number("numerical value")
 
-    def __int__(self):
+    def __int__(self) -> int:
         self._not_a_number("integer value")
 
-    def __index__(self):
+    def __index__(self) -> int:
         self._not_a_number("integer value")

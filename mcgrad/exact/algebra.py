@@ -6,7 +6,7 @@ covariance, Cov(C X, D Y)_p = (C J D')_pp, which is c_p d_p Cov(X_p, Y_p) where 
 """
 
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -162,7 +162,7 @@ def _terms(theory: Theory, estimator: Estimator) -> list[Term]:
             return [t for k, x in enumerate(parts) for t in _times(np.asarray(w[k], dtype=float), of(x))]
         case estimators.AlphaOrder(alpha=None):
             raise NoClosedForm("alpha depends on its pilot; an alpha-order gradient with a fixed one has a closed form")
-        case estimators.AlphaOrder(parts=(x, y), alpha=alpha):
+        case estimators.AlphaOrder(parts=(x, y), alpha=(float() | int()) as alpha):
             return _times(alpha, of(x)) + _times(1.0 - alpha, of(y))
         case estimators.Antithetic(parts=(x, _), flip=flip):
             return _times(0.5, of(x) + _flipped(of(x), FLIPS[flip]))
@@ -194,7 +194,7 @@ def _times(a: float | Array, many: list[Term]) -> list[Term]:
 def _product(a: float | Array, c: float | Array) -> float | Array:
     """Return the coefficient of a (c X)."""
     if np.ndim(a) == 2:
-        return a @ c if np.ndim(c) == 2 else a * c  # columns of a times c_q
+        return np.matmul(a, c) if np.ndim(c) == 2 else a * c  # columns of a times c_q
     return np.asarray(a)[:, None] * c if np.ndim(a) == 1 and np.ndim(c) == 2 else a * c
 
 
@@ -204,7 +204,7 @@ def _flipped(many: list[Term], signs: Signs) -> list[Term]:
 
 
 def _merged(theory: Theory, many: list[Term]) -> list[Term]:
-    total = {}
+    total: dict[Any, tuple[Any, Leaf]] = {}
     for c, x, rollout in many:
         known, _ = total.get((x.key, rollout), (0.0, x))
         total[x.key, rollout] = _sum(known, c), x
@@ -214,15 +214,15 @@ def _merged(theory: Theory, many: list[Term]) -> list[Term]:
 
 def _sum(c: float | Array, d: float | Array) -> float | Array:
     if np.ndim(c) == 2 and np.ndim(d) < 2:
-        d = d * np.eye(len(c))
+        d = d * np.eye(np.shape(c)[0])
     elif np.ndim(d) == 2 and np.ndim(c) < 2:
-        c = c * np.eye(len(d))
+        c = c * np.eye(np.shape(d)[0])
     return c + d
 
 
 def _folded(theory: Theory, found: list[Term]) -> list[Term]:
     """Return terms in which what has no trace of its own is part of what has: baselines, and controls made of scores."""
-    out = []
+    out: list[Term] = []
     for term in sorted(found, key=lambda t: isinstance(t.leaf, Rule) and t.leaf.trace is None):
         for k, (c, x, rollout) in enumerate(out):
             if rollout == term.rollout and np.ndim(c) < 2 and np.ndim(term.coefficient) < 2 and np.all(c):
@@ -249,7 +249,7 @@ def _applied(c: float | Array, x: Array) -> Array:
 
 
 def _matrix(theory: Theory, c: float | Array) -> Array:
-    return c if np.ndim(c) == 2 else c * np.eye(theory.parameters)
+    return np.asarray(c) if np.ndim(c) == 2 else c * np.eye(theory.parameters)
 
 
 def _covariance(theory: Theory, first: list[Term], second: list[Term]) -> Array:
@@ -272,11 +272,11 @@ def _pair(theory: Theory, x: Leaf, y: Leaf, signs: Signs) -> Array:
     """Return Cov(X_p, Y_p), Y on a rollout whose noise has other signs than that of X, (P,)."""
     if isinstance(x, GroupOf) or isinstance(y, GroupOf):
         return _with_group(theory, x, y, signs)
-    if isinstance(x, Opaque) or isinstance(y, Opaque):
-        if x.key == y.key and signs == PLAIN:
-            return x.variance()
-        name = x.name if isinstance(x, Opaque) else y.name
-        raise NoClosedForm(f"no closed form is known for the covariance of {name} with others")
+    for one, other in ((x, y), (y, x)):
+        if isinstance(one, Opaque):
+            if one.key == other.key and signs == PLAIN:
+                return one.variance()
+            raise NoClosedForm(f"no closed form is known for the covariance of {one.name} with others")
     return theory.covariance(x, y) if signs == PLAIN else theory.mirrored(x, y, signs)
 
 
@@ -301,9 +301,10 @@ def _with_group(theory: Theory, x: Leaf, y: Leaf, signs: Signs) -> Array:
     Kool, van Hoof and Welling (2019), Buy 4 REINFORCE samples, get a baseline for free.
     """
     centred = Rule(trace=1.0, whole=True, score=-theory.objective)
-    if not isinstance(x, GroupOf) or not isinstance(y, GroupOf):
-        group, other = (x, y) if isinstance(x, GroupOf) else (y, x)
-        return _pair(theory, centred, other, signs) / group.size
+    for group, other in ((x, y), (y, x)):
+        if isinstance(group, GroupOf) and not isinstance(other, GroupOf):
+            return _pair(theory, centred, other, signs) / group.size
+    assert isinstance(x, GroupOf) and isinstance(y, GroupOf)
     if signs != PLAIN:
         raise NoClosedForm("no closed form is known for antithetic pairs of groups")
     G, H = x.size, y.size

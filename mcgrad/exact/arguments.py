@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import validate
 from ..estimators.estimator import checked
@@ -56,7 +55,7 @@ def of_each(function: Question) -> Question:
     """
 
     @functools.wraps(function)
-    def ask(problem: Problem | Sequence[Problem], theta: ArrayLike, *arguments: Any, **options: Any) -> Any:
+    def ask(problem: Any, theta: Any, *arguments: Any, **options: Any) -> Any:
         several = isinstance(problem, Sequence) and not isinstance(problem, str)
         many = len(validate.shape(theta)) == 2 and len(theta) > 0
         if not several and not many:

@@ -47,7 +47,7 @@ class _Map:
         self._coefficients[0] /= 2
         self._at_next = chebyshev.chebvander(self.next, nodes - 1)
 
-    def operator(self, weight: ArrayLike) -> Array:
+    def operator(self, weight: float | Array) -> Array:
         """Return the matrix of h -> E[weight h(x') | x], `weight` being an array over (x, e)."""
         weight = np.broadcast_to(weight * self._density, self.next.shape)
         matrix = np.zeros((self.size, self.size))
@@ -64,7 +64,7 @@ def growth(gain: float, mean: float, std: float) -> float:
 class Chaotic(Theory):
     """The theory of a problem; functions of time alone are arrays (T, 1 or P)."""
 
-    def __init__(self, problem: Problem, theta: Array) -> None:
+    def __init__(self, problem: Problem, theta: ArrayLike) -> None:
         policy, theta = problem.policy.closed_form, problem.theta(theta)
         self.problem, self.theta, self.name = problem, theta, problem.environment.name
         if not isinstance(policy, Gaussian):
@@ -73,7 +73,10 @@ class Chaotic(Theory):
         if std <= 0:
             raise ValueError(f"theta: expected a standard deviation > 0, got {std!r}")
         self.kinds = ("mean",) if policy.std is not None else ("mean", "std")
-        self.map, self.weights = _Map(*problem.environment.closed_form, theta[0], std), problem.weights()[:-1]
+        self.map, self.weights = (
+            _Map(*map(float, (*problem.environment.closed_form, theta[0], std))),
+            problem.weights()[:-1],
+        )
         self.parameters, self.horizon = len(self.kinds), problem.horizon
 
     @cached_property

@@ -119,6 +119,7 @@ def _is_linear_gaussian(policy: Policy, theta: Array, rng: np.random.Generator) 
 
 def _is_slope(policy: Policy, p: types.SimpleNamespace, eta: Array, a: tuple[float, ...], e: tuple[float, ...]) -> bool:
     """Tell whether the score is the derivative of the log density in eta."""
+    assert policy.score and policy.log_prob
     found = np.asarray(policy.score(p, tuple(eta), a, e), dtype=float)
     for i, unit in enumerate(np.eye(len(eta))):
         h = STEP * max(1.0, abs(eta[i]))

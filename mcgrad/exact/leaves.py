@@ -11,7 +11,7 @@ gradient, and exact all the same. What has no trace of its own can be part of a 
 import dataclasses
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -77,6 +77,13 @@ class Tuning(NamedTuple):
     quadratic: Callable[[Theory, Estimator], Array]
 
 
+def _untuned(theory: Theory, estimator: Estimator) -> NoReturn:
+    raise NoClosedForm("no closed form is known with an optimal baseline here")
+
+
+UNTUNED = Tuning(_untuned, _untuned, _untuned, _untuned)
+
+
 def identity(record: object) -> Hashable:
     """Return a hashable that is equal for records with equal contents."""
     if isinstance(record, np.ndarray):
@@ -106,7 +113,7 @@ KNOWN = (
 )
 
 
-def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> list[tuple[float, Leaf]] | None:
+def read(theory: Theory, estimator: Estimator, tuning: Tuning = UNTUNED) -> list[tuple[float, Leaf]] | None:
     """Return an estimator on a single rollout as [(coefficient, leaf)], or None where it is none, or its own function.
 
     Raises
@@ -118,7 +125,7 @@ def read(theory: Theory, estimator: Estimator, tuning: Tuning | None = None) -> 
     return [(1.0, _leaf(theory, estimator, tuning))] if type(estimator) in KNOWN else None
 
 
-def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning | None) -> Leaf:
+def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning) -> Leaf:
     match estimator:
         case estimators.Score():
             return Rule(score=1.0)
@@ -145,7 +152,11 @@ def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning | None) -> Leaf:
             q = of_state(theory, c) + theory.tangent(q) if first_order else q
             return Rule(trace=1.0, weight=-q, expected=q)
         case estimators.TrajectoryControlVariate(critic=c) | estimators.DoublyRobust(critic=c):
-            q, news = of_action(theory, c), c.scale if isinstance(estimator, estimators.DoublyRobust) else 0.0
+            q, news = of_action(theory, c), 0.0
+            if isinstance(estimator, estimators.DoublyRobust) and isinstance(
+                c, critics.Exact
+            ):  # other critics are refused
+                news = c.scale
             return Rule(trace=1.0, ahead=of_state(theory, c), known=q, expected=q, news=news)
         case estimators.Delta():
             T = theory.expansion(estimator.order)
@@ -158,7 +169,7 @@ def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning | None) -> Leaf:
 # ---- baselines and critics ---------------------------------------------------------------------------------------
 
 
-def _number(theory: Theory, b: Baseline, tuning: Tuning | None) -> float | None:
+def _number(theory: Theory, b: Baseline, tuning: Tuning) -> float | None:
     """Return a baseline that is one number, or None for one that is not."""
     match b:
         case baselines.NoBaseline():
@@ -173,7 +184,7 @@ def _number(theory: Theory, b: Baseline, tuning: Tuning | None) -> float | None:
     return None
 
 
-def of_state(theory: Theory, b: Baseline, tuning: Tuning | None = None) -> Array:
+def of_state(theory: Theory, b: Baseline, tuning: Tuning = UNTUNED) -> Array:
     """Return a baseline as the function of (t, s) that it is."""
     number = _number(theory, b, tuning)
     if number is not None:
@@ -208,7 +219,7 @@ def _scaled(theory: Theory, f: Array, scale: float, shift: float) -> Array:
     return f if (scale, shift) == (1.0, 0.0) else scale * f + theory.over_time(shift)
 
 
-def for_each_parameter(theory: Theory, b: Baseline, tuning: Tuning | None) -> Array:
+def for_each_parameter(theory: Theory, b: Baseline, tuning: Tuning) -> Array:
     """Return a baseline that is another one for each parameter, without what it is added to."""
     match b:
         case baselines.OptimalOverTime(target=target):
@@ -231,6 +242,8 @@ def folded(theory: Theory, rule: Leaf, ratio: float | Array, other: Leaf) -> Rul
         more = getattr(other, name)
         return getattr(rule, name) + (theory.times(more, ratio) if np.ndim(more) else ratio * more)
 
-    changes = {name: added(name) for name in ("weight", "expected", "followed") if np.ndim(getattr(other, name))}
+    changes: dict[str, Any] = {
+        name: added(name) for name in ("weight", "expected", "followed") if np.ndim(getattr(other, name))
+    }
     changes["score"] = rule.score + ratio * other.score
     return dataclasses.replace(rule, **changes, news=rule.news + float(ratio) * other.news if other.news else rule.news)

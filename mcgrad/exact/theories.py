@@ -1,6 +1,7 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +19,7 @@ from .faithful import check_faithful
 from .theory import NoClosedForm, Theory
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
-THEORIES = {
+THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
     LinearQuadratic: linear_quadratic.of_problem,
     Tabular: tabular.of_problem,
     Bandit: tabular.of_problem,

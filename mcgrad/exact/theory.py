@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..estimators import Estimator
-from ..problem import Problem
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]  # of parameters
-Signs = tuple[int, int, int]  # of the noise of the start, of the actions and of the process, 1 or -1
+Signs = tuple[int, ...]  # of the noise of the start, of the actions and of the process, 1 or -1
 
 
 class Leaf(Protocol):
@@ -71,8 +70,8 @@ class Theory:
         J, and the variance of the return.
     """
 
-    problem: Problem | None = None
-    theta: Array | None = None
+    problem: Any = None
+    theta: Any = None
     system: Any = None
     parameters: int
     horizon: int
@@ -80,6 +79,16 @@ class Theory:
     totals = slice(None)
 
     # ---- values ----
+
+    @property
+    def objective(self) -> float:
+        """J."""
+        raise NoClosedForm(f"objective: no closed form is known for {self.name}")
+
+    @property
+    def return_variance(self) -> float:
+        """The variance of the return."""
+        raise NoClosedForm(f"return_variance: no closed form is known for {self.name}")
 
     gradient = _unknown("gradient")
     value = _unknown("value")

@@ -8,16 +8,21 @@ return since t. `LoneBranches` branch off at one random time of each trajectory:
 rollout, whose state they take up to that time.
 """
 
+from collections.abc import Iterator, Sequence
+
 from ..compiler.emit import function_text
 from ..compiler.functions import where
-from ..compiler.trace import Graph
-from ..estimators.branch_request import replacements_count
+from ..compiler.trace import Graph, Number, Numbers
+from ..estimators.branch_request import BranchRequest, replacements_count
+from ..problem import Problem
+from .draws import Random
+from .inputs import Inputs
 
 REPLACEMENTS, SHARED, PLUS, MINUS = 12, 13, 14, 15  # streams of independent noise
 LONE = 0xFFFFFFFD  # the "time" at which is drawn what belongs to the one random time
 
 
-def replacements_text(m, scales):
+def replacements_text(m: int, scales: bool) -> str:
     """Return the function that draws the replacements: W, the length of two normals, then M, that of three, and U M."""
     lines = [f"    z{2 * i}, z{2 * i + 1} = normal_pair(seed, i, t, {i})" for i in range(m)]
     values = [f"sqrt(z{2 * i} * z{2 * i} + z{2 * i + 1} * z{2 * i + 1})" for i in range(m)]
@@ -49,7 +54,7 @@ class Branches:
         What the workspace keeps at each step; all components of the state must be among it.
     """
 
-    def __init__(self, problem, inputs, kind, kept):
+    def __init__(self, problem: Problem, inputs: Inputs, kind: BranchRequest, kept: Sequence[str]) -> None:
         self.inputs, self.kind, self.name = inputs, kind, kind.name
         n, count = problem.environment.states, 2 * len(kind.pairs)
         self.names = [f"{self.name}{k}_{j}" for k in range(count) for j in range(n + 1)]
@@ -60,14 +65,14 @@ class Branches:
             self.texts.append(text)
             self.functions.append((f"{self.name}_{name}", arguments, results))
 
-    def _texts(self, n, count, kept):
+    def _texts(self, n: int, count: int, kept: Sequence[str]) -> Iterator[tuple[str, str, int, int]]:
         """Yield (name, text, arguments, results) of the functions of its own."""
         inputs, noise = self.inputs, self.noise
         graph = Graph()
         state = inputs.many(graph, inputs.s_names)
         started = []
         for k, (i, e_i) in enumerate(self.kind.replaced(inputs.many(graph, self.drawn))):
-            e = [graph.input(x) for x in noise[""][0]]
+            e: list[Number] = [graph.input(x) for x in noise[""][0]]
             e[i] = e_i
             step = inputs.step(graph, s=state, e=tuple(e), w=inputs.many(graph, noise["b" if k % 2 else "a"][1]))
             started += [*step.s_next, step.reward]
@@ -79,8 +84,8 @@ class Branches:
         moved = []
         for k in range(count):
             s, later = self._state(graph, k, n)
-            e, w = (inputs.many(graph, x) for x in noise["b" if k % 2 else "a"])
-            step = inputs.step(graph, s=s, e=e, w=w)
+            others, w = (inputs.many(graph, x) for x in noise["b" if k % 2 else "a"])
+            step = inputs.step(graph, s=s, e=others, w=w)
             moved += [*step.s_next, later + step.reward]
         arguments = inputs.arguments("theta", "p", "row") | {"branch": self.names}
         arguments |= {"za": sum(noise["a"], []), "zb": sum(noise["b"], [])}
@@ -89,12 +94,12 @@ class Branches:
         values = " ".join(f"kept[{kept.index(x)}]," for x in inputs.s_names)
         yield "state", f"def {self.name}_state(kept):\n    return ({values})\n", 1, n
 
-    def _state(self, graph, k, n):
+    def _state(self, graph: Graph, k: int, n: int) -> tuple[Numbers, Number]:
         """Return the state of a branch and its return so far."""
         *s, later = inputs_of(graph, self.names[k * (n + 1) : (k + 1) * (n + 1)])
         return tuple(s), later
 
-    def _end_text(self, n, count):
+    def _end_text(self, n: int, count: int) -> str:
         graph = Graph()
         ends = (self._state(graph, k, n) for k in range(count))
         totals = [later + self.inputs.end(graph, s=s).reward for s, later in ends]
@@ -102,19 +107,19 @@ class Branches:
         arguments = self.inputs.arguments("theta", "p", "row") | {"branch": self.names}
         return function_text(f"{self.name}_end", arguments, graph, differences)
 
-    def first_lines(self, draws):
+    def first_lines(self, draws: Random) -> list[str]:
         """Return the lines that come before the trajectory, whose noise comes from `draws`."""
         return []
 
-    def forward_lines(self, draws):
+    def forward_lines(self, draws: Random) -> list[str]:
         """Return the lines of time t on the way forward."""
         return []
 
-    def turning_lines(self, draws):
+    def turning_lines(self, draws: Random) -> list[str]:
         """Return the lines that come between the ways forward and back."""
         return []
 
-    def backward_lines(self, draws):
+    def backward_lines(self, draws: Random) -> list[str]:
         """Return the lines that come before `backward` at time t."""
         name = self.name
         if self.kind.independent:
@@ -137,7 +142,7 @@ class Branches:
 class LoneBranches(Branches):
     """Branches at one random time of each trajectory, floor(T u) for a uniform number u."""
 
-    def _texts(self, n, count, kept):
+    def _texts(self, n: int, count: int, kept: Sequence[str]) -> Iterator[tuple[str, str, int, int]]:
         inputs, noise = self.inputs, self.noise
         graph = Graph()
         yield "begin", function_text(f"{self.name}_begin", {}, graph, [0.0] * len(self.names)), 0, len(self.names)
@@ -159,11 +164,11 @@ class LoneBranches(Branches):
         arguments |= {f"z{x}": sum(noise[x], []) for x in "abc"} | {"r": self.drawn, "tau": ["tau"]}
         yield "step", function_text(f"{self.name}_step", arguments, graph, moved), 10, len(self.names)
 
-    def first_lines(self, draws):
+    def first_lines(self, draws: Random) -> list[str]:
         shared = [f"zc = noise_step(seed, stream(i, {SHARED}), {LONE})"] if self.kind.independent else []
         return [*shared, f"{self.name} = {self.name}_begin()"]
 
-    def forward_lines(self, draws):
+    def forward_lines(self, draws: Random) -> list[str]:
         name = self.name
         own = ["za = z", "zb = z"]
         if self.kind.independent:
@@ -172,14 +177,14 @@ class LoneBranches(Branches):
         r = "replacements_once"
         return [*own, f"{name} = {name}_step(theta, p, rows[t], s, {name}, za, zb, {shared}, {r}, tau)"]
 
-    def turning_lines(self, draws):
+    def turning_lines(self, draws: Random) -> list[str]:
         return [f"{self.name}_difference = {self.name}_end(theta, p, rows[horizon], {self.name})"]
 
-    def backward_lines(self, draws):
+    def backward_lines(self, draws: Random) -> list[str]:
         return []
 
 
-def inputs_of(graph, names):
+def inputs_of(graph: Graph, names: Sequence[str]) -> Numbers:
     """Return inputs of a graph."""
     return tuple(graph.input(x) for x in names)
 
@@ -198,7 +203,9 @@ class Branching:
         What the workspace keeps at each step.
     """
 
-    def __init__(self, problem, inputs, kinds, reads, kept):
+    def __init__(
+        self, problem: Problem, inputs: Inputs, kinds: Sequence[BranchRequest], reads: set[str], kept: Sequence[str]
+    ) -> None:
         m = problem.environment.actions
         self.branches = [(LoneBranches if x.once else Branches)(problem, inputs, x, kept) for x in kinds]
         self.lone = any(x.once for x in kinds)
@@ -216,15 +223,15 @@ class Branching:
             self.texts.append(replacements_text(m, self.scales))
             self.functions.append(("replacements", 3, replacements_count(m, self.scales)))
         if self.lone:
-            steps = inputs.arguments("c")["c"][inputs.constant("steps", problem.horizon)]
+            steps = inputs.c_index[inputs.constant("steps", problem.horizon)]
             text = f"    u = uniform(seed, i, t, {4 * m})\n    return (floor(c[{steps}] * u),)\n"
             self.texts.append("def branch_time(c, seed, i, t):\n" + text)
             self.functions.append(("branch_time", 4, 1))
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.each or self.lone
 
-    def lines(self, where_in_the_loops, draws):
+    def lines(self, where_in_the_loops: str, draws: Random) -> list[str]:
         """Return the lines of one place: "first", "forward", "turning" or "backward"."""
         lines = [line for x in self.branches for line in getattr(x, f"{where_in_the_loops}_lines")(draws)]
         if where_in_the_loops == "first" and self.lone:

@@ -6,11 +6,16 @@ another name is not another kernel.
 """
 
 import re
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from .inputs import RESERVED
 
+# Of a carry, or of sums: None for a number, and a tuple or a list for several of them
+Structure: TypeAlias = "None | tuple[Structure, ...] | list[Structure]"
 
-def leaf_names(structure, names, default):
+
+def leaf_names(structure: Structure, names: Sequence[str], default: str) -> list[str]:
     """Return a name for each leaf of a carry.
 
     Parameters
@@ -28,13 +33,13 @@ def leaf_names(structure, names, default):
     return [x for part, inner in zip(parts, structure, strict=False) for x in _numbered(inner, part)]
 
 
-def _numbered(structure, name):
+def _numbered(structure: Structure, name: str) -> list[str]:
     if structure is None:
         return [name]
     return [x for k, inner in enumerate(structure) for x in _numbered(inner, f"{name}{k}")]
 
 
-def sum_names(structure, name, parameters):
+def sum_names(structure: Structure, name: str, parameters: Sequence[str]) -> list[str]:
     """Return a name for each sum of pulled-back cotangents: P of one cotangent, or of a (nested) list of them."""
     if isinstance(structure, list):
         several = sum(inner != [] for inner in structure) > 1
@@ -43,17 +48,17 @@ def sum_names(structure, name, parameters):
     return [name + parameter for parameter in parameters]
 
 
-def snake(name):
+def snake(name: str) -> str:
     """Return the name of a class as functions are called: `reward_to_go` for `RewardToGo`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def word(name):
+def word(name: str) -> str:
     """Return the letters and digits of a name: `K00` for `K[0, 0]`."""
     return "".join(re.findall(r"[A-Za-z0-9]+", name))
 
 
-def distinct(names, taken, suffix):
+def distinct(names: dict[int, str], taken: set[str], suffix: str) -> dict[int, str]:
     """Return names, {component: name}, that differ from each other and from those that are taken.
 
     Parameters

@@ -5,8 +5,15 @@ uniform on (0, 1). Rollouts of one trajectory that need noise of their own draw 
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
 
+from ..compiler.backends import Function
 from ..compiler.noise import INITIAL, PARAMETERS
+from ..problem import Problem
+
+Kinds: TypeAlias = tuple[str, ...]  # of noise
+Stream: TypeAlias = int | str  # of noise: its number, or `MEMBER`
 
 NORMAL, UNIFORM = "normal", "uniform"
 MEMBER = "member"  # the number of a member of a group in a loop over them: its stream
@@ -14,12 +21,12 @@ STREAMS = 16  # trajectory numbers leave room for so many; members from there on
 FAR = 2**29  # steps
 
 
-def kinds(normals, uniforms):
+def kinds(normals: int, uniforms: int) -> Kinds:
     """Return the kinds of noise of a function: its normals come first."""
     return (NORMAL,) * normals + (UNIFORM,) * uniforms
 
 
-def of_problem(problem):
+def of_problem(problem: Problem) -> tuple[Kinds, Kinds, int]:
     """Return the kinds of z, the kinds of (e, w), and the number of parameters."""
     policy, environment = problem.policy, problem.environment
     start = kinds(environment.initial_noises, environment.initial_uniforms)
@@ -39,21 +46,21 @@ class Random:
         P, the number of normals of a perturbation of theta.
     """
 
-    of_start: tuple
-    of_step: tuple
+    of_start: Kinds
+    of_step: Kinds
     parameters: int
     rows = 0
 
-    def start(self, stream=0):
+    def start(self, stream: Stream = 0) -> str:
         return f"noise_start(seed, {_number(stream)}, {INITIAL}{_far('-', stream)})"
 
-    def step(self, stream=0, time="t"):
+    def step(self, stream: Stream = 0, time: str = "t") -> str:
         return f"noise_step(seed, {_number(stream)}, {time}{_far('+', stream)})"
 
-    def direction(self):
+    def direction(self) -> str:
         return f"noise_theta(seed, i, {PARAMETERS})"
 
-    def texts(self, directions):
+    def texts(self, directions: bool) -> tuple[list[str], list[Function]]:
         """Return texts and functions; `directions`: whether some rollout perturbs theta."""
         wanted = {"noise_start": self.of_start, "noise_step": self.of_step}
         if directions:
@@ -78,50 +85,50 @@ class Given(Random):
     """
 
     horizon: int
-    streams: tuple
+    streams: tuple[int, ...]
     directions: bool
     start_only: bool
 
     @property
-    def kinds(self):
+    def kinds(self) -> Kinds:
         """The kind of each row."""
         of_stream = self.of_start + (() if self.start_only else self.of_step * self.horizon)
         directions = kinds(self.parameters, 0) if self.directions and not self.start_only else ()
         return of_stream * len(self.streams) + directions
 
     @property
-    def rows(self):
+    def rows(self) -> int:  # type: ignore[override]
         """Number of rows: the dimension of a point."""
         return len(self.kinds)
 
-    def start(self, stream=0):
+    def start(self, stream: Stream = 0) -> str:
         return f"point_start(points[{self._first(stream)} :], b)"
 
-    def step(self, stream=0, time="t"):
+    def step(self, stream: Stream = 0, time: str = "t") -> str:
         if self.start_only:
             return super().step(stream, time)
         first = self._first(stream)
         return f"point_step(points[{first} + {len(self.of_start)} + {time} * {len(self.of_step)} :], b)"
 
-    def direction(self):
+    def direction(self) -> str:
         if self.start_only:
             return super().direction()
         return f"point_theta(points[{self.rows - self.parameters} :], b)"
 
-    def texts(self, directions):
+    def texts(self, directions: bool) -> tuple[list[str], list[Function]]:
         # What branches off, and directions that are drawn anew on the way, are random in any case.
         texts, functions = super().texts(directions)
         given = {"point_start": len(self.of_start), "point_step": len(self.of_step), "point_theta": self.parameters}
         texts += [_given_text(name, count) for name, count in given.items()]
         return texts, functions + [(name, 2, count) for name, count in given.items()]
 
-    def _first(self, stream):
+    def _first(self, stream: Stream) -> int | str:
         directions = self.parameters if self.directions and not self.start_only else 0
         each = (self.rows - directions) // len(self.streams)
         return f"{MEMBER} * {each}" if stream == MEMBER else self.streams.index(stream) * each
 
 
-def flip_text(name, signs):
+def flip_text(name: str, signs: Sequence[tuple[int, str]]) -> str:
     """Return a function that mirrors noise: -z for a normal, 1 - u for a uniform number, where the sign is negative."""
     values = [
         f"z[{k}]" if sign > 0 else (f"-z[{k}]" if kind == NORMAL else f"1.0 - z[{k}]")
@@ -130,17 +137,17 @@ def flip_text(name, signs):
     return f"def {name}(z):\n    return ({' '.join(f'{x},' for x in values)})\n"
 
 
-def _number(stream):
+def _number(stream: Stream) -> str:
     if stream == MEMBER:
         return f"stream(i, {MEMBER} % {STREAMS})"
     return f"stream(i, {stream})" if stream else "i"
 
 
-def _far(sign, stream):
+def _far(sign: str, stream: Stream) -> str:
     return f" {sign} {MEMBER} // {STREAMS} * {FAR}" if stream == MEMBER else ""
 
 
-def _random_text(name, of):
+def _random_text(name: str, of: Kinds) -> str:
     """Return a function that makes normals from the first blocks, two from each, and uniform numbers from those after."""
     normals, uniforms = ([f"z{k}" for k, other in enumerate(of) if other == kind] for kind in (NORMAL, UNIFORM))
     pairs = zip(normals[::2], [*normals[1::2], "_"], strict=False)  # of an odd number the last one is not used
@@ -150,6 +157,6 @@ def _random_text(name, of):
     return f"def {name}(seed, i, t):\n" + "\n".join([*lines, f"    return ({values})"]) + "\n"
 
 
-def _given_text(name, count):
+def _given_text(name: str, count: int) -> str:
     values = " ".join(f"point(points, {k}, b)," for k in range(count))
     return f"def {name}(points, b):\n    return ({values})\n"

@@ -6,13 +6,17 @@ separate values.
 """
 
 import itertools
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, TypeAlias
 
 from ..compiler.reach import RANDOM, reach
-from ..compiler.trace import Graph, Tracer
+from ..compiler.trace import Graph, Number, Tracer
+from .inputs import Inputs
+
+Bits: TypeAlias = tuple[int, ...]  # what a number depends on, has a derivative in, and may jump in: see `reach`
 
 
-def note_flat(inputs, scored):
+def note_flat(inputs: Inputs, scored: bool) -> None:
     """Note the warning of components of theta that derivatives are blind to, in `inputs.flat`.
 
     Jumps that are declared have a warning of their own.
@@ -30,7 +34,7 @@ def note_flat(inputs, scored):
         )
 
 
-def flat_parameters(inputs, scored):
+def flat_parameters(inputs: Inputs, scored: bool) -> tuple[str, ...]:
     """Return the names of these components of theta, for an estimator that scores the actions or one that follows them.
 
     Parameters
@@ -47,7 +51,7 @@ def flat_parameters(inputs, scored):
     return tuple(x for x, bit in names if depends & bit and not moves & bit)
 
 
-def may_jump(inputs):
+def may_jump(inputs: Inputs) -> bool:
     """Tell whether a jump may lie on the way of what theta moves while the random actions are held fixed."""
     parts = _parts(inputs, scored=True)
     followed = [(bit, own) for bit, own in parts.made.items() if bit not in parts.densities]
@@ -71,7 +75,7 @@ class _Parts(NamedTuple):
     densities: set
 
 
-def _parts(inputs, scored):
+def _parts(inputs: Inputs, scored: bool) -> _Parts:
     graph = Graph()
     x, fresh = inputs.step(graph), (1 << k for k in itertools.count(1))
     states, actions, etas = ([next(fresh) for _ in part] for part in (x.s, x.a, x.eta))
@@ -95,7 +99,7 @@ def _parts(inputs, scored):
     return _Parts(theta, made, _both(whole, last), {bit for i, bit in enumerate(actions) if i not in fixed})
 
 
-def _closed(parts):
+def _closed(parts: _Parts) -> tuple[int, int]:
     """Return (depends, moves) of the return, from those of one reward and of what this is made of."""
     depends, moves, _ = parts.whole
     before = None
@@ -111,13 +115,13 @@ def _closed(parts):
     return depends, moves
 
 
-def _both(first, second):
+def _both(first: Bits, second: Bits) -> Bits:
     return tuple(x | y for x, y in zip(first, second, strict=True))
 
 
-def _seeds(numbers, bits, also=0):
+def _seeds(numbers: Iterable[Number], bits: Iterable[int], also: int = 0) -> dict[int, int]:
     return {x.index: bit | also for x, bit in zip(numbers, bits, strict=False) if isinstance(x, Tracer)}
 
 
-def _of(found, numbers):
+def _of(found: tuple[list[int], list[int], list[int]], numbers: Iterable[Number]) -> list[Bits]:
     return [tuple(bits[x.index] if isinstance(x, Tracer) else 0 for bits in found) for x in numbers]

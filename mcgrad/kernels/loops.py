@@ -1,12 +1,18 @@
 """The function of a kernel's loops over trajectories and time, as text."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..compiler.backends import Function
 from ..compiler.noise import PARAMETERS
-from .draws import MEMBER, flip_text
+from ..estimators.estimator import RolloutVariant
+from ..problem import Problem
+from .draws import MEMBER, Random, flip_text
+from .inputs import Inputs
+from .reverse_scan import ReverseScan
 
 
-def kernel_text(what, lines):
+def kernel_text(what: str, lines: Iterable[str]) -> str:
     """Return the function of loops around the lines that belong to one block of trajectories."""
     body = "\n".join(" " * 8 + line for line in lines)
     return f'''
@@ -20,7 +26,16 @@ def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, points, work,
 '''
 
 
-def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
+def scan_lines(
+    problem: Problem,
+    inputs: Inputs,
+    draws: Random,
+    variation: RolloutVariant,
+    k: int,
+    scan: ReverseScan,
+    texts: list[str],
+    functions: list[Function],
+) -> list[str]:
     """Return the lines that simulate one variation and scan it backwards; what they call is added to the texts.
 
     Where episodes may end, the loops end with the last episode of a block. Steps after the end change nothing, so that a
@@ -71,7 +86,9 @@ def scan_lines(problem, inputs, draws, variation, k, scan, texts, functions):
     return lines + [f"    {line}" for line in backward]
 
 
-def _noise(problem, draws, variation, suffix, texts, functions):
+def _noise(
+    problem: Problem, draws: Random, variation: RolloutVariant, suffix: str, texts: list[str], functions: list[Function]
+) -> tuple[str, str]:
     """Return the calls that draw the noise of the start and of a step, mirrored where the variation says so."""
     policy = problem.policy
     stream = MEMBER if variation.members else variation.stream
@@ -93,15 +110,15 @@ def _noise(problem, draws, variation, suffix, texts, functions):
 class _Moved(NamedTuple):
     """The lines that move theta: before the rollout, and at time t on the ways forward and back."""
 
-    first: list
-    forward: list
-    backward: list
+    first: list[str]
+    forward: list[str]
+    backward: list[str]
 
 
-def _moved(inputs, draws, variation, theta, k):
+def _moved(inputs: Inputs, draws: Random, variation: RolloutVariant, theta: str, k: int) -> _Moved:
     if not variation.unroll:
         return _Moved([f"{theta} = perturb_{k}(theta, c, z_theta)"], [], [])
-    unroll = inputs.arguments("c")["c"][inputs.constant("unroll", variation.unroll, k)]
+    unroll = inputs.c_index[inputs.constant("unroll", variation.unroll, k)]
     new = [
         f"z_block = noise_theta(seed, i, {PARAMETERS} - t // unroll)",
         f"{theta} = perturb_{k}(theta, c, z_block)",

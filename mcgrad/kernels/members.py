@@ -9,12 +9,18 @@ Groups of several sizes share a loop; members beyond its size leave a group as i
 """
 
 import itertools
+from collections.abc import Sequence
 
 from ..calls import attempt
-from ..compiler.emit import function_text
-from ..compiler.trace import Graph, same
+from ..compiler.backends import Function
+from ..compiler.emit import Arguments, function_text
+from ..compiler.trace import Graph, Number, Numbers, same
+from ..estimators.estimator import Members
+from ..scan_types import Carry
+from .carry_names import Structure
 from .draws import MEMBER
-from .reverse_scan import fill, flatten
+from .inputs import Inputs, Tree
+from .reverse_scan import ReverseScan, fill, flatten
 from .scatter_add import arguments as sums_in_memory
 
 
@@ -30,10 +36,14 @@ class MembersLoop:
         Each with its data.
     """
 
-    def __init__(self, inputs, scan, groups):
+    def __init__(self, inputs: Inputs, scan: ReverseScan, groups: Sequence[tuple[Members, Tree]]) -> None:
         self.inputs, self.scan, self.groups, self.graph = inputs, scan, [group for group, _ in groups], Graph()
         self.size = max(group.size for group in self.groups)
-        self.structures, self.starts, self.fixed, self.names, self.new = [], [], [], [], []
+        self.structures: list[Structure] = []
+        self.starts: list[list[Number]] = []
+        self.fixed: list[dict[int, Number]] = []  # what no member changes
+        self.names: list[list[str]] = []
+        self.new: list[list[Number]] = []
         for k, ((group, tree), outcome) in enumerate(zip(groups, scan.finish(self.graph), strict=True)):
             start = attempt(f"begin of {type(group).__name__}", group.begin, (len(inputs.theta_names),))
             structure, leaves = flatten(start)
@@ -41,7 +51,6 @@ class MembersLoop:
             self.fixed.append({})
             self.names.append([f"{self._name('group', k)}_{j}" for j in range(len(leaves))])
             new = self._added(k, group, tree, outcome)
-            # What no member changes is a number.
             inputs_of = inputs.many(self.graph, self.names[k])
             self.fixed[k] = {j: leaves[j] for j, x in enumerate(inputs_of) if same(new[j], x)}
             changing = [j for j in range(len(leaves)) if j not in self.fixed[k]]
@@ -50,7 +59,7 @@ class MembersLoop:
             new = self._added(k, group, tree, outcome)
             self.new.append([new[j] for j in changing])
 
-    def _added(self, k, group, tree, outcome):
+    def _added(self, k: int, group: Members, tree: Tree, outcome: Numbers) -> list[Number]:
         """Return the leaves of what group k becomes with one more member."""
         what = type(group).__name__
         c = self.inputs.data(self.graph, tree, per_step=False)
@@ -59,28 +68,29 @@ class MembersLoop:
             raise ValueError(f"add of {what}: it returned a carry of another shape than `begin`")
         return new
 
-    def _name(self, what, k):
+    def _name(self, what: str, k: int) -> str:
         return f"{what}{self.scan.suffix}_{k}"
 
-    def carry(self, graph, k):
+    def carry(self, graph: Graph, k: int) -> Carry:
         """Return what group k has become, as inputs of a graph."""
         inputs, places = iter(self.inputs.many(graph, self.names[k])), itertools.count()
         fixed = self.fixed[k]
         return fill(self.structures[k], lambda: fixed[j] if (j := next(places)) in fixed else next(inputs))
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[Number]:
         """What the scan of a member is for."""
         return [x for new in self.new for x in new]
 
     @property
-    def arguments(self):
+    def arguments(self) -> Arguments:
         """Return the arguments of `finish` that hold what the groups have become."""
         return {self._name("group", k): names for k, names in enumerate(self.names)}
 
-    def write(self, lines):
+    def write(self, lines: list[str]) -> tuple[list[str], list[str], list[Function]]:
         """Return (lines, texts, functions): the loop around the lines of one member, and what it calls."""
-        texts, functions, first, last = [], [], [], []
+        texts, first, last = [], [], []
+        functions: list[Function] = []
         for k, group in enumerate(self.groups):
             name, begin, add = (self._name(what, k) for what in ("group", "begin", "add"))
             texts.append(function_text(begin, self.inputs.arguments("c"), Graph(), self.starts[k]))

@@ -9,36 +9,45 @@ of it: theta, params, matrices, discounts, horizons, coefficients, widths of per
 Where a structure is `Unknown`, nothing is remembered, and the problem is traced anew each time.
 """
 
-import collections
 import threading
 import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.structure import Unknown, Walk
-from ..estimators.estimator import BehaviourPolicy, RolloutVariant
+from ..estimators.estimator import BehaviourPolicy, Estimator, RolloutVariant
 from ..problem import Environment, Policy, Problem
 from .numbers import is_discounted
+
+T = TypeVar("T")
+Key: TypeAlias = Hashable  # the structure of what is remembered
 
 MOST = 256  # as many as there are kernels loaded at once, see `compiler.backends`
 MOST_GRAPHS = 32  # they are larger than what is written from them
 
-_known, _graphs = collections.OrderedDict(), collections.OrderedDict()
+_known: OrderedDict[Key, Any] = OrderedDict()
+_graphs: OrderedDict[Key, Any] = OrderedDict()
 _lock = threading.Lock()
-_static = weakref.WeakKeyDictionary()  # environment or policy -> what of it never changes
+_static: weakref.WeakKeyDictionary[Environment | Policy, Hashable] = (
+    weakref.WeakKeyDictionary()
+)  # environment or policy -> what of it never changes
 
 
-def remembered(key, make):
+def remembered(key: Key | None, make: Callable[[], T]) -> T:
     """Return what was made for a key before, or `make()`; for the key None always the latter."""
     return _remembered(_known, MOST, key, make)
 
 
-def remembered_graphs(key, make):
+def remembered_graphs(key: Key | None, make: Callable[[], T]) -> T:
     """Return the same of graphs, which are remembered apart, and for each thread: who reads them may add nodes."""
     return _remembered(_graphs, MOST_GRAPHS, None if key is None else (threading.get_ident(), key), make)
 
 
-def _remembered(known, most, key, make):
+def _remembered(known: OrderedDict[Key, Any], most: int, key: Key | None, make: Callable[[], T]) -> T:
     if key is None:
         return make()
     with _lock:
@@ -53,19 +62,19 @@ def _remembered(known, most, key, make):
     return made
 
 
-def forget():
+def forget() -> None:
     """Forget all kernels and graphs, of the memory alone: kernels on disk stay."""
     with _lock:
         _known.clear()
         _graphs.clear()
 
 
-def size():
+def size() -> int:
     """Return how many kernels are remembered."""
     return len(_known)
 
 
-def key_of(what, problem, estimators=(), *more):
+def key_of(what: str, problem: Problem, estimators: Iterable[Estimator] = (), *more: Hashable) -> Key | None:
     """Return the structure of a problem and of its estimators, or None where it is not known."""
     walk = _Structures()
     try:
@@ -77,11 +86,11 @@ def key_of(what, problem, estimators=(), *more):
 class _Structures(Walk):
     """The structures of problems and of estimators, without their numbers."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._labels = {0.0: 0}
+        self._labels: dict[Hashable, int] = {0.0: 0}
 
-    def problem(self, problem):
+    def problem(self, problem: Problem) -> Hashable:
         """Return the structure of a problem."""
         environment, policy = problem.environment, problem.policy
         if type(problem) is not Problem or type(environment) is not Environment:
@@ -90,18 +99,18 @@ class _Structures(Walk):
         of_functions = tuple([self.of(f) for f in functions])
         return _of_environment(environment), of_functions, self.policy(policy), problem.design, is_discounted(problem)
 
-    def policy(self, policy):
+    def policy(self, policy: Policy) -> Hashable:
         """Return the structure of a policy."""
         if type(policy) is not Policy:
             raise Unknown
         functions = policy.eta, policy.sample, policy.log_prob, policy.score
         return _of_policy(policy), tuple([self.of(f) for f in functions])
 
-    def _label(self, number):
+    def _label(self, number: Hashable) -> int:
         """Return which of the numbers met so far are equal to a number, in place of the number."""
         return self._labels.setdefault(number, len(self._labels))
 
-    def _instance(self, x, kind):
+    def _instance(self, x: Any, kind: type) -> Hashable:
         if kind is RolloutVariant:
             signs = x.initial, x.action, x.process, x.stream, x.shift, x.direction, x.members, bool(x.unroll)
             return kind, signs, type(x.width), self._label(x.width), self._label(x.unroll), self.of(x.behaviour)
@@ -116,7 +125,7 @@ class _Structures(Walk):
         return "object", self._class(kind), tuple(values)
 
 
-def _of_environment(x):
+def _of_environment(x: Environment) -> Hashable:
     found = _static.get(x)
     if found is None:
         found = _static[x] = (
@@ -126,7 +135,7 @@ def _of_environment(x):
     return found
 
 
-def _of_policy(x):
+def _of_policy(x: Policy) -> Hashable:
     found = _static.get(x)
     if found is None:
         found = _static[x] = (
@@ -136,12 +145,12 @@ def _of_policy(x):
     return found
 
 
-def _shapes(params):
+def _shapes(params: Mapping[str, NDArray[np.float64]]) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple([(k, v.shape) for k, v in params.items()])
 
 
-def _form(x):
+def _form(x: object) -> Hashable:
     """Return what a traced function may ask of the closed form of a policy: which numbers there are, and flags."""
     if not (isinstance(x, tuple) and hasattr(x, "_fields")):
-        return type(x)
+        return type(x)  # type: ignore[return-value]
     return type(x), tuple([y.shape if isinstance(y, np.ndarray) else repr(y) for y in x])

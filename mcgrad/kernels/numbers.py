@@ -7,13 +7,18 @@
 Equal data of estimators share a place, and so their computations: which of them are equal is part of a structure.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import validate
-from ..estimators.estimator import scans
+from ..estimators.estimator import Estimator, RolloutVariant, scans
 from ..per_step import PerStep
+from ..problem import Problem
+
+Source: TypeAlias = tuple[Any, ...]  # where a constant of the kernel's own comes from: its name, and which rollout
 
 # Constants that a kernel may add to the data of its estimators.
 OWN = ("width", "unroll", "steps", "time")
@@ -27,12 +32,12 @@ class Leaf(NamedTuple):
     values: np.ndarray
 
     @property
-    def key(self):
+    def key(self) -> tuple[str, bool, tuple[int, ...], bytes]:
         """What equal leaves have in common."""
         return self.name, self.per_step, self.values.shape, self.values.tobytes()
 
 
-def leaf(name, value, horizon):
+def leaf(name: str, value: Any, horizon: int) -> Leaf:
     """Return an entry of an estimator's data as a Leaf, checked."""
     per_step = isinstance(value, PerStep)
     array = validate.array(name, value.values if per_step else value)
@@ -55,17 +60,19 @@ class Data:
         Names and shapes, and which arrays are equal; the number of steps is no part of it.
     """
 
-    def __init__(self, problem, data):
-        self.trees, self.unique, self._numbers = [], [], {}
+    def __init__(self, problem: Problem, data: Iterable[dict[str, Any]]) -> None:
+        self.trees: list[dict[str, Any]] = []
+        self.unique: list[Leaf] = []
+        self._numbers: dict[tuple[Any, ...], int] = {}  # by the key of a leaf
         self.structure = tuple([self._take(problem, x) for x in data])
 
-    def _take(self, problem, data):
-        tree = {}
+    def _take(self, problem: Problem, data: dict[str, Any]) -> tuple[Any, ...]:
+        tree: dict[str, Any] = {}
         self.trees.append(tree)
         return self._branch(problem, data, tree)
 
-    def _branch(self, problem, data, tree):
-        found = []
+    def _branch(self, problem: Problem, data: dict[str, Any], tree: dict[str, Any]) -> tuple[Any, ...]:
+        found: list[tuple[Any, ...]] = []
         for name, value in data.items():
             if isinstance(value, dict):
                 tree[name] = {}
@@ -78,7 +85,7 @@ class Data:
             found.append((name, x.per_step, x.values.shape[1:] if x.per_step else x.values.shape, number))
         return tuple(found)
 
-    def shared(self, problem, variations):
+    def shared(self, problem: Problem, variations: Sequence[RolloutVariant]) -> tuple[int | None, ...]:
         """Return which data are equal to a constant that the kernel may add: they then share its place, too."""
         if not any(x.name in OWN for x in self.unique):
             return ()
@@ -88,7 +95,7 @@ class Data:
         )
 
 
-def constant(source, problem, variations):
+def constant(source: Source, problem: Problem, variations: Sequence[RolloutVariant]) -> Any:
     """Return a constant of a kernel's own by where it comes from: its name and, where that matters, the rollout."""
     name = source[0]
     if name in ("width", "unroll"):
@@ -96,17 +103,19 @@ def constant(source, problem, variations):
     return problem.horizon if name == "steps" else PerStep(np.arange(problem.horizon + 1.0))
 
 
-def variations(estimators):
+def variations(estimators: Iterable[Estimator]) -> list[RolloutVariant]:
     """Return the different variations of rollouts of estimators, in the order in which they first occur."""
     return list(dict.fromkeys(variation for e in estimators for _, variation in scans(e)))
 
 
-def is_discounted(problem):
+def is_discounted(problem: Problem) -> bool:
     """Tell whether rewards have weights."""
     return problem.discount_varies or problem.discount != 1.0
 
 
-def arrays(problem, data, sources, varied):
+def arrays(
+    problem: Problem, data: Data, sources: Sequence[Source], varied: Sequence[RolloutVariant]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return p, c and rows as a kernel reads them.
 
     Parameters
@@ -128,7 +137,7 @@ def arrays(problem, data, sources, varied):
     )
 
 
-def parameters(problem, varied=()):
+def parameters(problem: Problem, varied: Sequence[RolloutVariant] = ()) -> NDArray[np.float64]:
     """Return p, see `arrays`."""
     p = [x.ravel() for k, x in problem.environment.params.items() if k not in problem.design]
     p += [x.ravel() for x in problem.policy.params.values()]
@@ -139,5 +148,5 @@ def parameters(problem, varied=()):
     return _joined(p)
 
 
-def _joined(parts):
+def _joined(parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.concatenate(parts) if parts else np.zeros(0)

@@ -12,20 +12,22 @@ compare rollouts (antithetic noise, perturbed parameters) have one set of these 
 
 import dataclasses
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from ..calls import number
 from ..compiler.backends import KernelText
 from ..compiler.emit import function_text
 from ..compiler.functions import where
-from ..compiler.trace import Graph, TraceError
-from ..estimators.estimator import PLAIN, Combined, Estimator, Members, leaves, scans
+from ..compiler.trace import Graph, Number, TraceError
+from ..estimators.estimator import PLAIN, Combined, Estimator, Members, RolloutVariant, leaves, scans
 from ..problem import Problem
 from ..validate import describe
 from .draws import Given, Random, of_problem
-from .inputs import Inputs
+from .inputs import Inputs, Tree
 from .loops import kernel_text, scan_lines
 from .members import MembersLoop
 from .memo import key_of, remembered, remembered_graphs
@@ -35,6 +37,8 @@ from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
 from .step_view import DiscontinuityWarning, Start, warn_of_jumps
 from .support import Support
+
+Rollouts: TypeAlias = dict[RolloutVariant, tuple[ReverseScan, list[int]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,6 +88,8 @@ class Written:
         Warnings that derivatives do not see all that matters.
     follows : bool
         Whether jumps of the environment would spoil it.
+    outputs : (int, int)
+        Of a kernel that records, those of a step and those of the end.
     """
 
     kernel: KernelText
@@ -93,6 +99,7 @@ class Written:
     supports: tuple = ()
     flat: tuple = ()
     follows: bool = False
+    outputs: tuple[int, int] = (0, 0)
 
 
 class Traced(NamedTuple):
@@ -131,12 +138,14 @@ class Traced(NamedTuple):
     start: Start
 
     @property
-    def follows(self):
+    def follows(self) -> bool:
         """Whether jumps of the environment would spoil it."""
         return any(scan.step.followed for scan, _ in self.rollouts.values())
 
 
-def traced(problem, theta, estimators, data=None):
+def traced(
+    problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator], data: Data | None = None
+) -> Traced:
     """Return named estimators of a problem as graphs; a score where there is no density is refused."""
     theta = checked(problem, theta)
     data = _data(problem, theta, estimators) if data is None else data
@@ -153,7 +162,7 @@ def traced(problem, theta, estimators, data=None):
     return Traced(theta, p, c, rows, inputs, rollouts, loops, graph, gradients, supports, inputs.start(Graph()))
 
 
-def remembered_trace(problem, theta, estimators):
+def remembered_trace(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator]) -> Traced:
     """Return what `traced` returns, with the graphs of a problem and estimators of the same structure where there are some."""
     theta = checked(problem, theta)
     data, varied = _data(problem, theta, estimators), variations(estimators.values())
@@ -167,14 +176,16 @@ def remembered_trace(problem, theta, estimators):
     return found._replace(theta=theta, p=p, c=c, rows=rows, rollouts=rollouts, loops=loops)
 
 
-def _data(problem, theta, estimators):
+def _data(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator]) -> Data:
     for e in estimators.values():
         if not isinstance(e, Estimator):
             raise ValueError(f"estimators: expected estimators, got {describe(e)}")
     return Data(problem, [e.data(problem, theta) for e in estimators.values()])
 
 
-def gradient_program(problem, theta, estimators, given=None):
+def gradient_program(
+    problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator], given: str | None = None
+) -> Program:
     """Return the program that samples the gradients of named estimators on common noise.
 
     Parameters
@@ -199,7 +210,7 @@ def gradient_program(problem, theta, estimators, given=None):
     return Program(found.kernel, theta, *numbers, problem.horizon, tuple(estimators), found.draws, found.data)
 
 
-def _written(problem, graphs, estimators, given):
+def _written(problem: Problem, graphs: Traced, estimators: Mapping[str, Estimator], given: str | None) -> Written:
     """Return the kernel of `gradient_program`, written anew, as `Written`."""
     inputs, rollouts, loops, graph, gradients = graphs[4:9]
     perturbations = [Perturbation(inputs, variation, k) for k, variation in enumerate(rollouts) if variation.shift]
@@ -210,7 +221,8 @@ def _written(problem, graphs, estimators, given):
         streams = tuple(sorted({variation.stream for variation in rollouts} | set(range(max(sizes, default=0)))))
         draws = Given(*of_problem(problem), problem.horizon, streams, directions, given == "start")
     texts, functions = common_texts(problem, inputs, draws, perturbations)
-    workspace, totals, lines = 0, 0, []
+    lines: list[str] = []
+    workspace = totals = 0
     for k, (variation, (scan, _)) in enumerate(rollouts.items()):
         loop = loops.get(variation)
         scan.name_carry(loop.graph if loop else graph)
@@ -252,9 +264,9 @@ def _written(problem, graphs, estimators, given):
     return Written(kernel, draws, inputs.data_places, tuple(inputs.sources), graphs.supports, flat, graphs.follows)
 
 
-def _rollouts(problem, inputs, estimators):
+def _rollouts(problem: Problem, inputs: Inputs, estimators: Mapping[str, Estimator]) -> Rollouts:
     """Return {variation: (ReverseScan, numbers of its estimators)}; the numbers count all scans of all estimators."""
-    grouped = {}
+    grouped: dict[RolloutVariant, list[tuple[Estimator, int]]] = {}
     number_of_scan = 0
     for e in estimators.values():
         for scan, variation in scans(e):
@@ -271,27 +283,41 @@ def _rollouts(problem, inputs, estimators):
     return result
 
 
-def _loops(inputs, estimators, rollouts):
+def _loops(
+    inputs: Inputs, estimators: Mapping[str, Estimator], rollouts: Rollouts
+) -> dict[RolloutVariant, MembersLoop]:
     """Return {variation: MembersLoop} for the rollouts that are those of groups."""
     found = [leaf for e in estimators.values() for leaf, _ in leaves(e)]
     trees = [t for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True) for t in _leaf_trees(e, tree)]
+
+    def members(n):
+        assert isinstance(found[n], Members)
+        return found[n]
+
     return {
-        variation: MembersLoop(inputs, scan, [(found[n], trees[n]) for n in numbers])
+        variation: MembersLoop(inputs, scan, [(members(n), trees[n]) for n in numbers])
         for variation, (scan, numbers) in rollouts.items()
         if variation.members
     }
 
 
-def _leaf_trees(estimator, tree):
+def _leaf_trees(estimator: Estimator, tree: Tree) -> list[Tree]:
     """Return the data of each leaf of an estimator, in the order of `leaves`."""
     if not isinstance(estimator, Combined):
         return [tree]
     return [t for i, part in enumerate(estimator.parts) for t in _leaf_trees(part, tree[f"part{i}"])]
 
 
-def _combined(problem, inputs, estimators, rollouts, loops, graph):
+def _combined(
+    problem: Problem,
+    inputs: Inputs,
+    estimators: Mapping[str, Estimator],
+    rollouts: Rollouts,
+    loops: dict[RolloutVariant, MembersLoop],
+    graph: Graph,
+) -> list[Number]:
     """Return the P components of each estimator, one after the other, traced in the graph of `finish`."""
-    finished = {}
+    finished: dict[int, Any] = {}
     for variation, (scan, members) in rollouts.items():
         loop = loops.get(variation)
         found = [loop.carry(graph, k) for k in range(len(members))] if loop else scan.finish(graph)
@@ -311,7 +337,7 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
         return e.combine(inputs.data(graph, tree, per_step=False), parts, direction)
 
     P = len(problem.parameters)
-    gradients = []
+    gradients: list[Number] = []
     for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True):
         gradient = value(e, tree)
         if len(gradient) != P:
@@ -322,17 +348,17 @@ def _combined(problem, inputs, estimators, rollouts, loops, graph):
     return gradients
 
 
-def rollout_program(problem, theta):
+def rollout_program(problem: Problem, theta: NDArray[np.float64]) -> Program:
     """Return the program that records trajectories: for each time s_t, a_t, r_t, e_t, w_t; then s_T, r_T and z."""
     theta, T = checked(problem, theta), problem.horizon
     found = remembered(key_of("rollout", problem), lambda: _written_rollout(problem))
-    steps, ending = found.kernel.outputs
+    steps, ending = found.outputs
     kernel = dataclasses.replace(found.kernel, outputs=steps * T + ending)
     return Program(kernel, theta, *arrays(problem, Data(problem, ()), (), ()), T, (), found.draws)
 
 
-def _written_rollout(problem):
-    """Return the kernel of `rollout_program`, with (outputs of a step, of the end) in place of the number of outputs."""
+def _written_rollout(problem: Problem) -> Written:
+    """Return the kernel of `rollout_program`, its outputs those of one step and the end."""
     inputs = Inputs(problem)
     simulation = Simulation(inputs, inputs.step(Graph()))
     graph = Graph()
@@ -372,28 +398,28 @@ def _written_rollout(problem):
     label = _label(problem, "rollout")
     text = _module_text(label, inputs, [*texts, kernel_text("states, actions, rewards and noise", lines)])
     outputs = len(record), len(ending)
-    kernel = KernelText(text, tuple(functions), simulation.workspace, outputs, f"a kernel for {label}")
-    return Written(kernel, draws, inputs.data_places)
+    kernel = KernelText(text, tuple(functions), simulation.workspace, sum(outputs), f"a kernel for {label}")
+    return Written(kernel, draws, inputs.data_places, outputs=outputs)
 
 
-def checked(problem, theta):
+def checked(problem: object, theta: ArrayLike) -> NDArray[np.float64]:
     """Return theta as an array for a problem, both checked."""
     if not isinstance(problem, Problem):
         raise ValueError(f"problem: expected a Problem, got {describe(problem)}")
     return problem.theta(theta)
 
 
-def _module_text(label, inputs, texts):
+def _module_text(label: str, inputs: Inputs, texts: list[str]) -> str:
     header = "\n".join(f"# {line}" for line in [label, *inputs.legend().splitlines()])
     return header + "\n\n\n" + "\n\n".join(texts)
 
 
-def _label(problem, what):
+def _label(problem: Problem, what: str) -> str:
     """Return a name for a kernel that fits on one line of a comment, whatever users call their things."""
     line = " ".join(f"{problem.environment.name}, {problem.policy.name}: {what}".split())
     return "".join(x if x.isprintable() else "?" for x in line)
 
 
-def _deliver_text(count, name="deliver"):
+def _deliver_text(count: int, name: str = "deliver") -> str:
     lines = [f"    put(out, {q}, b, values[{q}])" for q in range(count)]
     return f"def {name}(out, b, values):\n" + "\n".join(lines) + "\n"

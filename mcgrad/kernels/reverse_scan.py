@@ -1,21 +1,32 @@
 """All estimators of a program as one reverse scan with one carry."""
 
+import functools
 import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from ..calls import attempt, number
+from ..compiler.backends import Function
+from ..compiler.derive import LookedUp
 from ..compiler.emit import function_text, live_inputs, live_nodes
 from ..compiler.functions import where
-from ..compiler.trace import Graph, TraceError, Tracer, is_number, same
+from ..compiler.trace import Graph, Number, Numbers, TraceError, Tracer, is_number, same
+from ..estimators.estimator import BehaviourPolicy, Estimator
 from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
+from ..problem import Problem
+from ..scan_types import Carry, Cotangents
 from ..validate import describe
 from .branches import Branching
-from .carry_names import distinct, leaf_names, snake, sum_names, word
+from .carry_names import Structure, distinct, leaf_names, snake, sum_names, word
 from .flat import note_flat
+from .inputs import Inputs, Tree
 from .scatter_add import Scattered
+from .step_view import Step
+
+Identity: TypeAlias = tuple[str, float]  # of a number: two that are equal have the same
 
 # What costs more than to write a number to memory and to read it again.
 COSTLY = {"sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh", "arctan2", "power", "sqrt", "/", "lookup"}
@@ -50,14 +61,22 @@ class ReverseScan:
         What acts, where it is not the problem's policy.
     """
 
-    def __init__(self, problem, inputs, estimators, suffix="", behaviour=None):
+    def __init__(
+        self,
+        problem: Problem,
+        inputs: Inputs,
+        estimators: Sequence[tuple[Estimator, Tree]],
+        suffix: str = "",
+        behaviour: BehaviourPolicy | None = None,
+    ) -> None:
         self.problem, self.inputs, self.suffix, self.behaviour = problem, inputs, suffix, behaviour
-        self._final = {}
+        self._final: dict[int, str] = {}
         estimators, self.trees = zip(*estimators, strict=True)
         self.moves = bool(inputs.functions_of_eta or problem.environment.reward_sees or problem.design)
         self.estimators = [self._followed(e, tree) for e, tree in zip(estimators, self.trees, strict=True)]
         last_graph, initial = self._trace_last()
-        self.classes, self.fixed = _number_classes([_identity(x) for x in initial]), {}
+        self.classes = _number_classes([_identity(x) for x in initial])
+        self.fixed: dict[int, Number] = {}  # class -> the number that it is
         while True:
             graph, values = self._trace_step()
             if len(initial) < len(values):  # the first pass shows how many pulled-back sums there are
@@ -77,28 +96,28 @@ class ReverseScan:
             self.classes, self.fixed = (refined, {}) if refined != self.classes else (refined, self.fixed | constant)
         self._last_graph, self._graph, self._initial, self._values = last_graph, graph, initial, values
 
-    def _old(self, graph, k):
+    def _old(self, graph: Graph, k: int) -> Identity:
         return _identity(graph.input(self._name(k)))
 
-    def _name(self, k):
+    def _name(self, k: int) -> str:
         return self._final.get(k, f"carry{self.suffix}_{k}")
 
-    def recurrences(self):
+    def recurrences(self) -> dict[str, Recurrence]:
         """Return {name: Recurrence} of all components of the carry that differ, sums in memory apart (`scattered`)."""
-        found = {}
+        found: dict[str, Recurrence] = {}
         for c, start, new in zip(self.classes, self._initial, self._values, strict=True):
             if c not in self.fixed:
                 found.setdefault(self._name(c), Recurrence(self._last_graph, start, self._graph, new))
         return found
 
-    def _take(self, graph):
+    def _take(self, graph: Graph) -> Callable[[], Number]:
         """Return a function that returns the components of the carry one after the other, constants as numbers."""
         carries = iter([self.fixed[k] if k in self.fixed else graph.input(self._name(k)) for k in self.classes])
         return lambda: next(carries)
 
     # ---- tracing
 
-    def _followed(self, e, tree):
+    def _followed(self, e: Estimator, tree: Tree) -> Estimator:
         """Return an estimator, with its derivatives along paths where these are not zero (see `estimators.followed`)."""
         if e.cotangents is not None:
             return self._with_path(e, e.cotangents)
@@ -117,11 +136,11 @@ class ReverseScan:
             _refuse(e, x)
         return e
 
-    def _with_path(self, e, cotangents):
+    def _with_path(self, e: Estimator, cotangents: int) -> Followed:
         note_flat(self.inputs, scored=not isinstance(e, Reparameterization))
         return Followed(e, cotangents)
 
-    def _trace_last(self):
+    def _trace_last(self) -> tuple[Graph, list[Number]]:
         graph = Graph()
         end = self.inputs.end(graph)
         flat = [
@@ -130,7 +149,7 @@ class ReverseScan:
         self.structures = [structure for structure, _ in flat]
         return graph, [x for _, leaves in flat for x in leaves]
 
-    def _trace_step(self):
+    def _trace_step(self) -> tuple[Graph, list[Number]]:
         """Return the graph of one step and, for each component of the carry, its new value."""
         graph = Graph()
         self.step = x = self.inputs.step(graph, behaviour=self.behaviour)
@@ -148,23 +167,24 @@ class ReverseScan:
                 raise TraceError(f"step of {name}: it returned a carry of another shape than it took")
             old = flatten(carry)[1]
             values += [where(x.alive, new, kept) for new, kept in zip(leaves, old, strict=True)]
-            sums, added = _flatten_sums(_over_cotangents(result[1], lambda bar, name=name: self._pull(x, bar, name)))
+            pull = functools.partial(self._pull, x, name=name)
+            sums, added = _flatten_sums(_over_cotangents(result[1], pull))
             self.sums.append(sums)
             contributions += [where(x.alive, number(y), 0.0) for y in added]
         known = len(self.classes) > len(values)
         return graph, values + [_sum(take(), y) if known else y for y in contributions]
 
-    def _pull(self, x, etabar, name):
+    def _pull(self, x: Step, etabar: Numbers, name: str) -> Numbers:
         if len(etabar) != len(x.eta):
             raise TraceError(
                 f"step of {name}: expected a cotangent of {len(x.eta)} numbers, like eta, got {len(etabar)}"
             )
-        looked_up = []
+        looked_up: list[LookedUp] = []
         pulled = x.theta_vjp(tuple(number(bar, f"etabar of {name}") for bar in etabar), looked_up)
         self.scattered.add(x.graph, looked_up, x.alive)
         return pulled
 
-    def finish(self, graph):
+    def finish(self, graph: Graph) -> list[Numbers]:
         """Return what each estimator makes of the carry at the beginning of the trajectory, traced in a graph."""
         take = self._take(graph)
         carries = [fill(structure, take) for structure in self.structures]
@@ -180,12 +200,12 @@ class ReverseScan:
             results.append(tuple(number(x, what) for x in result))
         return results
 
-    def _each(self):
+    def _each(self) -> Iterator[tuple[Estimator, Tree]]:
         return zip(self.estimators, self.trees, strict=True)
 
     # ---- writing
 
-    def write(self, finish_graph, gradients, first_total=0):
+    def write(self, finish_graph: Graph, gradients: Sequence[Number], first_total: int = 0) -> None:
         """Keep what the gradients depend on, directly or through earlier steps, and write `last` and `backward`.
 
         Sums in memory lie from place `first_total` on.
@@ -223,22 +243,25 @@ class ReverseScan:
             function_text(f"last{self.suffix}", last_arguments, self._last_graph, start, self.names),
             function_text(backward, step_arguments, graph, new, new_names, given, self.step.aliases),
         ]
-        self.functions = [(f"last{self.suffix}", 5, len(order)), (backward, len(step_arguments), len(new))]
+        self.functions: list[Function] = [
+            (f"last{self.suffix}", 5, len(order)),
+            (backward, len(step_arguments), len(new)),
+        ]
         texts, functions = self.scattered.texts(len(order))
         self.texts += texts
         self.functions += functions
 
-    def _carries(self, graph, outputs):
+    def _carries(self, graph: Graph, outputs: Sequence[Number]) -> set[int]:
         numbers = {name: k for k, name in self._final.items()}
         return {numbers[x] for x in live_inputs(graph, outputs) if x in numbers}
 
-    def name_carry(self, finish_graph):
+    def name_carry(self, finish_graph: Graph) -> None:
         """Give names that a reader knows to the components of the carry, in all graphs; what is shared is the first one's."""
         parameters = [word(x) for x in self.problem.parameters]
         names = [x for e, tree in zip(self.estimators, self.structures, strict=True) for x in _carry_names(e, tree)]
         for e, tree in zip(self.estimators, self.sums, strict=True):
             names += sum_names(tree, f"sum_{_short(e)}_", parameters)
-        wanted = {}
+        wanted: dict[int, str] = {}
         for k, name in zip(self.classes, names, strict=True):
             wanted.setdefault(k, name)
         final = distinct(wanted, self.inputs.taken, self.suffix)
@@ -246,7 +269,7 @@ class ReverseScan:
             graph.rename({self._name(k): name for k, name in final.items()})
         self._final = final
 
-    def _known(self, graph, new):
+    def _known(self, graph: Graph, new: Sequence[Number]) -> list[int]:
         """Return the nodes that are cheaper to keep than to compute again on the way back.
 
         They are costly functions of the state and the noise that the simulation has to evaluate, too.
@@ -261,37 +284,39 @@ class ReverseScan:
         return [index for index in live_nodes(graph, new, candidates) if index in candidates]
 
 
-def _sum(total, y):
+def _sum(total: Number, y: Number) -> Number:
     """Return total + y; where y is zero but for a condition, the sum is formed under it: one masked instruction."""
-    operation, arguments = y.graph.nodes[y.index] if isinstance(y, Tracer) else (None, ())
+    operation, arguments = y.graph.nodes[y.index] if isinstance(y, Tracer) else ("", ())
     if operation == "where" and same(arguments[2], 0.0):
         return where(arguments[0], total + arguments[1], total)
     return total + y
 
 
-def _name_of(estimator):
+def _name_of(estimator: Estimator) -> str:
     return type(getattr(estimator, "inner", estimator)).__name__
 
 
-def _carry_names(estimator, structure):
+def _carry_names(estimator: Estimator, structure: Structure) -> list[str]:
     """Return a name for each leaf of an estimator's carry."""
     if not isinstance(estimator, Followed):
         return leaf_names(structure, estimator.carries, snake(_name_of(estimator)))
+    assert structure is not None
     inner, adjoints = structure
+    assert adjoints is not None
     names = ["adjoint", *(f"adjoint_of_cotangent{k}_" for k in range(len(adjoints) - 1))]
     return _carry_names(estimator.inner, inner) + leaf_names(adjoints, names, "adjoint")
 
 
-def _short(estimator):
+def _short(estimator: Estimator) -> str:
     name = snake(_name_of(estimator))
     return "pathwise" if name == "reparameterization" else name
 
 
-def _what(method, estimator):
+def _what(method: str, estimator: Estimator) -> str:
     return f"{method} of {_name_of(estimator)}"
 
 
-def _refuse(estimator, x):
+def _refuse(estimator: Estimator, x: Step) -> None:
     """Raise where an estimator's own derivatives, or a score that it weighs after the pull-back, would miss a part."""
     environment, fixed = x.problem.environment, sorted(x.fixed)
     if x.problem.design:
@@ -308,17 +333,17 @@ def _refuse(estimator, x):
     )
 
 
-def _identity(x):
+def _identity(x: Number) -> Identity:
     return ("node", x.index) if isinstance(x, Tracer) else ("number", float(x))
 
 
-def _number_classes(keys):
+def _number_classes(keys: Iterable[Hashable]) -> list[int]:
     """Return, for each key, the number of its class in the order of first appearance."""
-    numbers = {}
+    numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
-def flatten(tree):
+def flatten(tree: Carry) -> tuple[Structure, list[Number]]:
     """Return the structure of a nested tuple of numbers, and its leaves."""
     if isinstance(tree, (tuple, list, np.ndarray)):
         parts = [flatten(x) for x in tree]
@@ -330,14 +355,14 @@ def flatten(tree):
     return None, [number(tree)]
 
 
-def fill(structure, take):
+def fill(structure: Structure, take: Callable[[], Number]) -> Any:
     """Return a nested tuple of a given structure with leaves from `take`; lists of sums stay lists."""
     if structure is None:
         return take()
     return type(structure)(fill(x, take) for x in structure)
 
 
-def _over_cotangents(etabar, pull):
+def _over_cotangents(etabar: Cotangents, pull: Callable[[Numbers], Numbers]) -> Cotangents:
     """Apply `pull` to each cotangent in a cotangent or (nested) list of cotangents."""
     if isinstance(etabar, list):
         return [_over_cotangents(x, pull) for x in etabar]
@@ -346,7 +371,7 @@ def _over_cotangents(etabar, pull):
     return pull(tuple(etabar))
 
 
-def _flatten_sums(pulled):
+def _flatten_sums(pulled: Cotangents) -> tuple[Structure, list[Number]]:
     """Return the structure of (nested lists of) P-tuples, and their elements."""
     if isinstance(pulled, list):
         parts = [_flatten_sums(x) for x in pulled]

@@ -6,9 +6,15 @@ A step changes one element of each such sum, whatever the size of the table. In 
 cost an instruction for every element.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 from ..calls import number
+from ..compiler.backends import Function
+from ..compiler.derive import LookedUp
 from ..compiler.emit import ByPlace, live_inputs
 from ..compiler.functions import where
+from ..compiler.trace import Graph, Number, Tracer
 
 
 class Scattered:
@@ -22,11 +28,12 @@ class Scattered:
         Tells the names of this scan from those of others in the same kernel.
     """
 
-    def __init__(self, parameters, suffix):
+    def __init__(self, parameters: int, suffix: str) -> None:
         self.parameters, self.suffix = parameters, suffix
-        self.sums, self.slots = [], {}
+        self.sums: list[list[_Slot]] = []  # of each cotangent that was pulled back
+        self.slots: dict[tuple[Any, ...], _Slot] = {}
 
-    def add(self, graph, looked_up, alive):
+    def add(self, graph: Graph, looked_up: Sequence[LookedUp], alive: Number) -> None:
         """Note the look-ups (index, positions in theta, what to add) of one pulled-back cotangent."""
         found = []
         for index, positions, share in looked_up:
@@ -36,7 +43,7 @@ class Scattered:
             found.append(self.slots.setdefault(key, _Slot(len(self.slots), index, positions, share)))
         self.sums.append(found)
 
-    def taken(self, graph, take):
+    def taken(self, graph: Graph, take: Callable[[], Number]) -> Callable[[], Number]:
         """Return `take` for the leaves of the sums of `finish`: what is in memory is added to what is in the carry."""
         leaves = iter([(k, p) for k in range(len(self.sums)) for p in range(self.parameters)])
 
@@ -50,10 +57,11 @@ class Scattered:
 
         return with_memory
 
-    def choose(self, graph, gradients, first):
+    def choose(self, graph: Graph, gradients: Sequence[Number], first: int) -> None:
         """Keep the sums that the gradients depend on; they lie in memory from place `first` on."""
         live = live_inputs(graph, gradients)
-        self.used, self.places = [], {}
+        self.used: list[tuple[_Slot, int]] = []
+        self.places: dict[str, int] = {}
         for slot in self.slots.values():
             names = [slot.name(self.suffix, k) for k in range(len(slot.positions))]
             if not live.isdisjoint(names):
@@ -61,13 +69,13 @@ class Scattered:
                 self.places |= {x: first + len(self.places) + k for k, x in enumerate(names)}
         self.outputs = [x for slot, _ in self.used for x in (slot.index, slot.share)]
 
-    def lines(self, carry, call):
+    def lines(self, carry: str, call: str) -> list[str]:
         """Return the lines of a step back; `call` gives the new carry, followed by the places and what is added there."""
         if not self.used:
             return [f"{carry} = {call}"]
         return [f"x = {call}", f"collect{self.suffix}(totals, x)", f"{carry} = carried{self.suffix}(x)"]
 
-    def texts(self, carried):
+    def texts(self, carried: int) -> tuple[list[str], list[Function]]:
         """Return texts and functions for a carry of so many numbers."""
         if not self.used:
             return [], []
@@ -83,7 +91,7 @@ class Scattered:
         return texts, [(f"collect{self.suffix}", 2, None), (f"carried{self.suffix}", 1, carried)]
 
 
-def arguments(scans):
+def arguments(scans: Iterable[Any]) -> dict[str, ByPlace]:
     """Return the argument of `finish` that holds the sums of all scans, if there are any."""
     places = ByPlace({x: k for scan in scans for x, k in scan.scattered.places.items()})
     return {"totals": places} if places else {}
@@ -92,9 +100,9 @@ def arguments(scans):
 class _Slot:
     """One sum: where it is added to (a look-up's index and the positions of its table in theta), and what."""
 
-    def __init__(self, number_of_slot, index, positions, share):
+    def __init__(self, number_of_slot: int, index: Tracer, positions: tuple[int, ...], share: Number) -> None:
         self.number, self.index, self.positions, self.share = number_of_slot, index, positions, share
 
-    def name(self, suffix, k):
+    def name(self, suffix: str, k: int) -> str:
         """Return the name of element k as an input of `finish`."""
         return f"total{suffix}_{self.number}_{k}"

@@ -1,14 +1,25 @@
 """The texts that simulate a rollout: its start, one step of it, and what is kept of each step in the workspace."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 
+from ..compiler.backends import Function
 from ..compiler.emit import function_text
 from ..compiler.functions import where
 from ..compiler.trace import Graph, Tracer
-from .step_view import alive
+from ..estimators.estimator import RolloutVariant
+from ..problem import Problem
+from .draws import Random
+from .inputs import Inputs
+from .step_view import Step, alive
 
 
-def common_texts(problem, inputs, draws, perturbations):
+def common_texts(
+    problem: Problem, inputs: Inputs, draws: Random, perturbations: Sequence[Perturbation]
+) -> tuple[list[str], list[Function]]:
     """Return the texts and the functions that all rollouts of a kernel share: noise, s_0, perturbations of theta."""
     environment = problem.environment
     graph = Graph()
@@ -31,7 +42,7 @@ def common_texts(problem, inputs, draws, perturbations):
 class Perturbation:
     """The text that moves theta along the direction of a variation."""
 
-    def __init__(self, inputs, variation, k):
+    def __init__(self, inputs: Inputs, variation: RolloutVariant, k: int) -> None:
         self.name = f"perturb_{k}"
         graph = Graph()
         theta = inputs.many(graph, inputs.theta_names)
@@ -58,7 +69,9 @@ class Simulation:
         Tells the names of this rollout from those of others in the same kernel.
     """
 
-    def __init__(self, inputs, step, kept=(), known=(), suffix=""):
+    def __init__(
+        self, inputs: Inputs, step: Step, kept: Sequence[str] = (), known: Sequence[int] = (), suffix: str = ""
+    ) -> None:
         n = len(step.s)
         results = (*step.s_next, *(Tracer(step.graph, index) for index in known))
         names = [f"s{i}_next" for i in range(n)] + [f"known{k}" for k in range(len(known))]
@@ -79,7 +92,7 @@ class Simulation:
         ]
 
 
-def _store_text(name, inputs, kept, n, known):
+def _store_text(name: str, inputs: Inputs, kept: Sequence[str], n: int, known: int) -> str:
     at = {x: f"s[{i}]" for i, x in enumerate(inputs.s_names)}
     at |= {x: f"z[{i}]" for i, x in enumerate(inputs.e_names + inputs.w_names)}
     values = [at[x] for x in kept] + [f"x[{n + k}]" for k in range(known)]
@@ -87,6 +100,6 @@ def _store_text(name, inputs, kept, n, known):
     return f"def {name}(row, s, z, x):\n" + "\n".join(lines) + "\n"
 
 
-def _load_text(name, count):
+def _load_text(name: str, count: int) -> str:
     values = " ".join(f"take(row, {k})," for k in range(count))
     return f"def {name}(row):\n    return ({values})\n"

@@ -18,13 +18,16 @@ References
 Schulman, Heess, Weber and Abbeel (2015), Gradient estimation using stochastic computation graphs, theorem 1.
 """
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
 from ..calls import call
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
-from ..compiler.trace import Tracer, apply
+from ..compiler.trace import Number, Numbers, Tracer, apply
+from ..scan_types import StepView
 
 
-def functions_of_eta(sampled, e):
+def functions_of_eta(sampled: Sequence[Number], e: Sequence[Number]) -> frozenset[int]:
     """Return the numbers of the components of an action that are functions of eta alone, from what `sample` made of noise e.
 
     A plain number needs neither a score nor a derivative, and counts as random.
@@ -34,7 +37,7 @@ def functions_of_eta(sampled, e):
     return frozenset(i for i, a in traced if noise.isdisjoint(live_nodes(a.graph, [a])))
 
 
-def score(x, path):
+def score(x: StepView, path: frozenset[int]) -> Numbers:
     """Return the score of a step in eta, with the random components in `path` followed and all others scored.
 
     Raises
@@ -56,12 +59,13 @@ def score(x, path):
     if policy.log_prob is None and not own:
         what = "neither `score` nor `log_prob`" if policy.score is None else "no `log_prob`"
         raise ValueError(f"no score function here: {policy.name} has {what}")
-    at_fixed = along = None
+    at_fixed: Numbers = ()
+    along: Numbers | None = None
     if policy.log_prob is not None and (followed or not own):
         log_prob = call(f"log_prob of {policy.name}", policy.log_prob, (x._p, x.eta, x.a), None)
         bars = pull_back(x.graph, [log_prob], [1.0], x.eta + x.a)
         at_fixed, along = bars[: len(x.eta)], bars[len(x.eta) :]
-    if own:
+    if own and policy.score is not None:
         at_fixed = call(f"score of {policy.name}", policy.score, (x._p, x.eta, x.a, x.e), len(x.eta))
     if not followed or along is None:
         return at_fixed
@@ -71,7 +75,7 @@ def score(x, path):
     return total
 
 
-def action_vjp(x, cotangents):
+def action_vjp(x: StepView, cotangents: Mapping[int, Number]) -> Numbers:
     """Return the cotangent of eta for cotangents {component: number} of followed components, the scored ones held fixed."""
     if not cotangents:
         return (0.0,) * len(x.eta)
@@ -79,25 +83,25 @@ def action_vjp(x, cotangents):
     return pull_back(x.graph, outputs, list(cotangents.values()), x.eta + _scored(x, cotangents))[: len(x.eta)]
 
 
-def scored_components(x, path):
+def scored_components(x: StepView, path: frozenset[int]) -> list[int]:
     """Return the numbers of the scored components, where the random ones in `path` are followed."""
     followed = x.fixed | path
     return [i for i in range(len(x.sampled)) if i not in followed]
 
 
-def noise_of(x, path):
+def noise_of(x: StepView, path: Iterable[int]) -> set[int]:
     """Return the numbers of the components of e that the followed components in `path` are made of."""
     outputs = [x.sampled[i] for i in sorted(path)]
     live = set(live_nodes(x.graph, outputs, _indices(_scored(x, {*path, *x.fixed}))))
     return {k for k, e in enumerate(x.e) if isinstance(e, Tracer) and e.index in live}
 
 
-def is_zero(y):
+def is_zero(y: Number) -> bool:
     """Tell whether a number is zero on every trajectory."""
     return not isinstance(y, Tracer) and y == 0.0
 
 
-def _scored(x, followed):
+def _scored(x: StepView, followed: Collection[int]) -> Numbers:
     """Return the nodes of the scored components, where a sweep along the followed ones stops."""
     own = _indices(x.sampled[i] for i in followed)
     return tuple(
@@ -105,7 +109,7 @@ def _scored(x, followed):
     )
 
 
-def _log_determinant_slope(x, path):
+def _log_determinant_slope(x: StepView, path: Sequence[int]) -> Numbers:
     """Return d log |det da_f / de_f| / d eta for the followed components f, at fixed scored ones."""
     policy = x.problem.policy
     scored = _scored(x, {*path, *x.fixed})
@@ -115,7 +119,7 @@ def _log_determinant_slope(x, path):
     outputs = [x.sampled[i] for i in path]
     noise = sorted(noise_of(x, frozenset(path)))
     others = set(live_nodes(x.graph, scored, _indices(outputs)))
-    shared = [k for k in noise if x.e[k].index in others]
+    shared = [k for k in noise if others & _indices([x.e[k]])]
     if shared or len(noise) != len(path):
         why = (
             f"it shares its noise e[{shared[0]}] with a component that is scored"
@@ -137,7 +141,7 @@ def _log_determinant_slope(x, path):
     return pull_back(x.graph, [apply("log", abs(determinant))], [1.0], [*x.eta, *scored])[: len(x.eta)]
 
 
-def _determinant(rows):
+def _determinant(rows: Sequence[Sequence[Number]]) -> Number:
     """Return the determinant by expansion along the first row: zeros, of which triangles are full, cost nothing."""
     if not rows:
         return 1.0
@@ -149,13 +153,13 @@ def _determinant(rows):
     return total
 
 
-def _sum(first, second):
+def _sum(first: Numbers, second: Numbers) -> Numbers:
     return tuple(a + b for a, b in zip(first, second, strict=True))
 
 
-def _indices(numbers):
+def _indices(numbers: Iterable[Number]) -> set[int]:
     return {x.index for x in numbers if isinstance(x, Tracer)}
 
 
-def _components(path):
+def _components(path: Sequence[int]) -> str:
     return ("component " if len(path) == 1 else "components ") + ", ".join(map(str, path))

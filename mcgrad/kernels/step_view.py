@@ -3,15 +3,17 @@
 import functools
 import warnings
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from ..calls import call, number
-from ..compiler.derive import pull_back
+from ..compiler.derive import LookedUp, pull_back
 from ..compiler.functions import where
-from ..compiler.trace import TraceError, Tracer, apply, same, user_line
-from ..problem import Problem
+from ..compiler.trace import Graph, Number, Numbers, TraceError, Tracer, apply, same, user_line
+from ..estimators.branch_request import BranchRequest
+from ..problem import Environment, Policy, Problem
+from ..scan_types import Path
 from .split import action_vjp, functions_of_eta, is_zero, score
 
 
@@ -19,28 +21,28 @@ class DiscontinuityWarning(UserWarning):
     """A pathwise gradient was asked for where the environment jumps: it is biased."""
 
 
-_warned = weakref.WeakSet()  # the environments that have warned already
+_warned: weakref.WeakSet[Environment] = weakref.WeakSet()  # the environments that have warned already
 
 
 class Named:
     """Parameters by name: `p.A` is an array of tracers, `p.g` a single one."""
 
-    def __init__(self, owner, values):
+    def __init__(self, owner: str, values: dict[str, Any]) -> None:
         for value in values.values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         self.__dict__.update(values)
         self.__dict__["_owner"] = owner
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise TraceError(f"{user_line()}the parameters of {self._owner} cannot be changed: p.{name} = ... ")
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         names = ", ".join(x for x in self.__dict__ if not x.startswith("_")) or "none"
         raise TraceError(f"{user_line()}{self._owner} has no parameter {name!r}; it has: {names}")
 
 
-def alive(environment, p, s):
+def alive(environment: Environment, p: Named, s: Numbers) -> Number:
     """Return the condition that an episode goes on at s: True where episodes cannot end."""
     if environment.done is None:
         return True
@@ -59,12 +61,12 @@ class Start:
         s_0.
     """
 
-    def __init__(self, graph, problem, p, design, z):
+    def __init__(self, graph: Graph, problem: Problem, p: Named, design: Numbers, z: Numbers) -> None:
         self.graph, self._design = graph, design
         what = f"init of {problem.environment.name}"
         self.s = tuple(map(number, call(what, problem.environment.init, (p, z), problem.environment.states)))
 
-    def design_vjp(self, adjoint):
+    def design_vjp(self, adjoint: Numbers) -> Numbers:
         """Return the cotangents of the design parameters for an adjoint at time 0 (see `Step.follow`)."""
         n = len(self.s)
         through = pull_back(self.graph, self.s, adjoint[:n], self._design)
@@ -83,14 +85,14 @@ class End:
     problem : Problem
     """
 
-    def __init__(self, graph, problem, p, design, s, weight):
+    def __init__(self, graph: Graph, problem: Problem, p: Named, design: Numbers, s: Numbers, weight: Number) -> None:
         self.graph, self.problem, self.s, self.reward, self._design = graph, problem, s, 0.0, design
         if problem.environment.terminal is not None:
             what = f"terminal of {problem.environment.name}"
             reward = weight * number(call(what, problem.environment.terminal, (p, s), None))
             self.reward = where(alive(problem.environment, p, s), reward, 0.0)
 
-    def reward_vjp(self, cotangent):
+    def reward_vjp(self, cotangent: Number) -> Numbers:
         """Return the adjoint at time T for a cotangent of the terminal reward: of s_T, then of the design parameters."""
         return pull_back(self.graph, [self.reward], [cotangent], self.s + self._design)
 
@@ -127,12 +129,28 @@ class Step:
         to the sums, so that estimators need not look.
     """
 
-    def __init__(self, graph, problem, p, policy_p, theta, design, s, e, w, weight, acting=None):
+    def __init__(
+        self,
+        graph: Graph,
+        problem: Problem,
+        p: Named,
+        policy_p: Named,
+        theta: Numbers,
+        design: Numbers,
+        s: Numbers,
+        e: Numbers,
+        w: Numbers,
+        weight: Number,
+        acting: tuple[Policy, Named, Numbers] | None = None,
+    ) -> None:
         environment, policy = problem.environment, problem.policy
         self.graph, self.problem, self.s, self.e, self.w = graph, problem, s, e, w
-        self._p, self._theta, self._design, self.wanted = policy_p, theta, design, []
+        self._p, self._theta, self._design = policy_p, theta, design
+        self.wanted: list[BranchRequest] = []
         self._environment_p, self._weight = p, weight
-        self.used, self.splits, self.followed = set(), set(), False
+        self.used: set[str] = set()
+        self.splits: set[frozenset[int]] = set()
+        self.followed = False
         self._eta = call(f"eta of {policy.name}", policy.eta, (policy_p, theta, s), "any")
         self.eta = graph.alias(self._eta)
         self._acting = policy, policy_p, self.eta
@@ -148,17 +166,17 @@ class Step:
         self.reward = where(self.alive, reward, 0.0)
 
     @property
-    def aliases(self):
+    def aliases(self) -> dict[int, str]:
         """What a reader calls nodes of the step's graph: `eta0`, `a0`, ..."""
         named = [("eta", self._eta), ("a", self.sampled)]
         return {x.index: f"{name}{i}" for name, values in named for i, x in enumerate(values) if isinstance(x, Tracer)}
 
     @functools.cached_property
-    def fixed(self):
+    def fixed(self) -> frozenset[int]:
         """The components of the action that are functions of eta alone."""
         return functions_of_eta(self.sampled, self.e)
 
-    def outcome(self, a):
+    def outcome(self, a: Numbers) -> tuple[Numbers, Number]:
         """Return the next state and the discounted reward of an action here, an episode that is over or not, at the same w."""
         environment, policy, p = self.problem.environment, self.problem.policy, self._environment_p
         what = environment.name
@@ -169,21 +187,21 @@ class Step:
         return s_next, self._weight * number(call(f"reward of {what}", environment.reward, arguments, None))
 
     @property
-    def score(self):
+    def score(self) -> Numbers:
         """The score, d log p(a | eta) / d eta: the cotangent that makes a score function.
 
         Components of the action that are functions of eta alone move with eta; they have no density.
         """
         return self.score_given(frozenset())
 
-    def score_given(self, path):
+    def score_given(self, path: frozenset[int]) -> Numbers:
         """Return the score of the other random components of the action, given the noise of those in `path`."""
         self.used.add("score")
         self.splits.add(path)
         return score(self, path)
 
     @property
-    def log_weight(self):
+    def log_weight(self) -> Number:
         """What the action adds to the log of an importance weight: log p(a | eta) - log p(a | eta of the behaviour)."""
         if self.fixed or self._design:
             raise ValueError(
@@ -193,39 +211,39 @@ class Step:
         policy = self.problem.policy
         return self._log_prob(policy, self._p, self.eta) - self._log_prob(*self._acting)
 
-    def _log_prob(self, policy, p, eta, a=None):
+    def _log_prob(self, policy: Policy, p: Named, eta: Numbers, a: Numbers | None = None) -> Number:
         if policy.log_prob is None or policy.no_score:
             raise ValueError(f"no density here: {policy.no_score or policy.name + ' has no `log_prob`'}")
         return call(f"log_prob of {policy.name}", policy.log_prob, (p, eta, self.a if a is None else a), None)
 
-    def _sampled(self, e):
+    def _sampled(self, e: Numbers) -> Numbers:
         policy, p, eta = self._acting
         return call(f"sample of {policy.name}", policy.sample, (p, eta, e), policy.actions)
 
-    def with_noise(self, e):
+    def with_noise(self, e: Numbers) -> Elsewhere:
         """Return the same state with the action that other noise e would have drawn, for a critic to look at."""
         return Elsewhere(self.problem, self.s, self.eta, self._sampled(e))
 
-    def replacements(self, count):
+    def replacements(self, count: int) -> Numbers:
         """Return `count` numbers that stand in for components of e in measure-valued derivatives, see `branches`."""
         self.used.add("branches")
         return tuple(self.graph.input(f"r{k}") for k in range(count))
 
-    def branches(self, kind):
+    def branches(self, kind: BranchRequest) -> Numbers:
         """Return G_t^+ - G_t^- for each pair of rollouts that branch off here: a `BranchRequest` says which."""
         self.used.add("branches")
         self.wanted.append(kind)
         return tuple(self.graph.input(x) for x in kind.differences)
 
-    def branch_time(self):
+    def branch_time(self) -> Number:
         """Return the one random time at which rollouts branch off."""
         return self.graph.input("tau")
 
-    def direction(self):
+    def direction(self) -> Numbers:
         """Return the P standard normals along which theta is perturbed at this step, where it is perturbed anew in blocks."""
         return tuple(self.graph.input(f"z{p}") for p in range(len(self.problem.parameters)))
 
-    def follow(self, adjoint, reward=1.0, path=None):
+    def follow(self, adjoint: Numbers, reward: Number = 1.0, path: Path | None = None) -> tuple[Numbers, Numbers]:
         """Go back one step along what is followed: differentiated with the noise and all other actions held fixed.
 
             etabar = dr/deta + (da/deta)^T abar,    abar = dr/da + (ds_{t+1}/da)^T lambda_{t+1} over what is followed
@@ -269,7 +287,7 @@ class Step:
         design = tuple(x + y for x, y in zip(adjoint[n:], bars[n + m + k :], strict=True))
         return bars[:n] + design, etabar
 
-    def sample_vjp(self, a):
+    def sample_vjp(self, a: Numbers) -> Numbers:
         """Return the cotangent of eta for a cotangent of the action, with the noise of the action held fixed."""
         self.used.add("path")
         if self.problem.policy.no_pathwise:
@@ -278,11 +296,11 @@ class Step:
             raise ValueError("no pathwise gradient here: the actions are those of another policy, at other parameters")
         return pull_back(self.graph, self.sampled, a, self.eta)
 
-    def policy_vjp(self, eta):
+    def policy_vjp(self, eta: Numbers) -> Numbers:
         """Return the cotangent of the state for a cotangent of eta."""
         return pull_back(self.graph, self._eta, eta, self.s)
 
-    def theta_vjp(self, eta, looked_up=None):
+    def theta_vjp(self, eta: Numbers, looked_up: list[LookedUp] | None = None) -> Numbers:
         """Return the cotangent of theta for a cotangent of eta, (d eta / d theta)^T etabar: P numbers; see `pull_back`.
 
         Those of the design parameters are zero: eta does not depend on them.
@@ -292,7 +310,7 @@ class Step:
         return pulled + (0.0,) * len(self._design)
 
 
-def warn_of_jumps(environment):
+def warn_of_jumps(environment: Environment) -> None:
     """Let an environment that says that it jumps warn, once, that derivatives do not see jumps."""
     if environment.discontinuous and environment not in _warned:
         _warned.add(environment)

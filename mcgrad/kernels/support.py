@@ -10,12 +10,16 @@ fail: there is an action, or a combination of actions, that takes one value give
 """
 
 import weakref
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.derive import pull_back
 from ..compiler.evaluate import evaluate
 from ..compiler.trace import Graph
+from ..problem import Policy
+from .inputs import Inputs
 from .split import noise_of, scored_components
 
 POINTS = 16
@@ -32,9 +36,10 @@ class Support:
         The random components of the action that are followed.
     """
 
-    def __init__(self, inputs, split):
+    def __init__(self, inputs: Inputs, split: frozenset[int]) -> None:
         environment, policy = inputs.problem.environment, inputs.problem.policy
-        self._policies, self._parameters = weakref.WeakSet(), set()
+        self._policies: weakref.WeakSet[Policy] = weakref.WeakSet()
+        self._parameters: set[bytes] = set()
         self.graph, self.start_graph = Graph(), Graph()
         x = inputs.step(self.graph)
         self.scored = scored_components(x, split)
@@ -48,7 +53,9 @@ class Support:
         self.noise = (inputs.e_names, policy.noises), (inputs.w_names, environment.noises)
         self.start_noise = (inputs.z0_names, environment.initial_noises)
 
-    def check(self, policy, theta, p, rows):
+    def check(
+        self, policy: Policy, theta: NDArray[np.float64], p: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> None:
         """Raise a ValueError if the scored components have no density given the noise of the followed ones.
 
         Parameters
@@ -67,7 +74,9 @@ class Support:
             self._parameters.add(known)
         self._policies.add(policy)
 
-    def _look(self, policy, theta, p, rows):
+    def _look(
+        self, policy: Policy, theta: NDArray[np.float64], p: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> None:
         found = evaluate(self.graph, self.outputs, self._values(theta, p, rows))
         slopes = np.stack(np.broadcast_arrays(*found, np.zeros(POINTS))[:-1]).reshape(len(self.scored), -1, POINTS)
         for k in range(POINTS):
@@ -81,7 +90,7 @@ class Support:
                     "eta alone, or draw it with noise of its own"
                 )
 
-    def _values(self, theta, p, rows):
+    def _values(self, theta: NDArray[np.float64], p: NDArray[np.float64], rows: NDArray[np.float64]) -> dict[str, Any]:
         """Return a number for every name that a step reads: states of the start, and random noise."""
         random = np.random.default_rng(0)
 
@@ -100,7 +109,7 @@ class Support:
         return values | dict(zip(self.s_names, start, strict=True))
 
 
-def _outside(of_eta, of_noise):
+def _outside(of_eta: NDArray[np.float64], of_noise: NDArray[np.float64]) -> int | None:
     """Return the row in which da/deta leaves the range of da/de the most, or None if it does not leave it."""
     if not (np.isfinite(of_eta).all() and np.isfinite(of_noise).all()):
         return None  # nothing can be said at this point

@@ -44,6 +44,8 @@ ANGLES = {
     "another wave": (turning(of_waves, reward=lambda p, s, a, s_next, w: np.sin(1.0001 * s[0])), None),
     "the end": (turning(of_waves, terminal=lambda p, s: -abs(s[0])), None),
     "an end": (turning(of_waves, done=lambda p, s: s[0] > 4.0), None),
+    "a table": (turning(of_waves, reward=lambda p, s, a, s_next, w: mg.lookup((1.0, 3.0), np.sin(s[0]) > 0)), 2 * np.pi),
+    "a table of states": (turning(of_waves, reward=lambda p, s, a, s_next, w: mg.lookup(s, mg.where(s[1] > 0, 0, 1))), None),
     "it grows": (turning(of_waves, step=lambda p, s, a, w: (1.1 * s[0] + a[0], s[1])), None),
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..theory import Array, Signs
+from ..theory import Array, Indices, Signs
 from .gaussian import lift, transpose
 from .innovations import Innovation, cumulant2
 from .trajectory import Trajectory
@@ -59,12 +59,15 @@ class Chain:
         self.signs = [np.where(np.arange(r) < m, action, process).astype(float) for _, action, process in signs]
         self.start_signs = [np.full(r0, float(initial)) for initial, _, _ in signs]
         self._layout(shared=signs[0] == signs[-1])
-        self._innovations, self._means, self._seconds = {}, {}, {}
+        self._innovations: dict[tuple[Hashable, int], Innovation] = {}
+        self._means: dict[Carry, Array] = {}
+        self._seconds: dict[tuple[Carry, ...], Array] = {}
         self._move()
 
     def _layout(self, shared: bool) -> None:
         """Say where in x~ the state and the sensitivity of each path are."""
-        n, end, self.columns = self.system.states, 1, []
+        n, end = self.system.states, 1
+        self.columns: list[Indices] = []
         for k, path in enumerate(self.paths):
             again = k and shared
             own = np.arange(end, end + path.size - 1 - (n if again else 0))

@@ -11,7 +11,7 @@ covariances between different parameters, with mirrored noise, and for pathwise 
 Chains, with the moments of their carries, are kept with a system unless they are large.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -141,6 +141,7 @@ def pair(chain: Chain, one: Term, two: Term) -> Array:
         return _expect(chain, one.weight, two.weight, cumulant2(one.innovation, two.innovation))
     if one.factor is None:
         one, two = two, one
+    assert one.factor is not None
     if two.factor is None:
         return _expect(chain, one.weight, two.weight, cumulant3(one.innovation, one.factor, two.innovation))
     a, b, c, d = one.innovation, one.factor, two.innovation, two.factor
@@ -159,5 +160,5 @@ def _expect(chain: Chain, f: Weight, g: Weight, form: Array) -> Array:
     if len(carries) == 1:
         N = chain.carry_mean(carries[0])
         return gaussian.carried2(forms[0], form, chain.C, N) if forms else gaussian.carried(form, N)
-    expectation = (gaussian.mean, gaussian.mean2, gaussian.mean3)[len(forms)]
+    expectation: Callable[..., Array] = (gaussian.mean, gaussian.mean2, gaussian.mean3)[len(forms)]
     return expectation(*forms, form, chain.C)

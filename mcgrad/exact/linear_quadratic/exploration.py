@@ -8,6 +8,7 @@ noise only, and exact critics or derivatives always do.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ class _Orders:
         own = self.advantage if scale else np.where(_some(U), 1 + self.state, NEVER)
         self.critic = np.minimum(own, self.news)
 
-    def level(self, b: Array, kind: str) -> float:
+    def level(self, b: Any, kind: str | None) -> float:
         """Order of J - b."""
         if kind == "mean":
             return NEVER
@@ -108,7 +109,7 @@ class _Orders:
         J = objective(self.quiet)
         return 0 if np.any(np.abs(J - b) > CLOSE * (abs(J) + np.abs(b))) else 2
 
-    def left(self, forms: Array | None, kind: str) -> float:
+    def left(self, forms: Array | None, kind: str | None) -> float:
         """Order of sum_t (V_t - b_t)(s_t) z_t; a baseline of another kind counts as the value function."""
         if kind in ("value", "state"):
             return NEVER
@@ -134,7 +135,7 @@ class _Orders:
         return (1 if np.any(self.state == 0) else 2) if variance(system, OfPath(system))[gain].sum() > 0 else NEVER
 
     @staticmethod
-    def _shock(forms: Array | None, root: Array, moved: Array, order: int) -> Array:
+    def _shock(forms: Array, root: Array, moved: Array, order: int) -> Array:
         """Order of 2 x'form root xi + xi'root'form root xi - tr, x = Acl s, for a root of the given order."""
         linear = forms @ root  # (T, p, n, r)
         seen = _some(linear.swapaxes(-1, -2) @ moved[:, None] @ linear)
@@ -142,7 +143,7 @@ class _Orders:
         square = np.where(_some(root.T @ linear), 2 * order, NEVER)
         return np.minimum(line, square).min(axis=1)
 
-    def _start(self, forms: Array | None) -> float:
+    def _start(self, forms: Array) -> float:
         C = self.system.initial_factor
         return 0 if np.any(C.T @ forms @ C) or np.any(C.T @ forms @ self.system.mean) else NEVER
 

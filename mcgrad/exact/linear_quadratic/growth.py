@@ -67,10 +67,10 @@ def horizon_exponent(system: System, known: Known, scale: bool) -> Exponent:
 
 
 def _family(known: Known) -> str | None:
-    E, kind = estimators, known.kind
+    E, kind, baseline = estimators, known.kind, known.baseline or ""
     if kind in (E.ScoreFunction, E.RewardToGo):
         centred = {"mean": "centred returns", "optimum": "centred returns", "value": "errors of the value function"}
-        return (dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred).get(known.baseline)
+        return (dict.fromkeys(("none", "number", "level", "best level"), "returns") | centred).get(baseline)
     if kind in (E.GeneralizedAdvantage, E.Advantage, E.AllActions, E.ValueGradient, E.Reparameterization):
         return "exact critics and derivatives"
     return {E.QFunction: "returns", E.ActionControlVariate: "errors of the value function", E.Score: "the score"}.get(

@@ -24,13 +24,13 @@ def directional_system(system: System, v: Array) -> tuple[System, Indices]:
     V, scales = v[:size].reshape(m, n), v[size:] if system.learn_scale else np.zeros(m)
 
     def twice(x: Array) -> Array:
-        return np.kron(np.eye(2), x)
+        return np.asarray(np.kron(np.eye(2), x), dtype=np.float64)
 
     def cross(x: Array) -> Array:
-        return np.kron([[0.0, 1.0], [1.0, 0.0]], x)
+        return np.asarray(np.kron([[0.0, 1.0], [1.0, 0.0]], x), dtype=np.float64)
 
     def first(x: Array) -> Array:
-        return np.kron([[1.0, 0.0], [0.0, 0.0]], x)
+        return np.asarray(np.kron([[1.0, 0.0], [0.0, 0.0]], x), dtype=np.float64)
 
     below, left = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]])
     big = System(
@@ -66,4 +66,5 @@ def hessian_vector_product_variance(system: System, v: Array) -> Array:
     """Return the variance of one trajectory's d/dtheta (v . dR/dtheta) at fixed noise: (P,)."""
     big, (one, two) = directional_system(system, v)
     X = OfPath(big)
-    return sum(covariance_between(big, X, X, p, q) for p, q in ((one, one), (two, two), (one, two), (two, one)))
+    pairs = (one, one), (two, two), (one, two), (two, one)
+    return np.sum([covariance_between(big, X, X, p, q) for p, q in pairs], axis=0)

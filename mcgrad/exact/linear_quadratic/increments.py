@@ -20,7 +20,7 @@ A `Term` is a weight times an innovation or a product of two; `covariances` does
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Term(NamedTuple):
 
 
 class Increments:
-    """What all estimators declare: `terms(chain, path)`, the summands of m_t for one path of a chain."""
+    """What all estimators declare."""
 
     lifted = False  # needs the sensitivity D_t in the chain
     plain = True  # sees a trajectory as all others do
@@ -71,6 +71,14 @@ class Increments:
         """Return E[X | s_0], up to a constant, as forms of (1, s_0), or None if it is one."""
         return None
 
+    def terms(self, chain: Chain, path: int = 0) -> list["Term"]:
+        """Return the summands of m_t for one path of a chain."""
+        raise NotImplementedError
+
+    def mean(self) -> Array:
+        """Return E X, (P,)."""
+        raise NotImplementedError
+
 
 class OfRule(Increments):
     """A `leaves.Rule`."""
@@ -79,7 +87,9 @@ class OfRule(Increments):
         V, Q = value_forms(system), action_value_forms(system)
         self.rule, self.system, every = rule, system, np.arange(system.parameters)
         self.weight = _padded(rule.weight, Q)
-        due, self.ahead, self.to_go = 0.0, None, 0.0
+        due: Any = 0.0
+        self.ahead: Any = None
+        self.to_go: Any = 0.0
         if rule.trace is not None:
             due, self.ahead, self.to_go = _errors(system, rule, V, Q)
         self.now = due + self.weight  # eps_t + f_t, what the action decides of it
@@ -125,7 +135,7 @@ class OfRule(Increments):
         if level.any():
             found.append(Term(chain.form(level, path), chain.innovation("score", path)))
         if np.ndim(rule.followed):
-            followed = trajectory.along_path(_of(rule.followed, columns))
+            followed = trajectory.along_path(_of(np.asarray(rule.followed), columns))
             found.append(Term(None, made("followed", lambda: followed)))
         return [*found, *self._following(chain, path, columns)]
 
@@ -185,7 +195,7 @@ class OfPath(Increments):
             starts = np.arange(system.horizon + 1) % steps == 0
             self.starts, self.seen = starts[:-1], bootstrapped(system, starts.astype(float), scale)
         q = action_value_forms(self.seen)
-        strength = (1.0 if along is None else along) + (0.0 if scored is None else scored)
+        strength: Any = (1.0 if along is None else along) + (0.0 if scored is None else scored)
         self.H = scores_to_go(self.seen, strength[:, :, None, None] * q if np.ndim(strength) else q, self.owner)
 
     def size(self, system: System) -> int:
@@ -237,7 +247,7 @@ def _errors(system: System, rule: Rule, V: Array, Q: Array) -> tuple[Array, Arra
         due = Q - known
         if np.array_equal(known, Q) or np.array_equal(known[..., :n, :n], V[:-1]) and not known[..., n:].any():
             return due, V[1:], none  # the errors of the exact critic have mean zero
-    return _recursion(system, rule.trace, v, known)
+    return _recursion(system, float(rule.trace or 0.0), v, known)
 
 
 def _recursion(system: System, lam: float, v: Array, known: Array) -> tuple[Array, Array, Array]:
@@ -263,7 +273,7 @@ def reward_forms(system: System) -> Array:
     return of_actions(system, of_state, -weight * (system.R @ system.K), -weight * system.R)
 
 
-def _padded(f: float | Array, like: Array) -> Array:
+def _padded(f: Any, like: Array) -> Array:
     """Return forms of (1, s) or of (1, s, u) as forms of (1, s, u); 0.0 is a form, too."""
     if np.ndim(f) == 0:
         return np.zeros((like.shape[0], 1, *like.shape[2:]))

@@ -14,7 +14,7 @@ Shapes: linear (..., r, N), quadratic (..., r, r) symmetric, with leading axes (
 """
 
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class Innovation(NamedTuple):
     linear: Array
     quadratic: Array
 
-    def __add__(self, other: "Innovation") -> "Innovation":
+    def __add__(self, other: "Innovation") -> "Innovation":  # type: ignore[override]  # a tuple's would join them
         return Innovation(self.linear + other.linear, self.quadratic + other.quadratic)
 
     def __sub__(self, other: "Innovation") -> "Innovation":
@@ -47,13 +47,15 @@ def cumulant2(a: Innovation, b: Innovation) -> Array:
 
 def cumulant3(a: Innovation, b: Innovation, c: Innovation) -> Array:
     """k(a, b, c | x) = E[a b c | x]: a form."""
-    form = sum(transpose(p.linear) @ q.quadratic @ r.linear for p, q, r in ((a, b, c), (b, a, c), (a, c, b)))
+    parts = [transpose(p.linear) @ q.quadratic @ r.linear for p, q, r in ((a, b, c), (b, a, c), (a, c, b))]
+    form = parts[0] + parts[1] + parts[2]
     return _with_constant(2 * symmetric(form), 8 * trace(a.quadratic @ b.quadratic, c.quadratic))
 
 
 def cumulant4(a: Innovation, b: Innovation, c: Innovation, d: Innovation) -> Array:
     """k(a, b, c, d | x) = E[abcd] - E[ab]E[cd] - E[ac]E[bd] - E[ad]E[bc] given x: a form."""
-    innovations, form = (a, b, c, d), 0.0
+    innovations = (a, b, c, d)
+    form: Any = 0.0
     for i, j in combinations(range(4), 2):
         one, two = (innovations[q].quadratic for q in range(4) if q not in (i, j))
         product = one @ two

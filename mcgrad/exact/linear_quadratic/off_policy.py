@@ -193,9 +193,10 @@ class _Path:
 
     def whole(self, p: int) -> Products:
         """Return the products of sum_t z_t (R - b_t)."""
-        R, z, b = sum(self.rewards), self.scores(p), self.baselines(p)
+        z, b = self.scores(p), self.baselines(p)
+        R, Z = (np.sum(x, axis=0) for x in (self.rewards, z))
         same = all(np.array_equal(x, b[0]) for x in b)
-        return [(R - b[0], sum(z))] if same else [(R - x, y) for x, y in zip(b, z, strict=True)]
+        return [(R - b[0], Z)] if same else [(R - x, y) for x, y in zip(b, z, strict=True)]
 
     def decisions(self) -> Array:
         """Return the variance per decision, (P,)."""

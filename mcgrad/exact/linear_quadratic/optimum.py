@@ -12,6 +12,7 @@ Accuracy: K to about 1e-9 times the condition number of H, J to rounding.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,8 @@ def _starts(system: System) -> list[Array]:
 
 def _time_varying(system: System) -> list[Array]:
     """First and middle gain of the time-varying optimum, as far back from the end as it exists."""
-    P, gains = system.terminal_weight * system.Qf, []
+    P = system.terminal_weight * system.Qf
+    gains: list[Any] = []
     for t in reversed(range(system.horizon)):
         weight = system.discount**t
         U = weight * system.R + system.B.T @ P @ system.B

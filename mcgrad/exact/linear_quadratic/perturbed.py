@@ -34,7 +34,7 @@ T = 50 (102 nodes) 2 and 5 ms; n = 2, m = 1, T = 10 (484 nodes) 3 and 4 ms; n = 
 """
 
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -163,11 +163,17 @@ def _pairs(system: System, z: Array, width: float, noise: str) -> tuple[Array, A
 def pair_system(system: System) -> System:
     """(s, d) with the actions (a, e): the return of this system is the slope."""
     n, m = system.states, system.actions
-    first = {name: np.pad(getattr(system, name), ((0, k), (0, k))) for name, k in (("L", m), ("W", n), ("cov", n))}
-    twice = {name: np.kron(np.eye(2), getattr(system, name)) for name in ("A", "B", "K")}
-    cross = {name: np.kron([[0.0, 1.0], [1.0, 0.0]], getattr(system, name)) for name in ("Q", "R", "Qf")}
+    first: dict[str, Any] = {
+        name: np.pad(getattr(system, name), ((0, k), (0, k))) for name, k in (("L", m), ("W", n), ("cov", n))
+    }
+    twice: dict[str, Any] = {name: np.kron(np.eye(2), getattr(system, name)) for name in ("A", "B", "K")}
+    cross: dict[str, Any] = {
+        name: np.kron([[0.0, 1.0], [1.0, 0.0]], getattr(system, name)) for name in ("Q", "R", "Qf")
+    }
     mean = np.concatenate([system.mean, np.zeros(n)])
-    rest = dict(horizon=system.horizon, discount=system.discount, terminal_weight=system.terminal_weight)
+    rest: dict[str, Any] = dict(
+        horizon=system.horizon, discount=system.discount, terminal_weight=system.terminal_weight
+    )
     return System(**twice, **cross, **first, mean=mean, **rest)
 
 

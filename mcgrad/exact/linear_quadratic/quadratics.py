@@ -23,7 +23,7 @@ class Quadratic(NamedTuple):
     linear: Array
     quadratic: Array
 
-    def __add__(self, other: "Quadratic") -> "Quadratic":
+    def __add__(self, other: "Quadratic") -> "Quadratic":  # type: ignore[override]  # a tuple's would join them
         return Quadratic(self.linear + other.linear, self.quadratic + other.quadratic)
 
     def times(self, weight: "Weight") -> "Quadratic":

@@ -65,7 +65,7 @@ def _of_whole(theory: Theory, leaf: Rule) -> tuple[str, Array]:
 def _of_to_go(theory: Theory, leaf: Rule) -> tuple[str, Array]:
     """Return the same for reward to go, and the forms (T, 1 or P, 1 + n, 1 + n)."""
     n = 1 + theory.system.states
-    weight = leaf.weight[..., :n, :n] if np.ndim(leaf.weight) else np.zeros((theory.horizon, 1, n, n))
+    weight = np.asarray(leaf.weight)[..., :n, :n] if np.ndim(leaf.weight) else np.zeros((theory.horizon, 1, n, n))
     score = np.atleast_1d(leaf.score)
     forms = -np.broadcast_to(weight, (theory.horizon, max(weight.shape[1], len(score)), n, n)).copy()
     forms[..., 0, 0] -= score

@@ -120,7 +120,7 @@ class System:
                 "L is singular: the policy does not explore every action, so its density and its score "
                 "do not exist. Score-function estimators need an invertible L; reparameterization does not."
             )
-        return np.linalg.inv(self.L)
+        return np.asarray(np.linalg.inv(self.L), dtype=np.float64)
 
 
 def factor(cov: Array, name: str) -> Array:

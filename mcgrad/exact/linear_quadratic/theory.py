@@ -70,7 +70,7 @@ class LinearQuadratic(Theory):
         self.name = "this linear-quadratic problem" if problem is None else problem.environment.name
         self.parameters, self.horizon = system.parameters, system.horizon
         self.totals = slice(0, system.K.size)
-        self._leaves = {}
+        self._leaves: dict[Hashable, Increments] = {}
 
     # ---- values ----
 
@@ -114,7 +114,7 @@ class LinearQuadratic(Theory):
 
     def natural_gradient(self) -> Array:
         """Return F^-1 dJ/dtheta, (P,)."""
-        return np.linalg.solve(self.fisher(), self.gradient())
+        return np.asarray(np.linalg.solve(self.fisher(), self.gradient()), dtype=np.float64)
 
     def gradient_news(self) -> tuple[Array, ...]:
         """Return what an action decides of the gradient to go, as forms of (s, u)."""
@@ -176,7 +176,7 @@ class LinearQuadratic(Theory):
 
     def times(self, f: Array, numbers: float | Array) -> Array:
         """Return f times a number, or one for each parameter."""
-        return f * (numbers[:, None, None] if np.ndim(numbers) else numbers)
+        return f * (np.asarray(numbers)[:, None, None] if np.ndim(numbers) else numbers)
 
     def forms(self, forms: ArrayLike) -> Array:
         """Return forms of (1, s), (T, 1 or P, 1 + n, 1 + n), as a function."""
@@ -272,7 +272,7 @@ class LinearQuadratic(Theory):
         if isinstance(leaf, _Keyed):
             return leaf.increments
         if leaf.key not in self._leaves:
-            made = OfPath(self.system) if isinstance(leaf, Pathwise) else OfRule(self.system, leaf)
+            made = OfPath(self.system) if isinstance(leaf, Pathwise) else OfRule(self.system, _rule(leaf))
             self._leaves[leaf.key] = made
         return self._leaves[leaf.key]
 
@@ -305,11 +305,19 @@ class _Keyed:
     increments: OfPath
 
 
+def _rule(x: Leaf) -> Rule:
+    assert isinstance(x, Rule), "all leaves of this theory but these are its own"
+    return x
+
+
 def step_variances(system: System, forms: Array | None = None) -> tuple[Array, Array]:
     """Return the variances of (da_t/dp)' dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
     T, P = system.horizon, system.parameters
     only, none = np.repeat(np.eye(T), P, axis=1), np.zeros((T, T * P))
     owner = np.tile(np.arange(P), T)
     pairs = (only, none), (none, only)
-    found = (covariances.variance(system, OfPath(system, *pair, forms, owner=owner)) for pair in pairs)
-    return tuple(x.reshape(T, P) for x in found)
+    along, scored = (
+        covariances.variance(system, OfPath(system, one, other, forms, owner=owner)).reshape(T, P)
+        for one, other in pairs
+    )
+    return along, scored

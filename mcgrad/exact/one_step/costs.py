@@ -138,7 +138,7 @@ def _integral(g: Callable[[float], float]) -> float:
 
     def panel(low: float, high: float) -> tuple[float, float]:
         values = np.array([g(low + (high - low) * (1 + x) / 2) for x in nodes])
-        return values @ weights * (high - low) / 2, np.abs(values).max()
+        return float(values @ weights * (high - low) / 2), float(np.abs(values).max())
 
     def refined(low: float, high: float, whole: float, scale: float, depth: int) -> float:
         middle = (low + high) / 2
@@ -154,9 +154,8 @@ def _integral(g: Callable[[float], float]) -> float:
 def _moments(x: _Dimension, kind: str, shifts: Array) -> tuple[Array, Array, Array]:
     """Return means, covariances and mirrored covariances of f s, s, the pathwise gradient, and those of expansions."""
     f = x.f + constant(shifts[0])
-    parts = [None] * 3
-    parts[SCORE_FUNCTION], parts[SCORE], parts[PATHWISE] = f * x.score[kind], x.score[kind], x.pathwise[kind]
-    parts += x.expanded(kind, shifts[1:])
+    named = {SCORE_FUNCTION: f * x.score[kind], SCORE: x.score[kind], PATHWISE: x.pathwise[kind]}
+    parts = [named[row] for row in range(3)] + x.expanded(kind, shifts[1:])
     means = np.array([part.mean() for part in parts])
     cov, mirrored = _covariances([part - constant(m) for part, m in zip(parts, means, strict=True)])
     means[3:] = 0.0  # control variates: their means are taken off

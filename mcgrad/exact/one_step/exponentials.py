@@ -56,9 +56,9 @@ class Exponentials:
 
     def derivative(self) -> "Exponentials":
         """Return the derivative."""
-        result = []
+        result: list[Term] = []
         for p, a, b, c in self.terms:
-            slope = polynomial.polyadd(polynomial.polyder(p), polynomial.polymul(p, [b, -2 * a]))
+            slope: NDArray[Any] = polynomial.polyadd(polynomial.polyder(p), polynomial.polymul(p, [b, -2 * a]))
             result.append(Term(slope, a, b, c))
         return Exponentials(tuple(result))
 
@@ -93,7 +93,7 @@ class Exponentials:
 
 def _merged(terms: Iterable[Term]) -> Exponentials:
     """Return the sum of terms, one term for each exponent."""
-    total = {}
+    total: dict[tuple[Any, ...], NDArray[Any]] = {}
     for p, *exponent in terms:
         key = tuple(exponent)
         total[key] = polynomial.polyadd(total[key], p) if key in total else p

@@ -10,7 +10,7 @@ Suh, Simchowitz, Zhang and Tedrake (2022), Do differentiable simulators give bet
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def _ball(throw: BallWithWall, low: float, high: float) -> Pieces:
     """
     v, d, h, g = throw
 
-    def landing(x: Array) -> Array:
+    def landing(x: Any) -> Any:
         return v * v * np.sin(2 * x) / g
 
     def flies(x: Array) -> NDArray[np.bool_]:
@@ -103,7 +103,7 @@ def table(problem: Problem, theta: Array) -> Table:
     score = {"mean": z / std, "std": (z * z - 1.0) / std}
     pathwise = {"mean": slope, "std": slope * z}
 
-    J = f @ weight
+    J = float(f @ weight)
     P = len(kinds)
     means, cov, mirrored = np.zeros((3, P)), np.zeros((3, 3, P)), np.zeros((3, 3, P))
     for p, (kind, _) in enumerate(kinds):
@@ -124,14 +124,14 @@ def table(problem: Problem, theta: Array) -> Table:
             )
         if kind == "std":
             maxwell = weight * z * z
-            return (f * f @ maxwell - (f @ maxwell) ** 2 + f * f @ weight - J**2) / std**2
+            return float(f * f @ maxwell - (f @ maxwell) ** 2 + f * f @ weight - J**2) / std**2
         rayleigh = math.sqrt(2 * math.pi) * np.where(z > 0, z * weight, 0.0)
         plus, minus, scale = f, f[flipped], 1.0 / (2 * math.pi * std**2)
         if coupled:
-            return scale * ((plus - minus) ** 2 @ rayleigh) - means[SCORE_FUNCTION, 0] ** 2
-        return scale * sum(g * g @ rayleigh - (g @ rayleigh) ** 2 for g in (plus, minus))
+            return float(scale * ((plus - minus) ** 2 @ rayleigh) - means[SCORE_FUNCTION, 0] ** 2)
+        return float(scale * sum(g * g @ rayleigh - (g @ rayleigh) ** 2 for g in (plus, minus)))
 
-    return Table(J, (f - J) ** 2 @ weight, means, cov, mirrored, measure_valued)
+    return Table(J, float((f - J) ** 2 @ weight), means, cov, mirrored, measure_valued)
 
 
 def _pieces(problem: Problem, mean: float, std: float) -> Pieces:

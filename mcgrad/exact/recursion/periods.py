@@ -80,10 +80,14 @@ def _moves(
             if operation == "input":
                 moved[n], values[n] = shift.get(arguments[0], 0.0), known.get(arguments[0])
                 continue
-            found = [of(x) for x in arguments if isinstance(x, (Tracer, int, float))]
-            d, v = zip(*found, strict=True)
-            if operation in SAME_VALUE:
-                d, v = d[:1], v[:1]
+            if operation == "lookup":  # a table, whose elements have to stand still, too, is read where it lies
+                still = _moves(graph, [x for x in arguments[1:] if isinstance(x, Tracer)], shift, known, seen)
+                moved[n], values[n] = (
+                    0.0 if of(arguments[0])[0] == 0.0 and not any(x != 0.0 for x in still) else None,
+                    None,
+                )
+                continue
+            d, v = zip(*map(of, arguments[:1] if operation in SAME_VALUE else arguments), strict=True)
             moved[n], values[n] = _move(operation, d, v, seen), None
             if operation in OPERATIONS and moved[n] == 0.0 and all(x is not None for x in v):
                 values[n] = float(OPERATIONS[operation](*v))

@@ -1,5 +1,6 @@
 """Exact moments of any estimator that can be traced: what users call."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 
@@ -18,7 +19,7 @@ from .directions import over_directions
 from .found import ExactMoments
 from .polynomials import Polynomials
 from .questions import Answers, central_powers
-from .refine import approximate, checked_box
+from .refine import Options, TooMuch, Work, approximate, checked_box
 from .refusal import NoClosedForm
 from .tables import states, table
 
@@ -99,24 +100,47 @@ def moments(
             raise ValueError(f"estimators: expected estimators, got {validate.describe(e)} for {name!r}")
     estimators = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
     higher, full_covariance = validate.flag("higher", higher), validate.flag("full_covariance", full_covariance)
+    options = checked_options(problem, tolerance, box, work)
+    return moments_within(problem, theta, estimators, options, higher, full_covariance)
+
+
+def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
+    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
     tolerance = validate.number("tolerance", tolerance, above=0.0)
-    options = {
-        "tolerance": tolerance,
-        "box": checked_box(box, problem),
-        "work": validate.number("work", work, above=0.0),
-    }
+    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))
+
+
+def moments_within(
+    problem: Problem,
+    theta: ArrayLike,
+    estimators: Mapping[str, Estimator],
+    options: Options,
+    higher: bool = False,
+    full_covariance: bool = False,
+) -> ExactMoments:
+    """Return `moments` of estimators that have been told their truth, for what is left of the work of `options`."""
     fitted = {k: e.fit(_Exactly(problem, theta, options)) if is_unfitted(e) else e for k, e in estimators.items()}
     with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
         model = Model(problem, theta, fitted)
         asked = functools.partial(_asked, model, higher, full_covariance)
         if states(problem):
-            found = asked(table, "table")
+            found = asked(functools.partial(_table, options.work), "table")
         else:
             try:
                 found = asked(Polynomials, "polynomials")
             except NoClosedForm as error:
-                found = approximate(asked, options | {"reason": error})
+                found = approximate(asked, dataclasses.replace(options, reason=error))
     return _checked(found, problem)
+
+
+def _table(work, chain, first, pairs):
+    """Return the space of a table if that is not too much work."""
+    space = table(chain, first, pairs)
+    try:
+        work.spend(space.size()[1] * space.horizon)
+    except TooMuch:
+        raise NoClosedForm(f"no recursion on so large a table within work={work.units:g}; allow more") from None
+    return space
 
 
 def solve(make, chain, first, pairs, outputs, output_pairs):
@@ -175,7 +199,8 @@ class _Exactly:
 
     def moments(self, estimators, full=False):
         """Return the moments of named estimators."""
-        return _Fit(moments(self.problem, self.theta, estimators, full_covariance=full, **self._options), full)
+        told_all = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
+        return _Fit(moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full), full)
 
     def moments_of_each(self, variants):
         """Yield the moments of each of several dicts of estimators."""

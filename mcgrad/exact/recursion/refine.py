@@ -76,15 +76,46 @@ class TooMuch(Exception):
 
 
 class Work:
-    """Counts operations, so that what is found does not depend on how fast a machine is."""
+    """Counts operations, so that what is found does not depend on how fast a machine is.
 
-    def __init__(self, units):
-        self.left = units * OPERATIONS
+    Attributes
+    ----------
+    units : float
+        How many there may be, in units of about a second on a slow core.
+    spent : float
+        How many there were.
+    """
 
-    def spend(self, operations):
-        if operations > self.left or np.isinf(operations):
+    def __init__(self, units: float):
+        self.units, self.spent = units, 0.0
+
+    def spend(self, operations: float) -> None:
+        """Count operations, or raise TooMuch where they would be more than there may be."""
+        if self.spent + operations / OPERATIONS > self.units or np.isinf(operations):
             raise TooMuch
-        self.left -= operations
+        self.spent += operations / OPERATIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a recursion may cost and when it has converged.
+
+    Attributes
+    ----------
+    tolerance : float
+    work : Work
+    box : pair of (n,) arrays, or None
+    explains : bool
+        Whether it is found out which of `PARTS` moves most where nothing comes to rest: that takes as long again.
+    reason : Exception or None
+        Why there are no polynomials.
+    """
+
+    tolerance: float
+    work: Work
+    box: tuple[np.ndarray, np.ndarray] | None = None
+    explains: bool = True
+    reason: Exception | None = None
 
 
 def approximate(asked, options):
@@ -106,14 +137,13 @@ def on_grids(asked, options):
     asked : callable
         asked(make, name of the space) -> a record with `moved_from(before)`, `space`, `change` and `left`; it runs the
         recursion in the spaces that make(chain, first, pairs) returns.
-    options : dict
-        tolerance, box and work; and the reason why there are no polynomials.
+    options : Options
     """
     boxes, done = {}, []
-    work, tolerance = Work(options["work"]), options["tolerance"]
+    tolerance = options.tolerance
     try:
         for k in itertools.count():
-            done.append((k, _at(k, (), asked, boxes, options, work)))
+            done.append((k, _at(k, (), asked, boxes, options, options.work)))
             if len(done) > 1:
                 change = done[-1][1].moved_from(done[-2][1])
                 if change <= tolerance:
@@ -136,10 +166,10 @@ def on_trees(asked, options):
         after = asked(make, f"a tree of states from {first} values of each noise of the start")
         if before is not None:
             change = after.moved_from(before)
-            if change <= options["tolerance"]:
+            if change <= options.tolerance:
                 return dataclasses.replace(after, change=MappingProxyType({"start": change}))
         before = after
-    raise NoClosedForm(f"no convergence to {options['tolerance']:g}: the start moves what is asked for by {change:.1e}")
+    raise NoClosedForm(f"no convergence to {options.tolerance:g}: the start moves what is asked for by {change:.1e}")
 
 
 def _at(k, finer, asked, boxes, options, work):
@@ -148,10 +178,10 @@ def _at(k, finer, asked, boxes, options, work):
 
     def make(chain, first, pairs):
         if chain.states not in START:
-            raise NoClosedForm(f"{options['reason']}; and {chain.states} states, which are too many for a grid")
+            raise NoClosedForm(f"{options.reason}; and {chain.states} states, which are too many for a grid")
         key = tuple(chain.trajectories)
         if key not in boxes:
-            boxes[key] = pilot_box(chain, options["box"]), periods(chain)
+            boxes[key] = pilot_box(chain, options.box), periods(chain)
         how = level(chain.states, k, finer)
         ((low, high), turns), found = boxes[key], edges(chain, list(chain.carries))
         middle, half = (low + high) / 2, (high - low) / 2 * how.reach
@@ -184,10 +214,12 @@ def _one_turn(chain, found, low, high, turns):
 
 def _complaint(done, asked, boxes, options):
     """Return a message that says which of grid, noise, start and box moved the moments, by refining each alone."""
-    reason, work = options["reason"], options["work"]
+    reason, work = options.reason, options.work.units
     if len(done) < 2:
         return f"{reason}; and no grid converges within work={work:g}: two levels of refinement take more"
     (k, before), (_, after) = done[-2:]
+    if not options.explains:
+        return f"no convergence to {options.tolerance:g} within work={work:g}"
     found = sorted(
         ((_at(k, (what,), asked, boxes, options, Work(np.inf)).moved_from(before), what) for what in PARTS),
         reverse=True,
@@ -195,7 +227,7 @@ def _complaint(done, asked, boxes, options):
     alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
     grids = f"from {before.space} to {after.space}"
     return (
-        f"no convergence to {options['tolerance']:g} within work={work:g}: {grids} what is asked for moved by "
+        f"no convergence to {options.tolerance:g} within work={work:g}: {grids} what is asked for moved by "
         f"{after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more work, a "
         f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )

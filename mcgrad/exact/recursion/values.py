@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ... import validate
 from ...estimators.estimator import custom
 from ...problem import Problem
 from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
 from .chain import Model
 from .polynomials import Polynomials
+from .public import checked_options
 from .questions import Answers
-from .refine import checked_box, on_grids, pilot_box
+from .refine import on_grids, pilot_box
 from .refusal import NoClosedForm
 from .tables import states, table
 
@@ -105,21 +105,16 @@ def value_function(
         lambda c, end: end.reward,
         lambda c, sums, carry: (carry, *(0.0 for _ in range(P - 1))),
     )
-    tolerance = validate.number("tolerance", tolerance, above=0.0)
-    options = {
-        "tolerance": tolerance,
-        "box": checked_box(box, problem),
-        "work": validate.number("work", work, above=0.0),
-    }
+    options = checked_options(problem, tolerance, box, work)
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole})
-        asked, n = functools.partial(_asked, model, options["box"]), problem.environment.states
+        asked, n = functools.partial(_asked, model, options.box), problem.environment.states
         if states(problem):
             return asked(table, "table").record(n, states(problem))
         try:
             return asked(Polynomials, "polynomials").record(n)
         except NoClosedForm as error:
-            return on_grids(asked, options | {"reason": error}).record(n)
+            return on_grids(asked, dataclasses.replace(options, reason=error)).record(n)
 
 
 def _asked(model, box, make, space):

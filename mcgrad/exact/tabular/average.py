@@ -29,7 +29,7 @@ def stationary_distribution(system: System) -> Array:
     gap = np.eye(S) - system.closed
     if S > 1 and np.linalg.svd(gap, compute_uv=False)[-2] < 1e-13:
         raise ValueError("P, policy: expected one recurrent class under the policy, got several: no one average reward")
-    return np.linalg.solve((gap + 1.0).T, np.ones(S))
+    return np.asarray(np.linalg.solve((gap + 1.0).T, np.ones(S)), dtype=np.float64)
 
 
 def average_reward(system: System) -> float:

@@ -19,6 +19,7 @@ Cost: time O(T S^2 A P), P times that for matrices.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def stationary_bound(system: System, matrix: bool = False) -> Array:
     return total
 
 
-def _past(system: System, factor: float, matrix: bool | None) -> tuple[Array, Array, Array | None]:
+def _past(system: System, factor: float, matrix: bool | None) -> tuple[Array, Array, Any]:
     """Return mu_t, m_t and M_t (matrix None: no M_t); without a horizon their sums over time, weighed by factor^t."""
     K, S, z = stages(system), system.states, system.score
     mu = forward(system, system.start, np.zeros((K, S)), factor)
@@ -85,13 +86,13 @@ def _past(system: System, factor: float, matrix: bool | None) -> tuple[Array, Ar
     m = forward(system, np.zeros_like(source[0]), source, factor)
     if matrix is None:
         return mu, m, None
-    outer, source = _outer(matrix), []
+    outer, parts = _outer(matrix), []
     for t in range(K):
         both = outer(m[t][:, None], z)
         own = _wide(mu[t][:, None], matrix) * outer(z, z)
-        source.append(_carried(system, both + _turned(both, matrix) + own))
-    flat = np.stack(source).reshape(K, S, -1)
-    return mu, m, forward(system, np.zeros_like(flat[0]), flat, factor).reshape(np.shape(source))
+        parts.append(_carried(system, both + _turned(both, matrix) + own))
+    flat = np.stack(parts).reshape(K, S, -1)
+    return mu, m, forward(system, np.zeros_like(flat[0]), flat, factor).reshape(np.shape(parts))
 
 
 def _carried(system: System, x: Array) -> Array:

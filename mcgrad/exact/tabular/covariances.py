@@ -80,11 +80,11 @@ def _by_step(system: System, x: Differences, y: Differences) -> tuple[Array, Arr
 def product(system: System, t: int, e: Factor, f: Factor) -> Array:
     """E[e f | s] for two factors of stage t, (S, 1 or P)."""
     out = e.mean * f.mean
-    if e.slope is not None and f.slope is not None:
+    if e.slope is not None and f.slope is not None and e.surprise is not None and f.surprise is not None:
         noise = weights(system)[t] ** 2 * system.reward_variance
         out = out + e.slope * f.slope * np.sum(system.flow * (e.surprise * f.surprise + noise), axis=2)[..., None]
     for one, two in ((e, f), (f, e)):
-        if one.slope is not None and two.next is not None:
+        if one.slope is not None and one.surprise is not None and two.next is not None:
             out = out + one.slope * np.tensordot(system.flow * one.surprise, two.next, 1)
     if e.next is not None and f.next is not None:
         out = out + _covariance_of_next(system, e.next, f.next)

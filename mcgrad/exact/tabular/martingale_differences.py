@@ -25,7 +25,7 @@ Functions of (t, s, a) are arrays (K, S, 1 or A, 1 or P), with K stages, see `va
 time t gamma^t times that.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -163,5 +163,5 @@ class Differences:
         return np.sum(self.system.policy[..., None] * self.expected[t] * self.z, axis=1)
 
 
-def _at(array: float | Array, t: int) -> float | Array:
+def _at(array: Any, t: int) -> Any:
     return array[t] if np.ndim(array) else array

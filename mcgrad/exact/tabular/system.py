@@ -62,11 +62,11 @@ class System:
     start: Array
     policy: Array
     horizon: int | None
-    jacobian: Array | None = None
+    jacobian: Array = None  # type: ignore[assignment]  # those that are None are filled in
     discount: float = 1.0
-    ends: NDArray[np.bool_] | None = None
-    reward_variance: Array | float = 0.0
-    terminal_reward: Array | None = None
+    ends: NDArray[np.bool_] = None  # type: ignore[assignment]
+    reward_variance: Array = 0.0  # type: ignore[assignment]
+    terminal_reward: Array = None  # type: ignore[assignment]
     memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
 
     def __post_init__(self) -> None:

@@ -48,7 +48,7 @@ def of_problem(problem: Problem, theta: ArrayLike) -> "Tabular":
     return Tabular(system, problem, theta)
 
 
-def _of_bandit(bandit: Bandit) -> dict[str, Array]:
+def _of_bandit(bandit: Bandit) -> dict[str, Any]:
     A = len(bandit.values)
     return {
         "P": np.ones((1, A, 1)),
@@ -58,7 +58,7 @@ def _of_bandit(bandit: Bandit) -> dict[str, Array]:
     }
 
 
-def _of_table(table: Table) -> dict[str, Array]:
+def _of_table(table: Table) -> dict[str, Any]:
     """Return P, and the mean and the variance of the reward given (s, a, s'), from the table of outcomes."""
     S, A, K = table.probability.shape
     moments = np.zeros((3, S, A, S))

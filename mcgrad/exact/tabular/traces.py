@@ -9,8 +9,7 @@ the x_c x_d averaged over actions and rewards along with P_pi: finitely many lin
 or without a horizon linear solves for their sum over t.
 """
 
-from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class Carry(NamedTuple):
     turn: int = 0
 
     @property
-    def key(self) -> Hashable:
+    def key(self) -> tuple[Any, ...]:
         """What tells carries apart."""
         return self.decay, self.adds, self.turn, self.start.shape, self.start.tobytes()
 

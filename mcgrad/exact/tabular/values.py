@@ -25,7 +25,7 @@ def weights(system: System) -> Array:
     """gamma^t for each stage and the end, (T + 1,); without a horizon the discount is in `decay` instead."""
     if system.horizon is None:
         return np.ones(2)
-    return system.discount ** np.arange(system.horizon + 1)
+    return np.asarray(system.discount ** np.arange(system.horizon + 1), dtype=np.float64)
 
 
 def decay(system: System) -> float:
