@@ -206,6 +206,24 @@ def test_curves_start_where_they_should_and_end_nearer():
         assert own["median"].iloc[-1] < first["median"]
 
 
+def test_less_variance_is_less_loss_in_the_end_of_the_curves():
+    """What the figure's message says of its last panel, and where it says "mostly"."""
+    rows = of("learning")
+    rows = rows[rows["part"] == "curve"]
+    assert (rows["seeds"] == 40).all() and rows["rate"].isin(learning.RATES).all()
+    ends = rows.sort_values("step").groupby(["problem", "estimator"])["median"].last()
+    for problem, best in {
+        "scalar LQ": "reparameterization",
+        "two double integrators": "reparameterization",
+        "unstable start": "reward to go, value baseline",
+        "corridor": "reward to go, value baseline",
+        "cart-pole": "reward to go",
+        "pendulum": "reward to go",
+    }.items():
+        assert ends[problem, best] < 0.4 * ends[problem, "score function"]
+    assert ends["pendulum", "reparameterization"] > ends["pendulum", "reward to go"]
+
+
 def test_losses_in_the_end_are_the_rate_times_the_variance():
     rows = of("learning")
     ends = rows[rows["part"] == "plateau"].set_index("estimator")
