@@ -1,5 +1,6 @@
 """Figures of our own hold what closed forms say: the CSV files they are drawn from, and planted changes that are caught."""
 
+import json
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from test_literature import caught, results
 
 import mcgrad as mg
+from figures import files
 
 # Variances of score function, reward to go and reparameterization at T = 20 of s' = .9 s + .5 a + w, by closed loop.
 POLES = {
@@ -117,3 +119,13 @@ def test_the_batches_in_the_repository_are_those_of_three_arms():
     for _, here in arrows.groupby("baseline"):
         mean = [(here["probability"] * here[f"arrow_{k}"]).sum() for k in range(3)]
         assert mean == pytest.approx([-0.05, 0.27, -0.22], rel=1e-12)
+
+
+def test_the_locked_versions_are_those_of_the_results():
+    lines = (files.RESULTS.parents[1] / "requirements-lock.txt").read_text(encoding="utf-8").splitlines()
+    locked = dict(line.split("==") for line in lines if "==" in line)
+    for path in files.RESULTS.glob("*.json"):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        made = {k: v for k, v in about["versions"].items() if k not in ("python", "mcgrad")}
+        assert made == {k: locked[k] for k in made}, path.name
+        assert about["git"]["dirty"] is False, path.name
