@@ -120,9 +120,8 @@ def settings(quick):
         steps = round(PROBLEMS[name][2] * share)
         for estimator in chosen(name):
             if not (quick and estimator.endswith(("value baseline", "leave one out"))):
-                curves.append(
-                    {"part": "curve", "problem": name, "estimator": estimator, "steps": steps, "seeds": seeds}
-                )
+                one = {"part": "curve", "problem": name, "estimator": estimator, "steps": steps, "seeds": seeds}
+                curves.append(one | ({"rates": RATES[::3]} if quick else {}))
     steps, seeds = (300, 10) if quick else (800, 20)
     for estimator in PLATEAUS:
         if not (quick and estimator.endswith("baseline")):
@@ -160,10 +159,11 @@ def curve(setting, first, threads):
         )
 
     seeds = [first + k for k in range(TUNING + setting["seeds"])]
-    tried = {rate: ascend(rate, seeds[:TUNING]) for rate in RATES}
-    optimum = tried[RATES[0]].optimum if known is None else known
+    rates = setting.get("rates", RATES)
+    tried = {rate: ascend(rate, seeds[:TUNING]) for rate in rates}
+    optimum = tried[rates[0]].optimum if known is None else known
     gaps = {rate: x.gap(optimum) for rate, x in tried.items()}
-    best = [min(RATES, key=lambda r: (middle(gaps[r][:, k]), r)) for k in range(len(options["record"]))]
+    best = [min(rates, key=lambda r: (middle(gaps[r][:, k]), r)) for k in range(len(options["record"]))]
     found = {rate: ascend(rate, seeds[TUNING:]) for rate in sorted(set(best))}
     ns = mg.cost(problem, start, {"g": estimator})["g"] * groups / BATCH
     lines = []
