@@ -16,10 +16,11 @@ Jie and Abbeel (2010), On a connection between importance sampling and the likel
 Stone and Niekum (2017), Data-efficient policy evaluation through behavior policy search.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import exact, validate
 from .estimators.estimator import Estimator
@@ -27,7 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
-from .problem import Problem
+from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
 
@@ -102,7 +103,7 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
     raise exact.NoClosedForm(f"no best behaviour is known for {problem.policy.name}")
 
 
-def _gaussian(problem, theta, template, vary):
+def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary: Any) -> BestBehaviour:
     kind, n, m = problem.policy.closed_form, problem.environment.states, problem.environment.actions
     gain = n * m
     own = np.exp(theta[gain:]) if kind.learn_std else np.ones(m)
@@ -142,7 +143,7 @@ def _gaussian(problem, theta, template, vary):
     )
 
 
-def _softmax(problem, theta, template):
+def _softmax(problem: Problem, theta: NDArray[np.float64], template: Any) -> BestBehaviour:
     def variance(x):
         return exact.variance(problem, theta, _acting(template, theta + x, None), work=0)
 
@@ -151,11 +152,11 @@ def _softmax(problem, theta, template):
     return BestBehaviour(theta + best, problem.policy, acting, variance(best), variance(0.0 * best), None, None)
 
 
-def _acting(template, theta, policy):
+def _acting(template: Any, theta: NDArray[np.float64], policy: Policy | None) -> Estimator:
     return importance_weighted(theta, template.weights, template.baseline, behaviour=policy)
 
 
-def _least(f, x, first):
+def _least(f: Callable[..., Any], x: Any, first: Any) -> Any:
     """Return where a function is least, by the logarithm of its values; infinite ones are out of bounds."""
     from scipy.optimize import minimize
 
@@ -174,14 +175,14 @@ def _least(f, x, first):
     return minimize(log, x, method="BFGS", options={"gtol": 1e-7}).x
 
 
-def _least_of_one(log, first):
+def _least_of_one(log: Callable[..., Any], first: Any) -> Any:
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(lambda c: min(log(np.array([c])), 1e300), bracket=(0.0, first), options={"xtol": 1e-5})
     return np.array([found.x])
 
 
-def _edge(finite, inside, direction):
+def _edge(finite: Callable[..., Any], inside: Any, direction: Any) -> Any:
     """Return the log std where the variance stops being finite, in one direction; infinite if it never does."""
     step = 0.25
     while finite(inside + direction * step):

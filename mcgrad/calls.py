@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from .compiler.errors import TraceError, is_users, place_of, stated
-from .compiler.functions import traceable
+from .compiler.known_functions import traceable
 from .compiler.namespaces import rebind
 from .compiler.trace import Number, Tracer, is_number
 from .validate import describe

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import sys
 import threading
 import time
@@ -276,5 +277,9 @@ def _watched(path):
 
 def _place(error, path):
     """Return "file:line: source" of the last line of the user's file that an error passed through, or ""."""
-    frames = [x for x in traceback.extract_tb(error.__traceback__) if x.filename == str(path)]
-    return f"{path}:{frames[-1].lineno}: {frames[-1].line}\n" if frames else f"{path}: "
+    frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename == str(path)]
+    # Another process sends the text of its traceback.
+    frames = frames or re.findall(
+        rf'File "{re.escape(str(path.resolve()))}", line (\d+).*\n *(.*)', str(error.__cause__)
+    )
+    return "{}:{}: {}\n".format(path, *frames[-1]) if frames else f"{path}: "

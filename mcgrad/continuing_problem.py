@@ -19,6 +19,7 @@ theorem 1; Marbach and Tsitsiklis (2001), Simulation-based optimization of Marko
 """
 
 import dataclasses
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -60,6 +61,7 @@ def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Pr
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     if environment.done is not None or environment.terminal is not None:
         raise ValueError(f"problem: expected one without an end and a terminal reward, got {environment.name}")
+    V: Any  # a table, or (P, c)
     start, V, T = stationary(problem, theta), differential_value(problem, theta), problem.horizon
     if environment.choices:
         environment = continued(environment, start, V / T if bootstrap else None, T)

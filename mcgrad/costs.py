@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,10 +43,10 @@ class Cost:
     together: float
     together_spread: float
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Any:
         return self.nanoseconds[name]
 
-    def __str__(self):
+    def __str__(self) -> str:
         wide = max(map(len, [*self.nanoseconds, "together"]))
         lines = [f"{'':<{wide}}  ns per sample   rollouts"]
         for name, ns in self.nanoseconds.items():
@@ -116,7 +117,7 @@ def timed(
 class _Run:
     """Calls of a kernel that together take about so many seconds."""
 
-    def __init__(self, program, seconds, seed, machine):
+    def __init__(self, program: Program, seconds: float, seed: int, machine: str) -> None:
         self.call = lambda first, count: run_kernel(program, seed, first, count, machine)
         self.count, self.calls = 16, 1
         most = default_chunk(program.kernel.outputs)
@@ -124,13 +125,13 @@ class _Run:
             self.count *= 2
         self.calls = max(round(seconds / max(self._seconds(), 1e-9)), 1)
 
-    def _seconds(self):
+    def _seconds(self) -> float:
         self.call(0, self.count)  # memory of this shape
         began = time.thread_time()
         for k in range(self.calls):
             self.call(k * self.count, self.count)
         return time.thread_time() - began
 
-    def once(self):
+    def once(self) -> float:
         """Return nanoseconds per sample."""
         return 1e9 * self._seconds() / (self.calls * self.count)

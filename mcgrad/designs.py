@@ -27,8 +27,10 @@ Owen (1997), Scrambled net variance for integrals of smooth functions.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import validate
 from .kernels.draws import NORMAL
@@ -58,11 +60,11 @@ class Design:
     size: int
 
     @property
-    def given(self):
+    def given(self) -> str:
         """Which noise of a trajectory is read from points, see `program.gradient_program`."""
         return "start" if self.kind == START else "all"
 
-    def check(self, rows):
+    def check(self, rows: int) -> None:
         """Raise a ValueError if there are no such points with this many coordinates."""
         if self.kind == SOBOL and rows > DIMENSIONS:
             raise ValueError(
@@ -76,7 +78,7 @@ class Design:
                 f"design: expected size x dimension <= 2^27 (1 GiB), got {self.size} x {rows}; use more, smaller replicates"
             )
 
-    def noise(self, kinds, seed, first, count=1):
+    def noise(self, kinds: Sequence[str], seed: int, first: int, count: int = 1) -> NDArray[np.float64]:
         """Return the noise of replicates first, ..., first + count - 1, each of which depends on (seed, its number) alone.
 
         Row k does not depend on how many rows there are: estimators with more rollouts can join those that are measured
@@ -139,7 +141,7 @@ def stratified_start(size: int) -> Design:
     return Design(START, validate.integer("size", size, 1, LARGEST))
 
 
-def _generators(seed, replicate, number):
+def _generators(seed: int, replicate: int, number: int) -> list[np.random.Generator]:
     """Return generators for a replicate.
 
     It is their key rather than part of the seed: [seed, replicate] would not tell the first replicate of seed 2^32 + 5 from
@@ -149,7 +151,7 @@ def _generators(seed, replicate, number):
     return [np.random.default_rng(key) for key in keys]
 
 
-def _latin_hypercube(rngs, out):
+def _latin_hypercube(rngs: Sequence[list[np.random.Generator]], out: NDArray[np.float64]) -> None:
     """Write uniform numbers with one in each of N equal intervals, in random order, to each row of a (d, count, N) array."""
     d, _, size = out.shape
     stairs = np.broadcast_to(np.arange(float(size)), (d, size))
@@ -159,7 +161,7 @@ def _latin_hypercube(rngs, out):
     out /= size
 
 
-def _sobol(directions, rngs, out):
+def _sobol(directions: NDArray[np.uint64], rngs: Sequence[list[np.random.Generator]], out: NDArray[np.float64]) -> None:
     """Write scrambled Sobol points to a (d, count, 2^m) array.
 
     A point x is an exclusive or of direction numbers, which is a product of matrices over bits. Random lower triangular
@@ -182,7 +184,7 @@ def _sobol(directions, rngs, out):
 
 
 @functools.lru_cache(maxsize=8)
-def _directions(d, size):
+def _directions(d: int, size: int) -> NDArray[np.uint64]:
     """Return the direction numbers of 2^m Sobol points, an (m, d) array of integers of 52 bits.
 
     Point number 2^k in the order of Gray codes, which is SciPy's, is the exclusive or of the direction numbers k and k - 1.

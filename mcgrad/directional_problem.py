@@ -12,7 +12,7 @@ Pearlmutter (1994), Fast exact multiplication by the Hessian.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from numpy.typing import ArrayLike
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from . import validate
 from .calls import call, number
 from .compiler.derive import push_forward
-from .compiler.trace import Tracer
+from .compiler.trace import Number, Numbers, Tracer
 from .problem import Problem
 
 
@@ -95,11 +95,11 @@ def directional(problem: Problem, v: ArrayLike) -> Problem:
         return _tangents((r,), s[:n] + a[:m] + s_next[:n], s[n:] + a[m:] + s_next[n:])[0]
 
     def terminal(p, s):
-        r = number(call(f"terminal of {of.environment}", of.terminal, (p, s[:n]), None))
+        r = number(call(f"terminal of {of.environment}", of.terminal, (p, s[:n]), None))  # type: ignore[arg-type]
         return _tangents((r,), s[:n], s[n:])[0]
 
     def done(p, s):
-        return call(f"done of {of.environment}", of.done, (p, s[:n]), None)
+        return call(f"done of {of.environment}", of.done, (p, s[:n]), None)  # type: ignore[arg-type]
 
     def eta(p, theta, s):
         value = call(f"eta of {of.policy}", of.eta, (p, theta, s[:n]), "any")
@@ -147,12 +147,12 @@ _NO_SCORE = (
 )
 
 
-def _tangents(outputs, inputs, tangents):
+def _tangents(outputs: Sequence[Number], inputs: Sequence[Number], tangents: Sequence[Number]) -> Numbers:
     graph = next((x.graph for x in outputs if isinstance(x, Tracer)), None)
     return (0.0,) * len(outputs) if graph is None else push_forward(graph, outputs, inputs, tangents)
 
 
-def _new_name(name, taken):
+def _new_name(name: str, taken: Container[str]) -> str:
     while name in taken:
         name += "_"
     return name

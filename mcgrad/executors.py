@@ -74,10 +74,13 @@ def as_finished(pool, function, pieces):
     failure = None
     try:
         while True:
-            for number, piece in itertools.islice(pieces, 0 if failure else room.left(waiting)):
-                future = submitted(pool, function, *piece)
-                waiting[future] = number
-                future.add_done_callback(done.put)
+            try:
+                for number, piece in itertools.islice(pieces, 0 if failure else room.left(waiting)):
+                    future = submitted(pool, function, *piece)
+                    waiting[future] = number
+                    future.add_done_callback(done.put)
+            except Failed as error:
+                failure = error
             if not waiting:
                 break
             try:

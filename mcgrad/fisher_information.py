@@ -3,8 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .estimators.estimator import Estimator
 from .estimators.natural import ScoreSquare
 from .kernels.program import checked
 from .measurement import measure
@@ -16,10 +17,10 @@ class Fisher(NamedTuple):
 
     mean: np.ndarray
     stderr: np.ndarray
-    count: int
+    count: int  # type: ignore[assignment]  # what a tuple has by that name is not wanted
 
 
-def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **options: Any) -> NDArray[np.float64]:
+def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **options: Any) -> Fisher:
     """Return the mean and the standard error of Z Z', Z = sum_t d log p(a_t | s_t) / dtheta, over `count` trajectories.
 
     It is the Fisher matrix of the distribution of trajectories under theta: T steps that all count alike, with discounting,
@@ -41,7 +42,7 @@ def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **opti
         As `measure`; and where the policy has no score.
     """
     checked(problem, theta)
-    rows = {str(p): ScoreSquare(p) for p in range(len(problem.parameters))}
+    rows: dict[str, Estimator] = {str(p): ScoreSquare(p) for p in range(len(problem.parameters))}
     found = measure(problem, theta, rows, count, seed, **options)
     mean, stderr = (np.array([getattr(found[x], what) for x in rows]) for what in ("mean", "stderr"))
     return Fisher(mean, stderr, found["0"].count)

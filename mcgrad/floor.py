@@ -1,9 +1,10 @@
 """The floor under a table of variances: what trajectories alone can give, and which estimators are outside, and why."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import exact
 from .estimators import all_actions, knowledge, knows, trajectory_control_variate
@@ -58,7 +59,7 @@ class Floor(NamedTuple):
             found.append(
                 f"{self.markov:.4g} if states are Markov: where fitting critics to many trajectories can lead, at best."
             )
-        below = {}
+        below: dict[str, list[str]] = {}
         for name, kind in kinds.items():
             variance = variances.get(name)
             if kind in WHY and variance is not None and variance < self.tree * (1 - 1e-9):
@@ -108,12 +109,12 @@ def footnotes(
     return known.lines({name: knows(e).kind for name, e in estimators.items()}, each)
 
 
-def _variance(problem, theta, estimator):
+def _variance(problem: Problem, theta: NDArray[np.float64], estimator: Estimator) -> Any:
     """Return the variance where it has a closed form, which costs nothing."""
     return exact.variance(problem, theta, estimator, work=0)
 
 
-def _sum(function, problem, theta, what):
+def _sum(function: Callable[..., Any], problem: Problem, theta: ArrayLike, what: Any) -> Any:
     """Return the sum over parameters of an exact answer, None where there is none."""
     try:
         return float(np.sum(function(problem, theta, what)))

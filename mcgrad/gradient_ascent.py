@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import batches, exact, validate
+from . import batches, exact, optimizers, validate
 from .ascent import Ascent
 from .compiler import backends
 from .differences import return_kernel
@@ -122,7 +122,7 @@ def ascend(
             f"estimator: expected one with fixed coefficients, got a {type(estimator).__name__} whose coefficients are fitted "
             "in each measurement; give it coefficients, or fit them once"
         )
-    validate.function("optimizer", optimizer)
+    validate.function("optimizer", optimizer, takes=optimizers.TAKES)
     check_range(0, steps * batch)
     seeds = _seeds(seeds)
     at = _recorded(record, steps)
@@ -224,10 +224,11 @@ def _climb(gradients, optimizer, start, seeds, steps, batch, recorded, bar):
             gradient[alive] = gradients(thetas[alive], seeds[alive], k * batch)
         good = np.isfinite(gradient).all(axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
-            moved, state = optimizer(thetas, np.where(good[:, None], gradient, 0.0), state)
-        moved = np.asarray(moved, dtype=float)
-        if moved.shape != thetas.shape:
-            raise ValueError(f"optimizer: expected it to return theta of shape {thetas.shape}, got {moved.shape}")
+            returned = optimizer(thetas, np.where(good[:, None], gradient, 0.0), state)
+        if not (isinstance(returned, tuple) and len(returned) == 2 and np.shape(returned[0]) == thetas.shape):
+            what = f"it to return (theta, state), theta of shape {thetas.shape}"
+            raise ValueError(f"optimizer: expected {what}, got {validate.describe(returned)}")
+        moved, state = np.asarray(returned[0], dtype=float), returned[1]
         good &= np.isfinite(moved).all(axis=1)
         lost[(lost < 0) & ~good] = k + 1
         thetas = np.where((lost < 0)[:, None], moved, thetas)

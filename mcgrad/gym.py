@@ -11,6 +11,7 @@ The functions of an environment are plain Python: here they are called on plain 
 """
 
 import types
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,9 +28,9 @@ except ImportError as error:  # pragma: no cover
 class GymnasiumEnvironment(gymnasium.Env):
     """See `as_gymnasium`. The observation is the state; `info` of `reset` and `step` is empty."""
 
-    metadata = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
-    def __init__(self, environment, horizon, action_bounds=None):
+    def __init__(self, environment: Environment, horizon: int | None, action_bounds: Any = None) -> None:
         self.environment, self.horizon = environment, horizon
         self._p = types.SimpleNamespace(**{k: v[()] for k, v in environment.params.items()})
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (environment.states,), np.float64)
@@ -43,9 +44,9 @@ class GymnasiumEnvironment(gymnasium.Env):
                 low, high = action_bounds
             # float32, which is what agents act in.
             self.action_space = gymnasium.spaces.Box(*(x.astype(np.float32) for x in (low, high)), dtype=np.float32)
-        self._state = None
+        self._state: Any = None
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode; `options={"state": s}` starts it in a given state."""
         super().reset(seed=seed)
         environment = self.environment
@@ -57,7 +58,7 @@ class GymnasiumEnvironment(gymnasium.Env):
         self._time = 0
         return self._observation(), {}
 
-    def step(self, action):
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Return (observation, reward, terminated, truncated, info); `terminal` is paid where an episode is cut off."""
         if self._state is None:
             raise ValueError("step: expected a call of reset() first")
@@ -75,10 +76,10 @@ class GymnasiumEnvironment(gymnasium.Env):
             reward += float(environment.terminal(p, s_next))
         return self._observation(), reward, terminated, truncated, {}
 
-    def _observation(self):
+    def _observation(self) -> Any:
         return np.array(self._state, dtype=np.float64)
 
-    def _noise(self, normals, uniforms):
+    def _noise(self, normals: int, uniforms: int) -> tuple[float, ...]:
         return (*self.np_random.standard_normal(normals).tolist(), *self.np_random.random(uniforms).tolist())
 
 
@@ -119,7 +120,7 @@ def as_gymnasium(
     return GymnasiumEnvironment(environment, horizon, action_bounds)
 
 
-def _several(choices):
+def _several(choices: Any) -> Any:
     """Return the space of an action of several components, some of them discrete."""
     if None not in choices:
         return gymnasium.spaces.MultiDiscrete(choices)
@@ -127,5 +128,5 @@ def _several(choices):
     return gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(k) if k else one for k in choices])
 
 
-def _numbers(values):
+def _numbers(values: Any) -> Any:
     return tuple(float(x) for x in values)

@@ -18,6 +18,7 @@ Zou and Donner (2008), Construction of confidence limits about effect measures. 
 (the limits of a difference, here of logarithms, from those of its parts).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ def of_variance(
 def of_ratio(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
-    squares: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+    squares: Sequence[NDArray[np.float64]],
     count: int | NDArray[np.float64],
     level: float = 0.95,
 ) -> Ratio:

@@ -7,6 +7,7 @@ calls the machine code, and nothing else. Trajectory i of a seed is the same in 
 import ctypes
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,7 +39,7 @@ class Kernel:
     parameters: tuple
     lanes: int
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<{self.program.kernel.label}: {len(self.names)} x {len(self.parameters)} gradients, {self.lanes} lanes>"
         )
@@ -49,7 +50,7 @@ class Kernel:
         return self.program.kernel.text
 
     @functools.cached_property
-    def _compiled(self):
+    def _compiled(self) -> Any:
         return backends.compiled(self.program.kernel, "simd")
 
     def out(self, count: int) -> NDArray[np.float64]:
@@ -62,7 +63,7 @@ class Kernel:
         return backends.workspace(self.program.kernel, self.program.horizon, self.lanes)
 
     @functools.cached_property
-    def _work(self):
+    def _work(self) -> Any:
         return self.work()
 
     def samples(
@@ -103,7 +104,7 @@ class Kernel:
         return out.reshape(len(self.names), len(self.parameters), -1)[:, :, :count]
 
     @functools.cached_property
-    def function(self):
+    def function(self) -> Any:
         """The kernel as a function that Numba compiles calls of: for code of one's own under `numba.njit`.
 
             function(theta, seed, first, out, work)
@@ -180,7 +181,7 @@ class Kernel:
         return function
 
 
-_KEPT = {}  # address -> what lives there, for compiled code that has no other hold on it
+_KEPT: dict[int, Any] = {}  # address -> what lives there, for compiled code that has no other hold on it
 _NO_POINTS, _GO_ON = np.zeros((0, 0)), np.zeros(1, dtype=np.int64)
 
 

@@ -287,16 +287,17 @@ class Moments:
         known = getattr(cost, "nanoseconds", cost)
         if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
             raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+        prices: Any = known or dict.fromkeys(self.names)
         if self.batch is not None:
             rows = [
                 {"entry": b, **row}
                 for b in range(self.batch)
                 for alone in [self.entry(b)]
                 for name in self.names
-                for row in alone.rows(name, known and known[name])
+                for row in alone.rows(name, prices[name])
             ]
             return pandas.DataFrame(rows)
-        return pandas.DataFrame([row for name in self.names for row in self.rows(name, known and known[name])])
+        return pandas.DataFrame([row for name in self.names for row in self.rows(name, prices[name])])
 
     def rows(self, name: str, nanoseconds: float | None = None) -> list[dict[str, Any]]:
         """Return the rows of the table that belong to an estimator, as dicts; `nanoseconds` of one sample, if known."""

@@ -100,7 +100,7 @@ def binomial(u: Any, trials: Any, chance: Any) -> Any:
     return count
 
 
-def _constant(name, value, low, high):
+def _constant(name: str, value: Any, low: int, high: int) -> int:
     if isinstance(value, Tracer):
         raise TraceError(
             f"{user_line()}{name}: expected a constant whole number, got one that differs between trajectories"

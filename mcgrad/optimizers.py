@@ -23,12 +23,16 @@ iteration methods; Kingma and Ba (2015), Adam: a method for stochastic optimizat
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import validate
 
 __all__ = ["Adam", "Clipped", "Decaying", "Projected", "SGD", "adam", "clipped", "decaying", "projected", "sgd"]
+
+TAKES = ("theta", "gradient", "state")  # arguments of an optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Decaying:
     power: float
     offset: float
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float:
         return self.rate / (1.0 + step / self.offset) ** self.power
 
 
@@ -50,7 +54,9 @@ class SGD:
     rate: float | Callable
     momentum: float = 0.0
 
-    def __call__(self, theta, gradient, state):
+    def __call__(
+        self, theta: NDArray[np.float64], gradient: NDArray[np.float64], state: Any
+    ) -> tuple[NDArray[np.float64], Any]:
         step, velocity = (0, 0.0) if state is None else state
         velocity = self.momentum * velocity + gradient
         return theta + _at(self.rate, step) * velocity, (step + 1, velocity)
@@ -65,7 +71,9 @@ class Adam:
     second: float = 0.999
     epsilon: float = 1e-8
 
-    def __call__(self, theta, gradient, state):
+    def __call__(
+        self, theta: NDArray[np.float64], gradient: NDArray[np.float64], state: Any
+    ) -> tuple[NDArray[np.float64], Any]:
         step, m, v = (0, 0.0, 0.0) if state is None else state
         m = self.first * m + (1.0 - self.first) * gradient
         v = self.second * v + (1.0 - self.second) * gradient**2
@@ -80,7 +88,9 @@ class Clipped:
     rule: Callable
     norm: float
 
-    def __call__(self, theta, gradient, state):
+    def __call__(
+        self, theta: NDArray[np.float64], gradient: NDArray[np.float64], state: Any
+    ) -> tuple[NDArray[np.float64], Any]:
         length = np.linalg.norm(gradient, axis=-1, keepdims=True)
         return self.rule(theta, gradient * np.minimum(1.0, self.norm / np.maximum(length, 1e-300)), state)
 
@@ -93,7 +103,9 @@ class Projected:
     low: float
     high: float
 
-    def __call__(self, theta, gradient, state):
+    def __call__(
+        self, theta: NDArray[np.float64], gradient: NDArray[np.float64], state: Any
+    ) -> tuple[NDArray[np.float64], Any]:
         theta, state = self.rule(theta, gradient, state)
         return np.clip(theta, self.low, self.high), state
 
@@ -143,20 +155,27 @@ def projected(rule: Callable, low: float, high: float) -> Projected:
     return Projected(_rule(rule), low, validate.number("high", high, low=low))
 
 
-def _at(rate, step):
-    return rate(step) if callable(rate) else rate
+def _at(rate: Any, step: int) -> float:
+    if not callable(rate):
+        return rate
+    here = rate(step)
+    if np.ndim(here) != 0:
+        raise ValueError(f"rate: expected a function that returns a number, got {validate.describe(here)}")
+    return here
 
 
-def _rate(rate):
-    return rate if callable(rate) else validate.number("rate", rate, above=0.0)
+def _rate(rate: Any) -> Any:
+    if callable(rate):
+        return validate.function("rate", rate, takes=("step",))
+    return validate.number("rate", rate, above=0.0)
 
 
-def _rule(rule):
-    validate.function("rule", rule)
+def _rule(rule: Any) -> Any:
+    validate.function("rule", rule, takes=TAKES)
     return rule
 
 
-def _share(name, value):
+def _share(name: str, value: Any) -> float:
     value = validate.number(name, value, low=0.0)
     if value >= 1.0:
         raise ValueError(f"{name}: expected a number below 1, got {value!r}")

@@ -17,7 +17,7 @@ class Source(NamedTuple):
     theta: Any
     seed: Any
     start: Any
-    count: int
+    count: int  # type: ignore[assignment]  # what a tuple has by that name is not wanted
 
     def each(self) -> list[Source]:
         """Return the source of every entry of a batch; a single one for what is no batch."""
@@ -44,5 +44,5 @@ class Source(NamedTuple):
         problem = list(map(str, self.problem)) if several else str(self.problem)
         return self._asdict() | {"problem": problem, "theta": np.asarray(self.theta).tolist()}
 
-    def __reduce__(self):  # functions of problems cannot be pickled; how they print can
+    def __reduce__(self) -> tuple[Any, ...]:  # functions of problems cannot be pickled; how they print can
         return Source, tuple(self.words().values())

@@ -288,6 +288,8 @@ def _write(study, folder, plan, settings, rows, seconds, parts):
     """Write the files of a finished study."""
     facts = {"seed": plan.seed, "preset": plan.preset, "quick": plan.preset == "quick"}
     facts |= {"set": plan.changes} if plan.changes else {}
+    facts |= {"executor": executors.called(plan.executor)} if plan.executor else {}
+    facts |= {"shards": len(shards.there(folder, study.name))} if plan.merge else {}
     facts |= {"counts": sorted({s["count"] for s in settings if s.get("count")}), "parts": parts}
     facts |= {"settings": len(settings), "rows": len(rows), "seconds": seconds, "sources": fingerprint(study)}
     write(folder / f"{study.name}.csv", as_csv(study.columns, rows))

@@ -61,8 +61,9 @@ def told(part: T, truth: Callable[[], Truth]) -> T:
         Returns the Truth; not called where nobody asks.
     """
     if type(part) is tuple:
-        parts = tuple(told(x, truth) for x in part)
-        return part if all(x is y for x, y in zip(parts, part, strict=True)) else parts
+        several: Any = part
+        parts: Any = tuple(told(x, truth) for x in several)
+        return part if all(x is y for x, y in zip(parts, several, strict=True)) else parts
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return part
     new = {}

@@ -1,5 +1,6 @@
 """Check what users pass in: every message names the argument, what was expected and what came."""
 
+import inspect
 import keyword
 import unicodedata
 from collections.abc import Sequence
@@ -134,10 +135,21 @@ def sequence(name: str, value: Any, what: str) -> tuple[Any, ...]:
         raise ValueError(f"{name}: expected a sequence of {what}, got {describe(value)}") from None
 
 
-def function(name: str, value: Any, optional: bool = False) -> Any:
-    """Return a callable."""
+def function(name: str, value: Any, optional: bool = False, takes: tuple[str, ...] | None = None) -> Any:
+    """Return a callable; one that takes the arguments that are named, where Python can tell."""
     if not callable(value) and not (optional and value is None):
         raise ValueError(f"{name}: expected a function, got {describe(value)}")
+    if takes is not None:
+        if isinstance(value, type):
+            raise ValueError(f"{name}: expected a function of ({', '.join(takes)}), got {describe(value)}")
+        try:
+            signature = inspect.signature(value)
+        except (TypeError, ValueError):  # what is written in C may not say
+            return value
+        try:
+            signature.bind(*takes)
+        except TypeError:
+            raise ValueError(f"{name}: expected a function of ({', '.join(takes)}), got one of {signature}") from None
     return value
 
 

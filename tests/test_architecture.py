@@ -55,7 +55,7 @@ ALLOWED = {
     "gym": "problem validate",
     "intervals": "validate",
     "gradient_ascent": (
-        "ascent batches compiler differences estimators exact kernels per_step prepare problem progress run validate"
+        "ascent batches compiler differences estimators exact kernels optimizers per_step prepare problem progress run validate"
     ),
     "kernel_handle": "compiler estimators kernels prepare problem run validate",
     "kernels": "calls compiler estimators per_step problem scan_types validate",

@@ -281,7 +281,12 @@ def test_a_rule_of_optax_climbs(seed):
         ({"optimizer": 0.1}, "optimizer: expected a function"),
         (
             {"optimizer": lambda theta, gradient, state: (theta[0], state)},
-            "optimizer: expected it to return theta of shape",
+            r"optimizer: expected it to return \(theta, state\), theta of shape",
+        ),
+        ({"optimizer": lambda theta, gradient, state: theta}, r"optimizer: expected it to return \(theta, state\)"),
+        (
+            {"optimizer": lambda theta, gradient: (theta, None)},
+            r"optimizer: expected a function of \(theta, gradient, state\)",
         ),
         ({"theta": [1.0, 2.0]}, "theta: expected shape"),
         ({"theta": [[1.0], [2.0]]}, "theta: expected shape"),

@@ -1,7 +1,5 @@
 """Trajectory i depends on (seed, i) alone; moments on nothing but the range and the chunk size."""
 
-import concurrent.futures
-import multiprocessing
 import os
 import pathlib
 import platform
@@ -97,12 +95,6 @@ def test_chunk_sizes_agree_to_rounding(chunk):
     assert np.max(np.abs(other.own[4] - m3) / np.sqrt(m2 * m4)) < 1e-13
     assert np.max(np.abs(other.own[5] / m4 - 1)) < 1e-13
     assert np.max(np.abs(other.cross - reference.cross) / np.sqrt(m2[0] * m2[1])) < 1e-13
-
-
-def test_processes_do_not_change_a_bit():
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        same(measured(executor=pool, chunk=256), measured(threads=1, chunk=256))
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="processors are named as x86 has them")

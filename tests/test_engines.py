@@ -3,6 +3,8 @@
 Each runs in a process of its own, with all that it starts in one session, of which nothing may be left.
 """
 
+import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 import mcgrad as mg
-from mcgrad import command, engines, shards, study, template_study
+from mcgrad import command, engines, shards, study, study_command, template_study
 
 ROOT = pathlib.Path(__file__).parent.parent
 HORIZONS = (1, 2, 3, 4, 5, 6)
@@ -170,6 +172,12 @@ def test_mpi_has_to_be_started_as_such(file, capsys):
     assert "mpiexec -n RANKS python -m mpi4py.futures" in capsys.readouterr().err
 
 
+def test_mistakes_that_workers_meet_are_told_with_their_line(file, capsys):
+    file.write_text(STUDY.replace("assert threads", "{}[threads]\n    assert threads"))
+    assert command.main(["study", str(file), "--engine", "processes", "--workers", "1"]) == 2
+    assert f"{file}:17: {{}}[threads]\nKeyError: 1" in capsys.readouterr().err
+
+
 def test_workers_with_other_sources_are_refused(file, expected, monkeypatch):
     """What a worker has imported, and what lies on its disk, has to be what the sender has."""
     monkeypatch.syspath_prepend(str(file.parent))
@@ -195,6 +203,35 @@ def test_workers_with_other_sources_are_refused(file, expected, monkeypatch):
     local = lambda setting, seed, threads: []  # noqa: E731
     with pytest.raises(study.Misfit, match="deadly: other processes need its rows as a function at the top of a file"):
         study.run(study.dataclasses.replace(study_of(other), rows=local), file.parent / "two", executor=pool)
+
+
+class Dying(concurrent.futures.ThreadPoolExecutor):
+    """A pool that does three pieces of work."""
+
+    done = 0
+
+    def submit(self, function, /, *arguments):
+        if self.done == 3:
+            raise concurrent.futures.BrokenExecutor("it is gone")
+        self.done += 1
+        future = super().submit(function, *arguments)
+        future.exception()
+        return future
+
+
+def test_a_pool_that_dies_costs_no_setting_that_is_finished(tmp_path, expected, monkeypatch, capsys):
+    """It is said in one line; the same command goes on."""
+    settings = [{"horizon": T, "count": 2000, "start": 2000 * T} for T in HORIZONS]
+    monkeypatch.setattr(study_command.engines, "executor", lambda *how: Dying(1))
+    parser = argparse.ArgumentParser()
+    study_command.add_options(parser)
+    for left in (3, 0):
+        assert study_command.run([study_of(settings)], tmp_path, parser.parse_args([])) == (1 if left else 0)
+        if left:
+            assert len(study.records.kept(tmp_path / "deadly.partial")) == 6 - left
+            what = "deadly: executor: expected one that takes work, but Dying says: it is gone; "
+            assert capsys.readouterr().err == what + "finished settings are kept, the same command goes on\n"
+    assert (tmp_path / "deadly.csv").read_bytes() == expected
 
 
 def test_a_study_of_times_runs_alone(tmp_path):
@@ -234,7 +271,8 @@ def test_shards_make_the_bytes_of_one_run(file, expected, capsys):
     assert shard(file, "--merge") == 0
     assert (folder / "deadly.csv").read_bytes() == expected
     assert sorted(p.name for p in folder.iterdir()) == ["deadly.csv", "deadly.json"]
-    assert json.loads((folder / "deadly.json").read_text())["command"] == "mcgrad study deadly.py --seed 0"
+    about = json.loads((folder / "deadly.json").read_text())
+    assert about["command"] == "mcgrad study deadly.py --seed 0" and about["shards"] == 3
 
 
 def test_an_edited_study_is_not_merged_with_what_was_before(file, capsys):

@@ -13,7 +13,8 @@ import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.kernels import memo
 from mcgrad.kernels.numbers import Data
-from mcgrad.kernels.program import _written, gradient_program, rollout_program, traced
+from mcgrad.kernels.program import _written, gradient_program, rollout_program
+from mcgrad.kernels.tracing import traced
 from mcgrad.prepare import prepare
 
 # ---- numbers: nothing is traced again

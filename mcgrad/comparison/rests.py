@@ -10,7 +10,7 @@ import dataclasses
 from ..compiler.namespaces import rebind
 from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
-from ..kernels.program import traced
+from ..kernels.tracing import traced
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (

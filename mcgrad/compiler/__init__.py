@@ -2,7 +2,8 @@
 
 errors      what cannot be traced, said once and for all
 trace       a function of the user's, run once on tracer scalars -> a graph
-functions   the functions that can be traced, by the names of `math`, `numpy` and `scipy.special`
+functions   powers, choices, tables, derivatives that are given
+known_functions  the functions that can be traced, by the names of `math`, `numpy` and `scipy.special`
 namespaces  a user's globals, with `math` and `np` that accept tracers
 derive      vector-Jacobian products by one reverse sweep
 emit        a graph -> the text of a Python function

@@ -23,7 +23,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .errors import TRACED, TraceError, user_line
-from .functions import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, on_arrays, traceable, where
+from .functions import on_arrays, where
+from .known_functions import NAMES, OF_PYTHON, WHOLE, name_of_ufunc, of_ufunc, traceable
 from .trace import Tracer
 
 Known: TypeAlias = dict[int, tuple[object, object]]  # id of an original -> (original, copy)

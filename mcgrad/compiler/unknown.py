@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Self
 
 from .errors import TRACED, TraceError, user_line
 
-# Functions that tracers' methods call and that are written in terms of tracers: `functions` puts them here.
+# Functions that tracers' methods call and that are written in terms of tracers: `known_functions` puts them here.
 written = types.SimpleNamespace()
 
 

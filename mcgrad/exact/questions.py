@@ -135,34 +135,22 @@ def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabu
 
 @asked
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
-    """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
-
-    Raises
-    ------
-    NoClosedForm
-        If there is none for the problem or the estimator.
-    """
+    """Return the mean of an estimator in closed form, (P,); what users call is `recursion.fallback.mean`, and so on."""
     return algebra.mean(theory_of(problem, theta), estimator)
 
 
 @asked
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
-    """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or of one group's or pair's.
+    """Return the variance of one sample of an estimator in closed form, (P,).
 
-    A control variate whose coefficients are still to be fitted counts with the optimal ones. On linear-quadratic problems time
-    grows as T P (1 + n + m)^3, with 2n in place of n for the reparameterization; see `mcgrad.exact.linear_quadratic`.
-
-    Raises
-    ------
-    NoClosedForm
-        If there is none for the problem or the estimator.
+    On linear-quadratic problems time grows as T P (1 + n + m)^3, with 2n in place of n for the reparameterization.
     """
     return algebra.variance(theory_of(problem, theta), estimator)
 
 
 @asked
 def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator) -> Array:
-    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
+    """Return the covariance of two estimators on the same trajectory in closed form, parameter by parameter, (P,)."""
     return algebra.covariance(theory_of(problem, theta), first, second)
 
 

@@ -20,7 +20,8 @@ import scipy.stats
 from numpy import exp as exponential
 
 import mcgrad as mg
-from mcgrad.compiler.functions import NAMES, where
+from mcgrad.compiler.functions import where
+from mcgrad.compiler.known_functions import NAMES
 from mcgrad.compiler.namespaces import rebind
 
 A = np.array([[0.5, -1.0, 0.25], [2.0, 0.0, -0.5], [0.1, 0.3, 1.0]])

@@ -5,7 +5,7 @@ import pytest
 
 import mcgrad as mg
 from examples.an_estimator import decayed, problems
-from mcgrad.kernels import memo, program
+from mcgrad.kernels import memo, tracing
 
 
 def linear():
@@ -87,8 +87,8 @@ def test_graphs_are_remembered_without_their_numbers(monkeypatch):
     def counted(key, make):
         return remembered(key, lambda: made.append(key) or make())
 
-    remembered = program.remembered_graphs
-    monkeypatch.setattr(program, "remembered_graphs", counted)
+    remembered = tracing.remembered_graphs
+    monkeypatch.setattr(tracing, "remembered_graphs", counted)
     for k in (1.0, 1.2):
         lq = mg.environments.linear_quadratic([[0.9 * k]], [[0.5 / k]], [[1.0]], [[0.1]], process_noise=[[0.04 * k]])
         policy = mg.policies.linear_gaussian(1, 1, std=0.5 * k)

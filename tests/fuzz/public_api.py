@@ -195,6 +195,13 @@ def odd_values():
     return numbers + texts + others + boxes + arrays + ours
 
 
+def opened(**options):
+    """Open an engine and close it, without any work; the one that would look for other machines is left out."""
+    if not (isinstance(options["name"], str) and options["name"] == "dask"):
+        with mg.engines.executor(**options):
+            pass
+
+
 def targets():
     """Return {name: (function, good arguments by name)}."""
     eye = [[1.0]]
@@ -304,6 +311,21 @@ def targets():
         "bernoulli_toy": {"target": 0.45},
     }
     found |= {name: (getattr(E, name), x) for name, x in options.items()}
+    rule = mg.optimizers.sgd(0.01)
+    options = {
+        "adam": {"rate": 0.01, "first": 0.9, "second": 0.999, "epsilon": 1e-8},
+        "clipped": {"rule": rule, "norm": 1.0},
+        "decaying": {"rate": 0.1, "power": 1.0, "offset": 1.0},
+        "projected": {"rule": rule, "low": -1.0, "high": 1.0},
+        "sgd": {"rate": 0.01, "momentum": 0.0},
+    }
+    found |= {f"optimizers.{name}": (getattr(mg.optimizers, name), x) for name, x in options.items()}
+    found["ascend"] = mg.ascend, asked | {
+        "estimator": SF, "batch": 2, "steps": 2, "optimizer": rule, "seeds": 2, "record": 1, "judged": 0, "threads": 1,
+        "progress": False} | NUMPY  # fmt: skip
+    found["kernel"] = mg.kernel, asked | {"estimators": {"SF": SF}}
+    found["until"] = mg.until, {"variance": 0.1, "mean": None, "most": 1000, "after": None}
+    found["executor"] = opened, {"name": "processes", "workers": 2, "scheduler": None}
     width = {"width": 0.1, "noise": "common"}
     options = {
         "action_control_variate": {"critic": None, "first_order": False},

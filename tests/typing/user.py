@@ -36,6 +36,6 @@ comparison = mg.compare(problem, theta, only=["pathwise"])
 advice: str = comparison.recommendation()
 even = mg.measure(problem, theta, estimators, 1024, design=mg.designs.sobol(256))
 several = mg.measure(problem, np.stack([theta, theta + 0.1]), estimators, 100)
-F: NDArray[np.float64] = mg.fisher(problem, theta, 100)
+F: NDArray[np.float64] = mg.fisher(problem, theta, 100).mean
 endless: mg.Problem = mg.continuing(problem, theta)
 best: mg.BestBehaviour = mg.best_behaviour(problem, theta, estimators["to go"])

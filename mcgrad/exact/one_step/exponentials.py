@@ -45,6 +45,7 @@ class Exponentials:
 
     def at(self, shift: float, scale: float) -> "Exponentials":
         """Return z -> self(shift + scale z)."""
+        shift, scale = np.float64(shift), np.float64(scale)  # Python's own numbers raise where these become infinite
         result = []
         for p, a, b, c in self.terms:
             moved = np.zeros(1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, RolloutVariant
-from ...kernels.program import remembered_trace
+from ...kernels.tracing import remembered_trace
 from .refusal import NoClosedForm
 from .ring import Lost, Poly, apply, lift, plus, run, variable
 

@@ -196,7 +196,8 @@ def _at(k, finer, asked, boxes, options, work):
         return space
 
     found = asked(make, "a grid")
-    counts, left = max(how.counts for _, how in made), max(space.left for space, _ in made)
+    counts = max(how.counts for _, how in made)
+    left = max(0.0, *(space.left for space, _ in made))  # interpolated: a chance of zero may come out below
     return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
 
 
