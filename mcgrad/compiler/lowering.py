@@ -17,13 +17,13 @@ A variable is a place on the stack, which LLVM turns into registers. Float opera
 
 import ast
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from .simd import F64, I32, U64, Memory, Value, absolute
 
-ARITHMETIC = {ast.Add: ("fadd", "add"), ast.Sub: ("fsub", "sub"), ast.Mult: ("fmul", "mul"), ast.Div: ("fdiv", None)}
+ARITHMETIC: dict[type, tuple[str, Any]] = {ast.Add: ("fadd", "add"), ast.Sub: ("fsub", "sub"), ast.Mult: ("fmul", "mul"), ast.Div: ("fdiv", None)}
 SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 BIT = ir.IntType(1)
 
@@ -201,7 +201,7 @@ class _Function:
         if isinstance(value, Value):
             self.builder.store(value.ir, old)
         elif isinstance(value, tuple):
-            for x, address in zip(value, old, strict=True):
+            for x, address in zip(value, self.variables[name], strict=True):
                 self.builder.store(x.ir, address)
 
     def places_for(self, value):
