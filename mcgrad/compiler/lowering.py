@@ -23,7 +23,12 @@ from llvmlite import ir
 
 from .simd import F64, I32, U64, Memory, Value, absolute
 
-ARITHMETIC: dict[type, tuple[str, Any]] = {ast.Add: ("fadd", "add"), ast.Sub: ("fsub", "sub"), ast.Mult: ("fmul", "mul"), ast.Div: ("fdiv", None)}
+ARITHMETIC: dict[type, tuple[str, Any]] = {
+    ast.Add: ("fadd", "add"),
+    ast.Sub: ("fsub", "sub"),
+    ast.Mult: ("fmul", "mul"),
+    ast.Div: ("fdiv", None),
+}
 SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 BIT = ir.IntType(1)
 
