@@ -1,5 +1,6 @@
 """How figures look: one table for the estimators, the same in every figure, and a frame with its message and caption."""
 
+import functools
 import hashlib
 import pathlib
 import re
@@ -162,17 +163,28 @@ def look(name):
 
 
 def wrapped(text, width, size=8):
-    """Return the lines of a text, none wider than `width` inches; `~` is a blank that stays."""
+    """Return the lines of a text, none wider than `width` inches; `~` is a blank that stays.
+
+    Words are measured, once each, and not the lines that they make: to parse mathematics takes time.
+    """
     figure = Figure(dpi=72)
     renderer = FigureCanvasAgg(figure).get_renderer()
     ruler = figure.text(0, 0, "", size=size)
-    lines = []
+
+    @functools.cache
+    def inches(word):
+        ruler.set_text(word)
+        return ruler.get_window_extent(renderer).width / 72
+
+    blank = inches("x x") - inches("xx")
+    lines, room = [], 0.0
     for word in text.split(" "):
-        ruler.set_text(f"{lines[-1]} {word}" if lines else word)
-        if lines and ruler.get_window_extent(renderer).width <= 72 * width:
+        if lines and blank + inches(word) <= room:
             lines[-1] += f" {word}"
+            room -= blank + inches(word)
         else:
             lines.append(word)
+            room = width - inches(word)
     return [line.replace("~", " ") for line in lines]
 
 

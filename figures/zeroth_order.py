@@ -25,20 +25,36 @@ METHODS = {
 def draw(results):
     """Return the figure."""
     rows = results.rows
-    figure, axes = style.frame(3, 2.8, MESSAGE, describe(rows, results.about), ())
-    figure.subplots_adjust(wspace=0.28)
     looks = {"score function, policy gradient": LOOKS[SCORE], "... Adam": METHODS["policy gradient, Adam"]}
     looks |= {"one point": LOOKS[ONE], "two points, random search": LOOKS[TWO], "uniform": METHODS["uniform sampling"]}
     handles = [Line2D([], [], label=name, **style.line(x), **style.point(x)) for name, x in looks.items()]
-    style.legend(figure, handles)
+    figure, axes = style.grid(2, 2, 2.35, MESSAGE, describe(rows, results.about), handles, gap=0.8)
+    axes = axes.ravel()
     variances = rows[rows["part"] == "variance"]
-    for axis, horizon in zip(axes, sorted(variances["horizon"].unique()), strict=False):
+    horizons = sorted(variances["horizon"].unique())
+    for axis, horizon in zip(axes, horizons, strict=False):
         panel(axis, variances[variances["horizon"] == horizon])
-    axes[0].set_ylabel("variance of one sample")
-    curves(axes[2], rows[rows["part"] == "double integrator"])
-    titles = [f"scalar LQ, T = {T:.0f}" for T in sorted(variances["horizon"].unique())]
-    style.finish(figure, axes, [*titles, "double integrator, T = 10"])
+        axis.set_ylabel("variance of one sample")
+    queries(axes[2], rows[rows["part"] == "queries"])
+    curves(axes[3], rows[rows["part"] == "double integrator"])
+    titles = [f"scalar LQ, T = {T:.0f}" for T in horizons]
+    style.finish(figure, axes, [*titles, "scalar LQ, T = 10: ascent", "double integrator, T = 10"])
     return figure
+
+
+def queries(axis, rows):
+    """Draw the returns that a loss takes: theory's lines, measured points, and two slopes."""
+    for name, look in LOOKS.items():
+        own = rows[rows["estimator"] == name].sort_values("epsilon")
+        axis.plot(own["epsilon"], own["predicted"], zorder=2, **style.line(look))
+        axis.plot(own["epsilon"], own["rollouts"], zorder=3, linestyle="none", **style.point(look))
+    x = np.array([rows["epsilon"].min(), rows["epsilon"].max()])
+    end = {name: rows[rows["estimator"] == name].sort_values("epsilon")["predicted"].iloc[-1] for name in LOOKS}
+    style.reference(axis, x, 0.3 * end[TWO] * x[1] / x, "slope −1", (x[0] * 1.5, 0.09 * end[TWO] * x[1] / x[0]))
+    steep = x[1] / np.array([8.0, 1.0])
+    style.reference(axis, steep, 3 * end[ONE] * (x[1] / steep) ** 2, "slope −2", (steep[0] * 2.6, 150 * end[ONE]))
+    axis.set(xscale="log", yscale="log", xlabel="loss $J^*-J$ that is to be reached", ylabel="returns")
+    style.plain_ticks(axis, (0.0003, 0.001, 0.003, 0.01, 0.03))
 
 
 def panel(axis, rows):
@@ -108,20 +124,32 @@ def describe(rows, about):
             f"{n(near['width'])} (bias {n(100 * near['relative_bias'], 2)}%), two points {n(two['variance'])} at "
             f"h~=~{n(two['width'])}"
         )
+    asked = rows[rows["part"] == "queries"]
+    apart = (asked["rollouts"] / asked["predicted"] - 1).abs()
+    some = asked[asked["estimator"] == ONE]["epsilon"].min()
+    returns = asked[asked["epsilon"] == some].set_index("estimator")["rollouts"]
     costs = {}
     for name in METHODS:
         own = ends[ends["estimator"] == name].sort_values("rollouts")
         near = own[own["median"] < 1.1 * own["optimum"]]
         when = f"after {near['rollouts'].iloc[0]:.0f}" if len(near) else "not at all"
         costs[name] = f"{name} {when} (in the end {n(own['median'].iloc[-1], 4)})"
+    factors = ends[ends["rollouts"] > 100].groupby("estimator", sort=False)["rate"].agg(["min", "max"]).dropna()
+    steps = ", ".join(f"{name} {n(x['min'])} to {n(x['max'])}" for name, x in factors.iterrows())
     one = ends.iloc[0]
     return (
-        f"(a, b)~Variance of one sample of the gradient: lines exact, points measured on {n(variances['count'].max())} samples "
-        f"each{style.remark(about)}, bars one standard error. Fazel et al. hold it plausible that REINFORCE varies less than "
-        f"one return in a random direction: {'; '.join(words)}. So it does, wherever the bias of one point is small; two "
-        f"points on common noise have far less than either, and that is what a simulator is for. (c)~Recht's comparison: cost "
-        f"of the policy without exploration, medians of {one['trials']:.0f} trials, shades the middle four fifths; best "
-        f"constant gain {n(one['optimum'], 7)}. Within a tenth of it in rollouts: {', '.join(costs.values())}. The baseline of "
-        f"the policy gradients is the mean of the other returns of a batch; directions and steps as stated in the study. "
-        f"The step of the plain policy gradient was chosen after a first result: its place is no evidence of Recht's."
+        f"(a, b)~Variance of one sample of the gradient: lines exact, points measured on {n(variances['count'].max())} "
+        f"samples each{style.remark(about)}, bars one standard error. Fazel et al. hold it plausible that REINFORCE varies "
+        f"less than one return in a random direction: {'; '.join(words)}. So it does, wherever the bias of one point is "
+        "small; two points on common noise have far less than either, and that is what a simulator is for. (c)~Returns "
+        f"until the mean loss of {asked['trials'].max():.0f} ascents is below the abscissa, at one rate, in batches for "
+        "which theory leaves half of it in the end, width $h=\\sqrt{\\epsilon}/2$: lines theory, points measured, "
+        f"within {n(100 * apart.max(), 2)}%. Malik et al. prove and see slopes of −2 and −1 for one and two points; the "
+        f"score function, which they leave open, has −1: for a loss of {n(some)} it takes {n(returns[SCORE])} returns, one "
+        f"point {n(returns[ONE])}, two {n(returns[TWO])} (a batch has four at least: hence the bend on the right). "
+        f"(d)~Recht's comparison: cost of the policy without exploration, medians of {one['trials']:.0f} "
+        f"trials{style.remark(about)}, shades the middle four fifths; best constant gain {n(one['optimum'], 7)}. Within a "
+        f"tenth of it in rollouts: {', '.join(costs.values())}. The step is for each method and budget the best of seven, "
+        f"a tenth to ten times Recht's, in trials of their own (from 100 rollouts on, in units of his: {steps}); the "
+        "baseline of the policy gradients is the mean of the other returns of a batch."
     )

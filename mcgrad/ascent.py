@@ -108,6 +108,20 @@ def load(path: str | pathlib.Path) -> Ascent:
     ------
     ValueError
         For a file that holds something else.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> import pathlib, tempfile
+    >>> from mcgrad.ascent import load
+    >>> path = mg.estimators.reparameterization()
+    >>> climbed = mg.ascend(problem, [0.0], path, batch=16, steps=20, optimizer=mg.optimizers.sgd(0.01), seeds=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load(climbed.save(pathlib.Path(folder) / "climbed"))
+    >>> bool((again.theta == climbed.theta).all())
+    True
     """
     words, arrays = archive.load(path, WHAT)
     numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}

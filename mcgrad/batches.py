@@ -9,16 +9,19 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import executors, validate
 from .compiler import backends, passes
-from .kernels.program import checked, gradient_program
-from .power_sums import PowerSums, concatenated, of_chunks
+from .estimators.estimator import Estimator
+from .kernels.program import Program, checked, gradient_program
+from .power_sums import Covariances, PowerSums, concatenated, of_chunks
 from .problem import Problem
-from .run import default_chunk, kernel_memory, run_kernel
+from .run import Run, default_chunk, kernel_memory, run_kernel
 from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
@@ -42,16 +45,16 @@ class Batch:
     seeds: tuple
     firsts: tuple
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.problems)
 
-    def source(self, count):
+    def source(self, count: int) -> Source:
         """Return what the moments of a measurement come from."""
         same = all(x is self.problems[0] for x in self.problems)
         problem = self.problems[0] if same else self.problems
         return Source(problem, self.thetas, self.seeds, self.firsts, count)
 
-    def programs(self, estimators, precise):
+    def programs(self, estimators: Mapping[str, Estimator], precise: Callable[[Program], Program]) -> list[Program]:
         """Return the program of each entry, in the precision of a run: see `Run.precise`."""
         first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
@@ -61,12 +64,12 @@ class Batch:
         return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
 
-def without_data(program):
+def without_data(program: Program) -> bool:
     """Tell whether a program has no numbers of estimators: nothing in it but theta depends on theta."""
     return not program.data[0] and program.data[1] == program.data[2]
 
 
-def at(program, theta):
+def at(program: Program, theta: NDArray[np.float64]) -> Program:
     """Return a program at another theta: `dataclasses.replace` would take longer than the kernel."""
     other = object.__new__(type(program))
     other.__dict__.update(program.__dict__)
@@ -74,7 +77,7 @@ def at(program, theta):
     return other
 
 
-def of(problem, theta, seed, start, count, noise):
+def of(problem: Any, theta: Any, seed: Any, start: int, count: int, noise: str) -> Batch | None:
     """Return the `Batch` that the arguments of a measurement describe, checked; None where they describe no batch.
 
     Parameters
@@ -113,13 +116,21 @@ def of(problem, theta, seed, start, count, noise):
     return Batch(problems, thetas, seeds, firsts)
 
 
-def fits(programs, run, count):
+def fits(programs: Sequence[Program], run: Run, count: int) -> bool:
     """Tell whether the entries of a batch are measured side by side, a chunk of each at once."""
     chunk = run.chunk or default_chunk(programs[0].kernel.outputs)
     return run.design is None and count <= chunk
 
 
-def sums(programs, seeds, firsts, count, covariances, run, bar):
+def sums(
+    programs: Sequence[Program],
+    seeds: Sequence[int],
+    firsts: Sequence[int],
+    count: int,
+    covariances: Covariances,
+    run: Run,
+    bar: Any,
+) -> PowerSums:
     """Return the sums of `count` trajectories of each entry."""
     kernel, began = programs[0].kernel, time.monotonic()
     for text in {p.kernel for p in programs}:
@@ -153,12 +164,27 @@ def sums(programs, seeds, firsts, count, covariances, run, bar):
     return concatenated(found)
 
 
-def _piece(programs, seeds, firsts, count, covariances, machine, stop=None):
+def _piece(
+    programs: Sequence[Program],
+    seeds: Sequence[int],
+    firsts: Sequence[int],
+    count: int,
+    covariances: Covariances,
+    machine: str,
+    stop: NDArray[np.int64] | None = None,
+) -> PowerSums:
     """Return the sums of some entries: one piece of work for a thread or a process."""
     return of_chunks(samples(programs, seeds, firsts, count, machine, stop), len(programs[0].names), covariances)
 
 
-def samples(programs, seeds, firsts, count, machine="simd", stop=None):
+def samples(
+    programs: Sequence[Program],
+    seeds: Sequence[int],
+    firsts: Sequence[int],
+    count: int,
+    machine: str = "simd",
+    stop: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
     """Return the samples of `count` trajectories of each entry, (B, outputs, count)."""
     if machine == "numpy":
         entries = zip(programs, seeds, firsts, strict=True)
@@ -168,7 +194,9 @@ def samples(programs, seeds, firsts, count, machine="simd", stop=None):
     width = kernel.width(machine)
     blocks = -(-count // width)
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
-    nothing, loaded, work, horizon = np.zeros((0, 0)), None, None, None
+    nothing, horizon = np.zeros((0, 0)), None
+    loaded: Any = None
+    work: Any = None
     for b, p in enumerate(programs):
         if p.kernel.width(machine) != width:  # a kernel of another structure
             gradients[b, :, :count], horizon = run_kernel(p, seeds[b], firsts[b], count, machine, stop), None

@@ -277,8 +277,9 @@ def _watched(path):
 
 def _place(error, path):
     """Return "file:line: source" of the last line of the user's file that an error passed through, or ""."""
-    frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename == str(path)]
-    # Another process sends the text of its traceback.
+    names = {str(path), str(path.resolve())}  # workers have it by its full name
+    frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename in names]
+    # Another process may send the text of its traceback.
     frames = frames or re.findall(
         rf'File "{re.escape(str(path.resolve()))}", line (\d+).*\n *(.*)', str(error.__cause__)
     )

@@ -9,6 +9,8 @@ import concurrent.futures
 import itertools
 import queue
 import time
+from collections.abc import Callable, Generator, Iterable, Sized
+from typing import Any
 
 from . import validate
 
@@ -17,7 +19,7 @@ UNKNOWN = 32  # workers of an executor that does not say how many it has
 PATIENCE = 1.0  # seconds until workers are counted again: clusters grow and shrink
 
 
-def workers(pool):
+def workers(pool: Any) -> int:
     """Return how many pieces of work an executor does at once; 32 for one that does not say.
 
     Pools of threads and processes say it, those of MPI, and Dask's, whose threads on all machines are counted.
@@ -38,19 +40,20 @@ class Failed(ValueError):
 class _Room:
     """How many more pieces an executor is given."""
 
-    def __init__(self, pool):
+    def __init__(self, pool: Any) -> None:
         self.pool, self.counted, self.most = pool, -PATIENCE, 0
 
-    def left(self, waiting):
+    def left(self, waiting: Sized) -> int:
         now = time.monotonic()
         if now - self.counted > PATIENCE:
             self.counted, self.most = now, AHEAD * workers(self.pool)
         return max(self.most - len(waiting), 0)
 
 
-def in_order(pool, function, pieces):
+def in_order(pool: Any, function: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]) -> Generator[Any, None, None]:
     """Yield function(*piece) for each of the pieces, in their order. Close it: what is in flight is then cancelled."""
-    room, pieces, waiting = _Room(pool), iter(pieces), collections.deque()
+    room, pieces = _Room(pool), iter(pieces)
+    waiting: collections.deque[Any] = collections.deque()  # futures
     try:
         while True:
             for piece in itertools.islice(pieces, room.left(waiting)):
@@ -65,17 +68,21 @@ def in_order(pool, function, pieces):
             future.cancel()
 
 
-def as_finished(pool, function, pieces):
+def as_finished(
+    pool: Any, function: Callable[..., Any], pieces: Iterable[tuple[Any, ...]]
+) -> Generator[tuple[int, Any], None, None]:
     """Yield (number, function(*piece)) for each of the pieces, as they are finished. Close it, as `in_order`.
 
     After an error no more are begun; those that are finished by then come before it.
     """
-    room, pieces, waiting, done = _Room(pool), enumerate(pieces), {}, queue.SimpleQueue()
-    failure = None
+    room, numbered = _Room(pool), enumerate(pieces)
+    waiting: dict[Any, int] = {}  # future -> number of the piece
+    done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    failure: Exception | None = None
     try:
         while True:
             try:
-                for number, piece in itertools.islice(pieces, 0 if failure else room.left(waiting)):
+                for number, piece in itertools.islice(numbered, 0 if failure else room.left(waiting)):
                     future = submitted(pool, function, *piece)
                     waiting[future] = number
                     future.add_done_callback(done.put)
@@ -101,7 +108,7 @@ def as_finished(pool, function, pieces):
         raise failure
 
 
-def submitted(pool, function, *arguments):
+def submitted(pool: Any, function: Callable[..., Any], *arguments: Any) -> Any:
     """Return the future of a piece of work; `Failed` for an executor that does not take work."""
     try:
         future = pool.submit(function, *arguments)
@@ -112,7 +119,7 @@ def submitted(pool, function, *arguments):
     return future
 
 
-def finished(pool, future):
+def finished(pool: Any, future: Any) -> Any:
     """Return what a piece of work came to; `Failed` if the executor gave it up."""
     try:
         return future.result()
@@ -124,6 +131,6 @@ def finished(pool, future):
         raise Failed(f"executor: expected {called(pool)} to finish its work, but it gave up{how}") from error
 
 
-def called(pool):
+def called(pool: Any) -> str:
     """Return what an executor is called in messages."""
     return type(pool).__name__

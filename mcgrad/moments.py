@@ -352,6 +352,19 @@ def load(path: str | pathlib.Path) -> Moments:
     ------
     ValueError
         For a file that holds something else.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> import pathlib, tempfile
+    >>> from mcgrad.moments import load
+    >>> found = mg.measure(problem, [-0.6], {"path": mg.estimators.reparameterization()}, 20_000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = load(found.save(pathlib.Path(folder) / "found"))
+    >>> bool((again["path"].variance == found["path"].variance).all())
+    True
     """
     words, arrays = archive.load(path, WHAT)
     lost = arrays.pop("rounding_errors")

@@ -1,7 +1,7 @@
 """Compile many kernels at the same time, in processes of their own, into the cache on disk.
 
-Numba compiles one function at a time in a process, whatever the number of threads. A kernel is text, so that another
-process can compile it; this one then loads the machine code in a few milliseconds.
+What makes a kernel is Python, most of it, which threads do not speed up. A kernel is text, so that another process can
+compile it; this one then loads the machine code in a few milliseconds.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from .compiler import backends, cache, store
 from .compiler.backends import KernelText
 from .run import thread_count
 
-WORTH = 120  # lines of text that take about as long to compile as a process takes to start
+WORTH = 350  # lines of text that take about as long to compile as a process takes to start
 
 
 class CompilerPool:

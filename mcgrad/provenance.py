@@ -3,6 +3,7 @@
 import ast
 import datetime
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -86,13 +87,8 @@ def _source(name: str) -> pathlib.Path | None:
 
 def versions() -> dict[str, str]:
     """Return {name: version} of Python and of the libraries that numbers come from."""
-    import llvmlite
-    import numba
-    import numpy
-    import scipy
-
-    libraries = {m.__name__: m.__version__ for m in (numpy, numba, llvmlite, scipy, mg)}
-    return {"python": platform.python_version()} | libraries
+    libraries = {name: importlib.metadata.version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
+    return {"python": platform.python_version()} | libraries | {"mcgrad": mg.__version__}
 
 
 def provenance(study: Described, command: str, **facts: Any) -> dict[str, Any]:

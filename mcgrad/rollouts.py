@@ -36,7 +36,19 @@ class Rollout(NamedTuple):
 def rollout(
     problem: Problem, theta: ArrayLike, count: int, seed: int = 0, *, start: int = 0, machine: str = "simd"
 ) -> Rollout:
-    """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see."""
+    """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> paths = mg.rollout(problem, [-0.6], count=4)
+    >>> paths.states.shape, paths.actions.shape, paths.rewards.shape
+    ((4, 11, 1), (4, 10, 1), (4, 10))
+    >>> bool(abs(paths.actions + 0.6 * paths.states[:, :-1] - 0.5 * paths.noise.action).max() < 1e-12)
+    True
+    """
     count, start = validate.integer("count", count, 1), validate.integer("start", start, 0)
     check_range(start, count)
     return trajectories(problem, theta, count, validate.integer("seed", seed, 0, 2**64 - 1), start, machine)

@@ -12,15 +12,19 @@ import dataclasses
 import os
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import executors, validate
 from .compiler import backends, passes
 from .designs import Design
-from .kernels.program import gradient_program
-from .power_sums import Accumulator, PowerSums, between_all, of_chunk, tree
+from .estimators.estimator import Estimator
+from .kernels.program import Program, gradient_program
+from .power_sums import Accumulator, Covariances, PowerSums, between_all, of_chunk, tree
+from .problem import Problem
 
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
@@ -34,7 +38,15 @@ END = 2**59  # ranges end before this trajectory; the numbers beyond are used as
 _memory = threading.local()
 
 
-def run_kernel(program, seed, first, count, machine="simd", stop=None, points=None):
+def run_kernel(
+    program: Program,
+    seed: int,
+    first: int,
+    count: int,
+    machine: str = "simd",
+    stop: NDArray[np.int64] | None = None,
+    points: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Return the outputs of trajectories first, ..., first + count - 1 as an (outputs, count) array.
 
     The array is overwritten by the next call from the same thread.
@@ -51,7 +63,9 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
     stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     arrays = (program.theta, program.p, program.c, program.rows)
     if (0 if points is None else len(points)) != program.draws.rows:
-        raise ValueError(f"points: expected {program.draws.rows} rows of noise, got {np.shape(points)}")
+        raise ValueError(
+            f"points: expected {program.draws.rows} rows of noise, got {() if points is None else points.shape}"
+        )
     padded = np.zeros((0, 0)) if points is None else np.ascontiguousarray(points)
     if blocks * width > count and points is not None:
         padded = np.zeros((len(points), blocks * width))
@@ -68,12 +82,12 @@ def run_kernel(program, seed, first, count, machine="simd", stop=None, points=No
     return out[:, :count]
 
 
-def kernel_memory(program, machine):
+def kernel_memory(program: Program, machine: str) -> NDArray[np.float64]:
     """Return the workspace of a program on this thread; its contents are of no use to others."""
     return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
-def _buffer(name, shape):
+def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return an array of this thread, the same one as long as the shape stays the same."""
     kept = getattr(_memory, name, None)
     if kept is None or kept.shape != shape:
@@ -82,7 +96,15 @@ def _buffer(name, shape):
     return kept
 
 
-def samples(program, seed, first, count, machine="simd", stop=None, design=None):
+def samples(
+    program: Program,
+    seed: int,
+    first: int,
+    count: int,
+    machine: str = "simd",
+    stop: NDArray[np.int64] | None = None,
+    design: Design | None = None,
+) -> NDArray[np.float64]:
     """Return samples in columns: what `run_kernel` returns, or its means over the replicates of a sampling design."""
     if design is None:
         return run_kernel(program, seed, first, count, machine, stop)
@@ -103,7 +125,17 @@ def samples(program, seed, first, count, machine="simd", stop=None, design=None)
     return means / size
 
 
-def group_sums(program, seed, first, count, chunk, covariances, machine, design=None, stop=None):
+def group_sums(
+    program: Program,
+    seed: int,
+    first: int,
+    count: int,
+    chunk: int,
+    covariances: Covariances,
+    machine: str,
+    design: Design | None = None,
+    stop: NDArray[np.int64] | None = None,
+) -> PowerSums:
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
 
     def sums():
@@ -128,11 +160,11 @@ class Run(NamedTuple):
     precision: str = "double"
 
     @property
-    def unit(self):
+    def unit(self) -> int:
         """Number of trajectories of a sample."""
         return 1 if self.design is None else self.design.size
 
-    def program(self, problem, theta, estimators):
+    def program(self, problem: Problem, theta: NDArray[np.float64], estimators: Mapping[str, Estimator]) -> Program:
         """Return the program that samples the gradients of named estimators."""
         if self.design is None:
             return self.precise(gradient_program(problem, theta, estimators))
@@ -140,13 +172,15 @@ class Run(NamedTuple):
         self.design.check(program.draws.rows)
         return self.precise(program)
 
-    def precise(self, program):
+    def precise(self, program: Program) -> Program:
         """Return a program whose kernel computes in the precision of this run."""
         if program.kernel.precision == self.precision:
             return program
         return dataclasses.replace(program, kernel=dataclasses.replace(program.kernel, precision=self.precision))
 
-    def sums(self, program, first, count, covariances=None, bar=None):
+    def sums(
+        self, program: Program, first: int, count: int, covariances: Covariances | None = None, bar: Any = None
+    ) -> PowerSums:
         """Return the sums of a range of trajectories; by default, with the covariances between all estimators."""
         covariances = covariances or between_all(len(program.names))
         if self.executor is not None:
@@ -173,19 +207,28 @@ class Run(NamedTuple):
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def few_samples(self, program, first, count):
+    def few_samples(self, program: Program, first: int, count: int) -> NDArray[np.float64]:
         """Return the samples of a few trajectories in columns, made by the executor if there is one."""
         arguments = (program, self.seed, first, count, self.machine, None, self.design)
         if self.executor is None:
             return samples(*arguments).copy()
         return executors.finished(self.executor, executors.submitted(self.executor, samples, *arguments))
 
-    def chunk_of(self, outputs):
+    def chunk_of(self, outputs: int) -> int:
         """Return how many trajectories with so many gradients make a chunk: a multiple of those of a sample."""
         chunk = self.chunk or default_chunk(outputs)
         return max(chunk // self.unit, 1) * self.unit
 
-    def _collect(self, pool, program, first, count, covariances, bar, stop):
+    def _collect(
+        self,
+        pool: Any,
+        program: Program,
+        first: int,
+        count: int,
+        covariances: Covariances,
+        bar: Any,
+        stop: NDArray[np.int64] | None,
+    ) -> PowerSums:
         """Have groups of chunks reduced to sums by an executor, and merge them in order."""
         chunk = self.chunk_of(program.kernel.outputs)
         group = chunk * _group_size(count, chunk, executors.workers(pool), THREADS if stop is not None else FAR)
@@ -203,7 +246,7 @@ class Run(NamedTuple):
         return merged.result()
 
 
-def _checked(pool, found, program, number, covariances):
+def _checked(pool: Any, found: Any, program: Program, number: int, covariances: Covariances) -> PowerSums:
     """Return the sums of a piece of work; ValueError if the executor returned something else."""
     E, P = len(program.names), program.kernel.outputs // len(program.names)
     cross = (E * P, E * P) if covariances.full else (len(covariances.pairs), P)
@@ -219,7 +262,7 @@ def _checked(pool, found, program, number, covariances):
     return found
 
 
-def default_chunk(outputs):
+def default_chunk(outputs: int) -> int:
     """Return how many trajectories make a chunk: a power of two, and a function of the number of gradients alone.
 
     As many as fill 1 MB with gradients, which a cache holds, so that short kernels are not called too often; 8192 where they
@@ -229,7 +272,7 @@ def default_chunk(outputs):
     return 2 ** int(np.log2(most))
 
 
-def _group_size(count, chunk, workers, levels):
+def _group_size(count: int, chunk: int, workers: int, levels: int) -> int:
     """Return how many chunks make one piece of work: a power of two, so that the tree of merges stays the same.
 
     At least four pieces for each worker, of no more than 2^levels chunks.
@@ -238,13 +281,13 @@ def _group_size(count, chunk, workers, levels):
     return 2 ** int(np.clip(np.floor(np.log2(max(pieces, 1))), 0, levels))
 
 
-def check_range(start, count):
+def check_range(start: int, count: int) -> None:
     """Raise ValueError for a range of trajectories that goes too far."""
     if start + count > END:
         raise ValueError(f"start, count: expected start + count <= 2^59, got {start + count}")
 
 
-def thread_count(threads):
+def thread_count(threads: int | None) -> int:
     """Return how many threads to run on: by default, as many as there are cores."""
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,8 +5,10 @@ lie in one folder, or are copied into one. Which setting a shard has does not ma
 """
 
 import heapq
+import pathlib
 import re
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from . import records
 from .merge_rows import Misfit
@@ -18,15 +20,15 @@ class Shard(NamedTuple):
     number: int
     total: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.number}/{self.total}"
 
-    def path(self, folder, name):
+    def path(self, folder: pathlib.Path, name: str) -> pathlib.Path:
         """Return the file with the records of this shard of a study."""
         return folder / f"{name}.shard-{self.number}-of-{self.total}"
 
 
-def parsed(text):
+def parsed(text: str) -> Shard:
     """Return the `Shard` that "3/40" says."""
     found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", text)
     shard = Shard(*map(int, found.groups())) if found else None
@@ -37,7 +39,7 @@ def parsed(text):
     return shard
 
 
-def dealt(work, total):
+def dealt(work: Sequence[float], total: int) -> list[int]:
     """Return the number of the shard, from 1 on, that each setting goes to: the longest first, to whoever has least.
 
     Parameters
@@ -54,7 +56,7 @@ def dealt(work, total):
     return found
 
 
-def there(folder, name):
+def there(folder: pathlib.Path, name: str) -> list[Shard]:
     """Return the shards of a study that have left a file in a folder, in order."""
     matches = [
         re.fullmatch(rf"{re.escape(name)}\.shard-(\d+)-of-(\d+)", path.name) for path in folder.glob(f"{name}.shard-*")
@@ -62,7 +64,14 @@ def there(folder, name):
     return sorted(Shard(*map(int, match.groups())) for match in matches if match)
 
 
-def gathered(name, folder, found, keys, weights, about):
+def gathered(
+    name: str,
+    folder: pathlib.Path,
+    found: Sequence[Shard],
+    keys: Sequence[str],
+    weights: Sequence[float],
+    about: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
     """Return {key: record} of all settings, from the files of the shards.
 
     Parameters
@@ -86,7 +95,8 @@ def gathered(name, folder, found, keys, weights, about):
     """
     if not found:
         raise Misfit(f"{name}: there are no shards in {folder}; run them with --shard 1/N to N/N")
-    kept, others = {}, []
+    kept: dict[str, dict[str, Any]] = {}
+    others = []
     for shard in found:
         own = records.kept(shard.path(folder, name))
         kept = own | kept

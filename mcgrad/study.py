@@ -15,7 +15,11 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import mcgrad as mg
 
@@ -63,21 +67,31 @@ class Study:
     full: Callable | None = None
     quiet: bool = False
 
-    def planned(self, preset, changes=None):
+    def planned(self, preset: str, changes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the settings of a preset, with some of their values changed (see `study_settings.changed`)."""
         settings = self.full() if preset == "full" and self.full is not None else self.settings(preset == "quick")
         return changed(self.name, settings, changes) if changes else settings
 
 
-def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None, until=None):
+def measured(
+    problem: mg.Problem,
+    theta: NDArray[np.float64],
+    estimators: Mapping[str, mg.estimators.Estimator],
+    *,
+    count: int,
+    start: int = 0,
+    seed: int = 0,
+    threads: int | None = None,
+    until: float | None = None,
+) -> list[dict[str, Any]]:
     """Return a row for each estimator and parameter: exact values where they are known, and measured ones if `count`.
 
     With `until`, a relative standard error of the total variance, no more than `count` trajectories, and as many of these as
     that takes; see `mcgrad.until`.
     """
-    options = {"threads": threads, "start": start, "progress": False}
+    options: dict[str, Any] = {"threads": threads, "start": start, "progress": False}
     number = count if until is None or not count else mg.until(until, most=count)
-    found = mg.measure(problem, theta, estimators, number, seed, **options) if count else None
+    found: Any = mg.measure(problem, theta, dict(estimators), number, seed, **options) if count else None
     rows = []
     for name, estimator in estimators.items():
         # Of an estimator that is biased, the mean is not the gradient.
@@ -94,14 +108,16 @@ def measured(problem, theta, estimators, *, count, start=0, seed=0, threads=None
     return rows
 
 
-def _exact(function, problem, theta, estimator):
+def _exact(
+    function: Callable[..., Any], problem: mg.Problem, theta: NDArray[np.float64], estimator: mg.estimators.Estimator
+) -> list[float | None]:
     try:
         return function(problem, theta, estimator, work=0).tolist()
     except mg.exact.NoClosedForm:
         return [None] * len(problem.parameters)
 
 
-def worst_deviation(rows):
+def worst_deviation(rows: list[dict[str, Any]]) -> tuple[float, int]:
     """Return the largest |variance - exact| in standard errors among measured rows, and how many of these there are."""
     rows = [r for r in rows if r["count"] and r["exact_variance"]]
     scores = [abs(r["variance"] - r["exact_variance"]) / r["variance_stderr"] for r in rows]
@@ -126,13 +142,13 @@ class Plan:
     merge: bool = False
     command: str = "python -m studies {name}"
 
-    def folder(self, results):
+    def folder(self, results: str | pathlib.Path) -> pathlib.Path:
         """Return where the files go: those of quick and of changed runs never replace others."""
         results = pathlib.Path(results)
         results = results / "quick" if self.preset == "quick" else results
         return results / "set" if self.changes else results
 
-    def said(self, study, parts):
+    def said(self, study: "Study", parts: int) -> str:
         """Return the command that makes these results, for their provenance."""
         words = [self.command.format(name=study.name), f"--seed {self.seed}"]
         words += [f"--{self.preset}"] * (self.preset != "default")
@@ -141,19 +157,19 @@ class Plan:
 
 
 def run(
-    study,
-    folder,
+    study: Study,
+    folder: str | pathlib.Path,
     *,
-    preset="default",
-    seed=0,
-    changes=None,
-    more=False,
-    threads=None,
-    progress=None,
-    executor=None,
-    shard=None,
-    merge=False,
-):
+    preset: str = "default",
+    seed: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    more: bool = False,
+    threads: int | None = None,
+    progress: Any = None,
+    executor: Any = None,
+    shard: shards.Shard | None = None,
+    merge: bool = False,
+) -> list[dict[str, Any]]:
     """Run a study, or what is left of it; write its CSV and JSON files, return its rows.
 
     Parameters
@@ -189,11 +205,11 @@ def run(
     Misfit
         For changes, additions and shards that do not fit.
     """
-    plan = Plan(preset, seed, changes or {}, more, threads, progress, executor, shard, merge)
+    plan = Plan(preset, seed, dict(changes or {}), more, threads, progress, executor, shard, merge)
     return carry_out(study, folder, plan)
 
 
-def carry_out(study, folder, plan):
+def carry_out(study: Study, folder: str | pathlib.Path, plan: Plan) -> list[dict[str, Any]]:
     """Run a study as planned, or what is left of it; see `run`."""
     if plan.preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
@@ -221,7 +237,9 @@ def carry_out(study, folder, plan):
         return rows
 
 
-def _answers(study, folder, plan, settings):
+def _answers(
+    study: Study, folder: pathlib.Path, plan: Plan, settings: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], float, int, list[pathlib.Path]]:
     """Return (rows, seconds, parts, files of records) of all settings, added to those that are there for `--more`."""
     if not plan.more:
         rows, seconds, done = _rows(study, folder, plan, settings, 1)
@@ -237,7 +255,9 @@ def _answers(study, folder, plan, settings):
     return rows, about["seconds"] + seconds, parts, done
 
 
-def _rows(study, folder, plan, settings, parts):
+def _rows(
+    study: Study, folder: pathlib.Path, plan: Plan, settings: list[dict[str, Any]], parts: int
+) -> tuple[list[dict[str, Any]], float, list[pathlib.Path]]:
     """Return the rows of settings, the seconds that they took, and the files with the records of those that are finished."""
     about = {"seed": plan.seed, "preset": plan.preset, "sources": fingerprint(study)}
     keys = [hashlib.sha256(json.dumps([study.name, *about.values(), s]).encode()).hexdigest() for s in settings]
@@ -268,7 +288,9 @@ def _rows(study, folder, plan, settings, parts):
     return [row for record in own for row in record["rows"]], sum(record["seconds"] for record in own), done
 
 
-def _computed(study, plan, left, weights):
+def _computed(
+    study: Study, plan: Plan, left: list[tuple[int, dict[str, Any]]], weights: Sequence[float]
+) -> Generator[tuple[int, list[dict[str, Any]], float, float], None, None]:
     """Yield (place, rows, seconds, seconds of the compiler) of settings as they are finished; `left` has (place, setting)."""
     if plan.executor is None:
         for place, setting in left:
@@ -284,7 +306,15 @@ def _computed(study, plan, left, weights):
             yield left[number][0], rows, seconds, 0.0
 
 
-def _write(study, folder, plan, settings, rows, seconds, parts):
+def _write(
+    study: Study,
+    folder: pathlib.Path,
+    plan: Plan,
+    settings: list[dict[str, Any]],
+    rows: list[dict[str, Any]],
+    seconds: float,
+    parts: int,
+) -> None:
     """Write the files of a finished study."""
     facts = {"seed": plan.seed, "preset": plan.preset, "quick": plan.preset == "quick"}
     facts |= {"set": plan.changes} if plan.changes else {}
@@ -297,7 +327,7 @@ def _write(study, folder, plan, settings, rows, seconds, parts):
     write(folder / f"{study.name}.json", json.dumps(about, indent=2) + "\n")
 
 
-def _finished(study, folder, plan):
+def _finished(study: Study, folder: pathlib.Path, plan: Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the rows and the provenance of results that more is to be added to."""
     table, source = folder / f"{study.name}.csv", folder / f"{study.name}.json"
     if not (table.exists() and source.exists()):
@@ -320,7 +350,7 @@ def _finished(study, folder, plan):
 # ---- files -------------------------------------------------------------------------------------------------------
 
 
-def as_csv(columns, rows):
+def as_csv(columns: Sequence[str], rows: list[dict[str, Any]]) -> str:
     """Return rows as the text of a CSV file, with floats that read back to the same bits and None as an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")  # raises ValueError for a key that is no column
@@ -329,12 +359,12 @@ def as_csv(columns, rows):
     return text.getvalue()
 
 
-def read(text):
+def read(text: str) -> list[dict[str, Any]]:
     """Return the rows of a CSV file: numbers as such, empty cells as None."""
     return [{key: _value(x) for key, x in row.items()} for row in csv.DictReader(text.splitlines())]
 
 
-def _value(text):
+def _value(text: str) -> Any:
     for kind in (int, float):
         try:
             return kind(text)
@@ -343,6 +373,6 @@ def _value(text):
     return text or None
 
 
-def write(path, text):
+def write(path: pathlib.Path, text: str) -> None:
     """Write a file in one stroke: whoever reads it sees the old text or the new one."""
     records.write(path, text.encode())

@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import pathlib
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from . import engines, executors, records, shards, study
 
 
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options that every study has; `--results` is not among them."""
     preset = parser.add_mutually_exclusive_group()
     preset.add_argument("--quick", action="store_true", help="a few seconds each, into a folder of their own")
@@ -40,7 +43,9 @@ def add_options(parser):
     )
 
 
-def run(chosen, folder, asked, command=study.Plan.command):
+def run(
+    chosen: Sequence[study.Study], folder: pathlib.Path, asked: argparse.Namespace, command: str = study.Plan.command
+) -> int:
     """Run studies as the command line asks for; return the exit status.
 
     Parameters
@@ -72,7 +77,7 @@ def run(chosen, folder, asked, command=study.Plan.command):
     return 0
 
 
-def _run(one, folder, plan):
+def _run(one: study.Study, folder: pathlib.Path, plan: study.Plan) -> Any:
     rows = study.carry_out(one, folder, plan)
     if plan.shard is None:
         print(f"{one.name}: {one.question}\n{one.report(rows)}")
@@ -80,25 +85,25 @@ def _run(one, folder, plan):
         print(f"{one.name}: shard {plan.shard} is done, {len(rows)} rows; to be merged when all are")
 
 
-def _named(one):
+def _named(one: Any) -> str:
     return "studies" if one is None else one.name
 
 
-def plan(asked, command=study.Plan.command, executor=None):
+def plan(asked: argparse.Namespace, command: str = study.Plan.command, executor: Any = None) -> study.Plan:
     """Return the plan that a command line asks for."""
     preset, merge = "quick" if asked.quick else "full" if asked.full else "default", getattr(asked, "merge", False)
     how = (asked.threads, None, executor, asked.shard, merge)
     return study.Plan(preset, asked.seed, dict(asked.changes), asked.more, *how, command)
 
 
-def _shard(text):
+def _shard(text: str) -> shards.Shard:
     try:
         return shards.parsed(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(error) from None
 
 
-def _change(text):
+def _change(text: str) -> tuple[str, Any]:
     """Return (name, value) of NAME=VALUE; a value that is no JSON is a string."""
     name, equals, value = text.partition("=")
     if not (name and equals):

@@ -4,6 +4,8 @@ import io
 import json
 import pathlib
 import tomllib
+from collections.abc import Mapping
+from typing import Any
 
 from .merge_rows import MOMENTS, Misfit
 from .records import write
@@ -13,7 +15,7 @@ NEEDED = {"estimator", "variance", "variance_stderr", "exact_variance", "count"}
 RESERVED = {*NEEDED, *MOMENTS, "parameter", "exact_mean", "start", "nonfinite"}
 
 
-def read(name, folder):
+def read(name: str, folder: pathlib.Path) -> tuple[Any, dict[str, Any]]:
     """Return (rows, about) of a study, those of a quick run where there are no others.
 
     Raises
@@ -30,7 +32,7 @@ def read(name, folder):
     raise Misfit(f"{name}: there are no results in {folder} yet; run `mcgrad study` on this file")
 
 
-def save(figure, name, about, folder):
+def save(figure: Any, name: str, about: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     """Write NAME.pdf and NAME.png, without dates, so that drawing again gives the same bytes; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     title, origin = about["question"], json.dumps(about, sort_keys=True)
@@ -47,7 +49,7 @@ def save(figure, name, about, folder):
     return paths
 
 
-def draw(rows, about):
+def draw(rows: Any, about: Mapping[str, Any]) -> Any:
     """Return a figure of variances over the setting that varies most: lines exact, points measured, a panel for the others.
 
     Variances are summed over the parameters; so are their standard errors, which is what they are at most.
@@ -91,7 +93,7 @@ def draw(rows, about):
     return figure
 
 
-def _curve(axis, rows, x, name, look):
+def _curve(axis: Any, rows: Any, x: str, name: str, look: Mapping[str, Any]) -> None:
     """Draw one estimator."""
     columns = ["exact_variance", "variance", "variance_stderr"]
     sums = rows.groupby(x)[columns].sum(min_count=1)
@@ -102,7 +104,7 @@ def _curve(axis, rows, x, name, look):
     axis.errorbar(seen.index, seen["variance"], seen["variance_stderr"], **options)
 
 
-def _look(table, name, number):
+def _look(table: Mapping[str, Any], name: str, number: int) -> Any:
     """Return how an estimator looks: as everywhere, or the next look that is free."""
     kinds = table["kinds"]
     return kinds[table["names"][name]] if name in table["names"] else list(kinds.values())[number % len(kinds)]

@@ -11,13 +11,15 @@ import pathlib
 import sys
 import time
 import uuid
-from typing import NamedTuple
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from . import provenance
 from .merge_rows import Misfit
 
 _PROCESS = uuid.uuid4().hex
-_seen = {}  # file -> digest, of what this process has imported for a study
+_seen: dict[pathlib.Path, bytes] = {}  # file -> digest, of what this process has imported for a study
 
 
 class Origin(NamedTuple):
@@ -45,7 +47,7 @@ class Origin(NamedTuple):
     process: str
 
 
-def origin(study):
+def origin(study: Any) -> Origin:
     """Return the `Origin` of a study.
 
     Raises
@@ -62,7 +64,7 @@ def origin(study):
     return Origin(module, str(path), str(folder), name, provenance.fingerprint(study), _PROCESS)
 
 
-def rows(where, setting, seed, threads):
+def rows(where: Origin, setting: dict[str, Any], seed: int, threads: int | None) -> tuple[list[dict[str, Any]], float]:
     """Return (rows, seconds) of a setting, in whatever process this is."""
     began = time.perf_counter()
     found = _function(where)(setting, seed, threads)
@@ -70,7 +72,7 @@ def rows(where, setting, seed, threads):
 
 
 @functools.lru_cache(maxsize=16)
-def _function(where):
+def _function(where: Origin) -> Callable[..., Any]:
     """Return the function that a piece of work is about, checked to be what the sender has."""
     module = _module(where)
     if where.process != _PROCESS:
@@ -83,30 +85,33 @@ def _function(where):
                 raise Misfit(
                     f"{where.module}: {path.name} was edited after a worker has imported it; restart the workers"
                 )
-    return functools.reduce(getattr, where.name.split("."), module)
+    found: Any = functools.reduce(getattr, where.name.split("."), module)
+    return found
 
 
-def _module(where):
+def _module(where: Origin) -> ModuleType:
     """Return the module that the function is in: by its name, or from its file where no import would find it."""
+    if where.process == _PROCESS:
+        return sys.modules[where.module]
     if where.folder not in sys.path:
         sys.path.insert(0, where.folder)
     name, path = where.module, pathlib.Path(where.path)
-    if name == "__main__":  # of the sender
-        if where.process == _PROCESS:
-            return sys.modules[name]
-        name = "_study_main"
-    if name in sys.modules:
-        return sys.modules[name]
     try:
-        return importlib.import_module(name)
+        if name != "__main__":  # of the sender
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not path.exists():
-            raise Misfit(
-                f"{name}: a worker has no file {path}; workers need the same files at the same places"
-            ) from None
-        if error.name != name:
+        if path.exists() and error.name != name:
             raise
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    if not path.exists():
+        what = f"a worker has no file {path}; workers need the same files at the same places"
+        raise Misfit(f"{name}: {what}")
+    own = f"{name} in {path}"  # files of one name in several folders are several studies
+    if own not in sys.modules:
+        spec = importlib.util.spec_from_file_location(own, path)
+        module = sys.modules[own] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[own]
+            raise
+    return sys.modules[own]

@@ -1,11 +1,13 @@
 """Settings of a study, plain dicts: with other values, on further trajectories, and how long each may take."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from .merge_rows import Misfit
 
 
-def changed(study, settings, changes):
+def changed(study: str, settings: list[dict[str, Any]], changes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return settings with some of their values replaced, those that become equal but once.
 
     Settings that had ranges of trajectories of their own keep that, whatever the new `count`. One that measures nothing
@@ -25,7 +27,7 @@ def changed(study, settings, changes):
         own = {k: v for k, v in changes.items() if k in s and not (k == "count" and not s["count"])}
         found.append(s | own)
     if "count" in changes:
-        longest = {}  # of all settings that share a range
+        longest: dict[int, int] = {}  # of all settings that share a range
         for old, new in zip(settings, found, strict=True):
             if "start" in old and old.get("count"):
                 longest[old["start"]] = max(longest.get(old["start"], 0), new["count"])
@@ -33,7 +35,8 @@ def changed(study, settings, changes):
         for start in sorted(longest):
             starts[start], at = at, at + longest[start]
         found = [s | ({"start": starts[s["start"]]} if s.get("start") in starts else {}) for s in found]
-    kept, first = [], {}
+    kept: list[dict[str, Any]] = []
+    first: dict[str, str] = {}
     for old, new in zip(settings, found, strict=True):
         was, is_now = (json.dumps({k: v for k, v in s.items() if k != "start"}, sort_keys=True) for s in (old, new))
         if first.setdefault(is_now, was) == was:  # what has become equal to another one is dropped
@@ -41,7 +44,7 @@ def changed(study, settings, changes):
     return kept
 
 
-def shifted(name, settings, part):
+def shifted(name: str, settings: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
     """Return the settings of a further part of a study: the same ones on trajectories that no part before has used."""
     if not any(s.get("count") and "start" in s for s in settings):
         raise Misfit(f"{name}: --more needs settings that say `count` and `start`; this study has none")
@@ -51,7 +54,7 @@ def shifted(name, settings, part):
     return [s | ({"start": s["start"] + part * span} if s.get("count") and "start" in s else {}) for s in settings]
 
 
-def work(settings):
+def work(settings: list[dict[str, Any]]) -> list[float]:
     """Return how long each setting may take, relative to the others: its trajectories times its horizon, and something."""
     sizes = [float((s.get("count") or 0) * (s.get("horizon") or 1)) for s in settings]
     mean = sum(sizes) / max(len(sizes), 1) or 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Until:
 
     def missed(self, found: Moments) -> dict[str, float]:
         """Return those of `errors` that are above their target."""
-        targets = {"the total variance": self.variance, "the mean": self.mean}
+        targets: dict[str, Any] = {"the total variance": self.variance, "the mean": self.mean}
         return {what: x for what, x in self.errors(found).items() if not x <= targets[what.partition(" of ")[0]]}
 
     def hopeless(self, found: Moments) -> bool:

@@ -42,7 +42,7 @@ from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
 from mcgrad.estimators.estimator import rollouts
-from studies import throughput
+from studies import workloads
 
 UNIT = "reparameterization"  # variances are compared with its
 
@@ -98,7 +98,7 @@ def scalar():
 
 def two_double_integrators():
     """Return the problem of W1, and its theta."""
-    workload = throughput.lq_4x2()
+    workload = workloads.lq_4x2()
     return workload.problem, workload.theta
 
 

@@ -9,9 +9,10 @@ Stochastic gradient ascent with the estimators of the ladder, many seeds each, o
     cart-pole                 200 steps, from a policy that pushes at random; J* <= 200, and is reached
     pendulum                  Gymnasium's, 100 steps from near upright, from no torque; J* is not known, J is
 
-Curves: Adam (decay .9 and .99) in batches of 16 trajectories. A rate is chosen among three for each estimator *and each
-budget*: the one with the best median of J* - J among 4 seeds; what is reported are quantiles over the other seeds at that rate.
-So each estimator may take the steps that its variance allows. A lost seed (an iterate that is not finite) is the worst of all.
+Curves: Adam (decay .9 and .99) in batches of 16 trajectories. A rate is chosen among seven (.03 to 1, evenly in the logarithm)
+for each estimator *and each budget*: the one with the best median of J* - J among 9 seeds. What is reported are quantiles over
+40 other seeds at that rate. So each estimator may take the steps that its variance allows, and nothing that is reported has
+chosen anything. A lost seed (an iterate that is not finite) is the worst of all.
 
 Plateau: plain ascent theta + alpha g on the scalar problem, all estimators at the same rate, from the optimum on. With the
 gradient b - H theta and the variance V of one gradient the loss tends to
@@ -42,8 +43,8 @@ from studies import problems
 
 BATCH = 16
 DECAY = 0.9, 0.99
-TUNING = 4  # seeds that choose the rate, and are not reported
-RATES = (0.1, 0.3, 1.0)
+TUNING = 9  # seeds that choose the rate, and are not reported
+RATES = tuple(float(f"{x:.2g}") for x in np.geomspace(0.03, 1.0, 7))
 PLATEAU = {"rate": 1e-3, "batch": 64}
 COLUMNS = (
     *("part", "problem", "estimator", "rate", "batch", "step", "trajectories", "nanoseconds"),
@@ -112,16 +113,15 @@ def chosen(problem):
 
 def settings(quick):
     """Return a setting for each curve and for each plateau; a quick run has two problems, few seeds and steps."""
-    seeds, share = (9, 0.15) if quick else (13, 1.0)
+    seeds, share = (5, 0.15) if quick else (40, 1.0)  # seeds that are reported
     names = ("scalar LQ", "corridor") if quick else tuple(PROBLEMS)
     found, curves = [], []
     for name in names:
         steps = round(PROBLEMS[name][2] * share)
         for estimator in chosen(name):
             if not (quick and estimator.endswith(("value baseline", "leave one out"))):
-                curves.append(
-                    {"part": "curve", "problem": name, "estimator": estimator, "steps": steps, "seeds": seeds}
-                )
+                one = {"part": "curve", "problem": name, "estimator": estimator, "steps": steps, "seeds": seeds}
+                curves.append(one | ({"rates": RATES[::3]} if quick else {}))
     steps, seeds = (300, 10) if quick else (800, 20)
     for estimator in PLATEAUS:
         if not (quick and estimator.endswith("baseline")):
@@ -136,7 +136,7 @@ def rows(setting, seed, threads):
     make = {"curve": curve, "plateau": plateau}[setting["part"]]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "of [0-9]+ seeds", UserWarning)  # they are counted in the rows
-        found = make(setting, [1_000_000 * seed + k for k in range(setting["seeds"])], threads)
+        found = make(setting, 1_000_000 * seed, threads)
     same = {key: setting[key] for key in ("part", "problem", "estimator")}
     return [same | row for row in found]
 
@@ -144,46 +144,36 @@ def rows(setting, seed, threads):
 # ---- curves ------------------------------------------------------------------------------------------------------
 
 
-def curve(setting, seeds, threads):
+def curve(setting, first, threads):
     """Return a row for each recorded step: quantiles of J* - J at the rate that other seeds found best for that budget."""
     make, known, _ = PROBLEMS[setting["problem"]]
     problem, start = make()
     estimator = chosen(setting["problem"])[setting["estimator"]]
     groups = 1 if setting["estimator"].endswith("leave one out") else BATCH  # a group is one sample
-    options = {
-        "seeds": seeds,
-        "record": recorded(setting["steps"]),
-        "threads": threads,
-        "judged": 400,
-        "progress": False,
-    }
-    found = {}
-    for rate in RATES:
+    options = {"record": recorded(setting["steps"]), "threads": threads, "judged": 400, "progress": False}
+
+    def ascend(rate, seeds):
         optimizer = mg.optimizers.adam(rate, *DECAY)
-        found[rate] = mg.ascend(problem, start, estimator, groups, setting["steps"], optimizer=optimizer, **options)
-    first = found[RATES[0]]
-    optimum = first.optimum if known is None else known
+        return mg.ascend(
+            problem, start, estimator, groups, setting["steps"], optimizer=optimizer, seeds=seeds, **options
+        )
+
+    seeds = [first + k for k in range(TUNING + setting["seeds"])]
+    rates = setting.get("rates", RATES)
+    tried = {rate: ascend(rate, seeds[:TUNING]) for rate in rates}
+    optimum = tried[rates[0]].optimum if known is None else known
+    gaps = {rate: x.gap(optimum) for rate, x in tried.items()}
+    best = [min(rates, key=lambda r: (middle(gaps[r][:, k]), r)) for k in range(len(options["record"]))]
+    found = {rate: ascend(rate, seeds[TUNING:]) for rate in sorted(set(best))}
     ns = mg.cost(problem, start, {"g": estimator})["g"] * groups / BATCH
-    gaps = {rate: x.gap(optimum) for rate, x in found.items()}
     lines = []
-    for k, step in enumerate(first.steps):
-        rate = min(RATES, key=lambda r: (middle(gaps[r][:TUNING, k]), r))
-        low, median, high = quantiles(gaps[rate][TUNING:, k])
-        lost = int((found[rate].lost[TUNING:] >= 0).sum())
+    for k, rate in enumerate(best):
+        one = found[rate]
+        low, median, high = quantiles(one.gap(optimum)[:, k])
         line = {
-            "rate": rate,
-            "batch": BATCH,
-            "step": int(step),
-            "trajectories": int(first.rollouts[k]),
-            "nanoseconds": ns,
-        }
-        line |= {
-            "low": low,
-            "median": median,
-            "high": high,
-            "seeds": len(seeds) - TUNING,
-            "lost": lost,
-            "optimum": optimum,
+            **{"rate": rate, "batch": BATCH, "step": int(one.steps[k]), "trajectories": int(one.rollouts[k])},
+            **{"nanoseconds": ns, "low": low, "median": median, "high": high},
+            **{"seeds": setting["seeds"], "lost": int((one.lost >= 0).sum()), "optimum": optimum},
         }
         lines.append({key: rounded(x) for key, x in line.items()})
     return lines
@@ -221,13 +211,14 @@ PLATEAUS = {
 }
 
 
-def plateau(setting, seeds, threads):
+def plateau(setting, first, threads):
     """Return one row: the mean loss of plain ascent in its second half, and what theory says of it."""
     problem, _ = scalar()
     best = mg.exact.optimum(problem, [-1.0])
     K, J = best.gain.ravel(), best.objective
     estimator = PLATEAUS[setting["estimator"]]()
     rate, batch, steps = *PLATEAU.values(), setting["steps"]
+    seeds = [first + k for k in range(setting["seeds"])]
     at = np.unique(np.linspace(steps // 2, steps, 20).astype(int))
     options = {"optimizer": mg.optimizers.sgd(rate), "seeds": seeds, "record": at.tolist(), "threads": threads}
     found = mg.ascend(problem, K, estimator, batch, steps, progress=False, **options)

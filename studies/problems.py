@@ -9,7 +9,7 @@ import numpy as np
 import mcgrad as mg
 from mcgrad import environments as env
 from mcgrad import policies
-from studies import throughput
+from studies import workloads
 from studies.ladder import scalar
 
 
@@ -93,7 +93,7 @@ def polynomial(environment, power, horizon):
 
 def two_double_integrators():
     """Return the workload W1."""
-    workload = throughput.lq_4x2()
+    workload = workloads.lq_4x2()
     return workload.problem, workload.theta
 
 

@@ -1,20 +1,17 @@
-"""How many trajectories per second, on one core, against NumPy written by hand.
+"""How many trajectories per second, on one core, against NumPy and JAX?
 
-Score function with reward to go and reparameterization, alone and together, with all moments, in float64:
-
-    W1  lq-4x2    two double integrators, 50 steps
-    W2  lq-1x1    scalar, 20 steps
-    W3  bandit    one step: x ~ N(mean, std^2) at N(1, 1), (x - k)^2 and cos(k x), gradients in mean and std
-    W4  pendulum  an environment of the user's own, 100 steps
-    LQ  dense     systems of 4, 8, 12 states and 2 actions, 50 steps
+Score function with reward to go and reparameterization, alone and together, with all moments, on the workloads of
+`studies.workloads`.
 
 Times are CPU seconds on one thread, the best of runs that alternate in one process: other work on the machine disturbs
 all of them alike, so that their ratio means more than each. The first call is timed in wall seconds in processes of its
-own, with an empty cache of compiled kernels (cold) and with a filled one (warm). NumPy computes both gradients, mean and
-variance; we compute the third and fourth moments and the covariance as well. `deviation` is the worst difference of the
-two programs' means in standard errors: they compute the same thing.
+own, with an empty cache of compiled kernels (cold) and with a filled one (warm). NumPy and, where it is installed (the
+extra `peers`), JAX compute both gradients, mean and variance; we compute the third and fourth moments and the covariance as
+well. `deviation` is the worst difference of the means of two programs in standard errors: they compute the same thing.
+"single" is float32, for JAX from end to end, here but for the moments. A sweep is 4096 thetas, 256 trajectories each, on
+common noise.
 
-Every environment of the library is timed, too, where a pathwise gradient exists together with it, without NumPy; among
+Every environment of the library is timed, too, where a pathwise gradient exists together with it, alone; among
 them a Markov decision process of 16 states and 4 actions with dense random tables, 50 steps. Where episodes end early, a
 step counts although it may not have been taken.
 
@@ -22,6 +19,7 @@ On W1 the code called "kernel" are gradients without moments (`mcgrad.cost`: the
 alone, and all of them from one kernel, which simulates once and shares returns, scores and adjoints among them.
 """
 
+import importlib.util
 import json
 import math
 import os
@@ -31,7 +29,6 @@ import sys
 import tempfile
 import time
 import warnings
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,146 +36,10 @@ import mcgrad as mg
 from mcgrad import study
 from mcgrad.costs import cost
 from studies import by_hand
+from studies.workloads import WORKLOADS
 
 BATCH = 4096  # trajectories of a NumPy batch
-
-
-class Workload(NamedTuple):
-    """A problem for mcgrad, and batch(size, rng) -> both gradients, (P, size) each, for NumPy."""
-
-    problem: mg.Problem
-    theta: Any
-    batch: Any
-
-
-def linear_quadratic(A, B, K, std, noise, horizon):
-    """Return an LQ workload with Q = I, R = .1 I, s_0 ~ N(0, I); `noise` is a standard deviation."""
-    n, m = B.shape
-    Q, R = np.eye(n), 0.1 * np.eye(m)
-    environment = mg.environments.linear_quadratic(A, B, Q, R, process_noise=noise**2 * np.eye(n))
-    policy = mg.policies.linear_gaussian(n, m, std=std)
-
-    def batch(size, rng):
-        return by_hand.linear_quadratic(A, B, Q, R, K, std, noise, horizon, size, rng)
-
-    return Workload(mg.Problem(environment, policy, horizon), policy.theta(K), batch)
-
-
-def lq_4x2():
-    """Return W1."""
-    two = np.eye(2)
-    A, B = np.kron([[1, 0.1], [0, 1]], two), np.kron([[0.005], [0.1]], two)
-    return linear_quadratic(A, B, -0.5 * np.hstack([two, two]), 0.3, 0.1, 50)
-
-
-def lq_1x1():
-    """Return W2."""
-    return linear_quadratic(np.array([[0.9]]), np.array([[1.0]]), np.array([[-0.4]]), 0.5, 0.1, 20)
-
-
-def dense(n):
-    """Return a dense LQ system of n states and 2 actions, the closed loop scaled to spectral radius .9."""
-    rng = np.random.default_rng(n)
-    F, B, K = rng.normal(size=(n, n)), rng.normal(size=(n, 2)), 0.1 * rng.normal(size=(2, n))
-    F *= 0.9 / np.abs(np.linalg.eigvals(F)).max()
-    return linear_quadratic(F - B @ K, B, K, 0.3, 0.1, 50)
-
-
-def bandit(cost, cost_np, slope_np):
-    """Return W3: one action x ~ N(mean, std^2), reward cost(p, x) with k = 1.5."""
-    k = 1.5
-    environment = mg.Environment(
-        states=1,
-        actions=1,
-        params={"k": k},
-        init=lambda p, z: (0.0,),
-        step=lambda p, s, a, w: s,
-        reward=lambda p, s, a, s_next, w: cost(p.k, a[0]),
-        name="bandit",
-    )
-    policy = mg.Policy(
-        states=1,
-        actions=1,
-        noises=1,
-        parameters=("mean", "std"),
-        eta=lambda p, theta, s: theta,
-        sample=lambda p, eta, e: (eta[0] + eta[1] * e[0],),
-        score=lambda p, eta, a, e: (e[0] / eta[1], (e[0] ** 2 - 1) / eta[1]),
-        name="normal",
-    )
-
-    def batch(size, rng):
-        return by_hand.bandit(lambda x: cost_np(k, x), lambda x: slope_np(k, x), 1.0, 1.0, size, rng)
-
-    return Workload(mg.Problem(environment, policy, 1), [1.0, 1.0], batch)
-
-
-def bandit_quadratic():
-    """Return W3 with (x - k)^2."""
-    return bandit(lambda k, x: (x - k) ** 2, lambda k, x: (x - k) ** 2, lambda k, x: 2 * (x - k))
-
-
-def bandit_cosine():
-    """Return W3 with cos(k x)."""
-    return bandit(lambda k, x: math.cos(k * x), lambda k, x: np.cos(k * x), lambda k, x: -k * np.sin(k * x))
-
-
-def pendulum():
-    """Return W4: the upright pendulum is angle 0; it starts hanging down, with a small random push at every step."""
-
-    def init(p, z):
-        return math.pi + 0.3 * z[0], 0.3 * z[1]
-
-    def step(p, s, a, w):
-        v = s[1] + p.dt * (p.gravity * math.sin(s[0]) + p.torque * a[0]) + p.dt * w[0]
-        return s[0] + p.dt * v, v
-
-    def reward(p, s, a, s_next, w):
-        return -(s[0] ** 2 + 0.1 * s[1] ** 2 + 0.001 * a[0] ** 2)
-
-    def eta(p, theta, s):
-        return (theta[0] * math.sin(s[0]) + theta[1] * math.cos(s[0]) + theta[2] * s[1],)
-
-    environment = mg.Environment(
-        states=2,
-        actions=1,
-        noises=1,
-        initial_noises=2,
-        params={"dt": 0.05, "gravity": 15.0, "torque": 3.0},
-        init=init,
-        step=step,
-        reward=reward,
-        name="pendulum",
-    )
-    policy = mg.Policy(
-        states=2,
-        actions=1,
-        noises=1,
-        parameters=("sin", "cos", "speed"),
-        params={"std": 0.3},
-        eta=eta,
-        sample=lambda p, eta, e: (eta[0] + p.std * e[0],),
-        score=lambda p, eta, a, e: (e[0] / p.std,),
-        name="swing-up",
-    )
-    theta = [0.5, -0.3, -1.2]
-
-    def batch(size, rng):
-        return by_hand.pendulum(theta, 0.3, 100, size, rng)
-
-    return Workload(mg.Problem(environment, policy, 100), theta, batch)
-
-
-WORKLOADS = {
-    "W1 lq-4x2": lq_4x2,
-    "W2 lq-1x1": lq_1x1,
-    "W3 bandit (x-k)^2": bandit_quadratic,
-    "W3 bandit cos(kx)": bandit_cosine,
-    "W4 pendulum": pendulum,
-    "LQ dense n=4": lambda: dense(4),
-    "LQ dense n=8": lambda: dense(8),
-    "LQ dense n=12": lambda: dense(12),
-}
+SWEEP = 256  # trajectories of each theta of a sweep
 ALONE = {
     "score function, reward to go": mg.estimators.reward_to_go(),
     "reparameterization": mg.estimators.reparameterization(),
@@ -199,7 +60,7 @@ AT_ONCE = "ten at once"
 ENVIRONMENTS = "environments"
 COLUMNS = ("workload", "states", "actions", "horizon", "code", "estimators", "count", "repeats", "cpu_seconds")
 COLUMNS += ("wall_seconds", "trajectories_per_second", "ns_per_trajectory", "ns_per_step", "ns_per_step_and_state")
-COLUMNS += ("times_numpy", "cold_seconds", "warm_seconds", "deviation", "rollouts", "spread_ns")
+COLUMNS += ("times_numpy", "times_jax", "cold_seconds", "warm_seconds", "deviation", "rollouts", "spread_ns")
 
 
 def settings(quick):
@@ -207,6 +68,9 @@ def settings(quick):
     names = ["W1 lq-4x2", "W3 bandit cos(kx)", "W4 pendulum"] if quick else WORKLOADS
     found = [{"workload": name, "steps": 2**21 if quick else 2**23, "repeats": 2 if quick else 5} for name in names]
     found[0]["costs"] = 0.2 if quick else 2.0  # seconds for each
+    for setting in found:
+        if setting["workload"] in ("W1 lq-4x2", "W2 lq-1x1"):
+            setting["sweep"] = 64 if quick else 4096
     return found if quick else [*found, {"workload": ENVIRONMENTS, "costs": 1.0}]
 
 
@@ -216,12 +80,13 @@ def rows(setting, seed, threads):
         if setting["workload"] == ENVIRONMENTS:
             return _child(setting, seed, cache)
         cold = _child({**setting, "steps": 0}, seed, cache)
-        return [row | cold for row in _child(setting, seed, cache)]
+        return [row | {"cold_seconds": cold.get(row["code"])} for row in _child(setting, seed, cache)]
 
 
 def _child(setting, seed, cache):
     """Run `main` in a process of its own, on one thread, with a given cache of compiled kernels."""
     one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    one["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     done = subprocess.run(
         [sys.executable, "-m", "studies.throughput", json.dumps(setting), str(seed)],
         cwd=pathlib.Path(__file__).parents[1],
@@ -234,49 +99,112 @@ def _child(setting, seed, cache):
     return json.loads(done.stdout)
 
 
-def first_call(workload, seed):
-    """Return the seconds until the first gradients: trace, emit, compile or load, simulate, moments."""
+def jax_programs():
+    """Return the module of programs for JAX, or None where it is not installed."""
+    if importlib.util.find_spec("jax") is None:
+        return None
+    from studies import by_jax
+
+    by_jax.load()
+    return by_jax
+
+
+def first_calls(name, seed):
+    """Return the seconds until each code has the first gradients of a workload: trace, compile or load, simulate, moments.
+
+    What is imported once for all problems does not count.
+    """
+    workload, jax = WORKLOADS[name](), jax_programs()
     started = time.perf_counter()
     mg.measure(workload.problem, workload.theta, ALONE, 16, seed, threads=1, progress=False)
-    return time.perf_counter() - started
+    found = {"mcgrad": time.perf_counter() - started}
+    if jax is not None:
+        started = time.perf_counter()
+        jax.measured(name, workload, 16)(seed)
+        found["jax"] = time.perf_counter() - started
+    return found
+
+
+def best_times(programs, repeats):
+    """Return the results of programs, and {key: (best CPU seconds, best wall seconds)}, timed in alternation."""
+    results = {key: run() for key, run in programs.items()}  # compiles what is not compiled
+    best = dict.fromkeys(programs, (math.inf, math.inf))
+    for _ in range(repeats):
+        for key, run in programs.items():
+            began = time.process_time(), time.perf_counter()
+            run()
+            now = time.process_time(), time.perf_counter()
+            best[key] = tuple(min(x, b - a) for x, a, b in zip(best[key], began, now, strict=True))
+    return results, best
 
 
 def timed_rows(name, workload, steps, repeats, seed):
     """Return one row for each program, timed in alternation."""
-    problem, theta = workload.problem, workload.theta
+    problem, theta, jax = workload.problem, workload.theta, jax_programs()
     count = max(steps // problem.horizon, 2 * BATCH)
-    by_numpy = max(count // 16 // BATCH, 1) * BATCH  # NumPy is slow: fewer trajectories
+    fewer = max(count // 16 // BATCH, 1) * BATCH  # others are slow: fewer trajectories
 
     def numpy():
         rng = np.random.default_rng(seed)
-        return by_hand.moments(np.stack(workload.batch(BATCH, rng)) for _ in range(by_numpy // BATCH))
+        return by_hand.moments(np.stack(workload.batch(BATCH, rng)) for _ in range(fewer // BATCH))
 
-    def ours(estimators):
-        return lambda: mg.measure(problem, theta, estimators, count, seed, threads=1, progress=False)
+    def ours(estimators, **options):
+        return lambda: mg.measure(problem, theta, estimators, count, seed, threads=1, progress=False, **options)
 
-    programs = {("numpy", TOGETHER): (by_numpy, numpy), ("mcgrad", TOGETHER): (count, ours(ALONE))}
-    programs |= {("mcgrad", one): (count, ours({one: estimator})) for one, estimator in ALONE.items()}
-    results = {key: run() for key, (_, run) in programs.items()}  # compiles what is not compiled
-    cpu, wall = ({key: math.inf for key in programs} for _ in range(2))
-    for _ in range(repeats):
-        for key, (_, run) in programs.items():
-            began = time.perf_counter(), time.process_time()
-            run()
-            wall[key] = min(wall[key], time.perf_counter() - began[0])
-            cpu[key] = min(cpu[key], time.process_time() - began[1])
-    found = []
-    for key, (number, _) in programs.items():
-        per = cpu[key] / number
-        row = {"workload": name, "states": problem.environment.states, "actions": problem.environment.actions}
-        row |= {"horizon": problem.horizon, "code": key[0], "estimators": key[1], "count": number, "repeats": repeats}
-        row |= {"cpu_seconds": cpu[key], "wall_seconds": wall[key], "trajectories_per_second": 1 / per}
-        row |= {"ns_per_trajectory": 1e9 * per, "ns_per_step": 1e9 * per / problem.horizon}
-        row["ns_per_step_and_state"] = row["ns_per_step"] / problem.environment.states
-        found.append(row)
-    numpy_row, both, *_ = found
-    both["times_numpy"] = numpy_row["ns_per_trajectory"] / both["ns_per_trajectory"]
-    both["deviation"] = deviation(results["numpy", TOGETHER], results["mcgrad", TOGETHER])
-    return found
+    programs = {("numpy", TOGETHER): numpy, ("mcgrad", TOGETHER): ours(ALONE)}
+    programs |= {("mcgrad", one): ours({one: estimator}) for one, estimator in ALONE.items()}
+    programs["mcgrad single", TOGETHER] = ours(ALONE, precision="single")
+    if jax is not None:
+        for code, dtype in (("jax", "float64"), ("jax single", "float32")):
+            run = jax.measured(name, workload, fewer, dtype)
+            programs[code, TOGETHER] = lambda run=run: run(seed)
+    results, best = best_times(programs, repeats)
+    counts = {key: count if key[0].startswith("mcgrad") else fewer for key in programs}
+    found = {key: row_of(name, problem, *key, counts[key], repeats, *best[key]) for key in programs}
+    for code, peers in (("mcgrad", ("numpy", "jax")), ("mcgrad single", ("jax single",))):
+        row = found[code, TOGETHER]
+        for other in (x for x in peers if (x, TOGETHER) in found):
+            ratio = found[other, TOGETHER]["ns_per_trajectory"] / row["ns_per_trajectory"]
+            row["times_" + other.split()[0]] = ratio
+            row["deviation"] = max(
+                row.get("deviation", 0.0), deviation(results[other, TOGETHER], results[code, TOGETHER])
+            )
+    return list(found.values())
+
+
+def sweep_rows(name, workload, B, repeats, seed):
+    """Return a row for each program that measures at many thetas in one call, on common noise."""
+    problem, jax = workload.problem, jax_programs()
+    theta = np.asarray(problem.theta(workload.theta))
+    thetas = theta + 0.01 * np.random.default_rng(seed).normal(size=(B, len(theta)))
+
+    def ours():
+        return mg.measure(problem, thetas, ALONE, SWEEP, seed, threads=1, progress=False)
+
+    programs = {"mcgrad": ours}
+    if jax is not None:
+        run = jax.swept(name, workload, thetas, SWEEP)
+        programs["jax"] = lambda: run(seed)
+    results, best = best_times(programs, repeats)
+    what = f"both, {B} thetas x {SWEEP}"
+    found = {code: row_of(name, problem, code, what, B * SWEEP, repeats, *best[code]) for code in programs}
+    if jax is not None:
+        found["mcgrad"]["times_jax"] = best["jax"][0] / best["mcgrad"][0]
+        means, variances = (x.mean(axis=0) for x in results["jax"])
+        at_all = [np.mean(results["mcgrad"][x].mean, axis=0) for x in ALONE]
+        # Of common noise, the mean over thetas scatters as that of one theta.
+        found["mcgrad"]["deviation"] = float(np.max(np.abs(at_all - means) / np.sqrt(2 * variances / SWEEP)))
+    return list(found.values())
+
+
+def row_of(name, problem, code, what, count, repeats, cpu, wall):
+    """Return the row of one program."""
+    per, n = cpu / count, problem.environment.states
+    row = {"workload": name, "states": n, "actions": problem.environment.actions}
+    row |= {"horizon": problem.horizon, "code": code, "estimators": what, "count": count, "repeats": repeats}
+    row |= {"cpu_seconds": cpu, "wall_seconds": wall, "trajectories_per_second": 1 / per}
+    row |= {"ns_per_trajectory": 1e9 * per, "ns_per_step": 1e9 * per / problem.horizon}
+    return row | {"ns_per_step_and_state": row["ns_per_step"] / n}
 
 
 def random_tables():
@@ -336,35 +264,41 @@ def deviation(by_numpy, found):
 
 
 def main(setting, seed):
-    """Return what a child process finds: seconds of the first, cold, call if no steps are asked for, else rows."""
+    """Return what a child process finds: seconds of the first, cold, calls if no steps are asked for, else rows."""
     if setting["workload"] == ENVIRONMENTS:
         return environment_rows(setting["costs"], seed)
-    workload = WORKLOADS[setting["workload"]]()
-    seconds = first_call(workload, seed)
+    name, repeats = setting["workload"], setting["repeats"]
+    seconds = first_calls(name, seed)
     if not setting["steps"]:
-        return {"cold_seconds": seconds}
-    found = timed_rows(setting["workload"], workload, setting["steps"], setting["repeats"], seed)
+        return seconds
+    workload = WORKLOADS[name]()
+    found = timed_rows(name, workload, setting["steps"], repeats, seed)
+    if setting.get("sweep"):
+        found += sweep_rows(name, workload, setting["sweep"], repeats, seed)
     if setting.get("costs"):
-        found += cost_rows(setting["workload"], workload, setting["costs"], seed)
-    return [row | {"warm_seconds": seconds} for row in found]
+        found += cost_rows(name, workload, setting["costs"], seed)
+    return [row | {"warm_seconds": seconds.get(row["code"])} for row in found]
 
 
 def report(rows):
     """Return a table."""
     lines = [
-        f"  {'':<28} {'code':<7} {'estimators':<29} {'M traj/s':>9} {'ns/traj':>9} {'ns/step':>8} {'ns/step/n':>9} "
-        f"{'x NumPy':>8} {'cold s':>7} {'warm s':>7}"
+        f"  {'':<28} {'code':<13} {'estimators':<29} {'M traj/s':>9} {'ns/traj':>9} {'ns/step':>8} {'ns/step/n':>9} "
+        f"{'x NumPy':>8} {'x JAX':>7} {'cold s':>7} {'warm s':>7}"
     ]
+
+    def number(x, wide, digits):
+        return " " * wide if x is None or math.isnan(x) else f"{x:>{wide}.{digits}f}"
+
     for r in rows:
-        extra = ""
-        if r.get("times_numpy"):
-            extra = f" {r['times_numpy']:>8.1f} {r['cold_seconds']:>7.2f} {r['warm_seconds']:>7.2f}"
+        columns = ((8, 1, "times_numpy"), (7, 1, "times_jax"), (7, 2, "cold_seconds"), (7, 2, "warm_seconds"))
+        extra = " ".join(number(r.get(name), wide, digits) for wide, digits, name in columns)
         lines.append(
-            f"  {r['workload']:<28} {r['code']:<7} {r['estimators']:<29} {r['trajectories_per_second'] / 1e6:>9.3f} "
-            f"{r['ns_per_trajectory']:>9.1f} {r['ns_per_step']:>8.2f} {r['ns_per_step_and_state']:>9.2f}{extra}"
+            f"  {r['workload']:<28} {r['code']:<13} {r['estimators']:<29} {r['trajectories_per_second'] / 1e6:>9.3f} "
+            f"{r['ns_per_trajectory']:>9.1f} {r['ns_per_step']:>8.2f} {r['ns_per_step_and_state']:>9.2f} {extra}".rstrip()
         )
     worst = max(r["deviation"] for r in rows if r.get("deviation") is not None)
-    lines.append(f"  the means of the two programs differ by at most {worst:.1f} standard errors")
+    lines.append(f"  the means of two programs differ by at most {worst:.1f} standard errors")
     first = rows[0]["workload"]
     kernels = {r["estimators"]: r["ns_per_trajectory"] for r in rows if (r["workload"], r["code"]) == (first, "kernel")}
     if kernels:
@@ -378,7 +312,7 @@ def report(rows):
 
 STUDY = study.Study(
     name="throughput",
-    question="How many trajectories per second, on one core, against NumPy written by hand?",
+    question="How many trajectories per second, on one core, against NumPy and JAX?",
     columns=COLUMNS,
     settings=settings,
     rows=rows,

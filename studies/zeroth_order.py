@@ -8,18 +8,27 @@ REINFORCE has the lower variance. Here by Gaussian smoothing of width h:
     two points     (R(K + h z) - R(K - h z)) z / 2h          on common noise: bounded, 2 E pw^2 + E pw^2 - g^2 as h -> 0
 
 REINFORCE is unbiased, and has less variance than one point wherever the bias of that is below a tenth; two points have less
-than a tenth of either, and need the same noise twice. (Malik et al.: one point needs order 1 / epsilon^2 queries, two points
-order 1 / epsilon.)
+than a tenth of either, and need the same noise twice.
+
+Queries: what that costs. Malik et al. need order 1 / epsilon^2 returns with one point to come within epsilon of the optimum,
+1 / epsilon with two, with a width like sqrt(epsilon); they leave REINFORCE open. Here plain ascent from K = -.6, T = 10, at the
+rate alpha = .1 / H, H the curvature at the optimum, with a batch for which theory leaves a loss of epsilon / 2 in the end,
+alpha V / (4 batch - 2 alpha batch H) (study: learning), V the exact variance there. Theory's loss is that of
+the path without noise and epsilon / 2 (1 - (1 - alpha H)^(2 k)). It falls below epsilon after a number of steps k that grows as
+log(1 / epsilon), so that returns grow as V / epsilon times that: slopes of -2 (V ~ 1 / h^2 ~ 1 / epsilon) and -1, and a
+logarithm.
 
 Double integrator: Recht's comparison, x' = [[1, 1], [0, 1]] x + [0, 1] u + w, w of std .01, cost sum of x_1^2 after each of 10
 steps and u^2 before it, from x = (-1, 0), K = 0. Cost of the policy without exploration, which is exact, against rollouts.
 
     policy gradient           std .05, 40 rollouts a step, gains clipped to 2; baseline: mean of the other 39 (in the original
-                              that of the step before); step 2, of noise x state x return: 2 std^2 in terms of the score.
-                              (With 2 for the score itself gains jump from corner to corner of the box.)
+                              that of the step before); step 2, of noise x state x return: 2 std^2 in terms of the score
     ... with Adam             std .1, 8 rollouts a step, rate .05
     random search             directions of std .04, 4 pairs a step, step .05
     uniform sampling          the best of N gains in [-3, 3]^2, told without noise
+
+These are the published steps. Each method takes for each budget the one of seven, a tenth to ten times the published, that
+has the best median cost in nine trials which are not reported.
 
 References
 ----------
@@ -39,16 +48,20 @@ from mcgrad import optimizers as o
 from mcgrad import study
 from mcgrad.estimators.estimator import rollouts as rollouts_of
 from studies.ladder import scalar
+from studies.learning import middle, quantiles
 
 COLUMNS = (
-    *("part", "horizon", "width", "rollouts", "trials", "lost", "low", "median", "high", "optimum"),
+    *("part", "horizon", "width", "rollouts", "trials", "lost", "low", "median", "high", "optimum", "rate"),
     *study.MEASURED,
-    "relative_bias",
+    *("relative_bias", "epsilon", "batch", "steps", "predicted"),
 )
 WIDTHS = tuple(float(f"{x:.4g}") for x in np.geomspace(0.02, 0.4, 14))
 A, B, START, NOISE = np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[0.0], [1.0]]), np.array([-1.0, 0.0]), 0.01
 STEPS = 10
 MOST = 5000  # rollouts of a trial
+TUNING = 9  # trials that choose a step, and are not reported
+FACTORS = tuple(float(f"{x:.3g}") for x in np.geomspace(0.1, 10.0, 7))  # of the published step
+EPSILONS = tuple(float(f"{x:.2g}") for x in np.geomspace(0.03, 0.0003, 9))
 
 
 # ---- variances ---------------------------------------------------------------------------------------------------
@@ -60,17 +73,19 @@ def problem(horizon):
     return mg.Problem(p.environment, p.policy, horizon), theta
 
 
+MAKE = {
+    "score function": lambda width: e.score_function(),
+    "one point": lambda width: e.evolution_strategies(width, points=1),
+    "two points": lambda width: e.evolution_strategies(width, points=2),
+}
+
+
 def variances(setting, seed, threads):
     """Return rows of one estimator at one width: exact where the theory knows them, and measured."""
     p, theta = problem(setting["horizon"])
     width = setting["width"]
-    make = {
-        "score function": e.score_function,
-        "one point": lambda: e.evolution_strategies(width, points=1),
-        "two points": lambda: e.evolution_strategies(width, points=2),
-    }[setting["estimator"]]
     options = {"count": setting["count"], "start": setting["start"], "seed": seed, "threads": threads}
-    rows = study.measured(p, theta, {setting["estimator"]: make()}, **options)
+    rows = study.measured(p, theta, {setting["estimator"]: MAKE[setting["estimator"]](width)}, **options)
     gradient = float(mg.exact.gradient(p, theta)[0])
     smoothed = gradient if width is None else smoothed_gradient(p, theta, width)
     same = {"part": "variance", "horizon": setting["horizon"], "width": width}
@@ -118,10 +133,16 @@ def cost(K):
 
 
 METHODS = {
-    # std of actions, estimator, its samples in a step, optimizer
-    "policy gradient": (0.05, lambda: e.leave_one_out(40), 1, o.projected(o.sgd(2.0 * 0.05**2), -2.0, 2.0)),
-    "policy gradient, Adam": (0.1, lambda: e.leave_one_out(8), 1, o.adam(0.05)),
-    "random search": (0.0, lambda: e.evolution_strategies(0.04), 4, o.projected(o.sgd(0.05), -2.0, 2.0)),
+    # std of actions, estimator, its samples in a step, published step, optimizer
+    "policy gradient": (
+        0.05,
+        lambda: e.leave_one_out(40),
+        1,
+        2.0 * 0.05**2,
+        lambda x: o.projected(o.sgd(x), -2.0, 2.0),
+    ),
+    "policy gradient, Adam": (0.1, lambda: e.leave_one_out(8), 1, 0.05, o.adam),
+    "random search": (0.0, lambda: e.evolution_strategies(0.04), 4, 0.05, lambda x: o.projected(o.sgd(x), -2.0, 2.0)),
 }
 UNIFORM = "uniform sampling"
 
@@ -133,30 +154,93 @@ def curves(setting, seed, threads):
         K = np.random.default_rng([seed, 1]).uniform(-3.0, 3.0, (trials, MOST, 2))
         best = np.minimum.accumulate(cost(K.reshape(-1, 2)).reshape(trials, MOST), axis=1)
         rollouts = np.unique(np.rint(np.geomspace(1, MOST, 40)).astype(int))
-        costs, lost = best[:, rollouts - 1], 0
+        costs, lost, rates = best[:, rollouts - 1], 0, [None] * len(rollouts)
     else:
-        std, make, batch, optimizer = METHODS[setting["estimator"]]
-        p, estimator = integrator(std), make()
-        per_step = batch * rollouts_of(estimator, p)
-        options = {"optimizer": optimizer, "seeds": [10_000 * seed + k for k in range(trials)], "threads": threads}
-        steps = MOST // per_step
-        at = sorted({0, *np.rint(np.geomspace(1, steps, 40)).astype(int).tolist()})
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "of [0-9]+ seeds", UserWarning)  # counted in the rows
-            found = mg.ascend(
-                p, np.zeros(2), estimator, batch, steps, record=at, judged=None, progress=False, **options
-            )
-        costs = cost(found.theta.reshape(-1, 2)).reshape(trials, -1)
-        rollouts, lost = found.rollouts, found.nonfinite
+        rollouts, costs, lost, rates = tuned(setting["estimator"], trials, seed, threads)
     optimum = -mg.exact.optimum(integrator(0.0), [-0.5, -1.2]).objective - 1.0
     rows = []
     for k, number in enumerate(rollouts):
-        low, median, high = np.sort(costs[:, k])[np.rint(np.array([0.1, 0.5, 0.9]) * (trials - 1)).astype(int)]
+        low, median, high = quantiles(costs[:, k])
         row = {"low": low, "median": median, "high": high, "optimum": optimum}
         row = {key: float(f"{x:.7g}") if math.isfinite(x) else None for key, x in row.items()}
-        rows.append(row | {"rollouts": int(number), "trials": trials, "lost": lost})
+        rows.append(row | {"rollouts": int(number), "trials": trials, "lost": lost, "rate": rates[k]})
     same = {"part": "double integrator", "estimator": setting["estimator"], "horizon": STEPS}
     return [same | row for row in rows]
+
+
+def tuned(name, trials, seed, threads):
+    """Return (rollouts (k,), costs (trials, k), trials that were lost, factors (k,)), at the best step for each budget."""
+    std, make, batch, published, optimizer = METHODS[name]
+    p, estimator = integrator(std), make()
+    steps = MOST // (batch * rollouts_of(estimator, p))
+    at = sorted({0, *np.rint(np.geomspace(1, steps, 40)).astype(int).tolist()})
+
+    def ascend(factor, seeds):
+        options = {"optimizer": optimizer(factor * published), "seeds": seeds, "threads": threads, "record": at}
+        found = quietly(p, np.zeros(2), estimator, batch, steps, **options)
+        return found, cost(found.theta.reshape(-1, 2)).reshape(len(seeds), -1)
+
+    seeds = [10_000 * seed + k for k in range(TUNING + trials)]
+    tried = {factor: ascend(factor, seeds[:TUNING])[1] for factor in FACTORS}
+    best = [min(FACTORS, key=lambda x: (middle(tried[x][:, k]), x)) for k in range(len(at))]
+    found = {factor: ascend(factor, seeds[TUNING:]) for factor in sorted(set(best))}
+    costs = np.stack([found[factor][1][:, k] for k, factor in enumerate(best)], axis=1)
+    return found[best[0]][0].rollouts, costs, max(x.nonfinite for x, _ in found.values()), best
+
+
+def quietly(*what, **options):
+    """Return an ascent that judges nothing and does not warn of lost seeds: they are counted in the rows."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "of [0-9]+ seeds", UserWarning)
+        return mg.ascend(*what, judged=None, progress=False, **options)
+
+
+# ---- queries -----------------------------------------------------------------------------------------------------
+
+
+def gaps(K):
+    """Return J* - J of the scalar problem over 10 steps for gains of any shape."""
+    p, theta = problem(10)
+    a, b, q, r, noise, std = 0.9, 0.5, 1.0, 0.1, 0.04, 0.5  # those of `scalar`
+    second, total = np.ones_like(K), np.zeros_like(K)
+    for _ in range(10):
+        total = total - (q + r * K**2) * second - r * std**2
+        second = (a + b * K) ** 2 * second + (b * std) ** 2 + noise
+    return mg.exact.optimum(p, theta).objective - total
+
+
+def queries(setting, seed, threads):
+    """Return one row: the returns that an estimator needs until its mean loss is below epsilon, and what theory says."""
+    p, theta = problem(10)
+    best = mg.exact.optimum(p, theta)
+    K, H, epsilon = best.gain.ravel(), -float(mg.exact.hessian(p, best.gain.ravel())[0, 0]), setting["epsilon"]
+    width = None if setting["estimator"] == "score function" else float(f"{0.5 * math.sqrt(epsilon):.4g}")
+    estimator, alpha = MAKE[setting["estimator"]](width), 0.1 / H
+    V = float(mg.exact.variance(p, K, estimator)[0])
+    batch = max(math.ceil(alpha * V / (2 * epsilon * (1 - alpha * H / 2))), 4)
+    end = alpha * V / (4 * batch * (1 - alpha * H / 2))
+    path, mean = [float(gaps(np.asarray(theta))[0])], np.array(theta, dtype=float)
+    while path[-1] > epsilon:
+        mean = mean + alpha * mg.exact.gradient(p, mean)
+        path.append(float(gaps(mean)[0]) + end * (1 - (1 - alpha * H) ** (2 * len(path))))
+    predicted = crossing(path, epsilon)
+    steps, seeds = math.ceil(2 * predicted) + 10, [10_000 * seed + k for k in range(setting["trials"])]
+    options = {"optimizer": o.sgd(alpha), "seeds": seeds, "threads": threads, "record": list(range(steps + 1))}
+    found = quietly(p, theta, estimator, batch, steps, **options)
+    loss = gaps(found.theta[..., 0]).mean(axis=0)
+    each, seen = batch * rollouts_of(estimator, p), crossing(loss, epsilon)
+    row = {"rollouts": seen * each if seen else None, "predicted": predicted * each, "exact_variance": V}
+    same = {"part": "queries", "horizon": 10, "estimator": setting["estimator"], "width": width, "epsilon": epsilon}
+    return [same | row | {"batch": batch, "steps": seen, "trials": len(seeds), "lost": found.nonfinite}]
+
+
+def crossing(loss, epsilon):
+    """Return the step at which losses are first below epsilon, between two by their logarithms; None if they never are."""
+    below = np.flatnonzero(np.asarray(loss) <= epsilon)
+    if not below.size or not below[0]:
+        return None
+    k = int(below[0])
+    return float(k - 1 + math.log(loss[k - 1] / epsilon) / math.log(loss[k - 1] / loss[k]))
 
 
 # ---- the study ---------------------------------------------------------------------------------------------------
@@ -167,16 +251,25 @@ def settings(quick):
     count, trials = (20_000, 10) if quick else (400_000, 50)
     found = []
     for horizon in (5, 10):
-        for name in ("score function", "one point", "two points"):
+        for name in MAKE:
             for width in (None,) if name == "score function" else WIDTHS[:: 4 if quick else 1]:
                 found.append({"part": "variance", "horizon": horizon, "estimator": name, "width": width})
     found = [s | {"count": count, "start": k * count} for k, s in enumerate(found)]
-    return found + [{"part": "double integrator", "estimator": name, "trials": trials} for name in (*METHODS, UNIFORM)]
+    found += [{"part": "double integrator", "estimator": name, "trials": trials} for name in (*METHODS, UNIFORM)]
+    for name in MAKE:
+        some = EPSILONS[:8:4] if quick else EPSILONS
+        found += [
+            {"part": "queries", "estimator": name, "epsilon": x, "trials": 8 if quick else 24}
+            for x in some
+            if x > 0.002 or name != "one point"  # of which a loss that small takes billions
+        ]
+    return found
 
 
 def rows(setting, seed, threads):
     """Return the rows of one setting."""
-    return (variances if setting["part"] == "variance" else curves)(setting, seed, threads)
+    make = {"variance": variances, "double integrator": curves, "queries": queries}[setting["part"]]
+    return make(setting, seed, threads)
 
 
 def report(rows):
@@ -190,6 +283,14 @@ def report(rows):
         lines.append(
             f"  T = {horizon}: variance of REINFORCE {score:.4g}, of one point {one['variance']:.4g} at width {one['width']} "
             f"(bias {one['relative_bias']:.1%}), of two points {two['variance']:.4g}"
+        )
+    for name in MAKE:
+        own = [r for r in rows if r["part"] == "queries" and r["estimator"] == name]
+        slope = np.polyfit(np.log([r["epsilon"] for r in own]), np.log([r["rollouts"] / r["steps"] for r in own]), 1)[0]
+        off = max(abs(r["rollouts"] / r["predicted"] - 1) for r in own)
+        lines.append(
+            f"  {name}: {own[-1]['rollouts']:.3g} returns to a loss of {own[-1]['epsilon']}, slope {slope:.2f} without the "
+            f"logarithm, within {off:.0%} of theory"
         )
     for name in (*METHODS, UNIFORM):
         own = [r for r in rows if r["part"] == "double integrator" and r["estimator"] == name]

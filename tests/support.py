@@ -33,6 +33,22 @@ def reference_problem(system, learn_std=True):
     return mg.Problem(environment, policy, system["T"], system["gamma"]), policy.theta(system["K"])
 
 
+def stopped(horizon, discount=0.9, gain=0.5, limit=1.2, terminal=lambda p, s: 2.0 * s[0]):
+    """Return (problem, theta): a scalar linear system that stops when it leaves (-limit, limit)."""
+    environment = mg.Environment(
+        states=1,
+        actions=1,
+        noises=1,
+        initial_noises=1,
+        init=lambda p, z: (0.5 * z[0],),
+        step=lambda p, s, a, w: (1.1 * s[0] + gain * a[0] + 0.3 * w[0],),
+        reward=lambda p, s, a, s_next, w: 1.0 - 0.3 * s[0] ** 2 - 0.1 * s_next[0] * a[0],
+        terminal=terminal,
+        done=lambda p, s: abs(s[0]) > limit,
+    )
+    return mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.7), horizon, discount), np.array([-0.4])
+
+
 def symmetric(matrix):
     """Return the symmetric part."""
     matrix = np.array(matrix, dtype=float)

@@ -17,7 +17,7 @@ ALLOWED = {
     "archive": "records",
     "ascent": "archive validate",
     "baselines": "calls compiler environments per_step problem scan_types truth validate",
-    "batches": "compiler executors kernels power_sums problem run source validate",
+    "batches": "compiler estimators executors kernels power_sums problem run source validate",
     "behaviours": "estimators exact kernels policies problem validate",
     "calls": "compiler validate",
     "checks": (
@@ -86,7 +86,7 @@ ALLOWED = {
     "provenance": "mcgrad",
     "records": "",
     "rollouts": "kernels problem run validate",
-    "run": "compiler designs executors kernels power_sums validate",
+    "run": "compiler designs estimators executors kernels power_sums problem validate",
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
     "source": "",

@@ -1,7 +1,6 @@
 """Learning curves agree with closed forms where there are some, and with themselves everywhere."""
 
 import dataclasses
-import doctest
 import warnings
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from support import SEED
 
 import mcgrad as mg
-from mcgrad import ascent, gradient_ascent, optimizers
+from mcgrad import ascent, optimizers
 
 RATE, BATCH = 0.25, 4
 EARLY, LATE = [0, 1, 2, 3, 4], [17, 18, 24, 30, 36, 42, 48, 54, 59, 60]  # steps that are kept
@@ -197,11 +196,6 @@ def test_a_record_survives_its_file(climbed, tmp_path):
     (tmp_path / "other.npz").write_bytes(b"nothing of ours")
     with pytest.raises(ValueError, match=r"path: expected a file with an ascent"):
         ascent.load(tmp_path / "other.npz")
-
-
-def test_the_example_of_the_docstring_is_run():
-    found = doctest.testmod(gradient_ascent)
-    assert found.attempted and not found.failed
 
 
 # ---- optimizers ------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """One rule for what theta does through densities and along paths; witnesses are closed forms, enumeration and quadrature."""
 
-import doctest
 import math
 
 import numpy as np
@@ -11,7 +10,6 @@ from quadrature import quadrature
 from support import SEED
 
 import mcgrad as mg
-import mcgrad.problem
 from mcgrad import estimators as E
 from mcgrad.kernels.program import gradient_program
 
@@ -126,8 +124,3 @@ def test_quadrature_is_a_witness_of_what_is_followed():
             np.testing.assert_allclose(mean, graph.gradient, rtol=1e-6, atol=1e-8)
         assert z_of(found[name], mean) < 5.0
         assert np.all(np.abs(found[name].variance - variance) < 5.0 * found[name].variance_stderr + 1e-9), name
-
-
-def test_the_example_of_the_docstring_runs():
-    found = doctest.testmod(mcgrad.problem)
-    assert found.attempted >= 6 and found.failed == 0

@@ -10,7 +10,7 @@ from mcgrad.compiler import backends
 from mcgrad.costs import Cost, cost, timed
 from mcgrad.kernels.program import gradient_program
 from mcgrad.prepare import prepare
-from studies import throughput
+from studies import throughput, workloads
 
 e = mg.estimators
 BOTH = {"SF": e.reward_to_go(), "PW": e.reparameterization()}
@@ -31,7 +31,7 @@ def test_more_rollouts_cost_more_and_shared_ones_once():
 
 
 def test_ten_estimators_at_once_cost_less_than_twice_the_two_of_the_study():
-    workload = throughput.lq_4x2()
+    workload = workloads.lq_4x2()
     fitted = {
         **throughput.TEN,
         "mixture": e.control_variate(BOTH["PW"], e.difference(*BOTH.values()), np.full((1, 8), 0.3)),
@@ -47,7 +47,7 @@ def test_the_study_of_throughput_tells_what_ten_cost(monkeypatch):
         return Cost(names, dict.fromkeys(estimators, 0.1), dict.fromkeys(estimators, 1), 4.0 + len(estimators), 0.2)
 
     monkeypatch.setattr(throughput, "cost", fake)
-    rows = throughput.cost_rows("W1 lq-4x2", throughput.lq_4x2(), 1.0, 0)
+    rows = throughput.cost_rows("W1 lq-4x2", workloads.lq_4x2(), 1.0, 0)
     assert len(rows) == 12 and set(rows[0]) <= set(throughput.COLUMNS)
     assert {"costs": 0.2}.items() <= throughput.settings(True)[0].items()
     text = throughput.report([{**rows[0], "deviation": 1.0}, *rows])

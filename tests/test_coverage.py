@@ -43,7 +43,8 @@ def test_the_results_in_the_repository_are_of_this_study_and_say_what_it_says():
         if r["interval"] in ("variance", "total variance") and int(r["count"]) < 100_000:
             assert 0.935 < covered < 0.985, r
         if r["interval"] == "ratio":
-            assert covered > 0.925, r
+            # 92.6 +- 0.4 at the lowest, see the study; 0.9 would be four standard errors of 2000 measurements below.
+            assert covered > (0.9 if r["count"] == "1000" else 0.925), r
         if r["interval"] == "variance" and float(r["kurtosis"]) > 50 and r["count"] == "1000":
             assert naive < 0.93, r
     kurtosis = [float(r["kurtosis"]) for r in rows]

@@ -23,6 +23,9 @@ HORIZONS = (1, 2, 3, 4, 5, 6)
 
 # A study of one's own, with a file beside it; whoever has the third setting first is killed, once.
 STUDY = f"""
+from __future__ import annotations
+
+import dataclasses
 import os
 import pathlib
 import signal
@@ -31,6 +34,11 @@ import beside
 from mcgrad import study, template_study
 
 KILLED = pathlib.Path(__file__).with_name("killed")
+
+
+@dataclasses.dataclass
+class Record:
+    x: float  # an annotation that is looked up in the module
 
 
 def settings(quick):
@@ -175,7 +183,7 @@ def test_mpi_has_to_be_started_as_such(file, capsys):
 def test_mistakes_that_workers_meet_are_told_with_their_line(file, capsys):
     file.write_text(STUDY.replace("assert threads", "{}[threads]\n    assert threads"))
     assert command.main(["study", str(file), "--engine", "processes", "--workers", "1"]) == 2
-    assert f"{file}:17: {{}}[threads]\nKeyError: 1" in capsys.readouterr().err
+    assert f"{file}:25: {{}}[threads]\nKeyError: 1" in capsys.readouterr().err
 
 
 def test_workers_with_other_sources_are_refused(file, expected, monkeypatch):

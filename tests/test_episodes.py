@@ -2,29 +2,14 @@
 
 import numpy as np
 import pytest
+from support import stopped
 
 import mcgrad as mg
 from mcgrad.compiler import backends
 from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
 
-
-def stopped(horizon=12, discount=0.9):
-    """Return a linear system that stops when it leaves (-1.5, 1.5), with a terminal reward for those that stay."""
-    environment = mg.Environment(
-        states=1,
-        actions=1,
-        noises=1,
-        initial_noises=1,
-        init=lambda p, z: (0.5 * z[0],),
-        step=lambda p, s, a, w: (1.1 * s[0] + 0.3 * a[0] + 0.3 * w[0],),
-        reward=lambda p, s, a, s_next, w: 1.0 - 0.3 * s[0] ** 2 - 0.1 * s_next[0] * a[0],
-        terminal=lambda p, s: 2.0 * s[0],
-        done=lambda p, s: abs(s[0]) > 1.5,
-    )
-    return mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.7), horizon, discount), np.array([-0.4])
-
-
+EARLY = {"gain": 0.3, "limit": 1.5}
 ESTIMATORS = {
     "SF": mg.estimators.score_function(),
     "SF - b": mg.estimators.score_function(baseline=3.0),
@@ -64,7 +49,7 @@ def by_hand(problem, theta, found):
 
 @pytest.mark.parametrize("machine", ["simd", "scalar", "numpy"])
 def test_against_plain_numpy(machine):
-    problem, theta = stopped()
+    problem, theta = stopped(12, **EARLY)
     found = mg.rollout(problem, theta, 300, machine=machine)
     assert 0.2 < (found.lengths < problem.horizon).mean() < 0.9
     got = mg.sample(problem, theta, ESTIMATORS, 300, machine=machine)
@@ -73,7 +58,7 @@ def test_against_plain_numpy(machine):
 
 
 def test_states_stay_where_they_are_and_rewards_stop():
-    problem, theta = stopped()
+    problem, theta = stopped(12, **EARLY)
     found = mg.rollout(problem, theta, 300)
     for i, length in enumerate(found.lengths):
         assert (found.states[i, length:] == found.states[i, length]).all()
@@ -84,7 +69,7 @@ def test_states_stay_where_they_are_and_rewards_stop():
 
 def test_neighbours_do_not_matter():
     """Blocks end with their last episode; a trajectory has the same bits at any width and in any company."""
-    problem, theta = stopped(horizon=40)
+    problem, theta = stopped(40, **EARLY)
     program = gradient_program(problem, theta, ESTIMATORS)
     expected = run_kernel(program, 3, 0, 64).copy()
     for first in (1, 5, 37):
@@ -119,7 +104,7 @@ def test_score_function_and_pathwise_differ_by_the_ends():
 
     Both against central differences of the mean return with common random numbers over 4e6 trajectories.
     """
-    problem, theta = stopped(horizon=4, discount=1.0)
+    problem, theta = stopped(4, 1.0, **EARLY)
     found = mg.measure(problem, theta, {k: ESTIMATORS[k] for k in ("to go", "PW")}, 1_000_000)
     h = 0.05
     pairs = mg.measure(problem, theta, {"FD": mg.estimators.finite_differences(h, 1)}, 4_000_000)["FD"]

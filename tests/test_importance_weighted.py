@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from support import CASES, reference_problem, standard_errors
+from support import CASES, reference_problem, standard_errors, stopped
 
 import mcgrad as mg
 from mcgrad.estimators.estimator import BehaviourPolicy, RolloutVariant
@@ -252,23 +252,13 @@ def test_all_pairs_of_trajectories_of_two_states(seed):
 
 def test_episodes_that_end(seed):
     """Steps after the end have no weight."""
-    environment = mg.Environment(
-        states=1,
-        actions=1,
-        noises=1,
-        initial_noises=1,
-        init=lambda p, z: (0.5 * z[0],),
-        step=lambda p, s, a, w: (1.1 * s[0] + 0.5 * a[0] + 0.3 * w[0],),
-        reward=lambda p, s, a, s_next, w: 1.0 - 0.3 * s[0] ** 2 - 0.1 * s_next[0] * a[0],
-        done=lambda p, s: abs(s[0]) > 1.2,
-    )
-    problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.7), 6, 0.9)
+    problem, _ = stopped(6, terminal=None)
     theta, theta_b = np.array([-0.4]), [-0.55]
     chosen = {"SF": e.reward_to_go(1.5), "IW": iw(theta_b, baseline=1.5), "PD": iw(theta_b, "per decision", 1.5)}
     found = mg.measure(problem, theta, chosen, COUNT, seed)
     for name in ("IW", "PD"):
         assert abs(found[name].mean - found["SF"].mean) < 5 * np.hypot(found[name].stderr, found["SF"].stderr), name
-    path = mg.rollout(mg.Problem(environment, problem.policy, 6, 0.9), theta_b, 40, seed=7, machine="numpy")
+    path = mg.rollout(mg.Problem(problem.environment, problem.policy, 6, 0.9), theta_b, 40, seed=7, machine="numpy")
     sampled = mg.sample(problem, theta, {"IW": iw(theta_b)}, 40, seed=7, machine="numpy")["IW"][:, 0]
     for k, length in enumerate(path.lengths):
         s, a = path.states[k, :length, 0], path.actions[k, :length, 0]

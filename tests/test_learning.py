@@ -126,8 +126,62 @@ def test_the_comparison_in_the_repository_is_recht_s():
     for name in zeroth_order.METHODS:
         own = rows[rows["estimator"] == name].sort_values("rollouts")
         assert own["median"].iloc[0] == pytest.approx(zeroth_order.cost([[0.0, 0.0]])[0], rel=1e-6)  # no control
+        assert own["rate"].isin(zeroth_order.FACTORS).all()
     ends = rows.sort_values("rollouts").groupby("estimator")["median"].last()
     assert ends["uniform sampling"] < 1.1 * best and ends["policy gradient, Adam"] < 1.2 * best
+
+
+def test_steps_are_chosen_in_trials_that_are_not_reported(seed, monkeypatch):
+    """For each budget the step of the best median among the first trials; the others are reported."""
+    monkeypatch.setattr(zeroth_order, "MOST", 120)
+    monkeypatch.setattr(zeroth_order, "FACTORS", (0.1, 1.0, 10.0))
+    rollouts, costs, _, rates = zeroth_order.tuned("policy gradient", 3, seed, 1)
+    assert rollouts.tolist() == [0, 40, 80, 120] and costs.shape == (3, 4)
+    std, make, batch, published, optimizer = zeroth_order.METHODS["policy gradient"]
+    tuning, found = zeroth_order.TUNING, {}
+    for factor in zeroth_order.FACTORS:
+        options = {"optimizer": optimizer(factor * published), "seeds": [10_000 * seed + k for k in range(tuning + 3)]}
+        p = zeroth_order.integrator(std)
+        ends = mg.ascend(p, np.zeros(2), make(), batch, 3, record=[3], judged=None, threads=1, **options).theta
+        found[factor] = zeroth_order.cost(ends[:, -1])
+    assert rates[-1] == min(found, key=lambda x: np.median(found[x][:tuning]))
+    np.testing.assert_allclose(costs[:, -1], found[rates[-1]][tuning:], rtol=1e-12)
+    assert len({x[0] for x in found.values()}) > 1
+
+
+def test_returns_that_a_loss_takes_follow_theory():
+    rows = of("zeroth_order")
+    rows = rows[rows["part"] == "queries"]
+    assert len(rows) == 23
+    within = np.abs(rows["rollouts"] / rows["predicted"] - 1) < 0.5
+    assert within.all() and not (np.abs(rows["rollouts"] * rows["epsilon"] ** 0.3 / rows["predicted"] - 1) < 0.5).any()
+    assert (rows["rollouts"] / rows["predicted"]).median() == pytest.approx(1.0, abs=0.15)
+    p, theta = zeroth_order.problem(10)
+    K = mg.exact.optimum(p, theta).gain.ravel()
+    for name, slope in {"score function": -1.0, "one point": -2.0, "two points": -1.0}.items():
+        own = rows[rows["estimator"] == name]
+        small = own[own["batch"] > 4]  # of fewer one cannot be made
+        found = np.polyfit(np.log(small["epsilon"]), np.log(small["rollouts"] / small["steps"]), 1)[0]
+        assert found == pytest.approx(slope, abs=0.1)  # half as steep or twice as steep would be seen
+        wide = own["width"].iloc[0] if name != "score function" else None
+        V = mg.exact.variance(p, K, zeroth_order.MAKE[name](wide))[0]
+        assert own["exact_variance"].iloc[0] == pytest.approx(V, rel=1e-9)
+    # The published slopes, with their logarithm: returns from .03 to .003 for one point, to .0003 for the others.
+    at = rows.set_index(["estimator", "epsilon"])["rollouts"]
+    assert np.log10(at["one point", 0.003] / at["one point", 0.03]) == pytest.approx(2.3, abs=0.25)
+    assert np.log10(at["score function", 0.0003] / at["score function", 0.03]) / 2 == pytest.approx(1.25, abs=0.15)
+
+
+def test_gaps_are_those_of_the_exact_objective():
+    p, theta = zeroth_order.problem(10)
+    best = mg.exact.optimum(p, theta).objective
+    for K in (-1.0, -0.6, 0.1):
+        assert zeroth_order.gaps(np.array([K]))[0] == pytest.approx(best - mg.exact.objective(p, [K]), rel=1e-9)
+
+
+def test_a_crossing_is_found_between_steps():
+    assert zeroth_order.crossing([8.0, 4.0, 1.0], 2.0) == pytest.approx(1.5)
+    assert zeroth_order.crossing([8.0, 4.0], 2.0) is None and zeroth_order.crossing([1.0], 2.0) is None
 
 
 # ---- learning curves -------------------------------------------------------------------------------------------
@@ -150,6 +204,24 @@ def test_curves_start_where_they_should_and_end_nearer():
         assert first["median"] == pytest.approx(best - mg.exact.objective(p, start), rel=1e-5)
         assert (own["median"].dropna() > -2e-3).all()  # no theta is better than the best; a horizon of 200 is forgiven
         assert own["median"].iloc[-1] < first["median"]
+
+
+def test_less_variance_is_less_loss_in_the_end_of_the_curves():
+    """What the figure's message says of its last panel, and where it says "mostly"."""
+    rows = of("learning")
+    rows = rows[rows["part"] == "curve"]
+    assert (rows["seeds"] == 40).all() and rows["rate"].isin(learning.RATES).all()
+    ends = rows.sort_values("step").groupby(["problem", "estimator"])["median"].last()
+    for problem, best in {
+        "scalar LQ": "reparameterization",
+        "two double integrators": "reparameterization",
+        "unstable start": "reward to go, value baseline",
+        "corridor": "reward to go, value baseline",
+        "cart-pole": "reward to go",
+        "pendulum": "reward to go",
+    }.items():
+        assert ends[problem, best] < 0.4 * ends[problem, "score function"]
+    assert ends["pendulum", "reparameterization"] > ends["pendulum", "reward to go"]
 
 
 def test_losses_in_the_end_are_the_rate_times_the_variance():
@@ -175,19 +247,21 @@ def test_losses_in_the_end_are_the_rate_times_the_variance():
 
 def test_rows_of_a_curve_are_those_of_an_ascent(seed):
     """The best rate is that of the tuning seeds, the quantiles are those of the others."""
-    setting = {"part": "curve", "problem": "scalar LQ", "estimator": "reparameterization", "steps": 6, "seeds": 9}
+    setting = {"part": "curve", "problem": "scalar LQ", "estimator": "reparameterization", "steps": 6, "seeds": 5}
     rows = learning.rows(setting, seed, 1)
     problem, start = learning.scalar()
-    options = {"seeds": [1_000_000 * seed + k for k in range(9)], "record": [6], "threads": 1}
+    tuning = learning.TUNING
+    options = {"seeds": [1_000_000 * seed + k for k in range(tuning + 5)], "record": [6], "threads": 1}
     gaps = {}
     for rate in learning.RATES:
         optimizer = mg.optimizers.adam(rate, *learning.DECAY)
         gaps[rate] = mg.ascend(
             problem, start, mg.estimators.reparameterization(), 16, 6, optimizer=optimizer, **options
         ).gap()[:, 0]
-    best = min(gaps, key=lambda rate: np.sort(gaps[rate][:4])[2])
+    best = min(gaps, key=lambda rate: np.median(gaps[rate][:tuning]))
     assert rows[-1]["rate"] == best and rows[-1]["trajectories"] == 96
-    assert rows[-1]["median"] == pytest.approx(np.median(gaps[best][4:]), rel=1e-5)
+    assert rows[-1]["median"] == pytest.approx(np.median(gaps[best][tuning:]), rel=1e-5)
+    assert rows[-1]["median"] != pytest.approx(np.median(gaps[best][:tuning]), rel=1e-3)
     assert len({gaps[rate][5] for rate in gaps}) == len(gaps)
 
 

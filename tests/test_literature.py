@@ -12,7 +12,7 @@ from figures import files
 from studies import canonical, han_yang_2026, metz_2021, preiss_2019, suh_2022, tucker_2018
 
 PAPERS = ["mohamed_2020", "mohamed_2020_dimension", "han_yang_2026", "preiss_2019", "tucker_2018", "suh_2022"]
-PAPERS += ["metz_2021", "carvalho_2021", "relax_2018", "canonical", "frontier"]
+PAPERS += ["metz_2021", "carvalho_2021", "carvalho_2021_systems", "relax_2018", "canonical", "frontier"]
 
 
 def results(name):
@@ -349,25 +349,7 @@ def test_the_canonical_table_is_the_published_one():
     assert worst(rows.assign(exact_variance=1.1 * rows["exact_variance"])) > 5
 
 
-# ---- Carvalho et al. (2021), REBAR and RELAX ----------------------------------------------------------------------------
-
-
-def test_errors_of_a_critic_cross_where_predicted():
-    rows = results("carvalho_2021")
-    crossing = rows[rows["estimator"] == "crossing"].sort_values("dimension")
-    d = crossing["dimension"].to_numpy()
-    assert crossing["frequency"].tolist() == pytest.approx((1.59, 2.76, 5.03, 7.29), abs=0.006)
-    assert crossing["frequency"].to_numpy() == pytest.approx(np.sqrt(d * (d + 1) / 2) / (2 * np.pi * 0.1), rel=1e-9)
-    assert not crossing["frequency"].to_numpy() == pytest.approx(
-        np.sqrt(d * (d + 1) / 2) / (2 * np.pi * 0.101), rel=1e-3
-    )
-    rows = rows[rows["estimator"] != "crossing"]
-    high = rows[(rows["estimator"] == "measure-valued") & (rows["frequency"] == 1000.0)]
-    assert (high["exact_variance"] / (2 * high["dimension"])).to_numpy() == pytest.approx(
-        1 / (2 * np.pi * 0.01), rel=0.01
-    )
-    assert worst(rows) < 5
-    assert worst(rows.assign(exact_variance=1.1 * rows["exact_variance"])) > 5
+# ---- REBAR and RELAX ---------------------------------------------------------------------------------------------------
 
 
 def test_the_toy_of_relax_has_the_variances_of_its_formula():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support import CASES, reference_problem, standard_errors, w1
+from support import CASES, reference_problem, standard_errors, stopped, w1
 
 import mcgrad as mg
 from mcgrad.compiler import noise
@@ -97,22 +97,6 @@ OF_EPISODES = {"SF": mg.estimators.reward_to_go(1.0), "apart": mvd("independent"
 OF_EPISODES |= {name: ALL[name] for name in ("one", "all")}
 
 
-def stopped(horizon=7):
-    """Return (problem, theta): a scalar system that stops where |s| > 1.2."""
-    environment = mg.Environment(
-        states=1,
-        actions=1,
-        noises=1,
-        initial_noises=1,
-        init=lambda p, z: (0.5 * z[0],),
-        step=lambda p, s, a, w: (1.1 * s[0] + 0.5 * a[0] + 0.3 * w[0],),
-        reward=lambda p, s, a, s_next, w: 1.0 - 0.3 * s[0] ** 2 - 0.1 * s_next[0] * a[0],
-        terminal=lambda p, s: 2.0 * s[0],
-        done=lambda p, s: abs(s[0]) > 1.2,
-    )
-    return mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.7), horizon, 0.9), np.array([-0.4])
-
-
 def lone_branches(problem, theta, count, seed):
     """Branches at one random time on common noise, trajectory by trajectory, in plain Python."""
     T, std, out = problem.horizon, 0.7, []
@@ -143,7 +127,7 @@ def lone_branches(problem, theta, count, seed):
 
 def test_lone_branches_of_episodes_by_hand():
     """A branch may outlive the main rollout, and end before it."""
-    problem, theta = stopped()
+    problem, theta = stopped(7)
     expected, tau = lone_branches(problem, theta, 60, seed=5)
     assert set(tau) == set(range(7))
     assert (expected == 0.0).any()
@@ -154,7 +138,7 @@ def test_lone_branches_of_episodes_by_hand():
 
 
 def test_branches_of_episodes_are_unbiased(seed):
-    problem, theta = stopped()
+    problem, theta = stopped(7)
     found = mg.measure(problem, theta, OF_EPISODES, 200_000, seed)
     for name in ("one", "apart", "all"):
         error = np.hypot(found[name].stderr, found["SF"].stderr)

@@ -180,7 +180,7 @@ def test_an_edit_of_anything_that_a_study_imports_is_another_study(tmp_path, mon
 def test_the_studies_of_this_repository_know_their_sources():
     package = pathlib.Path(mg.__file__).parent
     names = {p.name for p in provenance._imported(lessons.STUDY.rows.__module__, package)}
-    assert {"lessons.py", "problems.py", "ladder.py", "throughput.py", "__init__.py"} <= names
+    assert {"lessons.py", "problems.py", "ladder.py", "workloads.py", "__init__.py"} <= names
     assert "horizon.py" not in names and not {"numpy", "numba"} & {p.parent.name for p in map(pathlib.Path, names)}
     assert {p.name for p in provenance._imported(ladder.STUDY.rows.__module__, package)} < names
 

@@ -13,7 +13,7 @@ from mcgrad.compiler import backends
 from mcgrad.compiler.backends import KernelText
 from mcgrad.kernels.program import gradient_program
 from mcgrad.run import run_kernel
-from studies import throughput
+from studies import workloads
 
 BOTH = {"SF": mg.estimators.reward_to_go(), "PW": mg.estimators.reparameterization()}
 UNARY = ("sin", "cos", "exp", "log", "tanh", "tan", "expm1", "log1p", "sqrt", "floor", "erf")
@@ -129,7 +129,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_gradients_of_workloads(name):
-    problem, theta, _ = throughput.WORKLOADS[name]()
+    problem, theta, _ = workloads.WORKLOADS[name]()
     double = mg.sample(problem, theta, BOTH, 16384, 4)
     single = mg.sample(problem, theta, BOTH, 16384, 4, precision="single")
     errors = np.concatenate([np.abs(single[k] - double[k]) / double[k].std(axis=0) for k in BOTH])
@@ -180,7 +180,7 @@ def test_tables_episodes_and_branches():
     )
     problem = mg.Problem(environment, mg.policies.softmax(5, 3), 10)
     close(problem, 0.5 * rng.normal(size=15), {"SF": mg.estimators.reward_to_go()}, 1e-4)
-    problem, theta, _ = throughput.lq_1x1()
+    problem, theta, _ = workloads.lq_1x1()
     ending = dataclasses.replace(problem.environment, done=lambda p, s: abs(s[0]) > 1.2, closed_form=None)
     close(dataclasses.replace(problem, environment=ending), theta, BOTH, 1e-4)
     estimators = {"MV": mg.estimators.measure_valued(), "ES": mg.estimators.evolution_strategies(0.1)}

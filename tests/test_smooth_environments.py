@@ -106,7 +106,7 @@ def test_pendulum_starts_uniformly(seed):
 
 
 def test_the_plain_pendulum_is_that_of_the_throughput_study():
-    from studies.throughput import pendulum
+    from studies.workloads import pendulum
 
     workload = pendulum()
     ours = mg.Problem(environments.plain_pendulum(), workload.problem.policy, workload.problem.horizon)

@@ -16,7 +16,7 @@ from figures import files, style
 from figures import ladder as ladder_figure
 from mcgrad import study
 from studies import __main__ as studies_command
-from studies import by_hand, horizon, ladder, noise_scale, points, throughput
+from studies import by_hand, horizon, ladder, noise_scale, points, throughput, workloads
 
 ROOT = pathlib.Path(__file__).parent.parent
 DRAWN = ("floor", "horizon", "ladder", "lessons", "noise_scale", "points")  # here; the others by the CI script
@@ -292,7 +292,7 @@ def test_the_points_in_the_repository_are_of_this_study_and_say_what_their_figur
 
 @pytest.mark.parametrize("name", ["W1 lq-4x2", "W3 bandit (x-k)^2", "W3 bandit cos(kx)", "W4 pendulum"])
 def test_the_program_by_hand_computes_the_same(name, seed):
-    workload = throughput.WORKLOADS[name]()
+    workload = workloads.WORKLOADS[name]()
     rng = np.random.default_rng(seed)
     count, mean, variance = by_hand.moments(np.stack(workload.batch(2048, rng)) for _ in range(4))
     found = mg.measure(workload.problem, workload.theta, throughput.ALONE, 40_000, seed, progress=False)
@@ -300,13 +300,32 @@ def test_the_program_by_hand_computes_the_same(name, seed):
     assert throughput.deviation((count, mean + 7 * np.sqrt(variance / count), variance), found) > 5
 
 
+@pytest.mark.parametrize("name", ["W2 lq-1x1", "W3 bandit cos(kx)", "W4 pendulum"])
+def test_the_program_for_jax_computes_the_same(name, seed):
+    pytest.importorskip("jax")
+    from studies import by_jax
+
+    workload = workloads.WORKLOADS[name]()
+    count, mean, variance = by_jax.measured(name, workload, 8192)(seed)
+    found = mg.measure(workload.problem, workload.theta, throughput.ALONE, 40_000, seed, progress=False)
+    assert count == 8192 and throughput.deviation((count, mean, variance), found) < 5
+    assert throughput.deviation((count, mean + 7 * np.sqrt(variance / count), variance), found) > 5
+
+
+def test_throughput_sweeps_many_thetas(seed):
+    rows = throughput.sweep_rows("W2 lq-1x1", workloads.lq_1x1(), 3, 1, seed)
+    assert rows[0]["code"] == "mcgrad" and rows[0]["count"] == 3 * 256 and rows[0]["cpu_seconds"] >= 0
+    assert all(row["deviation"] < 5 for row in rows if row.get("deviation") is not None)
+
+
 def test_throughput_reports_times(tmp_path):
     setting = {"workload": "W3 bandit cos(kx)", "steps": 1, "repeats": 1}
     one = dataclasses.replace(throughput.STUDY, settings=lambda quick: [setting])
     rows = study.run(one, tmp_path, preset="quick")
     assert [(r["code"], r["estimators"]) for r in rows][:2] == [("numpy", "both"), ("mcgrad", "both")]
-    assert len(rows) == 4 and rows[1]["times_numpy"] > 0 and rows[1]["deviation"] < 5
-    assert rows[0]["cold_seconds"] > rows[0]["warm_seconds"] > 0
+    ours = [r for r in rows if not r["code"].startswith("jax")]  # which is not everywhere
+    assert len(ours) == 5 and ours[1]["times_numpy"] > 0 and ours[1]["deviation"] < 5
+    assert ours[1]["cold_seconds"] > ours[1]["warm_seconds"] > 0 and ours[4]["code"] == "mcgrad single"
     assert "W3 bandit" in throughput.STUDY.report(rows)
 
 

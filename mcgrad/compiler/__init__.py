@@ -8,12 +8,14 @@ namespaces  a user's globals, with `math` and `np` that accept tracers
 derive      vector-Jacobian products by one reverse sweep
 emit        a graph -> the text of a Python function
 backends    the same text on NumPy arrays, SIMD lanes, numbers
-simd        the SIMD type, and values whose operators write LLVM instructions
+simd        values whose operators write LLVM instructions, W lanes at a time
+lowering    the loops of a kernel to LLVM's language
 elementary  sin, exp, log, ... of SIMD lanes
 special     gamma, error, normal and other functions, written once for all machines
 division    the exact remainder of SIMD lanes
 noise       random numbers: a keyed hash of their address, and Box-Muller
-native      machine code as bytes: made by Numba, linked and called without it
+native      machine code as bytes: made by LLVM, linked and called
+with_numba  the same for the scalar machine, made by Numba
 store       bytes on disk, believed only if they are whole and nobody else can have written them
 cache       compiled kernels on disk, found by what they depend on
 """

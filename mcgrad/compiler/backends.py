@@ -20,7 +20,7 @@ names that it does not define; a machine is a meaning of these names:
 | machine | a value is | who compiles | what for |
 |---|---|---|---|
 | `numpy` | an array, one element for each trajectory | nobody | the reference and the debugger |
-| `simd` | W lanes of a vector register | `simd.lanes_function`, LLVM | speed |
+| `simd` | W lanes of a vector register | `lowering`, LLVM | speed |
 | `scalar` | a number | Numba, by its public interface alone | the portable fallback |
 
 In single precision, which the first two know, all values are float32: noise, arithmetic, and what is kept of each time step.
@@ -30,12 +30,16 @@ The parameters that come in, and what goes out to be summed, are float64.
 import dataclasses
 import functools
 import re
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import cache, noise, special
 from .operations import FUNCTIONS
+
+Names: TypeAlias = dict[str, Any]  # what the names of a kernel's text mean on a machine
 
 # Fused multiply-add is allowed, nothing else: see simd.FLAGS.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
@@ -84,28 +88,28 @@ class KernelText:
     precision: str = "double"
 
     @functools.cached_property
-    def operations(self):
+    def operations(self) -> int:
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """How long it takes to compile the text, within a factor of two or three."""
-        return 0.7 + 6e-5 * len(self.text)
+        return 0.1 + 2e-5 * len(self.text)
 
-    def memory(self, horizon, width):
+    def memory(self, horizon: int, width: int) -> tuple[int, int]:
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
         row = max(self.workspace, 1)
         return horizon + -(-self.totals // row), row * width
 
-    def width(self, machine="simd"):
+    def width(self, machine: str = "simd") -> int:
         """Return how many trajectories one block holds (for `numpy`, any number: 0)."""
         check(machine)
         if machine == "simd":
             return self._lanes()
         return {"scalar": 1, "numpy": 0}[machine]
 
-    def _lanes(self):
+    def _lanes(self) -> int:
         """Return how many lanes a SIMD kernel has; its bits do not depend on that.
 
         Several registers for each value hide the latency of instructions, until too many values have to be spilled: two
@@ -120,20 +124,20 @@ class KernelText:
 
 
 @functools.cache
-def wide_registers():
+def wide_registers() -> bool:
     """Tell whether this processor has registers of 512 bits, and 32 of them."""
     import llvmlite.binding as llvm
 
     return bool(llvm.get_host_cpu_features().get("avx512f"))
 
 
-def check(machine):
+def check(machine: object) -> None:
     """Raise a ValueError for what is none of the three machines."""
     if not isinstance(machine, str) or machine not in MACHINES:
         raise ValueError(f"machine: expected one of {', '.join(MACHINES)}, got {machine!r}")
 
 
-def compiled(kernel, machine="simd", width=None):
+def compiled(kernel: KernelText, machine: str = "simd", width: int | None = None) -> Callable[..., Any]:
     """Return the callable `kernel` of a KernelText on one of the three machines."""
     check(machine)
     return _compiled(kernel, machine, kernel.width(machine) if width is None else width)
@@ -141,7 +145,7 @@ def compiled(kernel, machine="simd", width=None):
 
 # Loaded, a kernel takes a sixth of a megabyte; it goes when so many others have been used since.
 @functools.lru_cache(maxsize=256)
-def _compiled(kernel, machine, width):
+def _compiled(kernel: KernelText, machine: str, width: int) -> Callable[..., Any]:
     if machine == "numpy":
         return _numpy_kernel(kernel)
     if machine == "scalar" and kernel.precision != "double":
@@ -157,41 +161,52 @@ def _compiled(kernel, machine, width):
     return cache.load(kernel.text, _tag(kernel, machine, width), ARGUMENTS, build, label)
 
 
-def is_compiled(kernel, machine="simd"):
+def is_compiled(kernel: KernelText, machine: str = "simd") -> bool:
     """Tell whether the cache on disk has the machine code of a kernel."""
     return cache.is_kept(kernel.text, _tag(kernel, machine, kernel.width(machine)), ARGUMENTS)
 
 
-def _tag(kernel, machine, width):
+def _tag(kernel: KernelText, machine: str, width: int) -> str:
     return f"kernel {machine} {width} {kernel.precision}"
 
 
 def _build(kernel, machine, width):
-    """Return the function of loops of a kernel for the SIMD or the scalar machine, ready to be compiled, and options."""
+    """Return the object file of a kernel for the SIMD or the scalar machine, see `cache.load`."""
+    if machine == "simd":
+        return _build_lanes(kernel, width)
     import numba
 
-    from .simd import F32, F64, lanes_function
+    from .with_numba import compile_function
 
-    element = F64 if kernel.precision == "double" else F32
-    namespace = _simd_names(width, element) if machine == "simd" else dict(_scalar_names())
+    namespace = dict(_scalar_names())
     namespace["__name__"] = __name__
     exec(compile(kernel.text, "<kernel>", "exec"), namespace)
     inline = numba.njit(forceinline=True, **OPTIONS)
-    for name, arguments, results in kernel.functions:
-        function = namespace[name]
-        if machine == "simd":
-            namespace[name] = lanes_function(function, arguments, results, width, element)
-        else:
-            namespace[name] = inline(function)
-    return namespace["kernel"], OPTIONS
+    for name, _, _ in kernel.functions:
+        namespace[name] = inline(namespace[name])
+    return compile_function(namespace["kernel"], OPTIONS, ARGUMENTS)
 
 
-def workspace(kernel, horizon, width):
+def _build_lanes(kernel, width):
+    from . import native, simd
+
+    element = simd.F64 if kernel.precision == "double" else simd.F32
+    namespace = _simd_names(width, element)
+    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+    functions = {
+        name: simd.lanes_function(namespace[name], results, width, element) for name, _, results in kernel.functions
+    }
+    functions |= _loop_names(width, element)
+    loops = kernel.text[kernel.text.rindex("def kernel(") :]
+    return native.compile_text(loops, functions, ARGUMENTS)
+
+
+def workspace(kernel: KernelText, horizon: int, width: int) -> NDArray[np.float64]:
     """Return an uninitialised workspace for one block of the SIMD or the scalar machine."""
     return aligned(kernel.memory(horizon, width))
 
 
-def aligned(shape):
+def aligned(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Return an uninitialised float64 array that starts at a cache line, as full SIMD loads like it."""
     count = int(np.prod(shape))
     memory = np.empty(count + 8)
@@ -204,7 +219,7 @@ def aligned(shape):
 _CONSTANTS = {"inf": np.inf, "nan": np.nan}
 
 
-def _numpy_kernel(kernel):
+def _numpy_kernel(kernel: KernelText) -> Callable[..., Any]:
     names, number = _numpy_names(), np.float64
     if kernel.precision == "single":
         names, number = {k: _rounded(f) if callable(f) and k not in MEMORY else f for k, f in names.items()}, np.float32
@@ -226,7 +241,7 @@ def _numpy_kernel(kernel):
 MEMORY = ("position", "stream", "take", "give", "put", "point", "scatter", "tail", "total", "any_positive")
 
 
-def _rounded(function):
+def _rounded(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function return float32 for float64."""
 
     def single(x):
@@ -239,7 +254,7 @@ def _rounded(function):
     return call
 
 
-def _numpy_names():
+def _numpy_names() -> Names:
     def position(first, b, width):
         return first + np.uint64(b * width) + np.arange(width, dtype=np.uint64)
 
@@ -275,7 +290,7 @@ def _numpy_names():
     return FUNCTIONS | _CONSTANTS | names
 
 
-def _numpy_results(function, number):
+def _numpy_results(function: Callable[..., Any], number: type[np.floating]) -> Callable[..., Any]:
     """Let a function return NumPy numbers for Python's, whose division by zero is an error."""
 
     def call(*arguments):
@@ -285,7 +300,7 @@ def _numpy_results(function, number):
     return call
 
 
-def _simd_names(width, element):
+def _simd_names(width: int, element: Any) -> Names:
     from . import division, elementary, simd, single
 
     own = [name for name in FUNCTIONS if name not in special.BODIES]
@@ -305,8 +320,7 @@ def _simd_names(width, element):
     def scatter(totals, first, size, index, x):
         simd.scatter(totals, first, size, simd.to_lanes(totals.builder, index, width), x)
 
-    names |= {"scatter": scatter, "tail": _spelled_out(_tail), "total": lambda totals, k: totals.load(k, width)}
-    names |= {"where": simd.where, "position": _inlined(_position), "stream": _inlined(noise.stream)}
+    names |= {"scatter": scatter, "total": lambda totals, k: totals.load(k, width), "where": simd.where}
     words = noise.word_lanes(width)
     pair, uniform = (noise, single)[element == simd.F32].from_word()
     names |= {
@@ -315,9 +329,26 @@ def _simd_names(width, element):
         "lookup": simd.lookup,
     }
     names |= {"take": lambda row, k: row.load(k, width, element=element), "give": give, "put": put}
-    names |= {"any_positive": simd.any_positive(width, element)}
     names |= {"point": lambda points, k, b: points.load(k, width, block=b)}
     return names | _CONSTANTS
+
+
+def _loop_names(width, element):
+    """Return what the loops of a kernel call besides its own functions, as `lowering` calls it."""
+    from . import simd
+
+    def tail(builder, work, horizon):
+        rows, row = work.shape
+        size = builder.mul(builder.sub(rows, horizon.ir), row)
+        start = builder.gep(work.pointer, [builder.mul(horizon.ir, row)])
+        return simd.Memory(builder, start, [size])
+
+    return {
+        "position": lambda builder, first, b, width: first + b * width,
+        "stream": lambda builder, i, k: i + (k << int(noise.STREAM)),
+        "tail": tail,
+        "any_positive": simd.any_positive(width, element),
+    }
 
 
 def _also_numbers(function, on_numbers):
@@ -332,61 +363,61 @@ def _also_numbers(function, on_numbers):
     return call
 
 
-def _position(first, b, width):
+def _position(first: Any, b: Any, width: Any) -> Any:
     return first + np.uint64(b * width)
 
 
-def _where(condition, a, b):
+def _where(condition: Any, a: Any, b: Any) -> Any:
     return a if condition else b
 
 
-def _take(row, k):
+def _take(row: Any, k: Any) -> Any:
     return row[k]
 
 
-def _total(totals, k):
+def _total(totals: Any, k: Any) -> Any:
     return totals[k]
 
 
-def _give(row, k, value):
+def _give(row: Any, k: Any, value: Any) -> Any:
     row[k] = value
 
 
-def _put(out, q, b, value):
+def _put(out: Any, q: Any, b: Any, value: Any) -> Any:
     out[q, b] = value
 
 
-def _lookup(array, first, stride, size, index):
+def _lookup(array: Any, first: Any, stride: Any, size: Any, index: Any) -> Any:
     inside = (index >= 0.0) & (index < size)
     return array[first + stride * int(index)] if inside else np.nan
 
 
-def _scatter(totals, first, size, index, x):
+def _scatter(totals: Any, first: Any, size: Any, index: Any, x: Any) -> Any:
     if index >= 0.0 and index < size:
         totals[first + int(index)] += x
 
 
-def _tail(work, horizon):
+def _tail(work: Any, horizon: Any) -> Any:
     return work[horizon:].reshape(-1)
 
 
-def _point(points, k, b):
+def _point(points: Any, k: Any, b: Any) -> Any:
     return points[k, b]
 
 
-def _any_positive(x):
+def _any_positive(x: Any) -> Any:
     return x[0] > 0.0
 
 
 @functools.cache
-def _inlined(function):
+def _inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     import numba
 
     return numba.njit(forceinline=True, **OPTIONS)(function)
 
 
 @functools.cache
-def _spelled_out(function):
+def _spelled_out(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function whose text is put where it is called: one that returns an array, which code without memory may not."""
     import numba
 
@@ -394,7 +425,7 @@ def _spelled_out(function):
 
 
 @functools.cache
-def _scalar_names():
+def _scalar_names() -> Names:
     import numba
 
     # `normal_pair` calls `word`, which calls `mix`: compile copies that refer to compiled callees.
@@ -410,5 +441,5 @@ def _scalar_names():
     return FUNCTIONS | _CONSTANTS | numbers | own
 
 
-def _with_globals(function, namespace):
+def _with_globals(function: Any, namespace: Names) -> Any:
     return type(function)(function.__code__, namespace, function.__name__)

@@ -15,16 +15,19 @@ import pathlib
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 from . import native, store
 
-LOCK = threading.RLock()  # Numba compiles one function at a time; so do we, with one message each
+LOCK = threading.RLock()  # one function at a time, with one message each
 
 # What Numba is told of threads and folders leaves no trace in machine code.
 _IMMATERIAL = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
+Build: TypeAlias = Callable[[], tuple[Any, Any]]  # makes what a function is compiled from
 
 
-def load(text, tag, arguments, build, label=None):
+def load(text: str, tag: str, arguments: Sequence[str], build: Build, label: str | None = None) -> Callable[..., Any]:
     """Return the compiled function of a text: linked from what is kept on disk, or compiled, and kept.
 
     Parameters
@@ -36,7 +39,8 @@ def load(text, tag, arguments, build, label=None):
     arguments : tuple of str
         What the function takes, see `native.ARRAYS`.
     build : callable
-        build() -> (function, options) for `native.compile_function`; only called if there is something to compile.
+        build() -> (object file, functions it needs), as of `native.compile_text`; only called if there is something to
+        compile.
     label : str, optional
         What to call the kernel in the message that it is being compiled; without one there is no message.
     """
@@ -46,7 +50,7 @@ def load(text, tag, arguments, build, label=None):
         function = None if kept is None else native.link(*_unpacked(kept))
         if function is None:
             with _announced(f"compiling {label}", label is None), _uncollected():
-                made = native.compile_function(*build(), arguments)
+                made = build()
             store.write(name, _packed(*made))
             function = native.link(*made)
         if function is None:
@@ -54,33 +58,33 @@ def load(text, tag, arguments, build, label=None):
         return function
 
 
-def place(text, tag, arguments):
+def place(text: str, tag: str, arguments: Sequence[str]) -> str:
     """Return the name of machine code; see `load`."""
     return "k_" + hashlib.sha256(f"{_surroundings()}|{tag}|{arguments}|{text}".encode()).hexdigest()[:20]
 
 
-def is_kept(text, tag, arguments):
+def is_kept(text: str, tag: str, arguments: Sequence[str]) -> bool:
     """Tell whether machine code is on disk, whole."""
     return store.read(place(text, tag, arguments)) is not None
 
 
-def _packed(code, outside):
+def _packed(code: bytes, outside: Sequence[str]) -> bytes:
     return "\n".join(outside).encode() + b"\0" + code
 
 
-def _unpacked(data):
+def _unpacked(data: bytes) -> tuple[bytes, list[str]]:
     outside, _, code = data.partition(b"\0")
     return code, outside.decode().split()
 
 
-def _surroundings():
+def _surroundings() -> str:
     """Return a hash of all that machine code depends on besides its text."""
     told = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _IMMATERIAL)
     return f"{library_hash()} {_processor()} {told}"
 
 
 @functools.cache
-def library_hash():
+def library_hash() -> str:
     """Return a hash of the compiler's own sources and of the versions of what it stands on."""
     import llvmlite
     import numpy
@@ -96,7 +100,7 @@ def library_hash():
 
 
 @functools.cache
-def _processor():
+def _processor() -> str:
     import llvmlite.binding as llvm
 
     return f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
@@ -105,18 +109,18 @@ def _processor():
 _waited = [0.0]
 
 
-def compiling():
+def compiling() -> float:
     """Return how many seconds this process has waited for the compiler: what no estimate of a time left should count."""
     return _waited[0]
 
 
-def waited(seconds):
+def waited(seconds: float) -> None:
     """Count seconds of waiting for the compiler, or for other processes that compile."""
     _waited[0] += seconds
 
 
 @contextlib.contextmanager
-def _uncollected():
+def _uncollected() -> Iterator[None]:
     """Compile without garbage collection, which would take a fifth of the time and finds next to nothing."""
     was = gc.isenabled()
     gc.disable()
@@ -130,15 +134,15 @@ def _uncollected():
 class _announced:
     """Say on stderr what takes its time, and how long it took."""
 
-    def __init__(self, what, silent):
+    def __init__(self, what: str, silent: bool) -> None:
         self.what, self.silent = what, silent
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.started = time.perf_counter()
         if not self.silent:
             print(f"mcgrad: {self.what} ...", end="", file=sys.stderr, flush=True)
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         seconds = time.perf_counter() - self.started
         waited(seconds)
         if not self.silent:

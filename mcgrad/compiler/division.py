@@ -1,11 +1,11 @@
 """The remainder of a division of SIMD lanes, without an error: `fmod` of C, on which Python's % and // stand."""
 
-from .elementary import any_lane, copysign, emitted, two_product
-from .simd import F64, Value, absolute, trunc, where
+from .elementary import copysign, emitted, two_product
+from .simd import F64, Value, absolute, any_lane, trunc, where
 
 
 @emitted(F64)
-def fmod(a, b):
+def fmod(a: Value, b: Value) -> Value:
     """Return a - n b, where n is a/b without its fraction: exact, with the sign of a."""
     # For n < 2^26, n b is product + error without an error. a/b may have been rounded up to a whole number: then the
     # difference is negative, and one b too low.

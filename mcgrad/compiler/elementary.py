@@ -27,13 +27,14 @@ The polynomials minimise the largest relative error of the function over its red
 120 digits; the leading coefficient is rounded to float64 before the others are fitted).
 """
 
+from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from .reduction import payne_hanek
-from .simd import F64, U64, Value, absolute, bits, floats, floor, llvm_function, vector, where
+from .simd import F64, U64, Value, absolute, any_lane, bits, floats, floor, llvm_function, vector, where
 from .special import SIN_PI
 
 INF, NAN = float("inf"), float("nan")
@@ -46,7 +47,9 @@ MANY_CALLS = 40
 # ---- tools -------------------------------------------------------------------------------------------------
 
 
-def emitted(*results, hints=("alwaysinline",)):
+def emitted(
+    *results: ir.Type, hints: tuple[str, ...] = ("alwaysinline",)
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Emit the decorated function once per module and number of lanes; its results have these element types.
 
     A call has no side effects, so LLVM merges calls with the same arguments before it inlines them: sin(x),
@@ -69,13 +72,16 @@ def emitted(*results, hints=("alwaysinline",)):
                 body = ir.IRBuilder(callee.append_basic_block())
                 values = function(*(Value(body, x) for x in callee.args))
                 values = values if isinstance(values, tuple) else (values,)
-                body.ret(cgutils.pack_struct(body, [x.ir for x in values]))
+                packed = ir.Constant(returned, ir.Undefined)
+                for k, x in enumerate(values):
+                    packed = body.insert_value(packed, x.ir, k)
+                body.ret(packed)
             callee.calls = getattr(callee, "calls", 0) + 1
             if callee.calls == MANY_CALLS:
                 callee.attributes.discard("alwaysinline")
                 callee.attributes.add("noinline")
-            values = cgutils.unpack_tuple(builder, builder.call(callee, lifted))
-            values = tuple(Value(builder, x) for x in values)
+            packed = builder.call(callee, lifted)
+            values = tuple(Value(builder, builder.extract_value(packed, k)) for k in range(len(results)))
             return values if len(results) > 1 else values[0]
 
         return call
@@ -83,7 +89,7 @@ def emitted(*results, hints=("alwaysinline",)):
     return decorate
 
 
-def horner(x, coefficients):
+def horner(x: Any, coefficients: Sequence[float]) -> Any:
     """Return c[0] + c[1] x + c[2] x^2 + ..."""
     *lower, result = coefficients
     for c in reversed(lower):
@@ -91,25 +97,25 @@ def horner(x, coefficients):
     return result
 
 
-def two_sum(a, b):
+def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
     """Return the rounded sum of a and b and its rounding error (Knuth)."""
     s = a + b
     t = s - a
     return s, (a - (s - t)) + (b - t)
 
 
-def fast_two_sum(a, b):
+def fast_two_sum(a: Value, b: Value) -> tuple[Value, Value]:
     """Return the rounded sum of a and b and its rounding error, if |a| >= |b| or a = 0 (Dekker)."""
     s = a + b
     return s, b - (s - a)
 
 
-def _times(a, b):
+def _times(a: Value, b: Value) -> Value:
     """Return the rounded product of two values, which is never fused into a sum."""
     return Value(a.builder, a.builder.fmul(a.ir, b.ir))
 
 
-def two_product(a, b):
+def two_product(a: Any, b: Any) -> tuple[Value, Value]:
     """Return the rounded product of a and b and its rounding error up to 2^-105 |a b| (Dekker).
 
     In the error term, fusing would do no harm: its products are exact.
@@ -120,16 +126,10 @@ def two_product(a, b):
     return product, ((a1 * b1 - product) + (a1 * b2 + a2 * b1)) + a2 * b2
 
 
-def _halves(x):
+def _halves(x: Value) -> tuple[Value, Value]:
     """Split x into a sum of two numbers of 26 and 27 bits."""
     upper = floats(bits(x) & 0xFFFFFFFFF8000000)
     return upper, x - upper
-
-
-def any_lane(mask):
-    """Return the LLVM bit that tells whether the mask holds in any lane."""
-    builder, bit_string = mask.builder, ir.IntType(mask.width)
-    return builder.icmp_unsigned("!=", builder.bitcast(mask.ir, bit_string), bit_string(0))
 
 
 # ---- sine, cosine, tangent ---------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ LARGEST = 2.0**18
 
 
 @emitted(F64, F64, U64)
-def _quadrant(x):
+def _quadrant(x: Value) -> tuple[Value, ...]:
     """Return r, e, q with x = r - e + q pi/2 (mod 2 pi), |r| <= pi/4, |e| <= ulp(r)/2; q counts modulo 4."""
     # x - k pi/2 term by term. The first difference is exact; what the others lose goes into the next term.
     k = x * TWO_PI + MAGIC
@@ -183,7 +183,7 @@ def _quadrant(x):
 
 
 @emitted(F64, F64)
-def sincos(x):
+def sincos(x: Value) -> tuple[Value, Value]:
     """Return sin x and cos x."""
     # To first order in e:  sin(r - e) = sin r - e,  cos(r - e) = cos r + r e.
     r, e, q = _quadrant(x)
@@ -194,17 +194,17 @@ def sincos(x):
     return floats(bits(sine) ^ ((q & 2) << 62)), floats(bits(cosine) ^ (((q + 1) & 2) << 62))
 
 
-def sin(x):
+def sin(x: Value) -> Value:
     """Return the sine of x."""
     return sincos(x)[0]
 
 
-def cos(x):
+def cos(x: Value) -> Value:
     """Return the cosine of x."""
     return sincos(x)[1]
 
 
-def tan(x):
+def tan(x: Value) -> Value:
     """Return the tangent of x."""
     sine, cosine = sincos(x)
     return sine / cosine
@@ -215,7 +215,7 @@ _payne_hanek = emitted(F64, F64, U64, hints=COLD)(payne_hanek)
 
 
 @emitted(F64, F64, U64, hints=COLD)
-def _quadrant_huge(x):
+def _quadrant_huge(x: Value) -> tuple[Value, ...]:
     """Return r, e, q of `_quadrant` for finite |x| >= 2^18, lane by lane; the other lanes get any numbers."""
     if x.width == 1:
         return _payne_hanek(x)
@@ -240,14 +240,14 @@ LOG2_E = 1.4426950408889634
 LN2 = (0.6931471804855391, 7.440617110012397e-11)  # a sum; 20-bit multiples of the first term are exact
 
 
-def _ln2_multiple(x, offset):
+def _ln2_multiple(x: Value, offset: float) -> tuple[Value, Value, Value]:
     """Return a, b, n with x = a - b + k ln 2, |a - b| <= ln(2)/2; the lowest bits of n are k + offset."""
     k = x * LOG2_E + (MAGIC + offset)
     n, k = bits(k), k - (MAGIC + offset)
     return x - k * LN2[0], k * LN2[1], n
 
 
-def _exp_sum(x, low=None):
+def _exp_sum(x: Value, low: Value | None = None) -> Value:
     """Return exp(x + low) for -746 <= x <= 710 and |low| <= ulp(x)."""
     # 2^k = 2^floor(k/2) 2^ceil(k/2): only the last product can overflow or become subnormal.
     a, b, n = _ln2_multiple(x, 2 * 1023)
@@ -258,13 +258,13 @@ def _exp_sum(x, low=None):
 
 
 @emitted(F64)
-def exp(x):
+def exp(x: Value) -> Value:
     """Return e^x."""
     x = where(x > 710.0, 710.0, x)
     return _exp_sum(where(x < -746.0, -746.0, x))
 
 
-def _half_expm1(x):
+def _half_expm1(x: Value) -> Value:
     """Return (e^x - 1) / 2 for -45 <= x <= 710."""
     # x = r + low + k ln 2;  w + v = 1 + r;  s + t = 2^(k-1) w - 1/2, all without an error.
     # (e^x - 1) / 2 = s + t + 2^(k-1) (v + low + r^2 E(r))
@@ -277,7 +277,7 @@ def _half_expm1(x):
 
 
 @emitted(F64)
-def expm1(x):
+def expm1(x: Value) -> Value:
     """Return e^x - 1."""
     y = where(x > 710.0, 710.0, x)
     y = _half_expm1(where(y < -45.0, -45.0, y))
@@ -285,7 +285,7 @@ def expm1(x):
 
 
 @emitted(F64)
-def tanh(x):
+def tanh(x: Value) -> Value:
     """Return the hyperbolic tangent of x."""
     # tanh a = -h / (1 + h)  with  h = (e^(-2a) - 1) / 2
     a = absolute(x)
@@ -306,25 +306,25 @@ LN2_ROUNDED = 0.6931471805599453
 SQRT_HALF = 0x3FE6A09E667F3BCD
 
 
-def _binary(x):
+def _binary(x: Value) -> tuple[Value, Value]:
     """Return n + 1023 and f with x = 2^n (1 + f), 1/sqrt(2) <= 1 + f < sqrt(2), for positive normal x."""
     shifted = bits(x) + (0x3FF0000000000000 - SQRT_HALF)
     return shifted >> 52, floats((shifted & 0x000FFFFFFFFFFFFF) + SQRT_HALF) - 1.0
 
 
-def _binary_any(x):
+def _binary_any(x: Value) -> tuple[Value, Value]:
     """Return n (as a float64) and f of `_binary` for all positive x."""
     subnormal = x < 2.0**-1022
     n, f = _binary(where(subnormal, x * 2.0**54, x))
     return _exponent(n, where(subnormal, 1023.0 + 54.0, 1023.0)), f
 
 
-def _exponent(n, bias=1023.0):
+def _exponent(n: Value, bias: Any = 1023.0) -> Value:
     """Return n - bias as a float64, for uint64 n below 2^52."""
     return floats(n | 0x4330000000000000) - (2.0**52 + bias)
 
 
-def _log_sum(n, f, low=0.0):
+def _log_sum(n: Value, f: Value, low: Any = 0.0) -> Value:
     """Return log(2^n (1 + f)) + low."""
     # log(1 + f) = f - (h - s (h + y L))  with  h = f^2 / 2
     s = f / (2.0 + f)
@@ -334,14 +334,14 @@ def _log_sum(n, f, low=0.0):
 
 
 @emitted(F64)
-def log(x):
+def log(x: Value) -> Value:
     """Return the natural logarithm of x."""
     y = where(x < INF, _log_sum(*_binary_any(x)), x)
     return where(x > 0.0, y, where(x == 0.0, -INF, NAN))
 
 
 @emitted(F64)
-def log1p(x):
+def log1p(x: Value) -> Value:
     """Return log(1 + x)."""
     # With u + v = 1 + x exactly, u = 2^n (1 + f):  log(u + v) = log u + v / u,  v / u = 2^-n v (1 + f I(f)).
     u, v = two_sum(x, x.constant(1.0))
@@ -365,7 +365,7 @@ PI_4 = (0.7853981633974456, 2.6951514290790595e-15)  # a sum; small multiples of
 
 
 @emitted(F64)
-def arctan2(y, x):
+def arctan2(y: Value, x: Value) -> Value:
     """Return the angle of the point (x, y), between -pi and pi."""
     # With 0 <= low/high <= 1:  arctan(low/high) = arctan t,  t = low/high,  or, if this is steep,
     # arctan(low/high) = pi/4 + arctan t,  t = (low - high) / (low + high).
@@ -397,7 +397,7 @@ LOG_TAIL = (
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 
 
-def _log_pair(x):
+def _log_pair(x: Value) -> tuple[Value, Value]:
     """Return log x as the sum of two float64, for positive finite x."""
     n, f = _binary_any(x)
     # s = f / d with d = 2 + f; the remainder of the division gives the second part of s.
@@ -424,7 +424,7 @@ def _log_pair(x):
 
 
 @emitted(F64)
-def power(x, y):
+def power(x: Value, y: Value) -> Value:
     """Return x to the power y."""
     # |x|^y = e^(y log |x|), which is 0, 1 or infinity for all |y| beyond 2^65.
     a = absolute(x)
@@ -455,7 +455,7 @@ COS_PI = (
 
 
 @emitted(F64)
-def log_unit(u):
+def log_unit(u: Value) -> Value:
     """Return log u for normal numbers 0 < u < 1."""
     n, f = _binary(u)
     s = f / (2.0 + f)
@@ -465,7 +465,7 @@ def log_unit(u):
 
 
 @emitted(F64, F64)
-def sincospi_half(f):
+def sincospi_half(f: Value) -> tuple[Value, Value]:
     """Return sin(pi f) and cos(pi f) for |f| <= 1/2."""
     y = f * f
     return f * horner(y, SIN_PI), horner(y, COS_PI)

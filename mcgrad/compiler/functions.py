@@ -39,7 +39,15 @@ def _whole_power(x: Any, n: int) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too."""
+    """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> mg.where(np.array([-1.0, 2.0]) > 0, 1.0, 0.0)
+    array([0., 1.])
+    """
     if any(isinstance(x, Tracer) for x in (condition, a, b)):
         return on_arrays(lambda c, x, y: apply("where", c, x, y))(condition, a, b)
     if any(isinstance(x, np.ndarray) and x.dtype == object for x in map(np.asarray, (condition, a, b))):

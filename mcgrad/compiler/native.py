@@ -1,9 +1,8 @@
-"""Machine code as bytes: made by Numba, run without it.
+"""Machine code as bytes.
 
-`compile_function` lets Numba translate a function of arrays and integers to an object file, which lives in no process:
-it can be kept on disk, or sent elsewhere. `link` makes an object file callable. That takes LLVM's linker alone, a
-millisecond instead of the import of a compiler, and what was linked is unloaded with the last reference to it, whereas
-Numba keeps whatever it has compiled until the process ends.
+`compile_text` lets LLVM translate a function of arrays and integers to an object file, which lives in no process: it can be
+kept on disk, or sent elsewhere. `link` makes an object file callable. That takes LLVM's linker alone, a millisecond, and
+what was linked is unloaded with the last reference to it.
 
 An object file defines one function for Python (`ENTRY`) in CPython's fast calling convention. It finds the memory of
 arrays where NumPy's C interface has it, the same in all versions that there are, refuses what is not an array of the
@@ -15,6 +14,7 @@ number for each dimension in place of an array, and nothing is checked.
 
 import ctypes
 import functools
+import os
 
 import numpy as np
 
@@ -44,64 +44,70 @@ INTEGERS = ("int64", "uint64")
 # ---- making ----------------------------------------------------------------------------------------------------
 
 
-def compile_function(function, options, arguments):
-    """Return (object file, names of functions that it needs from outside) of a function that returns nothing.
+def compile_text(text, functions, arguments):
+    """Return (object file, names of functions that it needs from outside) of a function of loops that returns nothing.
 
     Parameters
     ----------
-    function : function
-        As `numba.njit` takes it.
-    options : dict
-        As of `numba.njit`.
+    text, functions
+        As `lowering.lowered` takes them.
     arguments : tuple of str
         What it takes: a key of `ARRAYS`, or one of `INTEGERS`.
     """
-    from numba.core import compiler, registry, types
-    from numba.core.codegen import JITCodeLibrary
-    from numba.core.compiler_lock import global_compiler_lock
-
-    class Library(JITCodeLibrary):
-        """Code that is never loaded: an engine of Numba's would keep it for good."""
-
-        def _finalize_final_module(self):
-            self._finalize_dynamic_globals()
-            self._finalized = True
-
-    target = registry.cpu_target
-    context = target.target_context
-    flags = compiler.Flags()
-    target.options.parse_as_flags(flags, {"nopython": True, **options})
-    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    flags.nrt = False  # nothing is allocated, and arrays belong to Python
-    signature = tuple(_numba_type(types, x) for x in arguments)
-    with global_compiler_lock:
-        target.typing_context.refresh()
-        context.refresh()
-        library = Library(context.codegen(), function.__name__)
-        made = compiler.compile_extra(target.typing_context, context, function, signature, None, flags, {}, library)
-        library.add_ir_module(_entry(context, made.fndesc, signature, arguments))
-        library.add_ir_module(_plain(context, made.fndesc, signature))
-        library.finalize()
-        if library.has_dynamic_globals:
-            raise AssertionError(f"{function.__name__} refers to addresses of this process")
-        module = library._final_module
-        outside = sorted(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
-        return context.codegen()._tm.emit_object(module), outside
+    machine = _target_machine()
+    return finished(optimised(text, functions, arguments, machine), machine, arguments)
 
 
-def _numba_type(types, name):
-    if name in INTEGERS:
-        return getattr(types, name)
-    dtype, dimensions, _ = ARRAYS[name]
-    return types.Array(getattr(types, dtype.name), dimensions, "C")
-
-
-def _entry(context, described, signature, arguments):
-    """Return the LLVM module of the function for Python, which unpacks its arguments and calls the compiled one."""
+def optimised(text, functions, arguments, machine=None):
+    """Return the LLVM module of the plain function."""
+    import llvmlite.binding as llvm
     from llvmlite import ir
-    from numba.core import types
 
-    module = context.create_module(ENTRY)
+    from .lowering import lowered
+
+    machine = machine or _target_machine()
+    elements = {np.dtype(np.float64): ir.DoubleType(), np.dtype(np.int64): ir.IntType(64)}
+    kinds = [(elements[ARRAYS[x][0]], ARRAYS[x][1]) if x in ARRAYS else (ir.IntType(64), 0) for x in arguments]
+    module = llvm.parse_assembly(str(lowered(text, functions, PLAIN, kinds)))
+    module.triple, module.data_layout = llvm.get_process_triple(), str(machine.target_data)
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.slp_vectorization = options.loop_vectorization = False  # it is vectors already
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def finished(module, machine, arguments):
+    """Return (object file, names of functions that it needs) of a module that has the plain function."""
+    import llvmlite.binding as llvm
+
+    entry = llvm.parse_assembly(str(_entry(arguments)))
+    entry.triple, entry.data_layout = module.triple, module.data_layout
+    module.link_in(entry)
+    outside = sorted(f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm."))
+    return machine.emit_object(module), outside
+
+
+def _target_machine():
+    """Return LLVM's description of this processor, or of the one that Numba is told to take this one for."""
+    import llvmlite.binding as llvm
+
+    _initialise()
+    name, features = (os.environ.get(f"NUMBA_CPU_{x}") for x in ("NAME", "FEATURES"))
+    features = features or ("" if name else llvm.get_host_cpu_features().flatten())
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    reloc = "static" if target.name.startswith("x86") else "default"
+    cpu = name or llvm.get_host_cpu_name()
+    return target.create_target_machine(
+        cpu=cpu, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+def _entry(arguments):
+    """Return the LLVM module of the function for Python, which unpacks its arguments and calls the plain one."""
+    from llvmlite import ir
+
+    module = ir.Module(ENTRY)
     i8, i32, whole = ir.IntType(8), ir.IntType(32), ir.IntType(64)
     pointer = i8.as_pointer()
     function = ir.Function(module, ir.FunctionType(pointer, [pointer, pointer.as_pointer(), whole]), ENTRY)
@@ -133,33 +139,32 @@ def _entry(context, described, signature, arguments):
         outside(name, whole, pointer) for name in ("PyLong_AsLongLong", "PyLong_AsUnsignedLongLongMask")
     )
     values = []
-    for k, (name, kind) in enumerate(zip(arguments, signature, strict=True)):
+    for k, name in enumerate(arguments):
         given = builder.load(builder.gep(function.args[1], [ir.Constant(whole, k)]))
         if name in INTEGERS:
             values.append(builder.call(signed if name == "int64" else unsigned, [given]))
             continue
+        kind, dimensions, written = ARRAYS[name]
         check(equal(field(given, TYPE, pointer), ndarray))
         dtype = field(given, OFFSETS["dtype"], pointer)
         check(equal(field(dtype, DTYPE["order"], i8), ir.Constant(i8, ord("="))))
-        check(equal(field(dtype, DTYPE["number"], i32), ir.Constant(i32, ARRAYS[name][0].num)))
-        check(equal(field(given, OFFSETS["ndim"], i32), ir.Constant(i32, kind.ndim)))
-        wanted = ir.Constant(i32, _CONTIGUOUS | _ALIGNED | (_WRITEABLE if ARRAYS[name][2] else 0))
+        check(equal(field(dtype, DTYPE["number"], i32), ir.Constant(i32, kind.num)))
+        check(equal(field(given, OFFSETS["ndim"], i32), ir.Constant(i32, dimensions)))
+        wanted = ir.Constant(i32, _CONTIGUOUS | _ALIGNED | (_WRITEABLE if written else 0))
         check(equal(builder.and_(field(given, OFFSETS["flags"], i32), wanted), wanted))
+        values.append(field(given, OFFSETS["data"], pointer))
         sizes = builder.bitcast(field(given, OFFSETS["shape"], pointer), whole.as_pointer())
-        shape = [builder.load(builder.gep(sizes, [ir.Constant(whole, d)])) for d in range(kind.ndim)]
-        values.append(_view(context, builder, kind, field(given, OFFSETS["data"], pointer), shape))
+        values += [builder.load(builder.gep(sizes, [ir.Constant(whole, d)])) for d in range(dimensions)]
     occurred = outside("PyErr_Occurred", pointer)
     check(equal(builder.call(occurred, []), ir.Constant(pointer, None)))
 
     lock = builder.call(outside("PyEval_SaveThread", pointer), [])
-    callee = context.declare_function(module, described)
-    # A function of its own, as Numba makes it: inlined it would lose the alignment of its stack.
-    called = {"attrs": ("noinline",)}
-    status, _ = context.call_conv.call_function(builder, callee, types.none, signature, values, **called)
+    # Of pointers one is like the other.
+    status = builder.call(outside(PLAIN, i32, *(x.type for x in values)), values)
     builder.call(outside("PyEval_RestoreThread", ir.VoidType(), pointer), [lock])
     failed = function.append_basic_block("failed")
     done = function.append_basic_block("done")
-    builder.cbranch(status.is_error, failed, done)
+    builder.cbranch(builder.icmp_unsigned("!=", status, ir.Constant(i32, 0)), failed, done)
     for block, name in ((bad, "PyErr_BadArgument"), (failed, "PyErr_BadInternalCall")):
         builder.position_at_end(block)
         builder.call(outside(name, i32), [])
@@ -171,53 +176,6 @@ def _entry(context, described, signature, arguments):
     build = ir.Function(module, ir.FunctionType(pointer, [pointer], var_arg=True), "Py_BuildValue")
     builder.ret(builder.call(build, [builder.bitcast(nothing, pointer)]))  # of an empty format: None
     return module
-
-
-def _plain(context, described, signature):
-    """Return the LLVM module of the function for compiled code: 0, or another number if it failed."""
-    from llvmlite import ir
-    from numba.core import types
-
-    module = context.create_module(PLAIN)
-    whole, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
-    taken = [
-        x
-        for kind in signature
-        for x in ([pointer] + [whole] * getattr(kind, "ndim", 0) if _is_array(kind) else [whole])
-    ]
-    function = ir.Function(module, ir.FunctionType(ir.IntType(32), taken), PLAIN)
-    function.attributes.add("nounwind")
-    builder, given, values = ir.IRBuilder(function.append_basic_block()), iter(function.args), []
-    for kind in signature:
-        if _is_array(kind):
-            data = next(given)
-            values.append(_view(context, builder, kind, data, [next(given) for _ in range(kind.ndim)]))
-        else:
-            values.append(next(given))
-    callee = context.declare_function(module, described)
-    called = {"attrs": ("noinline",)}
-    status, _ = context.call_conv.call_function(builder, callee, types.none, signature, values, **called)
-    builder.ret(builder.zext(status.is_error, ir.IntType(32)))
-    return module
-
-
-def _is_array(kind):
-    return hasattr(kind, "ndim")
-
-
-def _view(context, builder, kind, data, shape):
-    """Return Numba's array of some memory."""
-    from llvmlite import ir
-    from numba.np.arrayobj import make_array, populate_array
-
-    size = ir.Constant(ir.IntType(64), kind.dtype.bitwidth // 8)
-    strides = [size]
-    for n in reversed(shape[1:]):
-        strides.insert(0, builder.mul(n, strides[0]))
-    view = make_array(kind)(context, builder)
-    data = builder.bitcast(data, context.get_data_type(kind.dtype).as_pointer())
-    populate_array(view, data=data, shape=shape, strides=strides, itemsize=size, meminfo=None)
-    return view._getvalue()
 
 
 # ---- running ---------------------------------------------------------------------------------------------------

@@ -134,7 +134,8 @@ def squares(powers, fourth, squared, firsts, seconds, out, E):
     N = squared.shape[1]
     P = out.shape[1] - 1
     # Deviations from the mean of a chunk are smaller than those from the mean of all: the factor makes up for it.
-    factor = (N / (N - 2.0)) ** 2
+    factor = N / (N - 2.0)
+    factor = factor * factor
     K = len(firsts) - E
     for entry in range(len(squared) // E):
         second_power, fourth_power = 6 * entry + 3, 6 * entry + 5
@@ -205,13 +206,11 @@ def between(cross, shift, first, second, scale):
 # ---- what they mean to the machine -----------------------------------------------------------------------------
 
 
-def _names():
+def _functions():
     """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
-    import numba
     from llvmlite import ir
-    from numba.extending import intrinsic
 
-    from .simd import F64, Lanes, Value, lanes_function, splat, vector
+    from .simd import F64, I32, Value, lanes_function, splat, vector
 
     def operate(name):
         return lambda a, b: Value(a.builder, getattr(a.builder, name)(a.ir, b.ir))
@@ -238,31 +237,22 @@ def _names():
         now, then = (times(first.load(0, LANES, block=k), second.load(0, LANES, block=k)) for k in (b, b + 1))
         return plus(even, now), plus(odd, then)
 
-    @intrinsic
-    def tree(typing, x):
-        def generate(context, builder, signature, arguments):
-            x = [builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), k)) for k in range(LANES)]
-            for half in (4, 2, 1):
-                x = [builder.fadd(x[k], x[k + half]) for k in range(half)]
-            return x[0]
+    def tree(builder, x):
+        x = [builder.extract_element(x.ir, ir.Constant(I32, k)) for k in range(LANES)]
+        for half in (4, 2, 1):
+            x = [builder.fadd(x[k], x[k + half]) for k in range(half)]
+        return Value(builder, x[0])
 
-        return numba.float64(x), generate
-
-    @intrinsic
-    def zeros(typing):
-        def generate(context, builder, signature, arguments):
-            zero = ir.Constant(vector(F64, LANES), [0.0] * LANES)
-            return context.make_tuple(builder, signature.return_type, [zero])
-
-        return numba.types.UniTuple(Lanes(LANES), 1)(), generate
+    def zeros(builder):
+        return (Value(builder, ir.Constant(vector(F64, LANES), [0.0] * LANES)),)
 
     return {
         "_zeros": zeros,
         "_tree": tree,
-        "_add": lanes_function(add, 4, 2, LANES),
-        "_powers": lanes_function(powers, 8, 4, LANES),
-        "_products": lanes_function(multiplied, 7, 2, LANES),
-        "_multiply": lanes_function(multiply, 5, 2, LANES),
+        "_add": lanes_function(add, 2, LANES),
+        "_powers": lanes_function(powers, 4, LANES),
+        "_products": lanes_function(multiplied, 2, LANES),
+        "_multiply": lanes_function(multiply, 2, LANES),
     }
 
 
@@ -291,11 +281,13 @@ def compiled():
     """Return the loops as machine code."""
     from . import cache
 
-    text = "\n\n".join(inspect.getsource(f) for f in (central, products, squares, merge, between))
+    loops = (central, products, squares, merge, between)
+    return Passes(*(cache.load(*_loop(inspect.getsource(f), f.__name__)) for f in loops))
 
-    def build(name):
-        namespace = _names() | {"__name__": __name__}
-        exec(compile(text, "<passes>", "exec"), namespace)
-        return namespace[name], {"error_model": "numpy"}
 
-    return Passes(*(cache.load(text, f"passes {k}", v, functools.partial(build, k)) for k, v in _ARGUMENTS.items()))
+def _loop(text, name):
+    """Return what `cache.load` takes to load a loop."""
+    from . import native
+
+    arguments = _ARGUMENTS[name]
+    return text, f"passes {name}", arguments, lambda: native.compile_text(text, _functions(), arguments)

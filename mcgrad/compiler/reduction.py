@@ -1,7 +1,6 @@
 """Huge angles modulo pi/2, without an error that a float64 could show."""
 
 from llvmlite import ir
-from numba.core import cgutils
 
 from .simd import F64, U64, Value, bits, floats, where
 
@@ -19,7 +18,7 @@ TWO_PI_BYTES = bytes.fromhex(
 PI_4 = 0xC90FDAA22168C235  # pi/4 2^64
 
 
-def payne_hanek(x):
+def payne_hanek(x: Value) -> tuple[Value, Value, Value]:
     """Return r, e, q with x = r - e + q pi/2 (mod 2 pi), |r| <= pi/4, |e| <= ulp(r)/2; q counts modulo 4.
 
     For one number (a `Value` of width 1), 2^18 <= |x| < infinity. The relative error of r - e is below 2^-60.
@@ -42,7 +41,7 @@ def payne_hanek(x):
     # p = x 2/pi (mod 4). The window starts at the lowest byte that skips `skipped` bits or up to 7 more.
     skipped = (TWO_PI_BITS - 190 + 1075) - exponent
     table = ir.Constant(ir.ArrayType(I8, len(TWO_PI_BYTES)), bytearray(TWO_PI_BYTES))
-    table = cgutils.global_constant(builder, "mcgrad.two_pi", table)
+    table = _constant(builder.module, "mcgrad.two_pi", table)
     address = builder.gep(builder.bitcast(table, I8.as_pointer()), [((skipped + 7) >> 3).ir])
     window = Value(builder, builder.load(builder.bitcast(address, I192.as_pointer()), align=1))
     p = window * resize(m << ((0 - skipped) & 7), I192)
@@ -66,3 +65,12 @@ def payne_hanek(x):
     scale = floats(bits(scale) | ((minus ^ negative) << 63))
     e = Value(builder, builder.sitofp(excess.ir, F64)) * scale
     return rounded * scale, e, where(minus == 1, 0 - q, q)
+
+
+def _constant(module, name, value):
+    """Return the address of a constant of the module."""
+    found = module.globals.get(name)
+    if found is None:
+        found = ir.GlobalVariable(module, value.type, name)
+        found.linkage, found.global_constant, found.initializer = "internal", True, value
+    return found

@@ -1,17 +1,19 @@
-"""SIMD for Numba: `Lanes`, the type of W numbers held by W trajectories, and `Value`, which writes their instructions.
+"""SIMD: `Value`, W numbers held by W trajectories, which writes their instructions.
 
-A straight-line function of the kernel text (`forward`, `backward`, ...) never passes through Numba's type
-inference. `lanes_function` runs it once as ordinary Python while Numba lowers the kernel; its arguments are `Value`
-objects, whose operators append LLVM vector instructions. The machine code is what Numba would have made of the same
-text, but a kernel of thousands of statements compiles in a fraction of the time, and nothing is left to the
-heuristics of the loop vectoriser.
-
-Numba itself sees loops, tuples of `Lanes` and a few calls. With one lane a `Value` is a plain double.
+A straight-line function of the kernel text (`forward`, `backward`, ...) is run once as ordinary Python while the loops of
+the kernel are translated (`lowering`); its arguments are `Value` objects, whose operators append LLVM vector instructions.
+So a kernel of thousands of statements compiles in a fraction of the time that a compiler of Python would take, and
+nothing is left to the heuristics of a loop vectoriser. With one lane a `Value` is a plain double.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic, models, register_model
+
+Lane: TypeAlias = "Value | float"  # what a `Value` meets in an expression
 
 F64 = ir.DoubleType()
 U64 = ir.IntType(64)
@@ -23,20 +25,6 @@ FLOATS = (F64, F32)
 # Products may be fused into sums (fma). Nothing else: reassociation would make the bits depend on the SIMD width,
 # and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
 FLAGS = ("contract",)
-
-
-class Lanes(types.Type):
-    """W numbers, float64 or float32, one for each of W trajectories that are simulated side by side."""
-
-    def __init__(self, width, element=F64):
-        self.width, self.element = width, element
-        super().__init__(f"Lanes({width}, {element})")
-
-
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, vector(numba_type.element, numba_type.width))
 
 
 def vector(element, width):
@@ -53,24 +41,24 @@ class Value:
     """
 
     __slots__ = ("builder", "ir")
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, builder, ir_value):
+    def __init__(self, builder: ir.IRBuilder, ir_value: ir.Value) -> None:
         self.builder, self.ir = builder, ir_value
 
     # ---- types -------------------------------------------------------------------------------------------------
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Number of lanes."""
         return self.ir.type.count if isinstance(self.ir.type, ir.VectorType) else 1
 
     @property
-    def element(self):
+    def element(self) -> ir.Type:
         """LLVM type of one lane."""
         return self.ir.type.element if isinstance(self.ir.type, ir.VectorType) else self.ir.type
 
-    def constant(self, number, element=None):
+    def constant(self, number: float, element: ir.Type | None = None) -> Value:
         """Broadcast a number to the lanes of this value, as `element` or as this value's own element type."""
         element = element or self.element
         number = float(number) if element in FLOATS else int(number)
@@ -78,7 +66,7 @@ class Value:
             return Value(self.builder, ir.Constant(element, number))
         return Value(self.builder, ir.Constant(vector(element, self.width), [number] * self.width))
 
-    def lift(self, other):
+    def lift(self, other: Lane) -> Value:
         """Return `other` as a value of this value's type: constants are broadcast, one lane is splatted."""
         if not isinstance(other, Value):
             return self.constant(other)
@@ -88,7 +76,7 @@ class Value:
             return splat(self.builder, other.ir, self.width)
         raise TypeError(f"cannot combine {self.ir.type} and {other.ir.type}")
 
-    def _pair(self, other):
+    def _pair(self, other: Lane) -> tuple[Value, Value]:
         """Bring two operands to one type; a single lane gives way to the wider operand, float64 to float32."""
         if isinstance(other, Value) and other.element != self.element and self.element in FLOATS:
             return narrow(self)._pair(narrow(other))
@@ -96,70 +84,70 @@ class Value:
             return other.lift(self), other
         return self, self.lift(other)
 
-    def _binary(self, other, on_float, on_int, swap=False):
+    def _binary(self, other: Lane, on_float: str | None, on_int: str | None, swap: bool = False) -> Value:
         a, b = self._pair(other)
         if swap:
             a, b = b, a
-        if a.element in FLOATS:
-            return Value(self.builder, getattr(self.builder, on_float)(a.ir, b.ir, flags=FLAGS))
-        return Value(self.builder, getattr(self.builder, on_int)(a.ir, b.ir))
+        instruction, options = (on_float, {"flags": FLAGS}) if a.element in FLOATS else (on_int, {})
+        assert instruction is not None, f"there is no such operation on {a.element}"
+        return Value(self.builder, getattr(self.builder, instruction)(a.ir, b.ir, **options))
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
-    def __add__(self, other):
+    def __add__(self, other: Lane) -> Value:
         return self._binary(other, "fadd", "add")
 
     __radd__ = __add__
 
-    def __sub__(self, other):
+    def __sub__(self, other: Lane) -> Value:
         return self._binary(other, "fsub", "sub")
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Lane) -> Value:
         return self._binary(other, "fsub", "sub", swap=True)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Lane) -> Value:
         return self._binary(other, "fmul", "mul")
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other):
+    def __truediv__(self, other: Lane) -> Value:
         return self._binary(other, "fdiv", None)
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: Lane) -> Value:
         return self._binary(other, "fdiv", None, swap=True)
 
-    def __neg__(self):
+    def __neg__(self) -> Value:
         return Value(self.builder, self.builder.fneg(self.ir))
 
     # ---- bits and masks ----------------------------------------------------------------------------------------
 
-    def __and__(self, other):
+    def __and__(self, other: Lane) -> Value:
         return self._binary(other, None, "and_")
 
     __rand__ = __and__
 
-    def __or__(self, other):
+    def __or__(self, other: Lane) -> Value:
         return self._binary(other, None, "or_")
 
     __ror__ = __or__
 
-    def __xor__(self, other):
+    def __xor__(self, other: Lane) -> Value:
         return self._binary(other, None, "xor")
 
     __rxor__ = __xor__
 
-    def __lshift__(self, other):
+    def __lshift__(self, other: Lane) -> Value:
         return self._binary(other, None, "shl")
 
-    def __rshift__(self, other):
+    def __rshift__(self, other: Lane) -> Value:
         return self._binary(other, None, "lshr")
 
-    def __invert__(self):
+    def __invert__(self) -> Value:
         return Value(self.builder, self.builder.not_(self.ir))
 
     # ---- comparisons -------------------------------------------------------------------------------------------
 
-    def _compare(self, other, sign):
+    def _compare(self, other: Lane, sign: str) -> Value:
         a, b = self._pair(other)
         if a.element in FLOATS:
             compare = self.builder.fcmp_unordered if sign == "!=" else self.builder.fcmp_ordered
@@ -167,29 +155,29 @@ class Value:
             compare = self.builder.icmp_unsigned
         return Value(self.builder, compare(sign, a.ir, b.ir))
 
-    def __lt__(self, other):
+    def __lt__(self, other: Lane) -> Value:
         return self._compare(other, "<")
 
-    def __le__(self, other):
+    def __le__(self, other: Lane) -> Value:
         return self._compare(other, "<=")
 
-    def __gt__(self, other):
+    def __gt__(self, other: Lane) -> Value:
         return self._compare(other, ">")
 
-    def __ge__(self, other):
+    def __ge__(self, other: Lane) -> Value:
         return self._compare(other, ">=")
 
-    def __eq__(self, other):
+    def __eq__(self, other: Lane) -> Value:  # type: ignore[override]
         return self._compare(other, "==")
 
-    def __ne__(self, other):
+    def __ne__(self, other: Lane) -> Value:  # type: ignore[override]
         return self._compare(other, "!=")
 
 
 # ---- functions of values ---------------------------------------------------------------------------------------
 
 
-def splat(builder, scalar, width):
+def splat(builder: ir.IRBuilder, scalar: ir.Value, width: int) -> Value:
     """Broadcast one LLVM scalar to `width` lanes."""
     if width == 1:
         return Value(builder, scalar)
@@ -198,7 +186,7 @@ def splat(builder, scalar, width):
     return Value(builder, builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(I32, width), [0] * width)))
 
 
-def where(condition, a, b):
+def where(condition: Value, a: Lane, b: Lane) -> Value:
     """Select lane by lane: `a` where the condition holds, else `b`. Both are evaluated."""
     a, b = (x if isinstance(x, Value) else condition.constant(x, F64) for x in (a, b))
     a, b = a._pair(b)
@@ -209,24 +197,29 @@ def where(condition, a, b):
     return Value(condition.builder, condition.builder.select(condition.ir, a.ir, b.ir))
 
 
-def bits(x):
+def bits(x: Value) -> Value:
     """Reinterpret float64 lanes as uint64, float32 lanes as uint32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(U32 if x.element == F32 else U64, x.width)))
 
 
-def floats(x):
+def floats(x: Value) -> Value:
     """Reinterpret uint64 lanes as float64, uint32 lanes as float32."""
     return Value(x.builder, x.builder.bitcast(x.ir, vector(F32 if x.element == U32 else F64, x.width)))
 
 
-def narrow(x):
+def narrow(x: Value) -> Value:
     """Return float64 lanes rounded to float32; others as they are."""
     return Value(x.builder, x.builder.fptrunc(x.ir, vector(F32, x.width))) if x.element == F64 else x
 
 
-def widen(x):
+def widen(x: Value) -> Value:
     """Return float32 lanes as float64; others as they are."""
     return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
+
+
+def declared(module, signature, name):
+    """Return a function from outside of the module."""
+    return module.globals.get(name) or ir.Function(module, signature, name)
 
 
 def llvm_function(name):
@@ -237,7 +230,7 @@ def llvm_function(name):
         kind = "f32" if x.element == F32 else "f64"
         suffix = kind if x.width == 1 else f"v{x.width}{kind}"
         signature = ir.FunctionType(x.ir.type, [v.ir.type for v in values])
-        function = cgutils.get_or_insert_function(x.builder.module, signature, f"llvm.{name}.{suffix}")
+        function = declared(x.builder.module, signature, f"llvm.{name}.{suffix}")
         return Value(x.builder, x.builder.call(function, [v.ir for v in values]))
 
     apply.__name__ = name
@@ -251,47 +244,58 @@ trunc = llvm_function("trunc")
 rint = llvm_function("rint")
 
 
-def minimum(a, b):
+def minimum(a: Any, b: Any) -> Value:
     """Return the smaller of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a < b) | (a != a), a, b)
 
 
-def maximum(a, b):
+def maximum(a: Any, b: Any) -> Value:
     """Return the larger of two values; NaN if either is NaN."""
     a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
     return where((a > b) | (a != a), a, b)
 
 
-# ---- the bridge to Numba ---------------------------------------------------------------------------------------
+# ---- memory ------------------------------------------------------------------------------------------------------
 
 
 class Memory:
-    """A C-contiguous float64 array of one or two dimensions in memory, read and written at constant rows.
+    """A C-contiguous array of one or two dimensions in memory, read and written at constant rows.
 
     `p[3]` loads one number; it is broadcast where it meets lanes. `load` and `store` move all lanes at once.
+
+    Parameters
+    ----------
+    builder, pointer
+        Of LLVM.
+    shape : sequence of LLVM numbers
     """
 
-    def __init__(self, builder, pointer, row_length=None):
-        self.builder, self.pointer, self.row_length = builder, pointer, row_length
+    def __init__(self, builder, pointer, shape=()):
+        self.builder, self.pointer, self.shape = builder, pointer, shape
 
-    def __getitem__(self, index):
+    @property
+    def element(self):
+        """LLVM type of an element."""
+        return self.pointer.type.pointee
+
+    def __getitem__(self, index: int) -> Value:
         instruction = self.builder.load(self.builder.gep(self.pointer, [ir.Constant(U64, index)]))
         # Parameters do not change while a kernel runs: let LLVM share and hoist their loads across stores.
         instruction.set_metadata("invariant.load", self.builder.module.add_metadata([]))
         return Value(self.builder, instruction)
 
-    def _lanes_at(self, offset, width, element):
+    def _lanes_at(self, offset: ir.Value, width: int, element: ir.Type) -> ir.Value:
         pointer = self.builder.bitcast(self.pointer, element.as_pointer())
         return self.builder.bitcast(self.builder.gep(pointer, [offset]), vector(element, width).as_pointer())
 
-    def load(self, row, width, block=None, element=F64):
+    def load(self, row: int, width: int, block: Value | None = None, element: ir.Type = F64) -> Value:
         """Return the lanes at element row * width, or at column block * width of that row of a two-dimensional array."""
         instruction = self.builder.load(self._lanes_at(self._offset(row, width, block), width, element))
         instruction.align = 4 if element == F32 else 8
         return Value(self.builder, instruction)
 
-    def store(self, row, value, width, block=None):
+    def store(self, row: int, value: Value, width: int, block: Value | None = None) -> None:
         """Write lanes to where `load` reads them."""
         place = self._lanes_at(self._offset(row, width, block), width, value.element)
         self.builder.store(value.ir, place).align = 4 if value.element == F32 else 8
@@ -300,21 +304,10 @@ class Memory:
         if block is None:
             return ir.Constant(U64, row * width)
         column = self.builder.mul(block.ir, ir.Constant(U64, width))
-        return self.builder.add(self.builder.mul(self.row_length, ir.Constant(U64, row)), column)
+        return self.builder.add(self.builder.mul(self.shape[-1], ir.Constant(U64, row)), column)
 
 
-def _unpack(context, builder, numba_type, ir_value):
-    """Turn an argument of a kernel call into what the straight-line text expects."""
-    if isinstance(numba_type, types.Array):
-        array = context.make_array(numba_type)(context, builder, ir_value)
-        shape = cgutils.unpack_tuple(builder, array.shape)
-        return Memory(builder, array.data, shape[-1])
-    if isinstance(numba_type, types.BaseTuple):
-        return tuple(Value(builder, x) for x in cgutils.unpack_tuple(builder, ir_value))
-    return Value(builder, ir_value)
-
-
-def to_lanes(builder, x, width, element=F64):
+def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64) -> Value:
     """Return a number, a single lane or lanes as a value of `width` lanes, float64 or float32."""
     if isinstance(x, Value):
         x = narrow(x) if element == F32 else widen(x)
@@ -322,46 +315,35 @@ def to_lanes(builder, x, width, element=F64):
     return Value(builder, ir.Constant(vector(element, width), float(x) if width == 1 else [float(x)] * width))
 
 
-def lanes_function(function, arguments, results, width, element=F64):
-    """Make a plain Python function of values callable from a Numba kernel.
+def lanes_function(function, results, width, element=F64):
+    """Return a plain Python function of values as a text of loops calls it: f(builder, *arguments), see `lowering`.
 
-    The function runs once, at compile time. It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and
-    numbers (as `Value`), and returns a tuple of `results` values or numbers. Python loops inside it are unrolled.
+    It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and numbers (as `Value`), and returns a tuple of
+    `results` values or numbers. Python loops inside it are unrolled.
 
     Parameters
     ----------
     function : callable
-    arguments, results : int
-        How many it takes and returns; None for a function that returns nothing.
+    results : int
+        How many it returns; None for a function that returns nothing.
     width : int
         Lanes of each returned value.
     element : LLVM type
         Of its lanes.
     """
-    if results is None:
-        returned = types.void
-    else:
-        returned = types.UniTuple(Lanes(width, element), results) if results else types.Tuple(())
-    names = ", ".join(f"a{i}" for i in range(arguments))
 
-    def generate(context, builder, signature, ir_arguments):
-        builder.function.attributes.alignstack = 64
-        builder.function.attributes.add("nounwind")
-        taken = (_unpack(context, builder, t, v) for t, v in zip(signature.args, ir_arguments, strict=True))
-        values = function(*taken)
+    def call(builder, *arguments):
+        values = function(*arguments)
         if results is None:
-            return context.get_dummy_value()
+            return None
         if len(values) != results:
             raise AssertionError(f"{function.__name__} returned {len(values)} values, not {results}")
-        return context.make_tuple(builder, returned, [to_lanes(builder, x, width, element).ir for x in values])
+        return tuple(to_lanes(builder, x, width, element) for x in values)
 
-    # Numba reads the number of parameters off the function object, so it has to be spelled out.
-    namespace = {"returned": returned, "generate": generate}
-    exec(f"def typed(context, {names}):\n    return returned({names}), generate", namespace)
-    return intrinsic(namespace["typed"])
+    return call
 
 
-def lookup(array, first, stride, size, index):
+def lookup(array: Any, first: int, stride: int, size: int, index: Value) -> Value:
     """Gather array[first + stride * index] for lanes of whole numbers; NaN where an index is not one of 0 ... size - 1.
 
     Lanes that are out of range are masked: nothing is read there. Of a tuple (parameters that differ between lanes) the
@@ -388,7 +370,7 @@ def lookup(array, first, stride, size, index):
     return _masked(builder, name, otherwise.type, [pointers, ir.Constant(I32, 8), inside.ir, otherwise])
 
 
-def scatter(array, first, size, index, x):
+def scatter(array: Memory, first: int, size: int, index: Value, x: Lane) -> None:
     """Add lanes x to array[first + index], where each lane has a column of its own; not where an index is out of range."""
     index = widen(index)
     builder, width = index.builder, index.width
@@ -412,31 +394,29 @@ def scatter(array, first, size, index, x):
     _masked(builder, masked, ir.VoidType(), [(old + x).ir, pointers, align, inside.ir])
 
 
-def _masked(builder, name, returned, arguments):
+def _masked(builder: ir.IRBuilder, name: str, returned: ir.Type, arguments: Sequence[ir.Value]) -> Value:
     signature = ir.FunctionType(returned, [x.type for x in arguments])
-    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    function = declared(builder.module, signature, name)
     return Value(builder, builder.call(function, arguments))
 
 
-def any_positive(width, element=F64):
+def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
     """Return a function for kernels: whether the one value of a tuple is positive in any lane."""
 
-    def generate(context, builder, signature, arguments):
-        (x,) = _unpack(context, builder, signature.args[0], arguments[0])
-        mask = (to_lanes(builder, x, width, element) > 0.0).ir
-        return (
-            mask
-            if width == 1
-            else builder.icmp_unsigned("!=", builder.bitcast(mask, ir.IntType(width)), ir.IntType(width)(0))
-        )
+    def call(builder, values):
+        (x,) = values
+        return Value(builder, any_lane(to_lanes(builder, x, width, element) > 0.0))
 
-    def typed(context, values):
-        return types.boolean(values), generate
-
-    return intrinsic(typed)
+    return call
 
 
-def consecutive(first, width):
+def any_lane(mask):
+    """Return the LLVM bit that tells whether the mask holds in any lane."""
+    builder, bit_string = mask.builder, ir.IntType(mask.width)
+    return builder.icmp_unsigned("!=", builder.bitcast(mask.ir, bit_string), bit_string(0))
+
+
+def consecutive(first: Value, width: int) -> Value:
     """Return the uint64 lanes first, first + 1, ..., first + width - 1 for a single lane `first`."""
     lanes = splat(first.builder, first.ir, width)
     if width == 1:

@@ -6,9 +6,12 @@ are computed in float64 and rounded (`version`). Special values are those of C99
 Polynomials minimise the largest relative error over the reduced range, coefficients rounded to float32 one after the other.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from . import elementary
-from .elementary import INF, NAN, any_lane, copysign, emitted, horner
-from .simd import F32, U32, Value, absolute, bits, floats, narrow, sqrt, vector, where, widen
+from .elementary import INF, NAN, copysign, emitted, horner
+from .simd import F32, U32, Value, absolute, any_lane, bits, floats, narrow, sqrt, vector, where, widen
 
 # sin r = r + r y S(y),  cos r = 1 - y/2 + y^2 C(y)  with  y = r^2,  |r| <= pi/4
 SIN = (-0.16666655242443085, 0.008332191966474056, -0.00019518790941219777)
@@ -37,7 +40,7 @@ SQRT_HALF = 0x3F3504F3
 
 
 @emitted(F32, F32)
-def sincos_single(x):
+def sincos_single(x: Value) -> tuple[Value, ...]:
     """Return sin x and cos x."""
     k = x * 0.6366197723675814 + MAGIC
     q, k = bits(k), k - MAGIC
@@ -65,7 +68,7 @@ def sincos_single(x):
 
 
 @emitted(F32)
-def exp_single(x):
+def exp_single(x: Value) -> Value:
     """Return e^x."""
     x = where(x > 89.0, 89.0, x)
     x = where(x < -104.0, -104.0, x)
@@ -78,25 +81,25 @@ def exp_single(x):
     return e * floats((n - half) << 23)
 
 
-def _log_sum(n, f):
+def _log_sum(n: Value, f: Value) -> Value:
     """Return n ln 2 + log(1 + f)."""
     y = f * f
     return n * LN2[0] + (f - (0.5 * y - (f * y * horner(f, LOG) + n * LN2[1])))
 
 
-def _binary(x):
+def _binary(x: Value) -> tuple[Value, Value]:
     """Return n + 127 and m with x = 2^n m, 1/sqrt(2) <= m < sqrt(2), for positive normal x."""
     shifted = bits(x) + (0x3F800000 - SQRT_HALF)
     return shifted >> 23, floats((shifted & 0x007FFFFF) + SQRT_HALF)
 
 
-def _exponent(n, bias):
+def _exponent(n: Value, bias: Any) -> Value:
     """Return n - bias as a float32, for n below 2^23."""
     return floats(n | 0x4B000000) - (2.0**23 + bias)
 
 
 @emitted(F32)
-def log_single(x):
+def log_single(x: Value) -> Value:
     """Return the natural logarithm of x."""
     subnormal = x < 2.0**-126
     n, m = _binary(where(subnormal, x * 2.0**24, x))
@@ -106,7 +109,7 @@ def log_single(x):
 
 
 @emitted(F32)
-def tanh_single(x):
+def tanh_single(x: Value) -> Value:
     """Return the hyperbolic tangent of x."""
     a = absolute(x)
     y = a * a
@@ -125,7 +128,7 @@ ELEMENTARY = {
 GENERIC = ("sqrt", "absolute", "floor", "rint", "trunc", "copysign", "minimum", "maximum")
 
 
-def version(name, function):
+def version(name: str, function: Any) -> Callable[..., Any]:
     """Return what a function means where some of its arguments are float32 lanes; numbers of float64 stay what they are."""
     on_single = ELEMENTARY.get(name) or (function if name in GENERIC else None)
 
@@ -142,12 +145,12 @@ def version(name, function):
 # ---- noise -----------------------------------------------------------------------------------------------------------
 
 
-def from_word():
+def from_word() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the functions of a word that make two standard normals and a uniform number, as `noise.from_word` does."""
     return normal_pair, uniform
 
 
-def normal_pair(word):
+def normal_pair(word: Value) -> tuple[Value, Value]:
     """Return the two normals of a word, see `noise`: those of double precision up to 3e-7."""
     # u in double precision, rounded; near 1, where log u is small, u - 1 is rounded instead.
     builder, width = word.builder, word.width
@@ -162,7 +165,7 @@ def normal_pair(word):
     return r * horner(y, COS_PI), r * (angle * horner(y, SIN_PI))
 
 
-def uniform(word):
+def uniform(word: Value) -> Value:
     """Return the uniform number of a word: that of double precision, rounded, below 1."""
     u = narrow(floats((word >> 12) | 0x3FF0000000000000) - (1.0 - 2.0**-53))
     return where(u < 1.0, u, 1.0 - 2.0**-24)

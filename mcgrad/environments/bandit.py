@@ -26,6 +26,15 @@ def bandit(values: ArrayLike, std: ArrayLike = 0.0) -> Environment:
         Mean rewards.
     std : float or (A,) array
         Standard deviations of the rewards, >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> theta = np.log([0.5, 0.3, 0.2])
+    >>> round(mg.exact.objective(arms, theta), 12)  # .5 + .3 2 + .2 0
+    1.1
     """
     values = validate.array("values", values, (None,))
     std = validate.array("std", std)

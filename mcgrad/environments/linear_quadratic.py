@@ -59,6 +59,14 @@ def linear_quadratic(
     ValueError
         For a wrong shape, a number that is not finite, a cost that is not symmetric, or a covariance that is not
         symmetric positive semidefinite.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> problem.environment.states, problem.environment.actions
+    (1, 1)
     """
     A = validate.array("A", A, (None, None))
     n = len(A)

@@ -46,5 +46,14 @@ class AllActions(Estimator):
 
 
 def all_actions(critic: Critic | None = None) -> Estimator:
-    """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default."""
+    """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> mg.exact.variance(problem, [-0.6], mg.estimators.all_actions()).round(4)
+    array([4.3505])
+    """
     return AllActions(as_critic(critic))

@@ -100,7 +100,18 @@ class Group(Members):
 
 
 def leave_one_out(size: int) -> Estimator:
-    """Return the score function less the mean return of the other trajectories in groups of 2 to 64."""
+    """Return the score function less the mean return of the other trajectories in groups of 2 to 64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> theta = np.log([0.5, 0.3, 0.2])
+    >>> group = mg.estimators.leave_one_out(5)  # a sample is the mean over the group
+    >>> mg.exact.mean(arms, theta, group).round(12), mg.exact.variance(arms, theta, group).sum().round(5).item()
+    (array([-0.05,  0.27, -0.22]), 0.08234)
+    """
     return _group(size, "leave one out")
 
 

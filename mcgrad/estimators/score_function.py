@@ -66,5 +66,13 @@ def score_function(baseline: BaselineLike = None) -> Estimator:
     baseline : None, number, (T,) array, or one of mcgrad.baselines
         Subtracted from the return. A number per parameter, fitted or given, is a control variate:
         `mcgrad.baselines.optimal_constant()`.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> mg.exact.variance(problem, [-0.6], mg.estimators.score_function()).round(2)
+    array([633.35])
     """
     return with_baseline(ScoreFunction, as_baseline(baseline))

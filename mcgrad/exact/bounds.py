@@ -68,6 +68,14 @@ def efficiency_bound(
     ----------
     Kallus and Uehara (2020), Statistically efficient off-policy policy gradients; Huang and Jiang (2020), From importance
     sampling to doubly robust policy gradient; van der Vaart (1998), Asymptotic statistics, chapter 25.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> mg.exact.efficiency_bound(problem, [-0.6], "tree").round(2)
+    array([15.15])
     """
     validate.one_of("model", model, MODELS)
     return theory_of(problem, theta).efficiency_bound(model, validate.flag("matrix", matrix))

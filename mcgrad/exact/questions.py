@@ -66,6 +66,14 @@ def objective(problem: Problem, theta: ArrayLike) -> float:
     """Return J(theta) = E[sum_t gamma^t r_t + gamma^T r_T], a float; for B thetas, (B, P), or B problems (B,).
 
     `gradient`, `mean` and `variance` take such batches, too: every result has a leading axis.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> round(mg.exact.objective(problem, [-0.6]), 7)
+    -3.2686661
     """
     return theory_of(problem, theta).objective
 
@@ -73,7 +81,17 @@ def objective(problem: Problem, theta: ArrayLike) -> float:
 @of_each
 @asked
 def gradient(problem: Problem, theta: ArrayLike) -> Array:
-    """Return dJ/dtheta, (P,)."""
+    """Return dJ/dtheta, (P,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> theta = np.log([0.5, 0.3, 0.2])
+    >>> mg.exact.gradient(arms, theta).round(12)
+    array([-0.05,  0.27, -0.22])
+    """
     return theory_of(problem, theta).gradient()
 
 
@@ -246,7 +264,17 @@ def hessian_vector_product_variance(problem: Problem, theta: ArrayLike, v: Array
 
 @asked
 def optimum(problem: Problem, theta: ArrayLike) -> Optimum:
-    """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ..."""
+    """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ...
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> best = mg.exact.optimum(problem, [-0.6])
+    >>> best.gain.round(4), round(best.objective, 4)
+    (array([[-1.3429]]), -2.6372)
+    """
     return theory_of(problem, theta).optimum()
 
 

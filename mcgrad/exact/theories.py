@@ -1,6 +1,7 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -44,5 +45,10 @@ def _theory(problem: Problem, theta: tuple[float, ...]) -> Theory:
             "has a theory"
         )
     theory = make(problem, theta)
-    check_faithful(problem, np.array(theta))
+    if problem not in _faithful:  # it takes longer than most answers: once for each problem, at the first theta
+        check_faithful(problem, np.array(theta))
+        _faithful.add(problem)
     return theory
+
+
+_faithful: weakref.WeakSet[Problem] = weakref.WeakSet()

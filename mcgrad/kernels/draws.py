@@ -6,7 +6,7 @@ uniform on (0, 1). Rollouts of one trajectory that need noise of their own draw 
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from ..compiler.backends import Function
 from ..compiler.noise import INITIAL, PARAMETERS
@@ -50,6 +50,7 @@ class Random:
     of_step: Kinds
     parameters: int
     rows = 0
+    kinds: ClassVar[Kinds] = ()  # of the rows
 
     def start(self, stream: Stream = 0) -> str:
         return f"noise_start(seed, {_number(stream)}, {INITIAL}{_far('-', stream)})"
@@ -90,7 +91,7 @@ class Given(Random):
     start_only: bool
 
     @property
-    def kinds(self) -> Kinds:
+    def kinds(self) -> Kinds:  # type: ignore[override]
         """The kind of each row."""
         of_stream = self.of_start + (() if self.start_only else self.of_step * self.horizon)
         directions = kinds(self.parameters, 0) if self.directions and not self.start_only else ()

@@ -28,10 +28,11 @@ from .draws import Given, Random, of_problem
 from .inputs import Inputs
 from .loops import kernel_text, scan_lines
 from .memo import key_of, remembered
-from .numbers import Data, arrays, variations
+from .numbers import Data, Source, arrays, variations
 from .scatter_add import arguments as sums_in_memory
 from .simulation import Perturbation, Simulation, common_texts
 from .step_view import DiscontinuityWarning, warn_of_jumps
+from .support import Support
 from .tracing import Traced, checked, data_of, traced
 
 
@@ -61,9 +62,9 @@ class Program:
     c: np.ndarray
     rows: np.ndarray
     horizon: int
-    names: tuple
-    draws: object
-    data: tuple = (0, 0, 0)
+    names: tuple[str, ...]
+    draws: Random
+    data: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,11 +88,11 @@ class Written:
     """
 
     kernel: KernelText
-    draws: object
-    data: tuple
-    sources: tuple = ()
-    supports: tuple = ()
-    flat: tuple = ()
+    draws: Random
+    data: tuple[int, int, int]
+    sources: tuple[Source, ...] = ()
+    supports: tuple[Support, ...] = ()
+    flat: tuple[str, ...] = ()
     follows: bool = False
     outputs: tuple[int, int] = (0, 0)
 

@@ -42,6 +42,15 @@ def linear_gaussian(
     ------
     ValueError
         For both or neither of `std` and `cov`, a negative std, an indefinite cov, or a std of 0 that should be learned.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> policy = mg.policies.linear_gaussian(2, 1, std=0.5, learn_std=True)
+    >>> policy.parameters
+    ('K[0,0]', 'K[0,1]', 'log std[0]')
+    >>> policy.theta([[-1.0, -0.5]]).round(4)
+    array([-1.    , -0.5   , -0.6931])
     """
     n, m = validate.size("n", n), validate.size("m", m)
     validate.parameters(n * m)

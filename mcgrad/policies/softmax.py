@@ -26,6 +26,12 @@ def softmax(states: int, choices: int) -> Policy:
     states, choices : int
         S and A; the state is one whole number from 0 to S - 1. theta is the table of S x A logits, ravelled; a bandit has
         S = 1.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> len(mg.policies.softmax(3, 2).parameters)  # a logit for each state and action
+    6
     """
     S, A = validate.integer("states", states, 1, 10**6), validate.integer("choices", choices, 2, 1000)
     validate.parameters(S * A)

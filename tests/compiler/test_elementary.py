@@ -4,11 +4,10 @@ import itertools
 import re
 
 import mpmath
-import numba
 import numpy as np
 import pytest
 
-from mcgrad.compiler import elementary, simd
+from mcgrad.compiler import elementary, native, simd
 
 UNARY = ("sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh")
 BINARY = ("arctan2", "power")
@@ -69,30 +68,33 @@ def lanes_at(memory, block, width):
     return simd.Value(builder, instruction)
 
 
+LOOP = """
+def kernel(x, y, out, width):
+    for block in range(len(x) // width):
+        step(x, y, out, block)
+"""
+
+
 def compiled(function, results, width):
-    """Return the kernel of `function` on `width` lanes, and (x, y) -> rows of results that calls it."""
+    """Return what `native` makes the kernel of `function` on `width` lanes of, and (x, y) -> rows of results."""
 
     def step(x, y, out, block):
         values = function(lanes_at(x, block, width), lanes_at(y, block, width))
         for row, value in enumerate(values):
             out.store(row, value, width, block=block)
 
-    step = simd.lanes_function(step, 4, None, width)
-
-    @numba.njit(fastmath={"contract"}, error_model="numpy")
-    def kernel(x, y, out):
-        for block in range(x.size // width):
-            step(x, y, out, block)
+    translated = LOOP, {"step": simd.lanes_function(step, None, width)}, ("in1", "in1", "out2", "int64")
+    kernel = native.link(*native.compile_text(*translated))
 
     def evaluate(x, y=1.0):
         x, y = np.broadcast_arrays(np.asarray(x, dtype=float), np.asarray(y, dtype=float))
         padded = np.ones((2, -(-x.size // 16) * 16))
         padded[:, : x.size] = x, y
         out = np.empty((results, padded.shape[1]))
-        kernel(*padded, out)
+        kernel(*padded, out, width)
         return out[:, : x.size]
 
-    return kernel, evaluate
+    return translated, evaluate
 
 
 def all_functions(x, y):
@@ -293,7 +295,6 @@ def test_sine_cosine_and_tangent_share_their_work():
         del y
         return elementary.sin(x), elementary.cos(x), elementary.tan(x)
 
-    kernel, evaluate = compiled(function, 3, 8)
-    evaluate(np.ones(8))
-    (code,) = kernel.inspect_llvm().values()
+    translated, _ = compiled(function, 3, 8)
+    code = str(native.optimised(*translated))
     assert len(re.findall(r"call [^\n]*@mcgrad\._quadrant_huge\.8\(", code)) == 1

@@ -4,11 +4,12 @@ An estimator here is a function of the theory that returns a leaf; baselines are
 """
 
 import numpy as np
+from leaf_questions import covariance, covariance_matrix, mean, theory_of, variance  # noqa: F401
 
 from mcgrad import estimators as E
 from mcgrad.exact import algebra
 from mcgrad.exact.leaves import Pathwise, Rule
-from mcgrad.exact.linear_quadratic import LinearQuadratic, System, average, bounds, hessian, natural, optimum, values
+from mcgrad.exact.linear_quadratic import System, average, bounds, hessian, natural, optimum, values
 from mcgrad.exact.linear_quadratic.baselines import naive_over_time as naive_time_baseline
 from mcgrad.exact.linear_quadratic.baselines import optimal_quadratic as optimal_quadratic_baseline
 from mcgrad.exact.linear_quadratic.bounds import markov_bound, stationary_bound, tree_bound
@@ -104,34 +105,6 @@ def _read(theory, estimator):
 
 
 # ---- questions ---------------------------------------------------------------------------------------------------
-
-
-def theory_of(system):
-    """The theory of a system, made once."""
-    if "theory" not in system.memo:
-        system.memo["theory"] = LinearQuadratic(system)
-    return system.memo["theory"]
-
-
-def mean(system, X):
-    """(P,)."""
-    return theory_of(system).mean(X(theory_of(system)))
-
-
-def variance(system, X):
-    """(P,)."""
-    leaf = X(theory_of(system))
-    return np.maximum(theory_of(system).covariance(leaf, leaf), 0.0)
-
-
-def covariance(system, X, Y):
-    """(P,)."""
-    return theory_of(system).covariance(X(theory_of(system)), Y(theory_of(system)))
-
-
-def covariance_matrix(system, X, Y):
-    """(P, P)."""
-    return theory_of(system).joint(X(theory_of(system)), Y(theory_of(system)))
 
 
 def covariance_by_step(system, X, Y):

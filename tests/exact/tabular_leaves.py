@@ -6,12 +6,13 @@ An estimator here is a function of the theory that returns a rule; baselines are
 import dataclasses
 
 import numpy as np
+from leaf_questions import covariance, covariance_matrix, mean, theory_of, variance  # noqa: F401
 from tabular_cases import outcomes  # noqa: F401
 
 from mcgrad import estimators as E
 from mcgrad.exact import algebra
 from mcgrad.exact.leaves import Rule
-from mcgrad.exact.tabular import System, Tabular, average, covariances, softmax, values
+from mcgrad.exact.tabular import System, average, covariances, softmax, values
 from mcgrad.exact.tabular.baselines import naive_over_time as naive_time_baseline
 from mcgrad.exact.tabular.bounds import markov_bound, stationary_bound, tree_bound
 from mcgrad.exact.tabular.covariances import return_variance
@@ -150,34 +151,6 @@ def _critic(theory, q):
 
 
 # ---- questions ---------------------------------------------------------------------------------------------------
-
-
-def theory_of(system):
-    """The theory of a system, made once."""
-    if "theory" not in system.memo:
-        system.memo["theory"] = Tabular(system)
-    return system.memo["theory"]
-
-
-def mean(system, X):
-    """(P,)."""
-    return theory_of(system).mean(X(theory_of(system)))
-
-
-def variance(system, X):
-    """(P,)."""
-    leaf = X(theory_of(system))
-    return np.maximum(theory_of(system).covariance(leaf, leaf), 0.0)
-
-
-def covariance(system, X, Y):
-    """(P,)."""
-    return theory_of(system).covariance(X(theory_of(system)), Y(theory_of(system)))
-
-
-def covariance_matrix(system, X, Y):
-    """(P, P)."""
-    return theory_of(system).joint(X(theory_of(system)), Y(theory_of(system)))
 
 
 def covariance_by_step(system, X, Y):

@@ -1,7 +1,5 @@
 """Moments by the recursion on polynomials: against the reference systems, closed forms, and where rounding would explode."""
 
-import doctest
-
 import numpy as np
 import pytest
 from quadrature import quadrature
@@ -9,7 +7,7 @@ from support import CASES, reference_problem, w1
 from test_lq_cases import estimators, reference
 
 import mcgrad as mg
-from mcgrad.exact.recursion import polynomials, public, values
+from mcgrad.exact.recursion import polynomials
 from mcgrad.exact.recursion.basis import TooSmall
 
 e = mg.estimators
@@ -197,9 +195,3 @@ def test_what_cannot_be_done_says_why():
         mg.exact.moments(problem, theta, [e.score()])
     with pytest.raises(KeyError, match="was not asked for"):
         mg.exact.moments(problem, theta, {"x": e.score()})["y"]
-
-
-@pytest.mark.parametrize("module", [public, values], ids=lambda x: x.__name__)
-def test_examples_run(module):
-    found = doctest.testmod(module)
-    assert found.attempted and not found.failed

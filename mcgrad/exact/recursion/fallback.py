@@ -34,6 +34,16 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
     ------
     NoClosedForm
         If there is none for the problem or the estimator, and the recursion does not apply or converge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> theta = np.log([0.5, 0.3, 0.2])
+    >>> of_five = mg.estimators.same_batch_mean(5)  # four fifths of the gradient
+    >>> mg.exact.mean(arms, theta, of_five).round(12)
+    array([-0.04 ,  0.216, -0.176])
     """
     return _either(
         lambda: questions.mean(problem, theta, estimator),
@@ -48,6 +58,15 @@ def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: 
 
     A control variate whose coefficients are still to be fitted counts with the optimal ones. Arguments and errors are those
     of `mean`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> theta = np.log([0.5, 0.3, 0.2])
+    >>> mg.exact.variance(arms, theta, mg.estimators.score_function()).round(4)
+    array([0.4225, 0.5601, 0.0196])
     """
     return _either(
         lambda: questions.variance(problem, theta, estimator),
@@ -57,7 +76,18 @@ def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: 
 
 
 def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK) -> Array:
-    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`."""
+    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+    >>> path, score = mg.estimators.reparameterization(), mg.estimators.reward_to_go()
+    >>> own = mg.exact.covariance(problem, [-0.6], path, path)  # of an estimator with itself: its variance
+    >>> own.round(4), bool(mg.exact.covariance(problem, [-0.6], path, score)[0] > 0)
+    (array([8.6441]), True)
+    """
     return _either(
         lambda: questions.covariance(problem, theta, first, second),
         lambda: moments(problem, theta, {"x": first, "y": second}, work=work).covariance("x", "y"),

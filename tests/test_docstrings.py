@@ -1,0 +1,38 @@
+"""The examples in docstrings run, and print what they say."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+
+import pytest
+
+import mcgrad
+
+ROOT = pathlib.Path(mcgrad.__file__).parent
+WITH_EXAMPLES = [
+    x.name
+    for x in pkgutil.walk_packages([str(ROOT)], "mcgrad.", onerror=lambda name: None)
+    if ">>> " in pathlib.Path(x.module_finder.find_spec(x.name).origin).read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_print_what_they_say(name):
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted and not found.failed
+
+
+def test_the_functions_that_are_used_most_have_examples():
+    e, x = mcgrad.estimators, mcgrad.exact
+    used = [mcgrad.measure, mcgrad.sample, mcgrad.rollout, mcgrad.where, mcgrad.ascend, mcgrad.kernel, mcgrad.Problem]
+    used += [x.objective, x.gradient, x.mean, x.variance, x.covariance, x.optimum, x.efficiency_bound, x.moments]
+    used += [e.score_function, e.reward_to_go, e.reparameterization, e.leave_one_out, e.all_actions]
+    used += [mcgrad.environments.linear_quadratic, mcgrad.policies.linear_gaussian, mcgrad.policies.softmax]
+    used += [mcgrad.baselines.value, mcgrad.environments.bandit, mcgrad.moments.load]
+    assert [f.__name__ for f in used if ">>> " not in f.__doc__] == []
+
+
+def test_a_wrong_example_is_caught():
+    wrong = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, None)
+    assert doctest.DocTestRunner(verbose=False).run(wrong, out=lambda text: None).failed == 1
