@@ -215,7 +215,7 @@ class _Function:
         if isinstance(value, Value):
             self.builder.store(value.ir, old)
         elif isinstance(value, tuple):
-            for x, address in zip(value, old, strict=True):
+            for x, address in zip(value, self.variables[name], strict=True):
                 self.builder.store(x.ir, address)
 
     def places_for(self, value: Thing) -> Any:

@@ -20,7 +20,7 @@ from ...estimators.estimator import PLAIN, Estimator, RolloutVariant
 from ...kernels.reverse_scan import ReverseScan
 from ...kernels.tracing import remembered_trace
 from ...problem import Problem
-from .refusal import NoClosedForm
+from ..theory import NoClosedForm
 from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable
 
 AT = "#"  # between the name of a carry and the number of its stream

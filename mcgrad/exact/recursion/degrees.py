@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
-from .refusal import NoClosedForm
+from ..theory import NoClosedForm
 from .ring import Monomial, Pair, Poly
 from .system import System, ordered
 

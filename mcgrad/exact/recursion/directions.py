@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ..theory import NoClosedForm
 from .chain import NORMAL, Model
 from .noise import gauss, tensor
-from .refusal import NoClosedForm
 from .ring import Array
 
 COUNTS = (8, 12, 18, 27, 40, 60)  # nodes of a component, until nothing moves

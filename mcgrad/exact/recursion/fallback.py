@@ -10,9 +10,8 @@ from ...problem import Problem
 from .. import questions
 from ..arguments import of_each
 from ..records import ValueFunction
-from ..theory import Array
+from ..theory import Array, NoClosedForm
 from .public import moments
-from .refusal import NoClosedForm
 from .values import value_function
 
 WORK = 5.0  # about so many seconds

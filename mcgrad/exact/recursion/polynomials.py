@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from ..theory import NoClosedForm
 from .chain import Chain
 from .degrees import degrees
-from .refusal import NoClosedForm
 from .ring import Array, CoefficientFields, Lost, Monomial, Pair, Poly, Value, lift, variable
 from .stage import Stage
 from .system import Outputs, System, last_values, system

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ..theory import NoClosedForm
 from .basis import Noise, basis
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Poly
 
 LARGEST = 30_000_000  # numbers

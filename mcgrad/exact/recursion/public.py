@@ -16,6 +16,7 @@ from ...estimators.fitted import is_unfitted
 from ...problem import Problem
 from ...truth import told
 from ..arguments import checked_arguments
+from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .directions import over_directions
 from .found import ExactEstimate, ExactMoments
@@ -23,7 +24,6 @@ from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
 from .refine import Options, TooMuch, Work, approximate, checked_options
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..theory import NoClosedForm
 from .chain import AT, Chain, Model
-from .refusal import NoClosedForm
 from .ring import Monomial, Poly, lift, plus, times
 from .system import Outputs, ordered, split
 

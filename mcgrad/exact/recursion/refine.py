@@ -12,13 +12,13 @@ import numpy as np
 
 from ... import validate
 from ...problem import Problem
+from ..theory import NoClosedForm
 from .chain import NORMAL, Chain
 from .edges import Edge, axis_breaks, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Pair, Values
 from .trees import Tree
 

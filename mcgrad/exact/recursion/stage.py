@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory import NoClosedForm
 from .basis import Basis, TooSmall, basis
 from .degrees import Degrees
 from .powers import StepPowers, powers_of
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Pair, Places, Poly, Value, times
 from .system import System, ordered
 

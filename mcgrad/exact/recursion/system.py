@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from .refusal import NoClosedForm
+from ..theory import NoClosedForm
 from .ring import EXP, Lost, Monomial, Pair, Poly, Values, apply, lift, times
 
 Terms: TypeAlias = dict[Monomial, dict[Monomial, Poly]]  # a -> {b: c_ab}

@@ -14,10 +14,10 @@ import numpy as np
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
 from ...problem import Problem
+from ..theory import NoClosedForm
 from .chain import Chain
 from .nodal import Nodal
 from .noise import gauss, tensor
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Pair, State, run
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one

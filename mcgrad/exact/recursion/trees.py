@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..theory import NoClosedForm
 from .chain import Chain
 from .edges import flat
 from .nodal import Nodal
 from .nodal_stage import NodalStage, points_of
 from .noise import Quadrature
-from .refusal import NoClosedForm
 from .ring import Array, Fields, Monomial, Pair
 
 LARGEST = 300_000  # states of one time

@@ -11,9 +11,9 @@ from ...problem import Problem
 from ...truth import Truth
 from .. import questions
 from ..records import ValueFunction
+from ..theory import NoClosedForm
 from ..truth import TRUTH as CLOSED
 from .refine import Options, Work
-from .refusal import NoClosedForm
 from .values import value_within
 
 WORK, TOLERANCE = 5.0, 1e-4  # a baseline may be off by more: whatever function of the state it is, nothing is biased

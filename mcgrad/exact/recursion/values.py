@@ -15,11 +15,11 @@ from ...estimators.estimator import custom
 from ...problem import Problem
 from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
+from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .polynomials import Polynomials
 from .questions import Answers, Make
 from .refine import Options, checked_options, on_grids, pilot_box
-from .refusal import NoClosedForm
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table

@@ -1,5 +1,0 @@
-"""How this room says no: as all of `mcgrad.exact` does."""
-
-from ..theory import NoClosedForm
-
-__all__ = ["NoClosedForm"]
