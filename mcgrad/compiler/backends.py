@@ -170,7 +170,7 @@ def _tag(kernel: KernelText, machine: str, width: int) -> str:
     return f"kernel {machine} {width} {kernel.precision}"
 
 
-def _build(kernel, machine, width):
+def _build(kernel: KernelText, machine: str, width: int) -> tuple[bytes, list[str]]:
     """Return the object file of a kernel for the SIMD or the scalar machine, see `cache.load`."""
     if machine == "simd":
         return _build_lanes(kernel, width)
@@ -187,7 +187,7 @@ def _build(kernel, machine, width):
     return compile_function(namespace["kernel"], OPTIONS, ARGUMENTS)
 
 
-def _build_lanes(kernel, width):
+def _build_lanes(kernel: KernelText, width: int) -> tuple[bytes, list[str]]:
     from . import native, simd
 
     element = simd.F64 if kernel.precision == "double" else simd.F32
@@ -333,7 +333,7 @@ def _simd_names(width: int, element: Any) -> Names:
     return names | _CONSTANTS
 
 
-def _loop_names(width, element):
+def _loop_names(width: int, element: Any) -> Names:
     """Return what the loops of a kernel call besides its own functions, as `lowering` calls it."""
     from . import simd
 
@@ -351,7 +351,7 @@ def _loop_names(width, element):
     }
 
 
-def _also_numbers(function, on_numbers):
+def _also_numbers(function: Any, on_numbers: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function of values take plain numbers alone, too."""
     from .simd import Value
 

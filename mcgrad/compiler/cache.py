@@ -92,7 +92,9 @@ def library_hash() -> str:
     about = f"{sys.implementation.cache_tag} {llvmlite.__version__} {numpy.__version__}"
     digest = hashlib.sha256(about.encode())
     # Numba says which version it is without being imported, which would take longer than all the rest.
-    numba = pathlib.Path(importlib.util.find_spec("numba").origin).with_name("_version.py")
+    found = importlib.util.find_spec("numba")
+    assert found is not None and found.origin is not None
+    numba = pathlib.Path(found.origin).with_name("_version.py")
     told = pathlib.Path(".numba_config.yaml")
     for path in (*sorted(pathlib.Path(__file__).parent.glob("*.py")), numba, told):
         digest.update(path.read_bytes() if path.exists() else b"")

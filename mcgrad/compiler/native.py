@@ -15,6 +15,8 @@ number for each dimension in place of an array, and nothing is checked.
 import ctypes
 import functools
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +46,9 @@ INTEGERS = ("int64", "uint64")
 # ---- making ----------------------------------------------------------------------------------------------------
 
 
-def compile_text(text, functions, arguments):
+def compile_text(
+    text: str, functions: Mapping[str, Callable[..., Any]], arguments: Sequence[str]
+) -> tuple[bytes, list[str]]:
     """Return (object file, names of functions that it needs from outside) of a function of loops that returns nothing.
 
     Parameters
@@ -58,7 +62,9 @@ def compile_text(text, functions, arguments):
     return finished(optimised(text, functions, arguments, machine), machine, arguments)
 
 
-def optimised(text, functions, arguments, machine=None):
+def optimised(
+    text: str, functions: Mapping[str, Callable[..., Any]], arguments: Sequence[str], machine: Any = None
+) -> Any:
     """Return the LLVM module of the plain function."""
     import llvmlite.binding as llvm
     from llvmlite import ir
@@ -77,7 +83,7 @@ def optimised(text, functions, arguments, machine=None):
     return module
 
 
-def finished(module, machine, arguments):
+def finished(module: Any, machine: Any, arguments: Sequence[str]) -> tuple[bytes, list[str]]:
     """Return (object file, names of functions that it needs) of a module that has the plain function."""
     import llvmlite.binding as llvm
 
@@ -88,7 +94,7 @@ def finished(module, machine, arguments):
     return machine.emit_object(module), outside
 
 
-def _target_machine():
+def _target_machine() -> Any:
     """Return LLVM's description of this processor, or of the one that Numba is told to take this one for."""
     import llvmlite.binding as llvm
 
@@ -103,7 +109,7 @@ def _target_machine():
     )
 
 
-def _entry(arguments):
+def _entry(arguments: Sequence[str]) -> Any:
     """Return the LLVM module of the function for Python, which unpacks its arguments and calls the plain one."""
     from llvmlite import ir
 
@@ -192,7 +198,7 @@ class _Method(ctypes.Structure):
     )
 
 
-def link(code, outside):
+def link(code: bytes, outside: Sequence[str]) -> Callable[..., Any] | None:
     """Return the function of an object file; the code is unloaded with it. None where it needs what this process lacks."""
     import llvmlite.binding as llvm
 
@@ -218,12 +224,12 @@ def link(code, outside):
     return _new_function()(ctypes.byref(method), own, None)
 
 
-def plain_address(function):
+def plain_address(function: Any) -> int:
     """Return the address of a linked function for compiled code (see the module); it is good as long as the function lives."""
     return function.__self__[3]
 
 
-def plain_types(arguments):
+def plain_types(arguments: Sequence[str]) -> list[Any]:
     """Return the types of ctypes that the function at `plain_address` takes; it returns an int."""
     whole = {"int64": ctypes.c_int64, "uint64": ctypes.c_uint64}
     return [
@@ -234,7 +240,7 @@ def plain_types(arguments):
 
 
 @functools.cache
-def _initialise():
+def _initialise() -> None:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -242,7 +248,7 @@ def _initialise():
 
 
 @functools.cache
-def _new_function():
+def _new_function() -> Any:
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.argtypes, new.restype = (ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p), ctypes.py_object
     return new

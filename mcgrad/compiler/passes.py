@@ -10,9 +10,12 @@ bit, and the tests compare the two.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
+
+Lanes: TypeAlias = NDArray[np.float64]  # of one register
 
 LANES = 8
 
@@ -20,39 +23,43 @@ LANES = 8
 # ---- what the names in the loops mean to Python ----------------------------------------------------------------
 
 
-def _zeros():
+def _zeros() -> tuple[Lanes, ...]:
     return (np.zeros(LANES),)
 
 
-def _add(row, b, even, odd):
+def _add(row: Lanes, b: int, even: Lanes, odd: Lanes) -> tuple[Lanes, ...]:
     return even + row[LANES * b : LANES * (b + 1)], odd + row[LANES * (b + 1) : LANES * (b + 2)]
 
 
-def _powers(row, b, mean, squares, m1, m2, m3, m4):
+def _powers(
+    row: Lanes, b: int, mean: float, squares: Lanes, m1: Lanes, m2: Lanes, m3: Lanes, m4: Lanes
+) -> tuple[Lanes, ...]:
     d = row[LANES * b : LANES * (b + 1)] - mean
     s = d * d
     squares[LANES * b : LANES * (b + 1)] += s
     return m1 + d, m2 + s, m3 + s * d, m4 + s * s
 
 
-def _products(first, second, b, mean, other, total, squares):
+def _products(
+    first: Lanes, second: Lanes, b: int, mean: float, other: float, total: Lanes, squares: Lanes
+) -> tuple[Lanes, ...]:
     product = (first[LANES * b : LANES * (b + 1)] - mean) * (second[LANES * b : LANES * (b + 1)] - other)
     return total + product, squares + product * product
 
 
-def _multiply(first, second, b, even, odd):
+def _multiply(first: Lanes, second: Lanes, b: int, even: Lanes, odd: Lanes) -> tuple[Lanes, ...]:
     this, following = slice(LANES * b, LANES * (b + 1)), slice(LANES * (b + 1), LANES * (b + 2))
     return even + first[this] * second[this], odd + first[following] * second[following]
 
 
-def _tree(x):
+def _tree(x: Lanes) -> float:
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
 
 
 # ---- the loops -------------------------------------------------------------------------------------------------
 
 
-def central(x, P, out, squares):
+def central(x: NDArray[np.float64], P: int, out: NDArray[np.float64], squares: NDArray[np.float64]) -> None:
     """Write mean, its rounding, M2, M3, M4 of each row of x, in two passes; the second finds what the mean lost.
 
     Of each group of P rows, write the sum of the squared deviations of each sample to a row of `squares`.
@@ -95,7 +102,14 @@ def central(x, P, out, squares):
         out[4, q] = m4 - 4.0 * low * m3
 
 
-def products(x, mean, first, second, total, squares):
+def products(
+    x: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    total: NDArray[np.float64],
+    squares: NDArray[np.float64],
+) -> None:
     """Write the sums over samples of the products of deviations of two rows, and of the squares of these products.
 
     For each k they are those of rows first[k] and second[k].
@@ -117,7 +131,15 @@ def products(x, mean, first, second, total, squares):
         total[k], squares[k] = t, s
 
 
-def squares(powers, fourth, squared, firsts, seconds, out, E):
+def squares(
+    powers: NDArray[np.float64],
+    fourth: NDArray[np.float64],
+    squared: NDArray[np.float64],
+    firsts: NDArray[np.int64],
+    seconds: NDArray[np.int64],
+    out: NDArray[np.float64],
+    E: int,
+) -> None:
     """Write what variances have in common, `power_sums.PowerSums.squares`, of one chunk of each of B batch entries.
 
     Parameters
@@ -162,7 +184,7 @@ def squares(powers, fourth, squared, firsts, seconds, out, E):
                 out[here, P] = out[here, 0]
 
 
-def merge(sums, other, shift):
+def merge(sums: NDArray[np.float64], other: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
     """Merge counts, means and powers of deviations of `other` into `sums`; write what the means differ by to `shift`.
 
     Rows are those of `PowerSums.own`. Pebay (2008), equations 2.1 to 2.4 and 3.1. A mean is kept as an unevaluated sum of
@@ -197,7 +219,13 @@ def merge(sums, other, shift):
         sums[0, q] = na + nb
 
 
-def between(cross, shift, first, second, scale):
+def between(
+    cross: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    scale: NDArray[np.float64],
+) -> None:
     """Add to sums of products of deviations what the means of two sets differ by, `shift`, makes of them."""
     for k in range(len(cross)):
         cross[k] += scale[0] * shift[first[k]] * shift[second[k]]
@@ -206,7 +234,7 @@ def between(cross, shift, first, second, scale):
 # ---- what they mean to the machine -----------------------------------------------------------------------------
 
 
-def _functions():
+def _functions() -> dict[str, Any]:
     """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
     from llvmlite import ir
 
@@ -277,7 +305,7 @@ _ARGUMENTS = {
 
 
 @functools.cache
-def compiled():
+def compiled() -> Passes:
     """Return the loops as machine code."""
     from . import cache
 
@@ -285,7 +313,7 @@ def compiled():
     return Passes(*(cache.load(*_loop(inspect.getsource(f), f.__name__)) for f in loops))
 
 
-def _loop(text, name):
+def _loop(text: str, name: str) -> Any:
     """Return what `cache.load` takes to load a loop."""
     from . import native
 

@@ -67,7 +67,7 @@ def payne_hanek(x: Value) -> tuple[Value, Value, Value]:
     return rounded * scale, e, where(minus == 1, 0 - q, q)
 
 
-def _constant(module, name, value):
+def _constant(module: ir.Module, name: str, value: ir.Constant) -> ir.GlobalVariable:
     """Return the address of a constant of the module."""
     found = module.globals.get(name)
     if found is None:

@@ -27,7 +27,7 @@ FLOATS = (F64, F32)
 FLAGS = ("contract",)
 
 
-def vector(element, width):
+def vector(element: ir.Type, width: int) -> ir.Type:
     """Return the LLVM type of `width` elements (the element type itself for one lane)."""
     return element if width == 1 else ir.VectorType(element, width)
 
@@ -217,12 +217,12 @@ def widen(x: Value) -> Value:
     return Value(x.builder, x.builder.fpext(x.ir, vector(F64, x.width))) if x.element == F32 else x
 
 
-def declared(module, signature, name):
+def declared(module: ir.Module, signature: ir.FunctionType, name: str) -> ir.Function:
     """Return a function from outside of the module."""
     return module.globals.get(name) or ir.Function(module, signature, name)
 
 
-def llvm_function(name):
+def llvm_function(name: str) -> Callable[..., Value]:
     """Return a function that applies the LLVM intrinsic `name` (`sqrt`, `fabs`, `floor`, `fma`, ...) lane by lane."""
 
     def apply(x, *others):
@@ -271,11 +271,11 @@ class Memory:
     shape : sequence of LLVM numbers
     """
 
-    def __init__(self, builder, pointer, shape=()):
+    def __init__(self, builder: ir.IRBuilder, pointer: ir.Value, shape: Sequence[ir.Value] = ()) -> None:
         self.builder, self.pointer, self.shape = builder, pointer, shape
 
     @property
-    def element(self):
+    def element(self) -> ir.Type:
         """LLVM type of an element."""
         return self.pointer.type.pointee
 
@@ -300,7 +300,7 @@ class Memory:
         place = self._lanes_at(self._offset(row, width, block), width, value.element)
         self.builder.store(value.ir, place).align = 4 if value.element == F32 else 8
 
-    def _offset(self, row, width, block):
+    def _offset(self, row: int, width: int, block: Value | None) -> ir.Value:
         if block is None:
             return ir.Constant(U64, row * width)
         column = self.builder.mul(block.ir, ir.Constant(U64, width))
@@ -315,7 +315,9 @@ def to_lanes(builder: ir.IRBuilder, x: Lane, width: int, element: ir.Type = F64)
     return Value(builder, ir.Constant(vector(element, width), float(x) if width == 1 else [float(x)] * width))
 
 
-def lanes_function(function, results, width, element=F64):
+def lanes_function(
+    function: Callable[..., Any], results: int | None, width: int, element: ir.Type = F64
+) -> Callable[..., Any]:
     """Return a plain Python function of values as a text of loops calls it: f(builder, *arguments), see `lowering`.
 
     It takes arrays (as `Memory`), tuples of lanes (as tuples of `Value`) and numbers (as `Value`), and returns a tuple of
@@ -410,7 +412,7 @@ def any_positive(width: int, element: ir.Type = F64) -> Callable[..., Any]:
     return call
 
 
-def any_lane(mask):
+def any_lane(mask: Value) -> ir.Value:
     """Return the LLVM bit that tells whether the mask holds in any lane."""
     builder, bit_string = mask.builder, ir.IntType(mask.width)
     return builder.icmp_unsigned("!=", builder.bitcast(mask.ir, bit_string), bit_string(0))

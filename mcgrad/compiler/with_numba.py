@@ -3,10 +3,16 @@
 Numba keeps whatever it has compiled until the process ends; what comes out of here is bytes, as of `native.compile_text`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
 from .native import ARRAYS, INTEGERS, PLAIN, finished
 
 
-def compile_function(function, options, arguments):
+def compile_function(
+    function: Callable[..., Any], options: Mapping[str, Any], arguments: Sequence[str]
+) -> tuple[bytes, list[str]]:
     """Return (object file, names of functions that it needs from outside) of a function that returns nothing.
 
     Parameters
@@ -48,14 +54,14 @@ def compile_function(function, options, arguments):
         return finished(library._final_module, context.codegen()._tm, arguments)
 
 
-def _numba_type(types, name):
+def _numba_type(types: ModuleType, name: str) -> Any:
     if name in INTEGERS:
         return getattr(types, name)
     dtype, dimensions, _ = ARRAYS[name]
     return types.Array(getattr(types, dtype.name), dimensions, "C")
 
 
-def _plain(context, described, signature):
+def _plain(context: Any, described: Any, signature: tuple[Any, ...]) -> Any:
     """Return the LLVM module of the function for compiled code: 0, or another number if it failed."""
     from llvmlite import ir
     from numba.core import types
@@ -83,11 +89,11 @@ def _plain(context, described, signature):
     return module
 
 
-def _is_array(kind):
+def _is_array(kind: Any) -> bool:
     return hasattr(kind, "ndim")
 
 
-def _view(context, builder, kind, data, shape):
+def _view(context: Any, builder: Any, kind: Any, data: Any, shape: Sequence[Any]) -> Any:
     """Return Numba's array of some memory."""
     from llvmlite import ir
     from numba.np.arrayobj import make_array, populate_array
