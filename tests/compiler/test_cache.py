@@ -417,6 +417,7 @@ def test_processes_and_threads_that_write_the_same_do_not_meet(folder):
 
 
 def test_the_name_depends_on_the_machine_and_the_compiler(monkeypatch):
+    monkeypatch.delenv("NUMBA_CPU_NAME", raising=False)
     names = {cache.place("text", "tag", ARGUMENTS), cache.place("text", "tag", ("in1",)), cache.place("x", "tag", ())}
     for name, value in (("NUMBA_CPU_NAME", "haswell"), ("NUMBA_OPT", "1"), ("NUMBA_NUM_THREADS", "1")):
         monkeypatch.setenv(name, value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import traced
 
-from mcgrad.compiler import functions
+from mcgrad.compiler import known_functions
 
 
 def test_no_traced_function_is_silently_wrong():
@@ -19,8 +19,8 @@ FUNCTION = "def f(s):\n    return ({}, s[1] // 0.7, min(s))\n"
 @pytest.mark.parametrize(
     "planted",
     [
-        lambda patch: patch.setitem(functions.OF_PYTHON, "min", functions.OF_PYTHON["max"]),
-        lambda patch: patch.setitem(functions.NAMES, "tanh", lambda x: x * 1.0),
+        lambda patch: patch.setitem(known_functions.OF_PYTHON, "min", known_functions.OF_PYTHON["max"]),
+        lambda patch: patch.setitem(known_functions.NAMES, "tanh", lambda x: x * 1.0),
         lambda patch: patch.setitem(traced._numpy_names.__globals__["FUNCTIONS"], "floor_divide", np.divide),
     ],
 )
