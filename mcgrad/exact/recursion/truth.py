@@ -40,7 +40,7 @@ def _value(work: float, problem: Problem, theta: ArrayLike) -> ValueFunction:
             try:
                 known[key] = value_within(problem, theta, Options(TOLERANCE, Work(work), explains=False))
             except NoClosedForm as other:
-                known[key] = NoClosedForm(f"{error}; {other}")
+                known[key] = NoClosedForm(f"{error}; {other}; mg.baselines.fitted_value() works everywhere")
         found = known[key]
         if isinstance(found, NoClosedForm):
             raise found from None
