@@ -10,6 +10,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from . import validate
 from .parts import check_choices, checked_params, counted, of_actions, shapes
 
@@ -95,6 +97,9 @@ class Environment:
             bounds = validate.interval("action_bounds", self.action_bounds, self.actions)
             object.__setattr__(self, "action_bounds", bounds)
         object.__setattr__(self, "params", checked_params(self.params))
+        for value in self.closed_form if isinstance(self.closed_form, tuple) else ():
+            if isinstance(value, np.ndarray):  # what is known must go on speaking of these functions
+                value.flags.writeable = False
         if self.reward_sees:  # it is not the reward that a theory knows
             object.__setattr__(self, "closed_form", None)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import validate
+from .fixed import Fixed
 
 
 class Acting(Protocol):
@@ -52,8 +52,8 @@ def shapes(params: Mapping[str, Any]) -> list[str]:
     return [f"parameters {' '.join(named)}"] if named else []
 
 
-def checked_params(params: Any) -> dict[str, NDArray[np.float64]]:
-    """Return parameters by name as arrays that nobody writes to."""
+def checked_params(params: Any) -> Fixed:
+    """Return parameters by name as arrays, which nobody can change."""
     if not isinstance(params, Mapping):
         raise ValueError(f"params: expected a dict of numbers and arrays, got {validate.describe(params)}")
     checked = {}
@@ -61,4 +61,4 @@ def checked_params(params: Any) -> dict[str, NDArray[np.float64]]:
         validate.name("params", name)
         checked[name] = validate.array(f"params[{name!r}]", value)
         checked[name].flags.writeable = False
-    return checked
+    return Fixed(checked)

@@ -1,7 +1,6 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
-import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -45,10 +44,5 @@ def _theory(problem: Problem, theta: tuple[float, ...]) -> Theory:
             "has a theory"
         )
     theory = make(problem, theta)
-    if problem not in _faithful:  # it takes longer than most answers: once for each problem, at the first theta
-        check_faithful(problem, np.array(theta))
-        _faithful.add(problem)
+    check_faithful(problem, np.array(theta))
     return theory
-
-
-_faithful: weakref.WeakSet[Problem] = weakref.WeakSet()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import weakref
+from typing import Any
 
 from numpy.typing import ArrayLike
 
+from ...kernels.memo import key_of
 from ...problem import Problem
 from ...truth import Truth
 from .. import questions
@@ -19,7 +21,7 @@ from .values import value_within
 WORK, TOLERANCE = 5.0, 1e-4  # a baseline may be off by more: whatever function of the state it is, nothing is biased
 MOST = 8  # thetas of a problem that are remembered
 
-_known: weakref.WeakKeyDictionary[Problem, dict[tuple[float, bytes], ValueFunction | NoClosedForm]]
+_known: weakref.WeakKeyDictionary[Problem, dict[tuple[Any, ...], ValueFunction | NoClosedForm]]
 _known = weakref.WeakKeyDictionary()
 
 
@@ -33,8 +35,9 @@ def _value(work: float, problem: Problem, theta: ArrayLike) -> ValueFunction:
     try:
         return questions.value(problem, theta)
     except NoClosedForm as error:
-        known, key = _known.setdefault(problem, {}), (work, problem.theta(theta).tobytes())
-        if key not in known:
+        # With the structure: a function may read something that has been given another value since.
+        known, key = _known.setdefault(problem, {}), (work, problem.theta(theta).tobytes(), key_of("value", problem))
+        if key not in known or key[-1] is None:
             while len(known) >= MOST:
                 known.pop(next(iter(known)))
             try:
