@@ -26,8 +26,6 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from quadrature import quadrature
-
 import mcgrad as mg
 from mcgrad.comparison import compare
 from mcgrad.comparison.evidence import DIFFERENCES
@@ -249,7 +247,7 @@ def _weight(x):
 def smooth_scalar():
     policy = p.linear_features(lambda s: (s[0], s[0] ** 2), 1, 1, std=0.3, learn_std=True)
     problem, theta = mg.Problem(e.quadratic_scalar(), policy, 2), policy.theta([-0.5, 0.3])
-    return Case(problem, theta, quadrature(problem, theta, {"": mg.estimators.reparameterization()}).gradient)
+    return Case(problem, theta, mg.exact.quadrature(problem, theta, {"": mg.estimators.reparameterization()}).gradient)
 
 
 def corridor():

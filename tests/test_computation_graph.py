@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import random_graphs
 from one_step_problems import z_of
-from quadrature import quadrature
 from support import SEED
 
 import mcgrad as mg
@@ -116,7 +115,7 @@ def test_vibrato_sees_a_reward_that_jumps_at_the_end():
 def test_quadrature_is_a_witness_of_what_is_followed():
     graph = random_graphs.random_graph(2 + 7, nodes=60)  # Gaussian, function; the reward sees eta
     estimators = {"to go": E.reward_to_go(), "SF": E.score_function(0.3), "PW": E.reparameterization(), "Z": E.score()}
-    exact = quadrature(graph.problem, graph.theta, estimators, nodes=60, tolerance=1e-3)
+    exact = mg.exact.quadrature(graph.problem, graph.theta, estimators, nodes=60, tolerance=1e-3)
     found = mg.measure(graph.problem, graph.theta, estimators, 40_000, SEED, machine="numpy")
     for name in estimators:
         mean, variance = exact[name]

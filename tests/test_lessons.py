@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from quadrature import quadrature
 
 import mcgrad as mg
 from figures import files
 from figures import lessons as figure
+from mcgrad.exact.quadratures import quadrature
 from studies import __main__ as studies_command
 from studies import lessons
 from studies.problems import CASES

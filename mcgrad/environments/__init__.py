@@ -1,8 +1,8 @@
 """Environments, one file each.
 
 n states, m actions. Derivatives: "smooth"; "kinks": continuous, so that pathwise gradients are unbiased; "jumps": they are
-biased, and say so; "choice": a discrete action, which has none. Truth, `mcgrad.exact`: "exact" is a closed form, "recursion"
-the moments that converge on a grid (`mcgrad.exact.moments`).
+biased, and say so; "choice": a discrete action, which has none. Truth: "exact" is `mcgrad.exact.variance` and its like,
+"quadrature" is `mcgrad.exact.quadrature`, for a few steps.
 
 | environment | n, m | derivatives | truth | what it is for |
 |---|---|---|---|---|
@@ -13,17 +13,17 @@ the moments that converge on a grid (`mcgrad.exact.moments`).
 | `sinusoid_on_parabola` | 1, 1 | smooth | exact | fast ripples: pathwise gradients see slopes, not heights |
 | `ball_with_wall` | 1, 1 | jumps | exact | contact: a landing place that jumps |
 | `chaotic_map` | 1, 1 | smooth | exact | one action whose influence grows exponentially |
-| `coulomb_friction` | 2, 1 | kinks | recursion | stiff contact: an action that is felt in a thin layer alone |
+| `coulomb_friction` | 2, 1 | kinks | none | stiff contact: an action that is felt in a thin layer alone |
 | `influence_balancing` | n, 1 | smooth | none | influence that comes late and with the other sign |
 | `bandit`, `bernoulli_toy` | 1, 1 | choice | exact | softmax and Bernoulli policies in closed form |
 | `tabular` | 1, 1 | choice | exact | any finite Markov decision process |
 | `short_corridor`, `random_walk` | 1, 1 | choice | exact | those of the textbooks |
 | `cart_pole` | 4, 1 | choice | none | the tutorials' environment, with episodes that end |
-| `pendulum` | 2, 1 | kinks | recursion | Gymnasium's Pendulum-v1: limits of torque and speed |
-| `plain_pendulum` | 2, 1 | smooth | recursion | long unstable swing-up without limits: workload W4 |
-| `quadratic_scalar`, `cubic_scalar` | 1, 1 | smooth | recursion | polynomial systems of Han and Yang |
-| `double_well` | 1, 1 | smooth | recursion | rare crossings of a barrier, trajectories that part at it |
-| `double_pendulum` | 4, 1 or 2 | smooth | none | chaos: pathwise variances that grow exponentially |
+| `pendulum` | 2, 1 | kinks | quadrature | Gymnasium's Pendulum-v1: limits of torque and speed |
+| `plain_pendulum` | 2, 1 | smooth | quadrature | long unstable swing-up without limits: workload W4 |
+| `quadratic_scalar`, `cubic_scalar` | 1, 1 | smooth | quadrature | polynomial systems of Han and Yang |
+| `double_well` | 1, 1 | smooth | quadrature | rare crossings of a barrier, trajectories that part at it |
+| `double_pendulum` | 4, 1 or 2 | smooth | quadrature | chaos: pathwise variances that grow exponentially |
 
 `with_clock`, `with_memory` and `with_observation` add to the state of any of them.
 """

@@ -8,7 +8,7 @@ def quadratic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov:
     """Return s' = s + dt (-s^2 + a) with reward -(s'^2 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^2 + std e: `linear_features(lambda s: (s[0], s[0] ** 2), 1, 1, std)`,
-    its horizon T = 6. `mcgrad.exact.moments` has the moments of its estimators.
+    its horizon T = 6. `mcgrad.exact.quadrature` has the moments of its estimators.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ the time.
 """
 
 from .bounds import efficiency_bound, gradient_news
+from .quadratures import quadrature
 from .questions import (
     average_gradient,
     average_reward,
@@ -73,6 +74,7 @@ __all__ = [
     "optimal_over_time",
     "optimal_quadratic",
     "optimum",
+    "quadrature",
     "scaling",
     "self_normalised_limits",
     "stationary",

@@ -1,15 +1,17 @@
-"""The referee `quadrature` against closed forms, and Monte Carlo against the referee."""
+"""Quadrature against closed forms, the theory of linear-quadratic problems, and Monte Carlo against quadrature."""
 
 import dataclasses
 import math
 
 import numpy as np
 import pytest
-from quadrature import quadrature
 from smooth_problems import cubic, features, of, quadratic, swing
 from support import standard_errors
+from test_bad_input import refused
 
 import mcgrad as mg
+from mcgrad.exact.quadratures import LIMIT, quadrature
+from mcgrad.exact.theory import NoClosedForm
 
 E, B = mg.estimators, mg.baselines
 CHOSEN = {
@@ -65,6 +67,16 @@ def test_one_step_of_the_quadratic_system_in_closed_form():
     found = quadrature(problem, theta, {"SF": E.score_function()}, nodes=10)
     assert found.objective == pytest.approx(-moved - acted, rel=1e-12)
     np.testing.assert_allclose(found["SF"].mean, -np.array(slopes), rtol=1e-9)
+
+
+def test_doubling_the_nodes_changes_nothing():
+    chosen = {name: CHOSEN[name] for name in ("SF", "PW")}
+    for (problem, theta), nodes, tolerance in ((quadratic(horizon=2), 12, 1e-11), (cubic(horizon=2), 20, 1e-8)):
+        few, many = (quadrature(problem, theta, chosen, nodes=k) for k in (nodes, 2 * nodes))
+        assert few.change < 1e-5
+        for name in chosen:
+            np.testing.assert_allclose(few[name].mean, many[name].mean, rtol=tolerance)
+            np.testing.assert_allclose(few[name].variance, many[name].variance, rtol=tolerance)
 
 
 def test_functions_that_take_no_arrays_are_run_node_by_node():
@@ -175,3 +187,50 @@ def test_two_steps_of_the_double_well_under_a_network(seed):
     found = mg.measure(problem, theta, chosen, 400_000, seed)
     for name in chosen:
         assert standard_errors(found[name], *exact[name]) < 5, name
+
+
+# ---- what it refuses -------------------------------------------------------------------------------------------
+
+
+def test_refusals():
+    problem, theta = quadratic(horizon=3)
+    one = {"SF": E.score_function()}
+    refused(
+        f"^nodes: expected at most {LIMIT} points in all, got 12 in each of 7 dimensions of noise .1 of the start, and 1 of "
+        "the policy and 0 of the process in each of 6 steps",
+        quadrature,
+        *quadratic(horizon=6),
+        one,
+    )
+    refused("^nodes: expected enough for moments that differ by less than 0.0001", quadrature, problem, theta, one, 5)
+    refused("^nodes: expected a whole number >= 3, got 2", quadrature, problem, theta, one, 2)
+    refused("^tolerance: expected a number > 0", quadrature, problem, theta, one, tolerance=0.0)
+    refused(
+        "^estimators: expected a dict of name -> estimator, got ScoreFunction", quadrature, problem, theta, one["SF"]
+    )
+    refused("^theta: expected shape", quadrature, problem, [1.0], one)
+    huge = dataclasses.replace(problem.environment, params=problem.environment.params | {"initial_std": 1e200})
+    refused("^nodes: expected finite", quadrature, dataclasses.replace(problem, environment=huge), theta, one)
+    with pytest.raises(KeyError, match="'PW' was not asked for; what was: 'SF'"):
+        quadrature(*quadratic(horizon=1), one)["PW"]
+
+
+def test_what_has_no_quadrature():
+    def asked(estimator, problem, theta):
+        with pytest.raises(NoClosedForm) as caught:
+            quadrature(problem, theta, {"it": estimator})
+        return str(caught.value)
+
+    problem, theta = quadratic(horizon=1)
+    assert "does not know the estimator Antithetic" in asked(E.antithetic(E.reparameterization()), problem, theta)
+    assert "does not know the baseline" in asked(E.reward_to_go(B.fitted_value()), problem, theta)
+    jumping = dataclasses.replace(problem.environment, discontinuous="the reward jumps at 0")
+    assert "the reward jumps" in asked(E.score(), dataclasses.replace(problem, environment=jumping), theta)
+    ending = dataclasses.replace(problem.environment, done=lambda p, s: s[0] > 1.0)
+    assert "may end early" in asked(E.score(), dataclasses.replace(problem, environment=ending), theta)
+    discrete = dataclasses.replace(problem.policy, no_pathwise="actions are discrete")
+    assert "discrete" in asked(E.score(), dataclasses.replace(problem, policy=discrete), theta)
+    singular = mg.policies.linear_features(lambda s: (s[0],), 1, 1, std=0.0)
+    assert "singular" in asked(E.score(), mg.Problem(problem.environment, singular, 1), [0.1])
+    without = dataclasses.replace(problem.policy, log_prob=None)
+    assert "has no log_prob" in asked(E.score(), dataclasses.replace(problem, policy=without), theta)

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-from quadrature import quadrature
 
 import mcgrad as mg
 from mcgrad.exact.recursion import noise
@@ -88,7 +87,7 @@ def test_quadrature_by_differences():
     problem, theta = mg.Problem(env.cubic_scalar(), policy, horizon=2), [-0.2, -0.5]
     chosen = both(problem, theta)
     found = mg.exact.moments(problem, theta, chosen, tolerance=1e-7)
-    other = quadrature(problem, theta, chosen, nodes=30, tolerance=1e-6)
+    other = mg.exact.quadrature(problem, theta, chosen, nodes=30, tolerance=1e-6)
     for name in chosen:
         np.testing.assert_allclose(found[name].variance, other[name].variance, rtol=1e-7)
         np.testing.assert_allclose(found[name].mean, other[name].mean, rtol=1e-7)

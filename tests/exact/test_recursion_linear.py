@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from quadrature import quadrature
 from support import CASES, reference_problem, w1
 from test_lq_cases import estimators, reference
 
@@ -118,7 +117,7 @@ def test_multiplicative_noise_and_uniform_noise():
     problem = mg.Problem(environment, mg.policies.linear_gaussian(1, 1, std=0.4), horizon=2)
     chosen = {"to go": e.reward_to_go(), "pathwise": e.reparameterization(), "score": e.score_function(-1.0)}
     found = mg.exact.moments(problem, [-0.3], chosen)
-    other = quadrature(problem, [-0.3], chosen, nodes=7)
+    other = mg.exact.quadrature(problem, [-0.3], chosen, nodes=7)
     for name in chosen:
         np.testing.assert_allclose(found[name].variance, other[name].variance, rtol=1e-8)
         np.testing.assert_allclose(found[name].mean, other[name].mean, rtol=1e-8)

@@ -284,6 +284,7 @@ def targets():
         "softmax": (P.softmax, {"states": 3, "choices": 2}),
         "linear_softmax": (P.linear_softmax, {"features": np.ones((1, 2, 1))}),
         "softmax_of_state": (P.softmax_of_state, {"features": lambda s: s, "states": 1, "choices": 2}),
+        "quadrature": (mg.exact.quadrature, asked | {"estimators": {"SF": SF}, "nodes": 3, "tolerance": 1e9}),
         "of_state": (B.of_state, {"function": lambda p, s: p.b, "b": 1.0}),
         "custom": (G.custom, {"step": lambda c, x, carry: (carry, x.score), "last": None, "finish": None, "data": None}),
         "Exact.wrong": (mg.critics.exact().wrong, {"scale": 1.0, "shift": 0.0, "oscillation": None}),

@@ -1,4 +1,4 @@
-"""A referee: exact moments of smooth problems with little noise, by Gauss quadrature over all that is random.
+"""Exact moments of smooth nonlinear problems with little noise: Gauss quadrature over all that is random.
 
     E f(x) = sum_k weight_k f(x_k),    x = (z, e_0, w_0, ..., e_{T-1}, w_{T-1}), d numbers
 
@@ -6,7 +6,7 @@ on the tensor grid of `nodes` points in each of d dimensions, Gauss-Hermite for 
 uniform numbers: exact for polynomials of degree 2 nodes - 1 in each, and fast to converge for smooth functions. The
 functions of the environment and of the policy are run as they are, on NumPy arrays of all nodes, or node by node where they
 do not take arrays (`math.sin` does not, `np.sin` does). Derivatives are central differences of whole trajectories, and of
-log densities, of fourth order: no derivative of anybody's is trusted, and no kernel is run.
+log densities, of fourth order: no derivative of anybody's is trusted.
 """
 
 import dataclasses
@@ -14,9 +14,14 @@ import types
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from mcgrad import baselines
-from mcgrad.estimators import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
+from .. import baselines, validate
+from ..estimators import Difference, Estimator, Reparameterization, RewardToGo, Score, ScoreFunction
+from ..problem import Problem
+from .arguments import checked_arguments
+from .numpy_rollout import AtNodes, Trajectories
+from .theory import NoClosedForm
 
 LIMIT = 5_000_000  # points of a grid
 CHUNK = 16384  # points whose trajectories are in memory at once
@@ -54,29 +59,70 @@ class Quadrature:
     change: float = np.nan
 
     def __getitem__(self, name):
-        return Exact(self.means[self.names.index(name)], self.covariance(name, name))
+        return Exact(self.means[self._number(name)], self.covariance(name, name))
 
     def covariance(self, first, second):
         """Return the covariance of two estimators on the same trajectory, (P,)."""
-        i, j = self.names.index(first), self.names.index(second)
+        i, j = self._number(first), self._number(second)
         return self.seconds[i, j] - self.means[i] * self.means[j]
 
+    def _number(self, name):
+        if name not in self.names:
+            raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
+        return self.names.index(name)
 
-def quadrature(problem, theta, estimators, nodes=12, tolerance=1e-4):
-    """Return the `Quadrature` of gradient estimators, for a problem that is smooth in few noises, over a short horizon.
 
-    estimators: name -> `score_function` or `reward_to_go` (without a baseline, with a number, a number for each time or a
-    function of the state), `score`, `reparameterization`, or a `difference` of two of them. Two nodes fewer in each
-    dimension have to change moments by less than `tolerance`, see `Quadrature.change`.
+@checked_arguments
+def quadrature(
+    problem: Problem, theta: ArrayLike, estimators: dict[str, Estimator], nodes: int = 12, tolerance: float = 1e-4
+) -> Quadrature:
+    """Return the exact moments of gradient estimators, for a smooth problem with few noises and a short horizon.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    estimators : dict
+        Name -> estimator: `score_function` and `reward_to_go` (without a baseline, with a number, a number for each time or
+        a function of the state), `score`, `reparameterization`, and a `difference` of two of them.
+    nodes : int
+        Points in each dimension, >= 3; nodes^d points in all, at most 5e6.
+    tolerance : float
+        Largest relative change of a moment from nodes - 2 to `nodes` that is taken for convergence (see `Quadrature`).
+
+    Raises
+    ------
+    ValueError
+        If the noise has too many dimensions for that many nodes, or too few nodes for the tolerance.
+    NoClosedForm
+        For an estimator that is not in the list, or a problem whose trajectories jump, or may end early.
     """
-    theta, environment, policy = problem.theta(theta), problem.environment, problem.policy
-    assert not (environment.done or environment.discontinuous or policy.no_pathwise), "not smooth in the noise"
+    theta = problem.theta(theta)
+    nodes = validate.integer("nodes", nodes, 3)
+    tolerance = validate.number("tolerance", tolerance, above=0.0)
+    if not isinstance(estimators, dict) or not estimators:
+        raise ValueError(f"estimators: expected a dict of name -> estimator, got {validate.describe(estimators)}")
+    environment, policy = problem.environment, problem.policy
+    ends = f"an episode of {environment.name} may end early" if environment.done else None
+    for reason in (environment.discontinuous, policy.no_pathwise, ends):
+        if reason:
+            raise NoClosedForm(f"quadrature needs trajectories that are smooth in the noise: {reason}")
     start, action, process = _kinds(problem)
+    dimensions = len(start) + problem.horizon * (len(action) + len(process))
+    if nodes**dimensions > LIMIT:
+        raise ValueError(
+            f"nodes: expected at most {LIMIT} points in all, got {nodes} in each of {dimensions} dimensions of noise "
+            f"({len(start)} of the start, and {len(action)} of the policy and {len(process)} of the process in each of "
+            f"{problem.horizon} steps); shorten the horizon or take fewer nodes"
+        )
     trajectories, kinds = Trajectories(problem), start + (action + process) * problem.horizon
-    assert nodes ** len(kinds) <= LIMIT, f"{nodes} nodes in each of {len(kinds)} dimensions"
     fewer, found = (_integrated(trajectories, theta, estimators, k, kinds) for k in (nodes - 2, nodes))
     change = _change(fewer, found)
-    assert change <= tolerance, f"two nodes fewer than {nodes} change moments by {change:.2g}"
+    if not change <= tolerance:
+        raise ValueError(
+            f"nodes: expected enough for moments that differ by less than {tolerance:g} from those of two nodes fewer, got "
+            f"{nodes} and a difference of {change:.2g}; take more nodes, or a larger tolerance"
+        )
     return dataclasses.replace(found, change=change)
 
 
@@ -141,7 +187,8 @@ def _values(path, estimator):
             return path.weighted(to_go - path.baseline(b)) + path.direct
         case Difference(parts=(x, y)):
             return _values(path, x) - _values(path, y)
-    raise NotImplementedError(estimator)
+        case _:
+            raise NoClosedForm(f"quadrature does not know the estimator {type(estimator).__name__}")
 
 
 class _Path:
@@ -151,7 +198,8 @@ class _Path:
         self.trajectories, self.theta, self.noise, self.count = trajectories, theta, noise, count
         self.rewards, _, self.states, self.actions = trajectories.run(theta, noise, count)
         self.returns = self.rewards.sum(axis=0)
-        assert np.isfinite(self.returns).all()
+        if not np.isfinite(self.returns).all():
+            raise ValueError("nodes: expected finite returns at all of them, got an overflow; take fewer nodes")
         self._pathwise = self._held = None
 
     @property
@@ -165,6 +213,9 @@ class _Path:
     @property
     def scores(self):
         """The derivative of log p(a_t | s_t), with the actions held fixed that have a density, (T, P, N)."""
+        policy = self.trajectories.problem.policy
+        if policy.no_score or policy.log_prob is None:
+            raise NoClosedForm(f"no score function here: {policy.no_score or policy.name + ' has no log_prob'}")
         return self.held[:, :-1].swapaxes(0, 1)
 
     @property
@@ -205,108 +256,9 @@ class _Path:
             case baselines.Constant(b=value):
                 return value
             case baselines.TimeDependent(b=values):
-                return np.asarray(values)[:, None]
+                return validate.array("baseline", values, (len(self.states),))[:, None]
             case baselines.OfState(function=function, params=params):
                 at_nodes, p = AtNodes(lambda p, s: (function(p, s),)), types.SimpleNamespace(**params)
                 return np.array([at_nodes(self.count, p, s)[0] for s in self.states])
-        raise NotImplementedError(b)
-
-
-class Trajectories:
-    """A problem's functions, in plain NumPy."""
-
-    def __init__(self, problem):
-        environment, policy = problem.environment, problem.policy
-        self.problem = problem
-        self.p = types.SimpleNamespace(**environment.params)
-        self.policy_p = types.SimpleNamespace(**policy.params)
-        self.init, self.step = AtNodes(environment.init), AtNodes(environment.step)
-        self.eta, self.sample = AtNodes(policy.eta), AtNodes(policy.sample)
-        seen = environment.reward_sees
-        self.reward = AtNodes(
-            lambda p, s, a, s_next, w, eta, *x: (environment.reward(p, s, a, s_next, w, *seen_by(eta, x)),)
-        )
-        self.terminal = AtNodes(lambda *x: (environment.terminal(*x),))
-        self.density = AtNodes(lambda *x: (policy.log_prob(*x),))
-
-        def seen_by(eta, x):
-            return [eta if name == "eta" else x[0][0] for name in seen]
-
-    def run(self, theta, noise, count, held=None):
-        """Return the discounted rewards (T + 1, N), log p(a_t | s_t) (T, N), the states of all times but the last, the actions.
-
-        Parameters
-        ----------
-        held : list of T actions, optional
-            Actions that are held fixed, but for the components that are functions of eta alone.
-        """
-        environment, policy = self.problem.environment, self.problem.policy
-        noise, weights = iter(noise), self.problem.weights()
-        theta, design = self.problem.split(tuple(theta))
-        p = types.SimpleNamespace(**vars(self.p) | {k: np.asarray(v, dtype=float)[()] for k, v in design.items()})
-        has_density = policy.log_prob is not None and not policy.no_score
-
-        def take(number):
-            return tuple(next(noise) for _ in range(number))
-
-        s = self.init(count, p, take(environment.initial_noises + environment.initial_uniforms))
-        states, actions, rewards, log_probs = [], [], [], []
-        for t, weight in enumerate(weights[:-1]):
-            eta = self.eta(count, self.policy_p, theta, s)
-            e = take(policy.noises + policy.uniforms)
-            a = self.sample(count, self.policy_p, eta, e)
-            if held is not None:
-                fixed = self._functions_of_eta(count, eta, e, a)
-                a = tuple(x if fixed[i] else held[t][i] for i, x in enumerate(a))
-            log_prob = self.density(count, self.policy_p, eta, a)[0] if has_density else np.full(count, np.nan)
-            w = take(environment.noises + environment.uniforms)
-            s_next = self.step(count, p, s, a, w)
-            rewards.append(weight * self.reward(count, p, s, a, s_next, w, eta, (log_prob,))[0])
-            states.append(s)
-            actions.append(a)
-            log_probs.append(log_prob)
-            s = s_next
-        rewards.append(weights[-1] * self.terminal(count, p, s)[0] if environment.terminal else np.zeros(count))
-        return np.array(rewards), np.array(log_probs), states, actions
-
-    def _functions_of_eta(self, count, eta, e, a):
-        """Tell of each component of an action whether it is the same with other noise."""
-        other = self.sample(count, self.policy_p, eta, tuple(0.5 * x[::-1] + 0.1 for x in e))
-        return [bool(e) and np.array_equal(x, y) for x, y in zip(a, other, strict=True)]
-
-
-class AtNodes:
-    """A plain function of tuples of numbers, on tuples of arrays: at once if it takes them, else node by node."""
-
-    def __init__(self, function):
-        self.function = function
-        self.takes_arrays = None
-
-    def __call__(self, count, p, *arguments):
-        with np.errstate(all="ignore"):
-            if self.takes_arrays is None:
-                self.takes_arrays = self._try(p, arguments, count)
-            if self.takes_arrays:
-                return self._at_once(p, arguments, count)
-            rows = [self._at(p, arguments, k) for k in range(count)]
-        return tuple(np.array(rows, dtype=float).T)
-
-    def _try(self, p, arguments, count):
-        """Tell whether the function takes arrays, and means by them what it means by numbers."""
-        try:
-            found = self._at_once(p, arguments, count)
-        except (TypeError, ValueError):
-            return False
-        some = (0, count // 3, count - 1)
-        return all(
-            np.allclose([x[k] for x in found], self._at(p, arguments, k), rtol=1e-12, equal_nan=True) for k in some
-        )
-
-    def _at_once(self, p, arguments, count):
-        return tuple(np.broadcast_to(np.asarray(x, float), (count,)) for x in self.function(p, *arguments))
-
-    def _at(self, p, arguments, k):
-        def numbers(group):
-            return tuple(np.float64(x if np.ndim(x) == 0 else x[k]) for x in group)  # which overflow quietly
-
-        return tuple(map(float, self.function(p, *map(numbers, arguments))))
+            case _:
+                raise NoClosedForm(f"quadrature does not know the baseline {type(b).__name__}")
