@@ -80,7 +80,7 @@ def test_a_batch_goes_on_until_all_of_it_is_precise_enough(seed):
 def test_what_is_fitted_on_all_trajectories_is_fitted_on_all_of_them(seed):
     mixed = mg.estimators.mixture(mg.estimators.reward_to_go(), mg.estimators.reparameterization())
     problem, theta = w1(horizon=3)
-    found = mg.measure(problem, theta, {"mixed": mixed}, mg.until(0.1), seed, chunk=256)
+    found = mg.measure(problem, theta, {"mixed": mixed}, mg.until(0.03), seed, chunk=256)
     assert counted(found) > 256
     same(found, mg.measure(problem, theta, {"mixed": mixed}, counted(found), seed, chunk=256))
 

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
+from refusals import refused
 from smooth_problems import cubic, features, of, quadratic, swing
 from support import standard_errors
-from test_bad_input import refused
 
 import mcgrad as mg
 from mcgrad.exact.quadratures import LIMIT, quadrature
