@@ -49,7 +49,7 @@ def test_more_adds_trajectories_that_were_not_used_before(tmp_path, seed):
     third = study.run(TEMPLATE, tmp_path, seed=seed, more=True)
     for a, b, c in zip(first, second, third, strict=True):
         assert (a["count"], b["count"], c["count"]) == (20_000, 40_000, 60_000)
-        assert c["variance_stderr"] < a["variance_stderr"] and len({x["mean"] for x in (a, b, c)}) == 3
+        assert c["stderr"] < a["stderr"] and len({x["mean"] for x in (a, b, c)}) == 3
         assert abs(c["variance"] - c["exact_variance"]) < 5 * c["variance_stderr"]
         assert c["exact_variance"] == a["exact_variance"]
     about = json.loads((tmp_path / "my_study.json").read_text())

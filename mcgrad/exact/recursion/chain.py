@@ -21,7 +21,7 @@ from ...kernels.reverse_scan import ReverseScan
 from ...kernels.tracing import remembered_trace
 from ...problem import Problem
 from ..theory import NoClosedForm
-from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable
+from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable, whole
 
 AT = "#"  # between the name of a carry and the number of its stream
 NORMAL, UNIFORM = "normal", "uniform"
@@ -287,6 +287,6 @@ def _scattered(name: str, carry: Carry, index: Value, share: Value) -> Value:
     """Return a sum in memory with what a step adds to its place."""
     if isinstance(index, (Poly, Lost)):
         return Lost("a table of theta is read at a place that is no state of the chain")
-    hit = apply("==", [index, float(carry.place)])
+    hit = apply("==", [whole(index), float(carry.place)])
     added = apply("where", [hit, share, 0.0])
     return added if isinstance(added, Lost) else plus(variable(name), lift(added))

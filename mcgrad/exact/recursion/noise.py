@@ -50,11 +50,20 @@ class Quadrature:
         Nodes of a noise that is smooth, of a panel, and of each noise of the start.
     points : int
         At how many points a side is looked at for changes.
+    spend : callable, optional
+        spend(operations, numbers in memory) is told what looking for sides takes, before it is done; it may raise.
     """
 
-    def __init__(self, count: int, panel: int, first: int, points: int = 65) -> None:
+    def __init__(
+        self,
+        count: int,
+        panel: int,
+        first: int,
+        points: int = 65,
+        spend: Callable[[float, float], None] = lambda operations, memory: None,
+    ) -> None:
         self.count, self.panel, self.first, self.points = count, panel, first, points
-        self._known = {}
+        self._known, self._spend = {}, spend
 
     def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return about how many nodes a state gets."""
@@ -123,13 +132,17 @@ class Quadrature:
         grid = np.linspace(low, high, self.points)
         breaks = [np.broadcast_to([low, high], (R, 2))]
         for edge in relevant:
+            nodes = len(edge.graph.nodes)
+            self._spend(R * len(grid) * nodes, R * len(grid))
 
             def side(x: Array, edge: Edge = edge) -> Array:
                 return np.broadcast_to(edge.side(chain, rows, state, noise | {name: x}), x.shape)
 
             y = side(np.broadcast_to(grid, (R, len(grid))))
             change = (y[:, 1:] != y[:, :-1]) & np.isfinite(y[:, 1:]) & np.isfinite(y[:, :-1])
-            for r in range(int(change.sum(axis=1).max(initial=0))):
+            most = int(change.sum(axis=1).max(initial=0))
+            self._spend(R * most * (42 * nodes + len(grid)), R * most)
+            for r in range(most):
                 at = np.argmax(np.cumsum(change, axis=1) == r + 1, axis=1)
                 has = change.sum(axis=1) > r
                 a, b, first = grid[at][:, None], grid[at + 1][:, None], y[np.arange(R), at][:, None]
@@ -147,6 +160,7 @@ class Quadrature:
         if flat:
             return middle, _probability(b, kind)
         x, w = np.polynomial.legendre.leggauss(self.panel if kind != NORMAL else FINE)
+        self._spend(8 * middle.size * len(x) * (self.panel if kind == NORMAL else 1), middle.size * len(x))
         nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(-1, len(x))
         weights = (half[:, :, None] * w).reshape(-1, len(x))
         if kind == NORMAL:

@@ -165,12 +165,19 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
 def on_trees(asked: Callable[..., Any], options: Options) -> Any:
     """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
     before = None
+
+    def spend(operations: float, memory: float) -> None:
+        options.work.spend(operations if memory <= LARGEST else np.inf)
+
     for first in TREE:
 
         def make(chain: Chain, monomials: Iterable[Monomial], pairs: Sequence[Pair], first: int = first) -> Tree:
-            return Tree(chain, monomials, pairs, Quadrature(1, 1, first))
+            return Tree(chain, monomials, pairs, Quadrature(1, 1, first, spend=spend))
 
-        after = asked(make, f"a tree of states from {first} values of each noise of the start")
+        try:
+            after = asked(make, f"a tree of states from {first} values of each noise of the start")
+        except TooMuch:
+            raise NoClosedForm(f"no tree of states is done within work={options.work.units:g}") from None
         if before is not None:
             change = after.moved_from(before)
             if change <= options.tolerance:
@@ -197,10 +204,14 @@ def _at(
         low, high, breaks = _one_turn(chain, found, middle - half, middle + half, turns)
         order = min(ROUGH if any(breaks) else START[chain.states][2], how.counts)
         mesh = Grid(low, high, [how.counts] * chain.states, breaks, order, [x is not None for x in turns])
-        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points))
+
+        def spend(operations: float, memory: float) -> None:
+            work.spend(operations if memory <= LARGEST else np.inf)
+
+        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
-        work.spend(operations * space.horizon + begun if max(memory, begun) <= LARGEST else np.inf)
+        spend(operations * space.horizon + begun, max(memory, begun))
         made.append((space, how))
         return space
 

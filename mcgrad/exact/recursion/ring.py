@@ -20,6 +20,7 @@ from ...compiler.emit import live_nodes
 from ...compiler.operations import COMPARISONS, LOGIC, OPERATIONS, SAME_VALUE
 from ...compiler.table import Names
 from ...compiler.trace import Graph, Tracer
+from ..theory import NoClosedForm
 
 Array: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.int64]
@@ -146,10 +147,27 @@ def _lookup(index: Value, elements: Sequence[Value]) -> Value:
     if lost is not None:
         return lost if isinstance(lost, Lost) else Lost("a table is read at a place, or has elements, that vary")
     table = np.asarray(elements, float)
-    index = np.asarray(index, float)
+    index = whole(np.asarray(index, float))
     inside = (index >= 0) & (index < len(table))
     found = np.where(inside, table[np.where(inside, index, 0).astype(int)], np.nan)
     return found if found.ndim else float(found)
+
+
+def whole(index: Any) -> Any:
+    """Return the places at which a table is read or written to.
+
+    Raises
+    ------
+    NoClosedForm
+        If they are no whole numbers: then a state counts something, and between two of its values nothing is defined. On a
+        grid what is read there would be somebody else's, and what is written would be lost.
+    """
+    if not np.all((index == np.floor(index)) | ~np.isfinite(index)):
+        raise NoClosedForm(
+            "a table is read between its places: a state is a whole number, and grids are made of others; "
+            "mg.environments.tabular says what the states are"
+        )
+    return index
 
 
 def apply(operation: str, args: list[Value]) -> Value:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..theory import NoClosedForm
 from .chain import Chain
 from .edges import flat
@@ -21,17 +23,20 @@ LARGEST = 300_000  # states of one time
 
 
 class Leaves:
-    """States as a mesh: each point is a node."""
+    """The states that points lead to as a mesh: those of points with the same bits are one."""
 
     width = 1
 
-    def __init__(self, nodes: Array) -> None:
-        self.nodes = nodes
+    def __init__(self, points: Array) -> None:
+        self.nodes, inverse = np.unique(points, axis=0, return_inverse=True)
+        self._node_of = inverse.reshape(-1)
 
     def at(self, points: Array) -> Any:
+        """Return the matrix from nodes to the points that the mesh was made of."""
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 
-        return sparse.eye_array(len(points), format="csr")
+        count = len(points)
+        return sparse.csr_array((np.ones(count), self._node_of, np.arange(count + 1)), (count, len(self.nodes)))
 
     def outside(self, points: Array) -> None:
         return None
@@ -56,11 +61,13 @@ class Tree(Nodal):
         for t in range(self.horizon):
             self.mesh = self._levels[-1]
             noise, weights, given = rule.step(chain, self.wanted, self._state(slice(None)), {})
-            if weights.size * float(weights.shape[1]) ** (self.horizon - 1 - t) > LARGEST:
-                raise NoClosedForm(f"no tree of states: more than {LARGEST} of one time")
             points = points_of(chain.next_states(rows, self._state(slice(None)), noise, given), *weights.shape)
+            after = Leaves(points)
+            growth = max(1.0, len(after.nodes) / len(self.mesh.nodes))
+            if weights.size > LARGEST or len(after.nodes) * growth ** (self.horizon - 1 - t) > LARGEST:
+                raise NoClosedForm(f"no tree of states: more than {LARGEST} of one time")
             self._steps.append((noise, weights, given, points))
-            self._levels.append(Leaves(points))
+            self._levels.append(after)
         self.mesh = self._levels[-1]
 
     def back(self, t: int, fields: Fields) -> Fields:
