@@ -64,7 +64,6 @@ def draw(comparison):
     """Return a matplotlib figure: variance x time of each estimator that varies, the least at the top."""
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
     rows = [row for row in comparison.rows if 0 < row.price < float("inf")]
     title, said = _wrapped(message(comparison), 52), _wrapped(caption(comparison), 76)
@@ -86,10 +85,10 @@ def draw(comparison):
             axis.spines[side].set_visible(False)
         place = {"loc": "upper left", "ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
         place["bbox_to_anchor"] = (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)
-        figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
+        legend = figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
         figure.text(0.02, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 0.5)
         figure.text(0.02, 0.1 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
-        for text in figure.findobj(Text):
+        for text in (*figure.texts, *legend.get_texts(), *axis.get_yticklabels()):
             if hasattr(text, "set_fontfeatures"):  # matplotlib 3.11: ligatures would be a font of their own in a PDF
                 text.set_fontfeatures(("-liga",))
     return figure
