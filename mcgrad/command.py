@@ -17,6 +17,7 @@ import traceback
 from . import __version__, study_command
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
+SILENT = 2.0  # seconds that a command may take before it says what it is at
 
 WANTED = """it should define
     problem = mg.Problem(environment, policy, horizon)
@@ -92,7 +93,7 @@ def _parser():
 
 @contextlib.contextmanager
 def _seldom_collecting():
-    """Look for rings of garbage seldom: what a short command imports and traces stays, and the search is a tenth of its time."""
+    """Look for rings of garbage seldom: what a short command imports and traces stays, and the search takes time."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, *before[1:])
     try:
@@ -144,7 +145,8 @@ def _figure(asked):
         here = asked.file.resolve().parent
         try:
             rows, about = study_figure.read(own.name, asked.results or here / "results")
-            paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
+            with _Telling(f"drawing {own.name}"):
+                paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
         except OSError as error:
             raise Mistake(f"{own.name}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -199,7 +201,7 @@ def _compare(asked):
         found = compare(problem, theta, own, only=asked.only, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
-    say("compared")
+    say("compared" if asked.no_figure else "compared; drawing")
     stem, failure = f"{asked.file.stem}_compare", None
     try:
         written, foreign = write_files(found, asked.out, stem, figure=not asked.no_figure)
@@ -223,7 +225,8 @@ def _check(asked):
     problem, theta, *_ = _read(load(asked.file), asked)
     options = {} if asked.count is None else {"count": asked.count}
     try:
-        report = check(problem, theta, seed=asked.seed, **options)
+        with _Telling("checking") as say:
+            report = check(problem, theta, seed=asked.seed, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
     print(report)
@@ -266,6 +269,35 @@ def load(path, writes="mcgrad new"):
     except Exception as error:
         raise Mistake(f"{_place(error, path)}{type(error).__name__}: {error}") from None
     return module
+
+
+class _Telling:
+    """Says on stderr what a command is at once it takes longer than SILENT seconds; a context, and `say(text)` within it."""
+
+    def __init__(self, text):
+        self.text, self.began, self.awake = text, time.perf_counter(), False
+        self.stream = sys.stderr  # which is another one for a while where processes compile
+        self.timer = threading.Timer(SILENT, self._wake)
+        self.timer.daemon = True
+
+    def __enter__(self):
+        self.timer.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.timer.cancel()
+
+    def __call__(self, text):
+        self.text = text
+        if self.awake:
+            self._tell()
+
+    def _wake(self):
+        self.awake = True
+        self._tell()
+
+    def _tell(self):
+        print(f"mcgrad: {time.perf_counter() - self.began:4.1f} s  {self.text}", file=self.stream, flush=True)
 
 
 @contextlib.contextmanager
