@@ -3,6 +3,10 @@
 Each entry of a batch has trajectories of its own number, a few hundred, say; the loop around the kernel and the sums of powers
 take two microseconds an entry, where a call of `measure` takes half a millisecond. Entries are spread over threads in pieces
 whose gradients fit in a processor's cache. An entry has the bits that it would have alone: the same kernel, the same sums.
+
+Noise takes half of a kernel's time and more. Where all entries see the same trajectories, it is drawn once for those of a
+piece, for as many trajectories at a time as fit in the cache: a kernel that is given its noise (as those of sampling designs
+are) reads it at each entry.
 """
 
 import concurrent.futures
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 from . import executors, validate
 from .compiler import backends, passes
 from .estimators.estimator import Estimator
+from .kernels.points import points_program
 from .kernels.program import Program, checked, gradient_program
 from .power_sums import Covariances, PowerSums, concatenated, of_chunks
 from .problem import Problem
@@ -25,6 +30,11 @@ from .run import Run, default_chunk, kernel_memory, run_kernel
 from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
+# To share noise, the gradients of so many entries may be in memory at once, as long as that is so much: 4 MB.
+SHARING, MOST = 4, 2**19
+CACHED = 2**16  # numbers of noise that are read at each entry: 512 KB
+LONGEST = 2**18  # numbers of noise of one block, beyond which reading is no faster than drawing
+WORTH = 10**10  # trajectories times steps times letters of text (some 10 ms) from which on another kernel is compiled for it
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +73,23 @@ class Batch:
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
         return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
+    def sharing(
+        self, programs: Sequence[Program], estimators: Mapping[str, Estimator], run: Run, count: int
+    ) -> list[Program]:
+        """Return programs that are given their noise, where that is common and reading it saves time; else, as they are."""
+        first, given = programs[0], list(programs)
+        common = len(set(self.seeds)) == len(set(self.firsts)) == 1
+        alike = all(p.kernel == first.kernel and p.horizon == first.horizon for p in programs)
+        work = len(programs) * count * first.horizon * len(first.kernel.text)
+        workers = run.threads if run.executor is None else executors.workers(run.executor)
+        size = _size(len(programs), first.kernel.outputs * count, workers, shared=True)
+        # How much noise episodes need depends on theta, where they end early.
+        if common and alike and work >= WORTH and size > 1 and run.machine == "simd" and not first.kernel.waits:
+            like = run.precise(gradient_program(self.problems[0], self.thetas[0], estimators, "all"))
+            if 0 < like.draws.rows * like.kernel.width() <= LONGEST:
+                given = [_changed(p, kernel=like.kernel, draws=like.draws) for p in programs]
+        return given
+
 
 def without_data(program: Program) -> bool:
     """Tell whether a program has no numbers of estimators: nothing in it but theta depends on theta."""
@@ -70,10 +97,14 @@ def without_data(program: Program) -> bool:
 
 
 def at(program: Program, theta: NDArray[np.float64]) -> Program:
-    """Return a program at another theta: `dataclasses.replace` would take longer than the kernel."""
+    """Return a program at another theta."""
+    return _changed(program, theta=theta)
+
+
+def _changed(program: Program, **changes: Any) -> Program:
+    """Return a program with other attributes: `dataclasses.replace` would take longer than the kernel."""
     other = object.__new__(type(program))
-    other.__dict__.update(program.__dict__)
-    other.__dict__["theta"] = theta
+    other.__dict__.update(program.__dict__, **changes)
     return other
 
 
@@ -133,19 +164,18 @@ def sums(
 ) -> PowerSums:
     """Return the sums of `count` trajectories of each entry."""
     kernel, began = programs[0].kernel, time.monotonic()
-    for text in {p.kernel for p in programs}:
+    shared = programs[0].draws.rows > 0
+    for text in {p.kernel for p in programs} | ({points_program(programs[0]).kernel} if shared else set()):
         backends.compiled(text, run.machine)
     passes.compiled()
     bar.pause(time.monotonic() - began)
     stop = np.zeros(1, dtype=np.int64)
-    shared = () if run.executor is not None else (stop,)
+    ours = () if run.executor is not None else (stop,)
     own_pool = concurrent.futures.ThreadPoolExecutor(run.threads) if run.executor is None else None
     pool = own_pool or run.executor
-    size = max(PIECE // (kernel.outputs * count), 1)
-    # Several pieces for each worker, so that none waits long for another.
-    size = max(min(size, -(-len(programs) // (4 * executors.workers(pool)))), 1)
+    size = _size(len(programs), kernel.outputs * count, executors.workers(pool), shared)
     slices = [slice(k, k + size) for k in range(0, len(programs), size)]
-    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *shared) for k in slices)
+    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *ours) for k in slices)
     found = []
     try:
         with contextlib.closing(executors.in_order(pool, _piece, pieces)) as results:
@@ -162,6 +192,18 @@ def sums(
         if own_pool:
             own_pool.shutdown(wait=True, cancel_futures=True)
     return concatenated(found)
+
+
+def _size(entries: int, numbers: int, workers: int, shared: bool) -> int:
+    """Return how many entries, with so many numbers of gradients each, make a piece of work.
+
+    Several pieces for each worker, so that none waits long for another.
+    """
+    fit, few = PIECE // numbers, -(-entries // (4 * workers))
+    if shared:
+        fit = max(fit, min(SHARING, MOST // numbers))
+        few = max(few, min(SHARING, -(-entries // workers)))
+    return max(min(fit, few), 1)
 
 
 def _piece(
@@ -193,6 +235,8 @@ def samples(
     stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     width = kernel.width(machine)
     blocks = -(-count // width)
+    if programs[0].draws.rows:
+        return _on_common_noise(programs, seeds[0], firsts[0], blocks, stop)[:, :, :count]
     gradients = np.empty((len(programs), kernel.outputs, blocks * width))
     nothing, horizon = np.zeros((0, 0)), None
     loaded: Any = None
@@ -207,3 +251,26 @@ def samples(
         seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
         loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
     return gradients[:, :, :count]
+
+
+def _on_common_noise(
+    programs: Sequence[Program], seed: int, first: int, blocks: int, stop: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the samples of the same `blocks` of trajectories at each entry, whose noise is drawn once."""
+    kernel, noise, horizon = programs[0].kernel, points_program(programs[0]), programs[0].horizon
+    width, loaded, work = kernel.width(), backends.compiled(kernel), kernel_memory(programs[0], "simd")
+    cached = max(CACHED // (programs[0].draws.rows * width), 1)
+    parts = -(-blocks // cached)
+    size = -(-blocks // parts)
+    gradients, part = np.empty((len(programs), kernel.outputs, blocks * width)), np.empty((kernel.outputs, size * width))
+    at, unit = np.uint64(seed), max(noise.kernel.width(), width)
+    for start in range(0, blocks, size):
+        here = min(size, blocks - start)
+        begin, columns = first + start * width, slice(start * width, (start + here) * width)
+        points = run_kernel(noise, seed, begin, -(-here * width // unit) * unit, "simd", stop)
+        for p, own in zip(programs, gradients, strict=True):
+            out = own if parts == 1 else part
+            loaded(p.theta, p.p, p.c, p.rows, at, np.uint64(begin), here, width, horizon, points, work, out, stop)
+            if parts > 1:
+                own[:, columns] = part[:, : here * width]
+    return gradients

@@ -227,6 +227,7 @@ def _sums_of_batch(batch, estimators, run, count, formed, bar):
         if batches.fits(programs, run, count):
             entries = zip(programs, batch.seeds, batch.firsts, strict=True)
             lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+            programs = batch.sharing(programs, estimators, run, count)
             return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
     entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
     each = [
