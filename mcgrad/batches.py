@@ -26,13 +26,13 @@ from .kernels.points import points_program
 from .kernels.program import Program, checked, gradient_program
 from .power_sums import Covariances, PowerSums, concatenated, of_chunks
 from .problem import Problem
-from .run import Run, default_chunk, kernel_memory, run_kernel
+from .run import Run, buffer, default_chunk, kernel_memory, run_kernel
 from .source import Source
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 # To share noise, the gradients of so many entries may be in memory at once, as long as that is so much: 4 MB.
 SHARING, MOST = 4, 2**19
-CACHED = 2**16  # numbers of noise that are read at each entry: 512 KB
+CACHED = 2**15  # numbers of noise that are read at each entry: 256 KB
 LONGEST = 2**18  # numbers of noise of one block, beyond which reading is no faster than drawing
 WORTH = 10**10  # trajectories times steps times letters of text (some 10 ms) from which on another kernel is compiled for it
 
@@ -65,11 +65,11 @@ class Batch:
         return Source(problem, self.thetas, self.seeds, self.firsts, count)
 
     def programs(self, estimators: Mapping[str, Estimator], precise: Callable[[Program], Program]) -> list[Program]:
-        """Return the program of each entry, in the precision of a run: see `Run.precise`."""
+        """Return the program of each entry, at its theta or at any where that is no matter, in the precision of a run."""
         first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
         same = all(x is self.problems[0] for x in self.problems)
         if same and without_data(first):
-            return [at(first, theta) for theta in self.thetas]
+            return [first] * len(self)
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
         return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
 
@@ -77,9 +77,9 @@ class Batch:
         self, programs: Sequence[Program], estimators: Mapping[str, Estimator], run: Run, count: int
     ) -> list[Program]:
         """Return programs that are given their noise, where that is common and reading it saves time; else, as they are."""
-        first, given = programs[0], list(programs)
+        first, each = programs[0], {id(p): p for p in programs}
         common = len(set(self.seeds)) == len(set(self.firsts)) == 1
-        alike = all(p.kernel == first.kernel and p.horizon == first.horizon for p in programs)
+        alike = all(p.kernel == first.kernel and p.horizon == first.horizon for p in each.values())
         work = len(programs) * count * first.horizon * len(first.kernel.text)
         workers = run.threads if run.executor is None else executors.workers(run.executor)
         size = _size(len(programs), first.kernel.outputs * count, workers, shared=True)
@@ -87,25 +87,13 @@ class Batch:
         if common and alike and work >= WORTH and size > 1 and run.machine == "simd" and not first.kernel.waits:
             like = run.precise(gradient_program(self.problems[0], self.thetas[0], estimators, "all"))
             if 0 < like.draws.rows * like.kernel.width() <= LONGEST:
-                given = [_changed(p, kernel=like.kernel, draws=like.draws) for p in programs]
-        return given
+                each = {k: dataclasses.replace(p, kernel=like.kernel, draws=like.draws) for k, p in each.items()}
+        return [each[id(p)] for p in programs]
 
 
 def without_data(program: Program) -> bool:
     """Tell whether a program has no numbers of estimators: nothing in it but theta depends on theta."""
     return not program.data[0] and program.data[1] == program.data[2]
-
-
-def at(program: Program, theta: NDArray[np.float64]) -> Program:
-    """Return a program at another theta."""
-    return _changed(program, theta=theta)
-
-
-def _changed(program: Program, **changes: Any) -> Program:
-    """Return a program with other attributes: `dataclasses.replace` would take longer than the kernel."""
-    other = object.__new__(type(program))
-    other.__dict__.update(program.__dict__, **changes)
-    return other
 
 
 def of(problem: Any, theta: Any, seed: Any, start: int, count: int, noise: str) -> Batch | None:
@@ -155,6 +143,7 @@ def fits(programs: Sequence[Program], run: Run, count: int) -> bool:
 
 def sums(
     programs: Sequence[Program],
+    thetas: NDArray[np.float64],
     seeds: Sequence[int],
     firsts: Sequence[int],
     count: int,
@@ -162,7 +151,7 @@ def sums(
     run: Run,
     bar: Any,
 ) -> PowerSums:
-    """Return the sums of `count` trajectories of each entry."""
+    """Return the sums of `count` trajectories of each entry: a program at its theta, and first trajectories of seeds."""
     kernel, began = programs[0].kernel, time.monotonic()
     shared = programs[0].draws.rows > 0
     for text in {p.kernel for p in programs} | ({points_program(programs[0]).kernel} if shared else set()):
@@ -175,7 +164,7 @@ def sums(
     pool = own_pool or run.executor
     size = _size(len(programs), kernel.outputs * count, executors.workers(pool), shared)
     slices = [slice(k, k + size) for k in range(0, len(programs), size)]
-    pieces = ((programs[k], seeds[k], firsts[k], count, covariances, run.machine, *ours) for k in slices)
+    pieces = ((programs[k], thetas[k], seeds[k], firsts[k], count, covariances, run.machine, *ours) for k in slices)
     found = []
     try:
         with contextlib.closing(executors.in_order(pool, _piece, pieces)) as results:
@@ -208,6 +197,7 @@ def _size(entries: int, numbers: int, workers: int, shared: bool) -> int:
 
 def _piece(
     programs: Sequence[Program],
+    thetas: NDArray[np.float64],
     seeds: Sequence[int],
     firsts: Sequence[int],
     count: int,
@@ -216,61 +206,76 @@ def _piece(
     stop: NDArray[np.int64] | None = None,
 ) -> PowerSums:
     """Return the sums of some entries: one piece of work for a thread or a process."""
-    return of_chunks(samples(programs, seeds, firsts, count, machine, stop), len(programs[0].names), covariances)
+    return of_chunks(samples(programs, thetas, seeds, firsts, count, machine, stop), len(programs[0].names), covariances)
 
 
 def samples(
     programs: Sequence[Program],
+    thetas: NDArray[np.float64],
     seeds: Sequence[int],
     firsts: Sequence[int],
     count: int,
     machine: str = "simd",
     stop: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return the samples of `count` trajectories of each entry, (B, outputs, count)."""
+    """Return the samples of `count` trajectories of each entry, (B, outputs, count).
+
+    The array is overwritten by the next call from the same thread.
+    """
     if machine == "numpy":
-        entries = zip(programs, seeds, firsts, strict=True)
-        return np.stack([run_kernel(p, seed, first, count, machine) for p, seed, first in entries])
+        entries = zip(programs, thetas, seeds, firsts, strict=True)
+        return np.stack([run_kernel(_at(p, theta), seed, first, count, machine) for p, theta, seed, first in entries])
     kernel = programs[0].kernel
     stop = np.zeros(1, dtype=np.int64) if stop is None else stop
     width = kernel.width(machine)
     blocks = -(-count // width)
+    gradients = buffer("gradients", (len(programs), kernel.outputs, blocks * width))
     if programs[0].draws.rows:
-        return _on_common_noise(programs, seeds[0], firsts[0], blocks, stop)[:, :, :count]
-    gradients = np.empty((len(programs), kernel.outputs, blocks * width))
+        _on_common_noise(programs, thetas, seeds[0], firsts[0], stop, gradients)
+        return gradients[:, :, :count]
     nothing, horizon = np.zeros((0, 0)), None
     loaded: Any = None
     work: Any = None
-    for b, p in enumerate(programs):
+    for b, (p, theta) in enumerate(zip(programs, thetas, strict=True)):
         if p.kernel.width(machine) != width:  # a kernel of another structure
-            gradients[b, :, :count], horizon = run_kernel(p, seeds[b], firsts[b], count, machine, stop), None
+            found = run_kernel(_at(p, theta), seeds[b], firsts[b], count, machine, stop)
+            gradients[b, :, :count], horizon = found, None
             continue
         if p.kernel is not kernel or p.horizon != horizon:
             kernel, horizon = p.kernel, p.horizon
             loaded, work = backends.compiled(kernel, machine), kernel_memory(p, machine)
         seed, first = np.uint64(seeds[b]), np.uint64(firsts[b])
-        loaded(p.theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
+        loaded(theta, p.p, p.c, p.rows, seed, first, blocks, width, horizon, nothing, work, gradients[b], stop)
     return gradients[:, :, :count]
 
 
+def _at(program: Program, theta: NDArray[np.float64]) -> Program:
+    return dataclasses.replace(program, theta=theta)
+
+
 def _on_common_noise(
-    programs: Sequence[Program], seed: int, first: int, blocks: int, stop: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return the samples of the same `blocks` of trajectories at each entry, whose noise is drawn once."""
-    kernel, noise, horizon = programs[0].kernel, points_program(programs[0]), programs[0].horizon
-    width, loaded, work = kernel.width(), backends.compiled(kernel), kernel_memory(programs[0], "simd")
-    cached = max(CACHED // (programs[0].draws.rows * width), 1)
-    parts = -(-blocks // cached)
+    programs: Sequence[Program],
+    thetas: NDArray[np.float64],
+    seed: int,
+    first: int,
+    stop: NDArray[np.int64],
+    gradients: NDArray[np.float64],
+) -> None:
+    """Write the samples of whole blocks of trajectories at each entry, for as many at a time as have their noise in cache."""
+    program, noise = programs[0], points_program(programs[0])
+    kernel, horizon, rows = program.kernel, program.horizon, program.draws.rows
+    width, loaded, work = kernel.width(), backends.compiled(kernel), kernel_memory(program, "simd")
+    blocks = gradients.shape[2] // width
+    parts = -(-blocks // max(CACHED // (rows * width), 1))
     size = -(-blocks // parts)
-    gradients, part = np.empty((len(programs), kernel.outputs, blocks * width)), np.empty((kernel.outputs, size * width))
-    at, unit = np.uint64(seed), max(noise.kernel.width(), width)
+    part = buffer("part", (kernel.outputs, size * width))
+    unit = max(noise.kernel.width(), width)  # both are powers of two
+    drawn = -(-size * width // unit) * unit
     for start in range(0, blocks, size):
-        here = min(size, blocks - start)
-        begin, columns = first + start * width, slice(start * width, (start + here) * width)
-        points = run_kernel(noise, seed, begin, -(-here * width // unit) * unit, "simd", stop)
-        for p, own in zip(programs, gradients, strict=True):
-            out = own if parts == 1 else part
-            loaded(p.theta, p.p, p.c, p.rows, at, np.uint64(begin), here, width, horizon, points, work, out, stop)
+        here, begin = min(size, blocks - start), first + start * width
+        points = run_kernel(noise, seed, begin, drawn, "simd", stop)
+        at = np.uint64(seed), np.uint64(begin), here, width, horizon, points, work
+        for p, theta, own in zip(programs, thetas, gradients, strict=True):
+            loaded(theta, p.p, p.c, p.rows, *at, own if parts == 1 else part, stop)
             if parts > 1:
-                own[:, columns] = part[:, : here * width]
-    return gradients
+                own[:, start * width : (start + here) * width] = part[:, : here * width]
