@@ -88,7 +88,7 @@ def kernel_memory(program: Program, machine: str) -> NDArray[np.float64]:
 
 
 def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return an array of this thread, the same one as long as the shape stays the same; its contents are of no use to others."""
+    """Return an array of this thread, with any contents: the same one as long as the shape stays the same."""
     kept = getattr(_memory, name, None)
     if kept is None or kept.shape != shape:
         kept = backends.aligned(shape)

@@ -117,7 +117,7 @@ def two_product(a: Any, b: Any) -> tuple[Value, Value]:
 
     In the error term, fusing would do no harm: its products are exact.
     """
-    a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
+    a, b = map(rounded, (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b))
     product = rounded(a * b)
     (a1, a2), (b1, b2) = _halves(a), _halves(b)
     return product, ((a1 * b1 - product) + (a1 * b2 + a2 * b1)) + a2 * b2
@@ -400,7 +400,7 @@ def _log_pair(x: Value) -> tuple[Value, Value]:
     # s = f / d with d = 2 + f; the remainder of the division gives the second part of s.
     d, d_low = fast_two_sum(f.constant(2.0), f)
     inverse = 1.0 / d
-    s = f * inverse
+    s = rounded(f * inverse)
     product, error = two_product(s, d)
     s_low = (((f - product) - error) - s * d_low) * inverse
     # rest = s y L  with  L = 2/3 + y T(y)

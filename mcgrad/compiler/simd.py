@@ -36,8 +36,10 @@ class Value:
     except `!=`, which is true for NaN.
 
     A product is fused into the sum that it enters (fma, where the processor has it; of two products the right one), unless
-    it was `rounded` before. Nothing else is, and LLVM may change no float operation: it would choose products by the order
-    in which its passes have left a sum, which depends on what stands around it, and bits would, too. The text alone decides.
+    it was `rounded` before. So the text alone decides what is fused. LLVM may not: which of two products it takes hangs on
+    the order in which its passes have left the sum, and nothing promises that this is the same in two kernels whose noise
+    alone comes from elsewhere. Nor may it change floats otherwise: reassociation would make bits depend on the SIMD width,
+    and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ def points_program(program: Program) -> Program:
 
 @functools.lru_cache(maxsize=256)
 def _kernel(of_start: Kinds, of_step: Kinds, parameters: int, rows: int) -> KernelText:
-    """Return the kernel that writes the noise of the streams whose numbers are in `p`, then that of theta if it is perturbed."""
+    """Return the kernel that writes the noise of the streams whose numbers are in `p`, then that of a perturbed theta."""
     draws = Random(of_start, of_step, parameters)
     texts, functions = draws.texts(parameters > 0)
     first = first_row("k", of_start, of_step)
