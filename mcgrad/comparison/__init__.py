@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import exact, validate
-from ..baselines import Value
+from ..baselines.known import Value
 from ..checks import check
 from ..checks.gradients import directions
 from ..checks.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..costs import timed
-from ..critics import Exact
+from ..critics.exact_critic import Exact
 from ..differences import return_kernel, slopes
 from ..estimators.estimator import Estimator, rollouts
 from ..estimators.knowledge import knows

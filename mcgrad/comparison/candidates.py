@@ -9,6 +9,7 @@ import numpy as np
 from .. import baselines as b
 from .. import critics
 from .. import estimators as e
+from ..baselines.known import Value
 from ..exact.recursion.truth import truth_within
 from ..floor import floor
 from ..kernels.inputs import Inputs
@@ -105,7 +106,7 @@ def candidates(problem, theta):
         "reward to go, mean to go": fits(lambda: e.reward_to_go(to_go()), "score"),
         "reward to go, optimal constant": fits(lambda: e.reward_to_go(b.optimal_constant(PILOT_COUNT)), "score"),
         "reward to go, fitted value": fits(lambda: e.reward_to_go(value()), "score"),
-        "reward to go, exact value": Candidate(lambda: e.reward_to_go(b.Value(truth_within(QUICK))), "score"),
+        "reward to go, exact value": Candidate(lambda: e.reward_to_go(Value(truth_within(QUICK))), "score"),
         "reward to go, mirrored actions": Candidate(lambda: mirrored(e.reward_to_go()), "score"),
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: mirrored(e.reparameterization()), "pathwise"),

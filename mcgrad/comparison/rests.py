@@ -8,8 +8,15 @@ their width.
 import dataclasses
 
 from ..compiler.namespaces import rebind
-from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import scans
+from ..estimators.kinds import (
+    Antithetic,
+    ComputationGraph,
+    MeasureValued,
+    Reparameterization,
+    RewardToGo,
+    ScoreFunction,
+)
 from ..kernels.tracing import traced
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline
+from ..baselines.baseline import Baseline
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, Numbers, StateView
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import estimators
 from ..estimators import Estimator
+from ..estimators import kinds as estimators
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
 from .arguments import Question, checked_arguments, of_each

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import estimators
+from ...estimators import kinds as estimators
 from ..theory import Array
 from .covariances import variance
 from .exponents import CLOSE, KINDS, Exponent, Known

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
 from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem

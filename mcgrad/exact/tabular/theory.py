@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular as Table
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...policies.softmax import TabularSoftmax
 from ...problem import Problem
 from .. import records
