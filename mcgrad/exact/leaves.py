@@ -1,6 +1,6 @@
 """Estimators on a single rollout, read once for all theories: each is a rule of one shape.
 
-    g = sum_t [E_t d_t + z_t f_t(s_t, a_t) + E_a[z_t q_t | s_t] + (da_t/deta)' dk_t/da_t - n (dQ_t - E_a[dQ_t | s_t])] + c Z
+    g = sum_t [E_t d_t + z_t f_t(s_t, a_t) + E_a[z_t q_t | s_t] + (da_t/deta)^T dk_t/da_t - n (dQ_t - E_a[dQ_t | s_t])] + c Z
 
 with the score z_t, Z = sum_t z_t, its trace E_t = lam E_{t-1} + z_t, d_t = r_t (discounted, the terminal reward as d_T) or the
 temporal-difference error d_t = r_t + v_{t+1}(s_{t+1}) - k_t(s_t, a_t) of a critic, and dQ = dQ/dtheta. The score function adds
