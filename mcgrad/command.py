@@ -1,5 +1,7 @@
 """The command line: `mcgrad new`, `check` and `compare` for a problem of one's own, `study` and `figure` for a study."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import gc
@@ -13,8 +15,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 
 from . import __version__, study_command
+
+if TYPE_CHECKING:
+    from .problem import Problem
+    from .study import Study
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
 SILENT = 2.0  # seconds that a command may take before it says what it is at
@@ -29,12 +38,13 @@ class Mistake(Exception):
     """Something that the user can put right; its message says what, where and how."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status: 2 for a mistake in it or in the user's file."""
     asked = _parser().parse_args(arguments)
     try:
         with _seldom_collecting() if asked.run in (_compare, _check, _figure) else contextlib.nullcontext():
-            return asked.run(asked)
+            status: int = asked.run(asked)
+        return status
     except Mistake as mistake:
         print(f"mcgrad: {mistake}", file=sys.stderr)
         return 2
@@ -50,7 +60,7 @@ def main(arguments=None):
         return 1
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mcgrad", description="Which gradient estimator has the least variance on my problem, and at what cost?"
     )
@@ -92,7 +102,7 @@ def _parser():
 
 
 @contextlib.contextmanager
-def _seldom_collecting():
+def _seldom_collecting() -> Iterator[None]:
     """Look for rings of garbage seldom: what a short command imports and traces stays, and the search takes time."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, *before[1:])
@@ -102,7 +112,7 @@ def _seldom_collecting():
         gc.set_threshold(*before)
 
 
-def _new(asked):
+def _new(asked: argparse.Namespace) -> int:
     text = (
         pathlib.Path(__file__)
         .with_name("template_study.py" if asked.study else "template.py")
@@ -122,7 +132,7 @@ def _new(asked):
     return 0
 
 
-def _study(asked):
+def _study(asked: argparse.Namespace) -> int:
     with _importable(asked.file):  # what it imports while it runs, too
         _, own = _own_study(asked)
         folder = asked.results or asked.file.resolve().parent / "results"
@@ -136,7 +146,7 @@ def _study(asked):
     return status
 
 
-def _figure(asked):
+def _figure(asked: argparse.Namespace) -> int:
     from . import study_figure
 
     with _importable(asked.file):
@@ -156,7 +166,7 @@ def _figure(asked):
     return 0
 
 
-def _own_study(asked):
+def _own_study(asked: argparse.Namespace) -> tuple[ModuleType, Study]:
     """Return a user's module and the study that it defines."""
     from .study import Study
 
@@ -172,7 +182,7 @@ def _own_study(asked):
 
 
 @contextlib.contextmanager
-def _importable(path):
+def _importable(path: pathlib.Path) -> Iterator[None]:
     """Let a file find what lies beside it, as Python lets a script."""
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
@@ -182,7 +192,7 @@ def _importable(path):
         sys.path.remove(folder)
 
 
-def _compare(asked):
+def _compare(asked: argparse.Namespace) -> int:
     from .comparison import compare
     from .comparison.files import write_files
 
@@ -190,7 +200,7 @@ def _compare(asked):
     user = load(asked.file)
     problem, theta, own, options = _read(user, asked)
 
-    def say(text):
+    def say(text: str) -> None:
         print(f"mcgrad: {time.perf_counter() - began:4.1f} s  {text}", file=sys.stderr, flush=True)
 
     try:
@@ -219,7 +229,7 @@ def _compare(asked):
     return 0
 
 
-def _check(asked):
+def _check(asked: argparse.Namespace) -> int:
     from .checks import check
 
     problem, theta, *_ = _read(load(asked.file), asked)
@@ -233,7 +243,7 @@ def _check(asked):
     return 0 if report.ok else 1
 
 
-def _read(user, asked):
+def _read(user: ModuleType, asked: argparse.Namespace) -> tuple[Problem, Any, Any, dict[str, Any]]:
     """Return (problem, theta, own estimators, options) from a loaded file and the command line."""
     from . import Problem
 
@@ -252,18 +262,20 @@ def _read(user, asked):
     return problem, user.theta, getattr(user, "estimators", None), options
 
 
-def load(path, writes="mcgrad new"):
+def load(path: pathlib.Path, writes: str = "mcgrad new") -> ModuleType:
     """Return the module that a file defines; whatever goes wrong in it is a Mistake with file and line."""
     if not path.is_file():
         raise Mistake(f"there is no file {path}; `{writes} {path}` writes one to start from")
     # A name of its own: a file may be called like a module of Python's.
     name = f"_problem_{path.stem}"
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
+    loader = importlib.machinery.SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None  # there is a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with _importable(path), _watched(path):
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except Exception as error:
@@ -274,38 +286,38 @@ def load(path, writes="mcgrad new"):
 class _Telling:
     """Says on stderr what a command is at once it takes longer than SILENT seconds; a context, and `say(text)` within it."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.text, self.began, self.awake = text, time.perf_counter(), False
         self.stream = sys.stderr  # which is another one for a while where processes compile
         self.timer = threading.Timer(SILENT, self._wake)
         self.timer.daemon = True
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.timer.start()
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         self.timer.cancel()
 
-    def __call__(self, text):
+    def __call__(self, text: str) -> None:
         self.text = text
         if self.awake:
             self._tell()
 
-    def _wake(self):
+    def _wake(self) -> None:
         self.awake = True
         self._tell()
 
-    def _tell(self):
+    def _tell(self) -> None:
         print(f"mcgrad: {time.perf_counter() - self.began:4.1f} s  {self.text}", file=self.stream, flush=True)
 
 
 @contextlib.contextmanager
-def _watched(path):
+def _watched(path: pathlib.Path) -> Iterator[None]:
     """Say where a file is that takes long to run."""
     runner = threading.get_ident()
 
-    def tell():
+    def tell() -> None:
         frames = traceback.extract_stack(sys._current_frames()[runner])
         here = [x for x in frames if x.filename == str(path)]
         where = f"{path}:{here[-1].lineno}: {here[-1].line}" if here else str(path)
@@ -320,7 +332,7 @@ def _watched(path):
         timer.cancel()
 
 
-def _place(error, path):
+def _place(error: BaseException, path: pathlib.Path) -> str:
     """Return "file:line: source" of the last line of the user's file that an error passed through, or ""."""
     names = {str(path), str(path.resolve())}  # workers have it by its full name
     frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename in names]
