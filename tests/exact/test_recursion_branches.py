@@ -21,7 +21,9 @@ KINDS = {
 
 
 def linear(learn_std=False, horizon=2):
-    lq = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]], initial_cov=[[0.04]])
+    lq = mg.environments.linear_quadratic(
+        [[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]], initial_cov=[[0.04]]
+    )
     policy = mg.policies.linear_gaussian(1, 1, std=0.5, learn_std=learn_std)
     return mg.Problem(lq, policy, horizon=horizon, discount=0.9), [-0.6, np.log(0.5)][: 1 + learn_std]
 
@@ -44,33 +46,33 @@ def test_closed_forms_of_linear_quadratic_problems(name):
     problem, theta = linear()
     found = mg.exact.moments(problem, theta, {"x": KINDS[name]}, tolerance=1e-4)
     assert found.space.startswith("polynomials" if name == "critic" else "a grid")
-    np.testing.assert_allclose(found["x"].mean, mg.exact.mean(problem, theta, KINDS[name], work=0), rtol=1e-6)
-    np.testing.assert_allclose(found["x"].variance, mg.exact.variance(problem, theta, KINDS[name], work=0), rtol=1e-6)
+    np.testing.assert_allclose(found["x"].mean, mg.exact.mean(problem, theta, KINDS[name], work=0), rtol=1e-5)
+    np.testing.assert_allclose(found["x"].variance, mg.exact.variance(problem, theta, KINDS[name], work=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["all apart", "critic"])
 def test_closed_forms_with_learned_scales(name):
     problem, theta = linear(learn_std=True)
     found = mg.exact.moments(problem, theta, {"x": KINDS[name]}, tolerance=1e-4)["x"]
-    np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, KINDS[name], work=0), rtol=1e-6)
-    np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, KINDS[name], work=0), rtol=1e-6)
+    np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, KINDS[name], work=0), rtol=1e-5)
+    np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, KINDS[name], work=0), rtol=1e-5)
 
 
 def test_one_step_costs_with_learned_scales():
     """Mohamed et al.'s bandit; theta holds the std itself."""
-    problem, theta = mg.Problem(mg.environments.cosine_cost(1.58), mg.policies.gaussian(1), 1), [1.0, 1.3]
-    found = mg.exact.moments(problem, theta, {"x": mvd()}, tolerance=1e-6)["x"]
-    np.testing.assert_allclose(found.mean, mg.exact.gradient(problem, theta), rtol=1e-7)
-    np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, mvd(), work=0), rtol=1e-7)
+    problem, theta = mg.Problem(mg.environments.cosine_cost(0.5), mg.policies.gaussian(1), 1), [1.0, 1.3]
+    found = mg.exact.moments(problem, theta, {"x": mvd()}, tolerance=1e-3)["x"]
+    np.testing.assert_allclose(found.mean, mg.exact.gradient(problem, theta), rtol=1e-3)
+    np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, mvd(), work=0), rtol=1e-3)
 
 
 def by_quadrature(std=0.7, gain=-0.4, discount=0.9):
     """Mean and covariance of branches at all times on common noise, and of the reward to go, over two steps, in plain NumPy."""
-    x, w = np.polynomial.hermite_e.hermegauss(24)
+    x, w = np.polynomial.hermite_e.hermegauss(16)
     w = w / w.sum()
-    # W^2 / 2 is exponential.
-    y, v = np.polynomial.laguerre.laggauss(40)
-    W = np.sqrt(2 * y)
+    y, v = np.polynomial.legendre.leggauss(40)
+    W = 4.0 * (1 + y)
+    v = 4.0 * v * W * np.exp(-W * W / 2)
 
     def walk(s, e, t):
         """Return what is paid from time t on, and the states."""
@@ -93,27 +95,30 @@ def by_quadrature(std=0.7, gain=-0.4, discount=0.9):
     )
     score = (start * e0 * whole + states[1] * e1 * to_go) / std
     mean = [np.sum(weights * z) for z in (g, score)]
-    return np.array(mean), np.array([np.sum(weights * (y - m) * (z - n))
-                                     for (y, m), (z, n) in itertools.product(zip((g, score), mean), repeat=2)]).reshape(2, 2)  # fmt: skip
+    apart = [z - m for z, m in zip((g, score), mean, strict=True)]
+    return np.array(mean), np.array([[np.sum(weights * y * z) for y in apart] for z in apart])
 
 
 def test_common_branches_by_plain_quadrature(monkeypatch):
-    """A witness that shares neither graphs nor estimators; without what two times have in common it is missed by far."""
+    """A witness that shares neither graphs nor estimators; with a tenth less of what two rollouts share it is missed by far."""
     problem, theta = smooth()
     mean, covariance = by_quadrature()
     chosen = {"mvd": mvd(), "to go": e.reward_to_go()}
-    found = mg.exact.moments(problem, theta, chosen, tolerance=1e-5)
-    np.testing.assert_allclose(found.mean[:, 0], mean, rtol=1e-6)
-    np.testing.assert_allclose(found.covariances[..., 0], covariance, rtol=1e-5)
-    monkeypatch.setattr(BranchedStage, "_of_two", lambda self, crossed, terms, moved: np.zeros_like(crossed))
-    wrong = mg.exact.moments(problem, theta, chosen, tolerance=1e-5)
-    assert np.abs(wrong.covariances[0, 0, 0] / covariance[0, 0] - 1) > 1e-2
+    found = mg.exact.moments(problem, theta, chosen, tolerance=1e-4)
+    np.testing.assert_allclose(found.mean[:, 0], mean, rtol=1e-5)
+    np.testing.assert_allclose(found.covariances[..., 0], covariance, rtol=1e-4)
+    of_two = BranchedStage._of_two
+    monkeypatch.setattr(
+        BranchedStage, "_of_two", lambda self, crossed, terms, moved: 0.9 * of_two(self, crossed, terms, moved)
+    )
+    wrong = mg.exact.moments(problem, theta, chosen, tolerance=1e-4)
+    assert np.abs(wrong.covariances[0, 0, 0] / covariance[0, 0] - 1) > 1e-3
 
 
 def test_all_kinds_measured(seed):
     """Covariances with other estimators, too, and of branches in worlds of their own with those on common noise."""
     policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
-    problem, theta, count = mg.Problem(mg.environments.double_well(), policy, horizon=3), [-0.3, 0.5], 50_000
+    problem, theta, count = mg.Problem(mg.environments.double_well(), policy, horizon=2), [-0.3, 0.5], 50_000
     chosen = {"all": KINDS["all"], "apart": KINDS["one apart"], "to go": e.reward_to_go(), "PW": e.reparameterization()}
     found = mg.exact.moments(problem, theta, chosen, tolerance=1e-3)
     samples = mg.sample(problem, theta, chosen, count, seed, machine="numpy")
@@ -133,10 +138,10 @@ def test_laws(kind):
     x, w = np.polynomial.legendre.leggauss(400)
     x = (low + high + (high - low) * x) / 2
     w = w * (high - low) / 2 * laws.density(kind, x)
-    nodes, weights = laws.gauss(kind, 9)
-    for k in range(18):
-        np.testing.assert_allclose(weights @ nodes**k, w @ x**k, rtol=1e-11, atol=1e-11 * (weights @ np.abs(nodes) ** k))
-    assert abs(weights @ nodes**18 / (w @ x**18) - 1) > 1e-9  # two times nine powers, and no more
+    nodes, weights = laws.gauss(kind, 4)
+    for k in range(8):
+        np.testing.assert_allclose(weights @ nodes**k, w @ x**k, rtol=1e-10, atol=1e-10)
+    assert abs(weights @ nodes**8 / (w @ x**8) - 1) > 1e-6  # two times four powers, and no more
     middle = (low + high) / 3
     np.testing.assert_allclose(
         np.diff(laws.probability(kind, np.array([[-np.inf, middle, np.inf]]))),

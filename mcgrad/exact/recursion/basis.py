@@ -110,7 +110,9 @@ class Noise:
             )
             moved = to[place], columns[entry], values[entry] * weights[place]
             if middle.any():
-                moved = tuple(np.concatenate(x) for x in zip(moved, (rows, columns, middle[rows] * values), strict=True))
+                moved = tuple(
+                    np.concatenate(x) for x in zip(moved, (rows, columns, middle[rows] * values), strict=True)
+                )
             rows, columns, values = _merged(*moved, inputs)
         if rows.size and rows.max() >= outputs:
             if not cut:

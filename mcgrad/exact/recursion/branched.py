@@ -38,6 +38,7 @@ from .noise import tensor
 from .ring import UNKNOWN, Array, Monomial, Pair, Rows, Values, lift, plus, run, variable
 from .system import NumberTerms, System, coefficients, last_values, system
 
+
 class Branched(Nodal):
     """The space of functions by their values at the nodes of a grid, and at pairs of these, see `Nodal`.
 
@@ -80,7 +81,9 @@ class Branched(Nodal):
         K, width, Q = len(self.mesh.nodes), self.mesh.width, self._noise_nodes
         of_branches = sum(K * width * self.rule.count ** len(self._sees(x)) for x in self.chain.branches.all)
         crossed = K * K * Q * width * (1 + len(self.worlds) + len(self.crossed)) * bool(self.crossed)
-        return memory + of_branches + len(self.crossed) * K * K, operations + of_branches * (1 + len(self.worlds)) + 2 * crossed
+        return memory + of_branches + len(self.crossed) * K * K, operations + of_branches * (
+            1 + len(self.worlds)
+        ) + 2 * crossed
 
     def last(self) -> BranchedFields:  # type: ignore[override]
         """Return the fields after the last step, see `BranchedFields`."""

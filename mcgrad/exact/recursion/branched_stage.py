@@ -36,7 +36,11 @@ class BranchedStage:
     """
 
     def __init__(
-        self, space: Any, weights: tuple[Array, Array, Array], points: Array, branches: Mapping[str, Array] | None = None
+        self,
+        space: Any,
+        weights: tuple[Array, Array, Array],
+        points: Array,
+        branches: Mapping[str, Array] | None = None,
     ) -> None:
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 

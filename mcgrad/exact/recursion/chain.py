@@ -21,7 +21,7 @@ from ...kernels.reverse_scan import ReverseScan
 from ...kernels.tracing import remembered_trace
 from ...problem import Problem
 from ..theory import NoClosedForm
-from .branches import MAIN, Branches
+from .branches import Branches
 from .laws import NORMAL, UNIFORM
 from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable, whole
 
