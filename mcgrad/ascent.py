@@ -1,13 +1,19 @@
 """What became of stochastic gradient ascent: iterates of many seeds, beside the objective; see `mcgrad.ascend`."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
+
+if TYPE_CHECKING:
+    import pandas
 
 WHAT = "an ascent"  # what a file says that it is
 
@@ -75,9 +81,9 @@ class Ascent:
         gaps = np.sort(self.gap(optimum), axis=0)
         return gaps[np.rint(levels * (len(gaps) - 1)).astype(int)]
 
-    def table(self):
+    def table(self) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, a row for each seed and recorded step, a column for each parameter."""
-        import pandas
+        import pandas  # heavy
 
         S, K = self.objective.shape
         columns = {
@@ -124,5 +130,6 @@ def load(path: str | pathlib.Path) -> Ascent:
     True
     """
     words, arrays = archive.load(path, WHAT)
-    numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}
-    return Ascent(parameters=tuple(words["parameters"]), method=words["method"], **numbers, **arrays)
+    optimum, seconds = (float(arrays.pop(name)) for name in ("optimum", "seconds"))
+    parameters, method = tuple(words["parameters"]), words["method"]
+    return Ascent(parameters=parameters, method=method, optimum=optimum, seconds=seconds, **arrays)

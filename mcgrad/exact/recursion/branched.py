@@ -55,7 +55,7 @@ class Branched(Nodal):
         seen = live_inputs(chain.of[0].step.graph, [chain.of[0].step.reward])
         self.apart = {name: x for name, x in self.apart.items() if name not in seen}
         self._made: list[BranchedStage] = []
-        self._rows: Rows | None = None
+        self._rows = None
 
     def _closed(self, first: Iterable[Monomial], pairs: Sequence[Pair]) -> System:
         """Return what is needed of the main rollout; of which `crossed` with a second one."""
@@ -66,7 +66,7 @@ class Branched(Nodal):
                 "no recursion: products of the returns of rollouts that branch off, or of such a return with what is carried "
                 "(third and fourth moments, say), take the law of three rollouts and more on common noise"
             )
-        branches = {(x,): world for x, world in self.worlds.items()}
+        branches: dict[Monomial, str] = {(x,): world for x, world in self.worlds.items()}
         main = {a: row for a, row in terms.items() if a not in branches}
         crossed = {a for x in all_pairs for a, b in (x, x[::-1]) if a in main and branches.get(b) == MAIN}
         same = any(a != b and branches[a] == branches[b] for a, b in all_pairs if a in branches and b in branches)
@@ -188,7 +188,7 @@ class Branched(Nodal):
 
     def _rewards(self, rows: Rows) -> dict[Monomial, Array]:
         """Return the rewards of the branches."""
-        found = {}
+        found: dict[Monomial, Array] = {}
         for x in self.chain.branches.all:
             noise, shape = self._of_branch(x)
             found[(x.paid,)] = np.broadcast_to(run(x.graph, [x.reward], self._values(rows, noise))[0], shape)

@@ -18,7 +18,7 @@ from .system import NumberTerms, ordered
 
 # Means (K, monomials), covariances (K, pairs), the chance of leaving (K,), and Cov(V_a(s), Z(x)), (crossed, K, K).
 BranchedFields: TypeAlias = tuple[Array, Array, Array, Array]
-SELF = (OWN,)
+SELF: Monomial = (OWN,)
 
 
 class BranchedStage:
@@ -45,10 +45,12 @@ class BranchedStage:
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without
 
         self.outer, self.inner, self.apart = weights
-        self.worlds = {(x,): world for x, world in space.worlds.items()}
+        self.worlds: dict[Monomial, str] = {(x,): world for x, world in space.worlds.items()}
         self.main = space.mesh.at(points)
-        self.at = {(x,): y.shape[:-1] for x, y in (branches or {}).items()}
-        self.matrices = {(x,): space.mesh.at(y.reshape(-1, y.shape[-1])) for x, y in (branches or {}).items()}
+        self.at: dict[Monomial, tuple[int, ...]] = {(x,): y.shape[:-1] for x, y in (branches or {}).items()}
+        self.matrices: dict[Monomial, Any] = {
+            (x,): space.mesh.at(y.reshape(-1, y.shape[-1])) for x, y in (branches or {}).items()
+        }
         self.of = {a: k for k, a in enumerate(space.keys)}
         self.pairs = {x: k for k, x in enumerate(space.system.pairs)}
         self.crossed = {a: k for k, a in enumerate(space.crossed)}
@@ -66,7 +68,9 @@ class BranchedStage:
         means, covariances, left, crossed = fields
         K, Q = self.shape
         paid = self._paid(means[:, self.of[SELF]], rewards or {})
-        later = {b: (self.main @ means[:, i]).reshape(K, Q) for b, i in self.of.items()} | {(): np.ones((1, 1))}
+        later: dict[Monomial, Array] = {b: (self.main @ means[:, i]).reshape(K, Q) for b, i in self.of.items()} | {
+            (): np.ones((1, 1))
+        }
         inner = {g: _mean(x, self.apart) for g, x in paid.items()}
         later |= {g: _mean(x, self.inner) for g, x in inner.items()}
         mu = {a: np.broadcast_to(sum((c * later[b] for b, c in row.items()), 0.0), (K, Q)) for a, row in terms.items()}

@@ -64,7 +64,7 @@ def branches_of(inputs: Inputs, kind: BranchRequest) -> list[Branch]:
         end = ONCE if kind.once else ""
         names = [f"r{i}{end}" for i in range(replacements_count(kind.actions, kind.scales))]
         i, e_i = kind.replaced([graph.input(x) for x in names])[k]
-        e = [graph.input(x) for x in others]
+        e: list[Number] = [graph.input(x) for x in others]
         e[i] = e_i
         step = inputs.step(graph, e=tuple(e), w=inputs.many(graph, w_names))
         world = f"{kind.name}{k % 2}" if kind.independent else MAIN

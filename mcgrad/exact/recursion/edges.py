@@ -62,7 +62,7 @@ def is_edge(operation: str) -> bool:
 
 def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
     """Return the `Edge`s of a step that depend on noise or state, and on nothing that is carried back."""
-    found = {}
+    found: dict[Any, Edge] = {}
     for k, scan in chain.of.items():
         mine = [c for c in wanted if chain.carries[c].trajectory == k]
         graphs = {id(scan.step.graph): (scan.step.graph, list(scan.step.s_next))}
@@ -117,7 +117,7 @@ def flat(chain: Chain, wanted: Sequence[str]) -> set[str]:
 
 def axis_breaks(chain: Chain, found: Iterable[Edge], low: Array, high: Array, points: int = 4001) -> list[list[float]]:
     """Return, for each component of the state, where edges that it alone decides are."""
-    breaks = [set() for _ in range(chain.states)]
+    breaks: list[set[float]] = [set() for _ in range(chain.states)]
     rows = chain.model.rows(0)
     for edge in found:
         if edge.noises or len(edge.states) != 1:

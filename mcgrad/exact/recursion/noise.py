@@ -53,7 +53,8 @@ class Quadrature:
         spend: Callable[[float, float], None] = lambda operations, memory: None,
     ) -> None:
         self.count, self.panel, self.first, self.points = count, panel, first, points
-        self._known, self._spend = {}, spend
+        self._known: dict[Any, Any] = {}
+        self._spend = spend
 
     def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return about how many nodes a state gets."""

@@ -49,15 +49,15 @@ def moments(
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and
     C = Cov[V | s] obey
 
-        m_t(s) = E[a + L m_{t+1}(s')],    C_t(s) = Cov(a + L m_{t+1}(s') | s) + E[L C_{t+1}(s') L^T],
+        m_t(s) = E[a + L m_{t+1}(s_next)],    C_t(s) = Cov(a + L m_{t+1}(s_next) | s) + E[L C_{t+1}(s_next) L^T],
 
-    s' the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
+    s_next the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
     states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
     else interpolated on a grid, for n <= 3, that is refined together with the noise, the start and the box until nothing
     moves by more than `tolerance`. Where noise does nothing but to choose and the horizon is short, all states that can be
     reached are enumerated instead. Rollouts that branch off (`estimators.measure_valued`) have functions of two states besides:
-    moments up to the second, on grids without kinks. It shares traced derivatives and estimators with the kernels: a truth for a measurement,
-    but no witness of these.
+    moments up to the second, on grids without kinks. It shares traced derivatives and estimators with the kernels: a truth for a
+    measurement, but no witness of these.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ def moments(
     estimators = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
     higher, full_covariance = validate.flag("higher", higher), validate.flag("full_covariance", full_covariance)
     options = checked_options(problem, tolerance, box, work)
-    return moments_within(problem, theta, estimators, options, higher, full_covariance)
+    return moments_within(problem, problem.theta(theta), estimators, options, higher, full_covariance)
 
 
 def moments_within(
     problem: Problem,
-    theta: ArrayLike,
+    theta: Array,
     estimators: Mapping[str, Estimator],
     options: Options,
     higher: bool = False,
@@ -202,7 +202,7 @@ def _checked(found: ExactMoments, problem: Problem) -> ExactMoments:
 class _Exactly:
     """Exact moments where a fit expects those of trajectories: coefficients are then the optimal ones."""
 
-    def __init__(self, problem: Problem, theta: ArrayLike, options: Options) -> None:
+    def __init__(self, problem: Problem, theta: Array, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
     def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:

@@ -148,7 +148,8 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
         recursion in the spaces that make(chain, first, pairs) returns.
     options : Options
     """
-    boxes, done = {}, []
+    boxes: dict[Any, Any] = {}
+    done: list[tuple[int, Any]] = []
     tolerance = options.tolerance
     try:
         for k in itertools.count():
@@ -262,7 +263,8 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
 def pilot_box(chain: Chain, given: tuple[Array, Array] | None) -> tuple[Array, Array]:
     """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
     if given is not None:
-        return tuple(np.tile(x, len(chain.trajectories)) for x in given)
+        low, high = (np.tile(x, len(chain.trajectories)) for x in given)
+        return low, high
     random = np.random.default_rng(SEED)
 
     def draw(kinds: Mapping[str, str]) -> Values:
