@@ -55,7 +55,6 @@ class Branched(Nodal):
         seen = live_inputs(chain.of[0].step.graph, [chain.of[0].step.reward])
         self.apart = {name: x for name, x in self.apart.items() if name not in seen}
         self._made: list[BranchedStage] = []
-        self._rows = None
 
     def _closed(self, first: Iterable[Monomial], pairs: Sequence[Pair]) -> System:
         """Return what is needed of the main rollout; of which `crossed` with a second one."""
@@ -99,10 +98,10 @@ class Branched(Nodal):
     def back(self, t: int, fields: BranchedFields) -> BranchedFields:  # type: ignore[override]
         """Return the fields before step t, given those after it."""
         rows = self.chain.model.rows(t)
+        if not self._made or rows != self._rows:
+            self._rows, self._now = rows, (self._terms_now(rows), self._rewards(rows))
         if not self._made:
             self._made = [*(self._moved_by(*x) for x in self.apart.items()), self._step(rows)]
-        if rows != self._rows:
-            self._rows, self._now = rows, (self._terms_now(rows), self._rewards(rows))
         *blurs, step = self._made
         for stage in blurs:
             fields = stage(fields, {a: {a: 1.0} for a in self.keys})
