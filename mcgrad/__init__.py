@@ -17,6 +17,7 @@ from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 from .targets import until
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import engines, exact, optimizers
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .directional_problem import directional
     from .fisher_information import fisher
     from .gradient_ascent import ascend
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Ascent",

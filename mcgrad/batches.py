@@ -8,8 +8,9 @@ whose gradients fit in a processor's cache. An entry has the bits that it would 
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,11 @@ from numpy.typing import NDArray
 
 from . import executors, validate
 from .compiler import backends, passes
-from .estimators.estimator import Estimator
-from .kernels.program import Program, checked, gradient_program
+from .kernels.program import Program, checked
 from .power_sums import Covariances, PowerSums, concatenated, of_chunks
 from .problem import Problem
 from .run import Run, default_chunk, kernel_memory, run_kernel
-from .source import Source
+from .source import Source, facts
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 
@@ -48,20 +48,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.problems)
 
-    def source(self, count: int) -> Source:
-        """Return what the moments of a measurement come from."""
-        same = all(x is self.problems[0] for x in self.problems)
-        problem = self.problems[0] if same else self.problems
-        return Source(problem, self.thetas, self.seeds, self.firsts, count)
+    @functools.cached_property
+    def same(self) -> bool:
+        """Whether there is but one problem."""
+        return all(x is self.problems[0] for x in self.problems)
 
-    def programs(self, estimators: Mapping[str, Estimator], precise: Callable[[Program], Program]) -> list[Program]:
-        """Return the program of each entry, in the precision of a run: see `Run.precise`."""
-        first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
-        same = all(x is self.problems[0] for x in self.problems)
-        if same and without_data(first):
+    def source(self, count: int, programs: Sequence[Program], design: Any) -> Source:
+        """Return what the moments of a measurement come from; `programs` as of `facts`."""
+        of: Any
+        if self.same and without_data(programs[0]):
+            of = facts(programs[0], self.problems[0], design)
+        else:
+            of = tuple(facts(p, problem, design) for p, problem in zip(programs, self.problems, strict=True))
+        problem = self.problems[0] if self.same else self.problems
+        return Source(problem, self.thetas, self.seeds, self.firsts, count, of)
+
+    def programs(self, made: Callable[[Problem, NDArray[np.float64]], Program]) -> list[Program]:
+        """Return the program of each entry; `made(problem, theta)` returns it."""
+        first = made(self.problems[0], self.thetas[0])
+        if self.same and without_data(first):
             return [at(first, theta) for theta in self.thetas]
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
-        return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
+        return [first, *(made(problem, theta) for problem, theta in rest)]
 
 
 def without_data(program: Program) -> bool:

@@ -14,7 +14,7 @@ from .designs import Design
 from .estimators.estimator import Estimator, rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
-from .fitting import fit_on_pilots, folds
+from .fitting import fit_on_pilots, folds, stand_ins
 from .kernels.program import checked
 from .moments import FORMED, Moments
 from .power_sums import Covariances, between_all, merge, together
@@ -24,7 +24,7 @@ from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
-from .source import Source
+from .source import Source, facts
 from .targets import Until, continued, measured_until
 
 
@@ -162,18 +162,25 @@ def measure(
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
 
+    def program(problem, theta):
+        return run.program(problem, theta, stand_ins(problem, theta, estimators))
+
     def sums_of(first, number):
         if batch is None:
-            return _sums(problem, theta, estimators, run, first, number, formed, bar)
+            return _sums(problem, theta, estimators, run, first, number, formed, bar, programs[0])
         here = dataclasses.replace(batch, firsts=tuple(k + first - start for k in batch.firsts))
-        return _sums_of_batch(here, estimators, run, number, formed, bar)
+        return _sums_of_batch(here, estimators, run, number, formed, bar, programs)
 
     def moments(sums, lost, first, number):
-        made = Source(problem, theta, run.seed, first, number) if batch is None else batch.source(number)
-        return Moments(names, parameters, sums, takes, tuple(lost), known, (made,))
+        if batch is None:
+            source = Source(problem, theta, run.seed, first, number, facts(programs[0], problem, run.design))
+        else:
+            source = batch.source(number, programs, run.design)
+        return Moments(names, parameters, sums, takes, tuple(lost), known, (source,))
 
     bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
     try:
+        programs = [program(problem, theta)] if batch is None else batch.programs(program)
         if target is None:
             found, missed = moments(*sums_of(start, count), start, count), {}
         else:
@@ -208,30 +215,29 @@ def measure(
     return found
 
 
-def _sums(problem, theta, estimators, run, start, count, formed, bar):
-    """Return the power sums of one measurement, and rounding errors by estimator."""
+def _sums(problem, theta, estimators, run, start, count, formed, bar, whole):
+    """Return the power sums of one measurement, and rounding errors by estimator; `whole`: its program if nothing is fitted."""
     sums, lost = None, np.zeros(len(estimators))
     ready = fit_on_pilots(problem, theta, estimators, run)
+    as_it_is = not any(map(is_unfitted, estimators.values()))
     for first, number, fitted in folds(problem, theta, ready, start, count, run):
-        program = run.program(problem, theta, fitted)
+        program = whole if as_it_is else run.program(problem, theta, fitted)
         lost = np.maximum(lost, rounding(program, run, first, number))
         part = run.sums(program, first, number, formed, bar)
         sums = part if sums is None else merge(sums, part)
     return sums, lost
 
 
-def _sums_of_batch(batch, estimators, run, count, formed, bar):
+def _sums_of_batch(batch, estimators, run, count, formed, bar, programs):
     """Return the power sums of a batch, and rounding errors by estimator, each (B,)."""
-    if not any(map(is_unfitted, estimators.values())):
-        programs = batch.programs(estimators, run.precise)
-        if batches.fits(programs, run, count):
-            entries = zip(programs, batch.seeds, batch.firsts, strict=True)
-            lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
-            return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
-    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
+    if not any(map(is_unfitted, estimators.values())) and batches.fits(programs, run, count):
+        entries = zip(programs, batch.seeds, batch.firsts, strict=True)
+        lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+        return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
+    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, programs, strict=True)
     each = [
-        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar)
-        for problem, theta, seed, first in entries
+        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar, program)
+        for problem, theta, seed, first, program in entries
     ]
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 
