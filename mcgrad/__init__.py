@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import baselines, critics, designs, environments, estimators, noises, policies
 from .compiler.functions import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
-from .kernel_handle import kernel
+from .kernel_handle import Kernel, kernel
 from .kernels.step_view import DiscontinuityWarning
 from .measurement import measure, sample
 from .moments import Moments
@@ -36,6 +36,7 @@ __all__ = [
     "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
+    "Kernel",
     "Moments",
     "Policy",
     "PrecisionWarning",

@@ -49,7 +49,7 @@ ALLOWED = {
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies problem",
     "executors": "validate",
-    "fisher_information": "estimators kernels measurement problem",
+    "fisher_information": "estimators kernels measurement problem validate",
     "fitting": "estimators moments power_sums problem run",
     "fixed": "",
     "floor": "estimators exact problem",
