@@ -83,7 +83,7 @@ class Ascent:
 
     def table(self) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, a row for each seed and recorded step, a column for each parameter."""
-        import pandas
+        import pandas  # heavy
 
         S, K = self.objective.shape
         columns = {
@@ -129,5 +129,6 @@ class Ascent:
         True
         """
         words, arrays = archive.load(path, WHAT)
-        numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}
-        return cls(parameters=tuple(words["parameters"]), method=words["method"], **numbers, **arrays)
+        optimum, seconds = (float(arrays.pop(name)) for name in ("optimum", "seconds"))
+        parameters, method = tuple(words["parameters"]), words["method"]
+        return cls(parameters=parameters, method=method, optimum=optimum, seconds=seconds, **arrays)

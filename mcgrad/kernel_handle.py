@@ -94,10 +94,7 @@ class Kernel:
         """
         program, lanes = self.program, self.lanes
         # What is as it should be is known at once, in less than a microsecond; whatever else there is takes its time.
-        P = len(self.parameters)
-        plain = type(theta) is np.ndarray and theta.dtype == np.float64 and theta.shape == (P,)
-        if not (plain and theta.flags.c_contiguous and theta.flags.aligned and _finite(theta)):
-            theta = validate.array("theta", theta, (P,))
+        theta = _vector(theta, len(self.parameters))
         if not (type(seed) is int and 0 <= seed < 2**64):
             seed = validate.integer("seed", seed, 0, 2**64 - 1)
         if not (type(first) is int and first >= 0):
@@ -197,9 +194,13 @@ class Kernel:
         return function
 
 
-def _finite(theta: NDArray[np.float64]) -> bool:
-    """Tell whether all of theta is finite; False, too, where the sum of a few numbers overflows."""
-    return math.isfinite(sum(theta.tolist())) if theta.size <= FEW else bool(np.isfinite(theta).all())
+def _vector(theta: Any, P: int) -> NDArray[np.float64]:
+    """Return theta, (P,) finite numbers: as it is where that is known at once, else checked and copied."""
+    plain = type(theta) is np.ndarray and theta.dtype == np.float64 and theta.shape == (P,)
+    if plain and theta.flags.c_contiguous and theta.flags.aligned:
+        if math.isfinite(sum(theta.tolist())) if P <= FEW else np.isfinite(theta).all():
+            return theta
+    return validate.array("theta", theta, (P,))
 
 
 FEW = 64  # numbers that Python adds in less time than NumPy takes to be called

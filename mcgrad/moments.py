@@ -166,7 +166,7 @@ class Moments:
         overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
         return np.where(overflowed, np.inf, found)
 
-    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
+    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio[NDArray[np.float64]]:
         """Return (ratio, low, high): the variance of one estimator over that of another, with its confidence interval.
 
         Both were measured on common noise, and what their variances have in common is taken off: the interval is narrower
@@ -192,7 +192,7 @@ class Moments:
         a, b = self[first], self[second]
         return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
 
-    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
+    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio[float]:
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)

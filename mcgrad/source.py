@@ -43,7 +43,7 @@ class Source(NamedTuple):
         B = len(self.seed)
         problems, of = (list(x) if isinstance(x, (tuple, list)) else [x] * B for x in (self.problem, self.of))
         each = zip(problems, self.theta, self.seed, self.start, of, strict=True)
-        return [Source(*entry, self.count, of) for *entry, of in each]
+        return [Source(problem, theta, seed, start, self.count, what) for problem, theta, seed, start, what in each]
 
     def differs(self, other: Source) -> str | None:
         """Say what was measured otherwise than in another one, "theta: -0.6 and -0.1"; None where it is the same."""

@@ -23,10 +23,10 @@ ALLOWED = {
     "checks": (
         "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
     ),
-    "command": "checks comparison mcgrad study study_command study_figure",
+    "command": "checks comparison mcgrad problem study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimators exact exact/recursion floor intervals kernels moments "
-        "pilots power_sums precompile prepare problem provenance run study validate"
+        "baselines checks compiler costs critics differences estimate estimators exact exact/recursion floor intervals kernels "
+        "moments pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",

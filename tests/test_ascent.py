@@ -290,6 +290,7 @@ def test_a_rule_of_optax_climbs(seed):
         ),
         ({"theta": [1.0, 2.0]}, "theta: expected shape"),
         ({"theta": [[1.0], [2.0]]}, "theta: expected shape"),
+        ({"theta": np.zeros((0, 1))}, "theta: expected shape"),
         ({"estimator": "PW"}, "estimator: expected an estimator"),
         (
             {"estimator": mg.estimators.control_variate(mg.estimators.reparameterization(), mg.estimators.score())},
