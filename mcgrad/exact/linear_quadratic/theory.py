@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
 from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
@@ -109,7 +109,7 @@ class LinearQuadratic(Theory):
         return values.mean_return_to_go(self.system)[: self.horizon]
 
     def fisher(self) -> Array:
-        """Return E[Z Z'], (P, P)."""
+        """Return E[Z Z^T], (P, P)."""
         return natural.trajectory_fisher(self.system)
 
     def natural_gradient(self) -> Array:
@@ -154,7 +154,7 @@ class LinearQuadratic(Theory):
         return average.average_gradient(self.system)
 
     def differential_value(self) -> tuple[Array, float]:
-        """Return P and c of -(s' P s + c)."""
+        """Return P and c of -(s^T P s + c)."""
         return average.differential_value(self.system)
 
     def stationary(self) -> Array:
@@ -311,7 +311,7 @@ def _rule(x: Leaf) -> Rule:
 
 
 def step_variances(system: System, forms: Array | None = None) -> tuple[Array, Array]:
-    """Return the variances of (da_t/dp)' dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
+    """Return the variances of (da_t/dp)^T dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
     T, P = system.horizon, system.parameters
     only, none = np.repeat(np.eye(T), P, axis=1), np.zeros((T, T * P))
     owner = np.tile(np.arange(P), T)
