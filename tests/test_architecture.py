@@ -49,7 +49,7 @@ ALLOWED = {
     "exact/recursion": "compiler environments estimators exact kernels problem truth validate",
     "exact/tabular": "environments estimators exact policies problem",
     "executors": "validate",
-    "fisher_information": "estimators kernels measurement problem",
+    "fisher_information": "estimators kernels measurement problem validate",
     "fitting": "estimators moments power_sums problem run",
     "fixed": "",
     "floor": "estimators exact problem",
@@ -63,7 +63,7 @@ ALLOWED = {
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
-        "measurement moments noises optimizers policies precision problem rollouts targets"
+        "measurement moments noises optimizers policies precision problem rollouts targets version"
     ),
     "measurement": (
         "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
@@ -90,9 +90,9 @@ ALLOWED = {
     "run": "compiler designs estimators executors kernels power_sums problem validate",
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
-    "source": "",
-    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
-    "study_command": "engines executors records shards study",
+    "source": "version",
+    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings validate",
+    "study_command": "engines executors records shards study validate",
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
     "study_settings": "merge_rows",
@@ -101,6 +101,7 @@ ALLOWED = {
     "template_study": "mcgrad study",
     "truth": "",
     "validate": "",
+    "version": "",
 }
 
 # Libraries that are not everywhere: which rooms may load them, at the top of a file or when they are needed.
