@@ -75,7 +75,7 @@ class Estimate:
         """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
         return column(self.count) < FEW * np.nan_to_num(self.kurtosis)
 
-    def variance_interval(self, level: float = 0.95) -> intervals.Interval:
+    def variance_interval(self, level: float = 0.95) -> intervals.Interval[NDArray[np.float64]]:
         """Return (low, high), the confidence interval of each variance, each (P,).
 
         A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
@@ -94,7 +94,7 @@ class Estimate:
         relative = relative_error(self.variance_stderr, self.variance)
         return intervals.of_variance(self.variance, relative, column(self.count), level)
 
-    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval:
+    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval[float]:
         """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
         relative = relative_error(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)

@@ -1,10 +1,12 @@
 """The Fisher matrix of a trajectory by Monte Carlo, every entry with its standard error."""
 
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import validate
 from .estimators.estimator import Estimator
 from .estimators.natural import ScoreSquare
 from .kernels.program import checked
@@ -41,7 +43,18 @@ class Fisher(NamedTuple):
         )
 
 
-def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **options: Any) -> Fisher:
+def fisher(
+    problem: Problem,
+    theta: ArrayLike,
+    count: int,
+    seed: int = 0,
+    *,
+    threads: int | None = None,
+    executor: Executor | None = None,
+    progress: Any = None,
+    start: int = 0,
+    machine: str = "simd",
+) -> Fisher:
     """Return the mean and the standard error of Z Z^T, Z = sum_t d log p(a_t | s_t) / dtheta, over `count` trajectories.
 
     It is the Fisher matrix of the distribution of trajectories under theta: T steps that all count alike, with discounting,
@@ -49,8 +62,8 @@ def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **opti
 
     Parameters
     ----------
-    problem, theta, count, seed, **options
-        As for `measure`.
+    problem, theta, count, seed, threads, executor, progress, start, machine
+        As for `measure`; no batch.
 
     Returns
     -------
@@ -64,6 +77,8 @@ def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **opti
     """
     checked(problem, theta)
     rows: dict[str, Estimator] = {str(p): ScoreSquare(p) for p in range(len(problem.parameters))}
-    found = measure(problem, theta, rows, count, seed, **options)
+    seed = validate.integer("seed", seed, 0, 2**64 - 1)
+    how: dict[str, Any] = {"threads": threads, "executor": executor, "progress": progress, "start": start}
+    found = measure(problem, theta, rows, count, seed, machine=machine, **how)
     mean, stderr = (np.array([getattr(found[x], what) for x in rows]) for what in ("mean", "stderr"))
     return Fisher(mean, stderr, found["0"].count, problem.parameters)

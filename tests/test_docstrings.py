@@ -39,7 +39,7 @@ def test_the_functions_that_are_used_most_have_examples():
     used += [x.objective, x.gradient, x.mean, x.variance, x.covariance, x.optimum, x.efficiency_bound, x.moments]
     used += [e.score_function, e.reward_to_go, e.reparameterization, e.leave_one_out, e.all_actions]
     used += [mcgrad.environments.linear_quadratic, mcgrad.policies.linear_gaussian, mcgrad.policies.softmax]
-    used += [mcgrad.baselines.value, mcgrad.environments.bandit, mcgrad.moments.load]
+    used += [mcgrad.baselines.value, mcgrad.environments.bandit, mcgrad.Moments.load]
     assert [f.__name__ for f in used if ">>> " not in f.__doc__] == []
 
 

@@ -117,7 +117,12 @@ class ExactCritic:
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
         """Return Q_t(s, a), t = 0, ..., T - 1."""
         t = validate.integer("t", t, 0, self.value.horizon - 1)
-        found = self.function(t, _rows("s", s, self.value.states), _rows("a", a, self.actions))
+        states, actions = _rows("s", s, self.value.states), _rows("a", a, self.actions)
+        if np.ndim(s) != np.ndim(a) or len(states) != len(actions):
+            wanted = f"(N, {self.actions}) for (N, {self.value.states}), or one for one"
+            got = f"shape {np.shape(a)} for states of shape {np.shape(s)}"
+            raise ValueError(f"a: expected an action for each state, {wanted}, got {got}")
+        found = self.function(t, states, actions)
         return found if np.ndim(s) == 2 else found[0]
 
     def table(self, states: ArrayLike | None = None, actions: ArrayLike | None = None) -> Any:

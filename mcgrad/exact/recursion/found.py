@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import validate
 from ...printing import counted, listed, numbers
 from .ring import Array
 
@@ -45,6 +46,7 @@ class ExactEstimate:
 
     def stderr(self, count: int) -> NDArray[np.float64]:
         """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
+        count = validate.integer("count", count, 1)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
@@ -52,6 +54,7 @@ class ExactEstimate:
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
         """
+        count = validate.integer("count", count, 2)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
