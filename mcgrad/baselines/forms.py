@@ -100,7 +100,7 @@ class _Columns:
 
     @functools.cached_property
     def folds(self) -> list[tuple[NDArray[np.float64], ...]]:
-        """Every FOLDS-th path: columns X and values y, X'X and X'y."""
+        """Every FOLDS-th path: columns X and values y, X^T X and X^T y."""
         parts = [(np.ascontiguousarray(self.x[k::FOLDS]), self.y[k::FOLDS].copy()) for k in range(FOLDS)]
         return [(x, y, x.T @ x, x.T @ y) for x, y in parts]
 

@@ -26,7 +26,8 @@ increments of a martingale do not cancel. Optimal mixtures and control variates 
 """
 
 from . import values
+from .arrays import stack_of
 from .system import Stack, System
-from .theory import LinearQuadratic, of_problem, stack_of
+from .theory import LinearQuadratic, of_problem
 
 __all__ = ["LinearQuadratic", "Stack", "System", "of_problem", "stack_of", "values"]

@@ -4,23 +4,22 @@ Functions of (t, s, a) are forms of (1, s, u), u = a - K s: arrays (T, 1 or P, 1
 """
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
 from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
-from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
 from .. import records
 from ..leaves import Pathwise, Rule, identity, of_state
 from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory
 from . import average, bounds, covariances, hessian, natural, values
+from .arrays import arrays_of
 from .baselines import naive_over_time, optimal_quadratic
 from .exponents import Scaling
 from .increments import Increments, OfPath, OfRule, reward_forms
@@ -28,65 +27,13 @@ from .off_policy import Limits, self_normalised_limits
 from .optimum import Optimum, optimum
 from .scaling import scaling
 from .several_rollouts import acting, alone, scale_of
-from .system import Stack, System
+from .system import System
 
 
 def of_problem(problem: Problem, theta: ArrayLike) -> "LinearQuadratic":
     """Return the theory of a problem; `NoClosedForm` if its policy is not linear-Gaussian, or its discount varies."""
     theta = problem.theta(theta)
-    return LinearQuadratic(System(**_arrays(problem, theta)), problem, theta)
-
-
-def stack_of(problems: Sequence[Problem], thetas: Array) -> Stack | None:
-    """Return the systems of B problems at thetas (B, P) as one `Stack`, or None where their shapes or discounts differ."""
-    number: dict[Problem, list[int]] = {}
-    for b, problem in enumerate(problems):
-        number.setdefault(problem, []).append(b)
-    if len({(x.parameters, x.environment.states, x.horizon, x.discount_varies or x.discount) for x in number}) > 1:
-        return None
-    parts = [(entries, _arrays(problem, thetas[entries])) for problem, entries in number.items()]
-    found = dict(parts[0][1])
-    for name, first in found.items():
-        if not isinstance(first, np.ndarray):
-            continue
-        lead = first.shape[:-1] if name == "mean" else first.shape[:-2]
-        if len(parts) == 1:
-            found[name] = first if lead else first[None]
-            continue
-        own = first.shape[len(lead) :]
-        found[name] = np.empty((len(problems), *own))
-        for entries, arrays in parts:
-            found[name][entries] = arrays[name]
-    return Stack(**found)
-
-
-def _arrays(problem: Problem, theta: Array) -> dict[str, Any]:
-    """Return the arguments of `System`; K and L have the leading axes of theta."""
-    environment, policy = problem.environment.closed_form, problem.policy.closed_form
-    if not isinstance(environment, Matrices):
-        raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not linear-quadratic")
-    if not isinstance(policy, LinearGaussian):
-        raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not linear-Gaussian")
-    if problem.discount_varies:
-        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
-    n, m = problem.environment.states, problem.environment.actions
-    factors = np.exp(theta[..., m * n :]) if policy.learn_std else np.ones(m)
-    return dict(
-        A=environment.A,
-        B=environment.B,
-        K=theta[..., : m * n].reshape(*theta.shape[:-1], m, n),
-        L=factors[..., None] * policy.root,
-        Q=environment.Q,
-        R=environment.R,
-        Qf=environment.terminal_cost,
-        W=environment.process_noise,
-        mean=environment.initial_mean,
-        cov=environment.initial_cov,
-        horizon=problem.horizon,
-        discount=problem.discount,
-        terminal_weight=problem.discount**problem.horizon,
-        learn_scale=policy.learn_std,
-    )
+    return LinearQuadratic(System(**arrays_of(problem, theta)), problem, theta)
 
 
 class LinearQuadratic(Theory):
