@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive, intervals
 from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
-from .source import Source
+from .source import Source, check_apart
 from .validate import describe
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ class Moments:
     of entry b alone would have found, bit for bit.
     """
 
-    names: tuple
-    parameters: tuple
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
     sums: PowerSums
-    rollouts: tuple = ()
-    rounding_errors: tuple = ()
-    knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
-    sources: tuple = ()  # a `Source` for each measurement that was merged; () where nobody said
+    rollouts: tuple[int, ...] = ()
+    rounding_errors: tuple[Any, ...] = ()
+    knows: tuple[str, ...] = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
+    sources: tuple[Source, ...] = ()  # a `Source` for each measurement that was merged; () where nobody said
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Estimate:
         e = self._number(name)
         n, mean, _, m2, m3, m4 = np.moveaxis(self.sums.own[..., e, :], -2, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -85,10 +85,10 @@ class Moments:
         sources = tuple(x.each()[b] for x in self.sources)
         return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
     def _number(self, name):
@@ -291,21 +291,7 @@ class Moments:
             raise ValueError("other: expected {}, got {}".format(*sizes))
         if self.sums.covariances != other.sums.covariances:
             raise ValueError("other: expected the same covariances and full_covariance in both measurements")
-        if bool(self.sources) != bool(other.sources):
-            raise ValueError("other: expected moments from `measure` both times, got some of samples in memory")
-        for x in other.sources:
-            different = (a.differs(b) for a, b in zip(self.sources[0].each(), x.each(), strict=True))
-            if (what := next(filter(None, different), None)) is not None:
-                raise ValueError(
-                    f"other: expected moments of the same problem, theta and estimators; these differ in {what}"
-                )
-        pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
-        if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
-            a, b = twice
-            raise ValueError(
-                f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
-                f"{b.start} to {b.start + b.count - 1}; measure with start="
-            )
+        check_apart(self.sources, other.sources)
         worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
         sums, sources = merge(self.sums, other.sums), self.sources + other.sources
         return dataclasses.replace(self, sums=sums, rounding_errors=worst, sources=sources)

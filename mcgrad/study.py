@@ -60,7 +60,7 @@ class Study:
 
     name: str
     question: str
-    columns: tuple
+    columns: tuple[str, ...]
     settings: Callable
     rows: Callable
     report: Callable
