@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import archive, intervals
+from . import archive, intervals, validate
 from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
 from .source import Source, check_apart
-from .validate import describe
 
 if TYPE_CHECKING:
     import pandas
@@ -78,9 +77,9 @@ class Moments:
 
     def entry(self, b: int) -> Moments:
         """Return what was measured of one entry of a batch, as a measurement of its own."""
-        if self.batch is None or not -self.batch <= b < self.batch:
-            what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
-            raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
+        if self.batch is None:
+            raise ValueError("entry: expected moments of a batch, got those of a single measurement")
+        b = validate.integer("b", b, -self.batch, self.batch - 1)
         lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
         sources = tuple(x.each()[b] for x in self.sources)
         return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
@@ -92,7 +91,7 @@ class Moments:
         return len(self.names)
 
     def _number(self, name):
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"no estimator called {name!r} was measured; there are {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
@@ -281,7 +280,7 @@ class Moments:
             that did not note what was measured.
         """
         if not isinstance(other, Moments):
-            raise ValueError(f"other: expected Moments, got {describe(other)}")
+            raise ValueError(f"other: expected Moments, got {validate.describe(other)}")
         if self.names != other.names:
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
         if self.parameters != other.parameters:
@@ -317,7 +316,7 @@ class Moments:
 
         known = getattr(cost, "nanoseconds", cost)
         if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
-            raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+            raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {validate.describe(cost)}")
         prices: Any = known or dict.fromkeys(self.names)
         if self.batch is not None:
             rows = [
@@ -363,13 +362,18 @@ def of_samples(samples: Mapping[str, ArrayLike], parameters: Sequence[str] | Non
         For samples of other shapes.
     """
     if not isinstance(samples, Mapping) or not samples:
-        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {describe(samples)}")
-    arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {validate.describe(samples)}")
+    try:
+        arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"samples: expected (N, P) arrays of numbers ({error})") from None
     shapes = {x.shape for x in arrays}
     if len(shapes) > 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"samples: expected (N, P) arrays of one shape, got {sorted(shapes)}")
     P = arrays[0].shape[1]
-    parameters = tuple(map(str, range(P))) if parameters is None else tuple(parameters)
+    parameters = (
+        tuple(map(str, range(P))) if parameters is None else validate.sequence("parameters", parameters, "names")
+    )
     if len(parameters) != P:
         raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
     columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
