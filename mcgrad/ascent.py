@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
+from .printing import counted, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -58,6 +59,18 @@ class Ascent:
     optimum: float
     seconds: float
     method: str
+
+    def __repr__(self) -> str:
+        S, K, P = self.theta.shape
+        title = f"Ascent: {counted(S, 'seed')}, {counted(int(self.steps[-1]), 'step')}, {counted(P, 'parameter')}"
+        things = {"method": self.method, "rollouts a seed": f"{self.rollouts[-1]:,}"}
+        first, last = (f"{np.median(self.objective[:, k]):.6g}" for k in (0, -1))
+        things["J, median over seeds"] = f"{first} at the start, {last} after step {self.steps[-1]}"
+        if np.isfinite(self.optimum):
+            things["J at the optimum"] = f"{self.optimum:.6g}"
+        if self.nonfinite:
+            things["lost seeds"] = f"{self.nonfinite}"
+        return listed(title, things)
 
     @property
     def nonfinite(self) -> int:

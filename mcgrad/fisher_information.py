@@ -11,15 +11,36 @@ from .estimators.estimator import Estimator
 from .estimators.natural import ScoreSquare
 from .kernels.program import checked
 from .measurement import measure
+from .printing import counted
 from .problem import Problem
 
 
 class Fisher(NamedTuple):
-    """E[Z Z^T] with standard errors, (P, P) both, from so many trajectories."""
+    """E[Z Z^T] with standard errors, (P, P) both, from so many trajectories, of parameters with names."""
 
     mean: NDArray[np.float64]
     stderr: NDArray[np.float64]
     count: int  # type: ignore[assignment]  # what a tuple has by that name is not wanted
+    parameters: tuple[str, ...] = ()
+
+    def table(self) -> Any:
+        """Return a tidy pandas DataFrame, a row for each pair of parameters."""
+        import pandas
+
+        P = len(self.mean)
+        names = np.array(self.parameters or range(P))
+        columns = {"parameter": np.repeat(names, P), "with": np.tile(names, P)}
+        return pandas.DataFrame(columns | {"mean": self.mean.ravel(), "stderr": self.stderr.ravel()})
+
+    def __repr__(self) -> str:
+        P = len(self.mean)
+        largest = (
+            f"largest eigenvalue {np.linalg.eigvalsh(self.mean)[-1]:.4g}, " if np.isfinite(self.mean).all() else ""
+        )
+        return (
+            f"Fisher matrix of {counted(P, 'parameter')} from {counted(self.count, 'trajectory')}: trace "
+            f"{np.trace(self.mean):.4g}, {largest}largest standard error {self.stderr.max():.2g}"
+        )
 
 
 def fisher(
@@ -60,4 +81,4 @@ def fisher(
     how: dict[str, Any] = {"threads": threads, "executor": executor, "progress": progress, "start": start}
     found = measure(problem, theta, rows, count, seed, machine=machine, **how)
     mean, stderr = (np.array([getattr(found[x], what) for x in rows]) for what in ("mean", "stderr"))
-    return Fisher(mean, stderr, found["0"].count)
+    return Fisher(mean, stderr, found["0"].count, problem.parameters)

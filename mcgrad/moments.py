@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive, intervals, validate
 from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
+from .printing import counted
 from .source import Source, check_apart
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ class Moments:
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on common noise.
+        """Return the covariance of two estimators on common noise, parameter by parameter.
 
         Returns
         -------
-        (P,) array, parameter by parameter; (P, P) if measured with `full_covariance=True`.
+        (P,) array
 
         Raises
         ------
@@ -126,14 +127,28 @@ class Moments:
             For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`.
         """
         a, b = self._number(first), self._number(second)
-        P = self.sums.joint.shape[-1]
-        n = self.sums.joint[..., 0, 0, 0, None, None]
-        if self.sums.covariances.full:
-            cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
-            return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
         if a == b:
             return self[first].variance
-        cross, n = self.sums.cross[..., self._pair(a, b), :], n[..., 0]
+        if self.sums.covariances.full:
+            return np.diagonal(self.covariance_matrix(first, second), axis1=-2, axis2=-1).copy()
+        n = self.sums.joint[..., 0, 0, 0, None]
+        return np.where(n > 1, self.sums.cross[..., self._pair(a, b), :], np.nan) / np.maximum(n - 1, 1)
+
+    def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
+        """Return the covariances of all parameters of one estimator with all of another, (P, P), on common noise.
+
+        Raises
+        ------
+        ValueError
+            Unless measured with `full_covariance=True`.
+        """
+        a, b = self._number(first), self._number(second)
+        if not self.sums.covariances.full:
+            raise ValueError(
+                "covariance_matrix: these moments have none; ask for it, measure(..., full_covariance=True)"
+            )
+        P, n = self.sums.joint.shape[-1], self.sums.joint[..., 0, 0, 0, None, None]
+        cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
         return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
 
     def _pair(self, a, b):
@@ -248,7 +263,7 @@ class Moments:
         return cls(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)
 
     def __repr__(self) -> str:
-        lines = [f"Moments of {len(self)} estimators, {len(self.parameters)} parameters"]
+        lines = [f"Moments of {counted(len(self), 'estimator')}, {counted(len(self.parameters), 'parameter')}"]
         if self.batch is not None:
             return f"{lines[0]}, a batch of {self.batch}: found.entry(b) is one of them"
         rows = [("", "samples", "|mean|", "total variance", "95 %", "kurtosis", "rollouts")]

@@ -12,9 +12,10 @@ import numpy as np
 from . import validate
 from .moments import Moments
 from .power_sums import merge
+from .printing import counted, shown
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Until:
     """A precision that a measurement is to have; see `until`."""
 
@@ -22,6 +23,13 @@ class Until:
     mean: float | None
     most: int
     after: Moments | None = None
+
+    def __repr__(self) -> str:
+        wanted = {"variance": self.variance, "mean": self.mean, "most": self.most}
+        words = [f"{k}={shown(x)}" for k, x in wanted.items() if x is not None]
+        if self.after is not None:
+            words.append(f"after={counted(sum(x.count for x in self.after.sources), 'trajectory')}")
+        return f"until({', '.join(words)})"
 
     def errors(self, found: Moments) -> dict[str, float]:
         """Return {what and of which estimator: its relative standard error}, for what there is a target; the worst of a batch.

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import pkgutil
 
@@ -17,10 +18,19 @@ WITH_EXAMPLES = [
 ]
 
 
+class Finder(doctest.DocTestFinder):
+    """It also finds examples of functions that are decorated (`printing.as_called`)."""
+
+    def _from_module(self, module, thing):
+        return super()._from_module(module, inspect.unwrap(thing) if callable(thing) else thing)
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_print_what_they_say(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted and not found.failed
+    runner, module = doctest.DocTestRunner(verbose=False), importlib.import_module(name)
+    for example in Finder().find(module, name):
+        runner.run(example)
+    assert runner.summarize(verbose=False).attempted and not runner.failures
 
 
 def test_the_functions_that_are_used_most_have_examples():
