@@ -297,7 +297,7 @@ def test_what_is_no_batch(change, message, seed):
 def test_entries_are_asked_for_by_number(seed):
     found = mg.measure(system(), thetas(2), BOTH, 10, seed)
     assert found.entry(-1).sums.own.tolist() == found.entry(1).sums.own.tolist()
-    with pytest.raises(ValueError, match="b: expected from 0 to 1, got 2 for a batch"):
+    with pytest.raises(ValueError, match="b: expected a whole number from -2 to 1, got 2"):
         found.entry(2)
-    with pytest.raises(ValueError, match="for no batch"):
+    with pytest.raises(ValueError, match="entry: expected moments of a batch"):
         found.entry(0).entry(0)
