@@ -19,13 +19,13 @@ from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
 from .. import records
 from ..leaves import Pathwise, Rule, identity, of_state
-from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory
+from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory, of_system
 from . import average, bounds, covariances, hessian, natural, values
 from .baselines import naive_over_time, optimal_quadratic
 from .exponents import Scaling
 from .increments import Increments, OfPath, OfRule, reward_forms
 from .off_policy import Limits, self_normalised_limits
-from .optimum import Optimum, optimum
+from .optimum import optimum
 from .scaling import scaling
 from .several_rollouts import acting, alone, scale_of
 from .system import System
@@ -41,13 +41,12 @@ def of_problem(problem: Problem, theta: ArrayLike) -> "LinearQuadratic":
         raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not linear-Gaussian")
     if problem.discount_varies:
         raise NoClosedForm("no closed form is known for a discount that differs from step to step")
-    n, m = problem.environment.states, problem.environment.actions
-    factors = np.exp(theta[m * n :]) if policy.learn_std else np.ones(m)
+    K, L = policy.matrices(theta)
     system = System(
         A=environment.A,
         B=environment.B,
-        K=theta[: m * n].reshape(m, n),
-        L=factors[:, None] * policy.root,
+        K=K,
+        L=L,
         Q=environment.Q,
         R=environment.R,
         Qf=environment.terminal_cost,
@@ -82,11 +81,15 @@ class LinearQuadratic(Theory):
     @cached_property
     def return_variance(self) -> float:
         """The variance of the return."""
-        return values.return_variance(self.system)
+        return covariances.return_variance(self.system)
 
-    def gradient(self) -> Array:
-        """Return dJ/dtheta, (P,)."""
-        return values.gradient(self.system)
+    gradient, gradient_news = of_system(values.gradient), of_system(values.gradient_news)
+    fisher, optimum = of_system(natural.trajectory_fisher), of_system(optimum)
+    hessian_vector_product = of_system(hessian.hessian_vector_product)
+    hessian_vector_product_variance = of_system(hessian.hessian_vector_product_variance)
+    average_reward, average_gradient = of_system(average.average_reward), of_system(average.average_gradient)
+    differential_value, stationary = of_system(average.differential_value), of_system(average.stationary_covariance)
+    naive_over_time, quadratic = of_system(naive_over_time), of_system(optimal_quadratic)
 
     def value(self) -> records.ValueFunction:
         """Return V_t as a `ValueFunction`."""
@@ -108,17 +111,9 @@ class LinearQuadratic(Theory):
         """Return E[G_t], (T,)."""
         return values.mean_return_to_go(self.system)[: self.horizon]
 
-    def fisher(self) -> Array:
-        """Return E[Z Z'], (P, P)."""
-        return natural.trajectory_fisher(self.system)
-
     def natural_gradient(self) -> Array:
         """Return F^-1 dJ/dtheta, (P,)."""
         return np.asarray(np.linalg.solve(self.fisher(), self.gradient()), dtype=np.float64)
-
-    def gradient_news(self) -> tuple[Array, ...]:
-        """Return what an action decides of the gradient to go, as forms of (s, u)."""
-        return values.gradient_news(self.system)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -129,37 +124,9 @@ class LinearQuadratic(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def hessian_vector_product(self, v: Array) -> Array:
-        """Return H v, (P,)."""
-        return hessian.hessian_vector_product(self.system, v)
-
-    def hessian_vector_product_variance(self, v: Array) -> Array:
-        """Return the variance of one trajectory's pathwise H v, (P,)."""
-        return hessian.hessian_vector_product_variance(self.system, v)
-
-    def optimum(self) -> Optimum:
-        """Return the constant gain of largest J."""
-        return optimum(self.system)
-
     def scaling(self, estimator: Estimator, parameters: str) -> Scaling:
         """Return exponents of the variance."""
         return scaling(self, estimator, parameters)
-
-    def average_reward(self) -> float:
-        """Return the average reward."""
-        return average.average_reward(self.system)
-
-    def average_gradient(self) -> Array:
-        """Return its gradient, (P,)."""
-        return average.average_gradient(self.system)
-
-    def differential_value(self) -> tuple[Array, float]:
-        """Return P and c of -(s' P s + c)."""
-        return average.differential_value(self.system)
-
-    def stationary(self) -> Array:
-        """Return the covariance of the stationary state, (n, n)."""
-        return average.stationary_covariance(self.system)
 
     # ---- functions ----
 
@@ -225,14 +192,6 @@ class LinearQuadratic(Theory):
             # Outside its box a fit is no polynomial: the states have to be inside, but for one time in a billion.
             raise NoClosedForm("pilot: too few trajectories for a closed form; they do not reach all of the states")
         return self.forms(upper) if upper.shape[-1] > 1 else self.over_time(upper[:, 0, 0, 0])
-
-    def naive_over_time(self) -> Array:
-        """Return E[z_tp^2 G_t] / E[z_tp^2], (T, P)."""
-        return naive_over_time(self.system)
-
-    def quadratic(self) -> Array:
-        """Return the forms of the best quadratic baseline for reward to go, (T, P, 1 + n, 1 + n)."""
-        return optimal_quadratic(self.system)
 
     # ---- leaves ----
 

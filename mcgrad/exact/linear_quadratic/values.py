@@ -1,4 +1,4 @@
-"""Values, the objective, its gradient, and the variance of the return: Riccati-like recursions, O(T (n+m)^3).
+"""Values, the objective and its gradient: Riccati-like recursions, O(T (n+m)^3).
 
 With P_T = terminal_weight Qf and c_T = 0, going backwards,
 
@@ -28,19 +28,20 @@ def riccati(system: System) -> tuple[Array, Array, Array, Array]:
     if "riccati" in system.memo:
         return system.memo["riccati"]
     T, n, m = system.horizon, system.states, system.actions
-    A, B, K, R = system.closed, system.B, system.K, system.R
     P, c, F, U = np.empty((T + 1, n, n)), np.zeros(T + 1), np.empty((T, m, n)), np.empty((T, m, m))
-    stage = system.Q + K.T @ R @ K
     P[T] = system.terminal_weight * system.Qf
     for t in reversed(range(T)):
-        weight = system.discount**t
-        F[t] = weight * R @ K + B.T @ P[t + 1] @ A
-        U[t] = weight * R + B.T @ P[t + 1] @ B
-        P[t] = weight * stage + A.T @ P[t + 1] @ A
-        P[t] = (P[t] + P[t].T) / 2
+        P[t], F[t], U[t] = _stage(system, t, P[t + 1])
         c[t] = c[t + 1] + np.sum(U[t] * system.policy_cov) + np.sum(P[t + 1] * system.W)
     system.memo["riccati"] = P, c, F, U
     return system.memo["riccati"]
+
+
+def _stage(system: System, t: int, ahead: Array) -> tuple[Array, Array, Array]:
+    """Return P_t, F_t and U_t where P_{t+1} is `ahead`."""
+    A, B, K, weight = system.closed, system.B, system.K, system.discount**t
+    P = weight * (system.Q + K.T @ system.R @ K) + A.T @ ahead @ A
+    return (P + P.T) / 2, weight * system.R @ K + B.T @ ahead @ A, weight * system.R + B.T @ ahead @ B
 
 
 def state_moments(system: System) -> tuple[Array, Array]:
@@ -127,15 +128,13 @@ def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
     """
     T, n, parameters = system.horizon, system.states, np.asarray(parameters)
     p, each = len(parameters), np.arange(len(parameters))
-    gain = parameters < system.K.size
-    i, j = np.divmod(np.where(gain, parameters, 0), n)
-    row = np.where(gain, 0, parameters - system.K.size)
+    gain, i, j = system.places(parameters)
     f = np.broadcast_to(f, (T, p, *f.shape[2:]))
     own, out = np.zeros((T, p, 1 + n, 1 + n)), np.zeros((T + 1, p, 1 + n, 1 + n))
     own[:, each, 1 + j, :] = np.where(gain[:, None], f[:, each, 1 + n + i, : 1 + n], 0.0)
     own = own + own.swapaxes(-1, -2)
     scaled = np.einsum("tpij,ji->tpi", f[..., 1 + n :, 1 + n :], system.policy_cov)
-    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, row])
+    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, i])
     move, spread = np.eye(1 + n), system.noise @ system.noise.T
     move[1:, 1:] = system.closed
     for t in reversed(range(T)):
@@ -161,25 +160,6 @@ def gradient_news(system: System) -> tuple[Array, Array, Array]:
     return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
 
 
-def return_variance(system: System) -> float:
-    """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
-
-    With xi white, V_0(s_0) - J = -(2 mu'P C xi + xi'C'P C xi - tr), delta_t = -(2 s_t'Acl'P G xi + 2 s_t'K'R
-    L eps gamma^t + xi'Psi xi - tr): Var(l'xi + xi'N xi) = l'l + 2 tr N N.
-    """
-    P, _, F, U = riccati(system)
-    mean, cov = state_moments(system)
-    C, m, G = system.initial_factor, system.actions, system.noise
-    first = C.T @ P[0] @ C
-    variance = np.sum((2 * C.T @ P[0] @ system.mean) ** 2) + 2 * np.sum(first**2)
-    linear = G.T @ P[1:] @ system.closed
-    linear[:, :m] = system.L.T @ F
-    quadratic = G.T @ P[1:] @ G
-    quadratic[:, :m, :m] = system.L.T @ U @ system.L
-    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
-    return float(variance + 4 * np.sum((linear @ second) * linear) + 2 * np.sum(quadratic**2))
-
-
 # ---- what a gradient sees of the future: a value function from the next block of time on ------------------------------
 
 
@@ -193,11 +173,8 @@ def bootstrapped(system: System, weight: Array, scale: float) -> System:
     exact, _, F, U = riccati(system)
     P, F, U = exact.copy(), F.copy(), U.copy()
     for t in reversed(range(system.horizon)):
-        discount = system.discount**t
-        F[t] = discount * system.R @ system.K + system.B.T @ P[t + 1] @ system.closed
-        U[t] = discount * system.R + system.B.T @ P[t + 1] @ system.B
-        own = discount * (system.Q + system.K.T @ system.R @ system.K) + system.closed.T @ P[t + 1] @ system.closed
-        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * (own + own.T) / 2
+        own, F[t], U[t] = _stage(system, t, P[t + 1])
+        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * own
     other = replace(system)
     other.memo["riccati"] = P, np.zeros(system.horizon + 1), F, U
     return other

@@ -17,7 +17,7 @@ from ...policies.softmax import TabularSoftmax
 from ...problem import Problem
 from .. import records
 from ..leaves import Rule, of_state
-from ..theory import Alone, Array, Leaf, NoClosedForm, Theory
+from ..theory import Alone, Array, Leaf, NoClosedForm, Theory, of_system
 from . import average, bounds, covariances, values
 from .baselines import naive_over_time
 from .off_policy import per_decision_variance
@@ -99,9 +99,10 @@ class Tabular(Theory):
         """The variance of the return."""
         return covariances.return_variance(self.system)
 
-    def gradient(self) -> Array:
-        """Return dJ/dtheta, (P,)."""
-        return values.gradient(self.system)
+    gradient, gradient_news = of_system(values.gradient), of_system(values.gradient_news)
+    mean_return_to_go, fisher = of_system(values.mean_return_to_go), of_system(values.fisher)
+    average_reward, average_gradient = of_system(average.average_reward), of_system(average.gradient)
+    stationary, naive_over_time = of_system(average.stationary_distribution), of_system(naive_over_time)
 
     def value(self) -> records.ValueFunction:
         """Return V_t as a `ValueFunction`."""
@@ -117,21 +118,9 @@ class Tabular(Theory):
 
         return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
 
-    def mean_return_to_go(self) -> Array:
-        """Return E[G_t], (T,)."""
-        return values.mean_return_to_go(self.system)
-
-    def fisher(self) -> Array:
-        """Return E[Z Z'], (P, P)."""
-        return values.fisher(self.system)
-
     def natural_gradient(self) -> Array:
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
         return np.linalg.pinv(self.fisher(), rcond=1e-12, hermitian=True) @ self.gradient()
-
-    def gradient_news(self) -> Array:
-        """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
-        return values.gradient_news(self.system)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -141,21 +130,9 @@ class Tabular(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def average_reward(self) -> float:
-        """Return the average reward."""
-        return average.average_reward(self.system)
-
-    def average_gradient(self) -> Array:
-        """Return its gradient, (P,)."""
-        return average.gradient(self.system)
-
     def differential_value(self) -> Array:
         """Return V, (S,)."""
         return average.differential_values(self.system)[0]
-
-    def stationary(self) -> Array:
-        """Return the stationary distribution, (S,)."""
-        return average.stationary_distribution(self.system)
 
     # ---- functions ----
 
@@ -201,10 +178,6 @@ class Tabular(Theory):
         if not isinstance(self.problem.environment.closed_form, Table):
             raise NoClosedForm("no closed form is known with the baseline FittedValue on a bandit")
         return self.over_states(data["form"].values[:-1])
-
-    def naive_over_time(self) -> Array:
-        """Return E[z_tp^2 G_t] / E[z_tp^2], (T, P)."""
-        return naive_over_time(self.system)
 
     # ---- leaves ----
 
