@@ -48,7 +48,7 @@ def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Pr
     -------
     Problem
         Rewards are divided by T: the mean of its return is the average reward (of a linear-quadratic problem with
-        `bootstrap`, up to a constant: its terminal reward -s'P s has not the mean zero of V).
+        `bootstrap`, up to a constant: its terminal reward -s^T P s has not the mean zero of V).
 
     Raises
     ------

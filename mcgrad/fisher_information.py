@@ -13,7 +13,7 @@ from .problem import Problem
 
 
 class Fisher(NamedTuple):
-    """E[Z Z'] with standard errors, (P, P) both, from so many trajectories."""
+    """E[Z Z^T] with standard errors, (P, P) both, from so many trajectories."""
 
     mean: np.ndarray
     stderr: np.ndarray
@@ -21,7 +21,7 @@ class Fisher(NamedTuple):
 
 
 def fisher(problem: Problem, theta: ArrayLike, count: int, seed: int = 0, **options: Any) -> Fisher:
-    """Return the mean and the standard error of Z Z', Z = sum_t d log p(a_t | s_t) / dtheta, over `count` trajectories.
+    """Return the mean and the standard error of Z Z^T, Z = sum_t d log p(a_t | s_t) / dtheta, over `count` trajectories.
 
     It is the Fisher matrix of the distribution of trajectories under theta: T steps that all count alike, with discounting,
     too. A kernel has P^2 outputs.

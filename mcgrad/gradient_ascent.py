@@ -183,7 +183,7 @@ def batch_gradients(
 
     def at(theta: Array) -> Program | None:
         if fixed or _equal(estimator.data(problem, theta), numbers):  # nothing that depends on theta is to be made anew
-            return batches.at(program, theta)
+            return program
         try:
             return gradient_program(problem, theta, {"g": estimator})
         except ValueError:  # it was possible at the start: what is wrong are numbers that overflow
@@ -197,7 +197,7 @@ def batch_gradients(
             part, chosen = (list(x) for x in zip(*possible[k : k + size], strict=True))
             of = [int(seeds[s]) for s in part]
             with np.errstate(over="ignore", invalid="ignore"):
-                out[part] = batches.samples(chosen, of, [first] * len(part), batch, machine).mean(axis=2)
+                out[part] = batches.samples(chosen, thetas[part], of, [first] * len(part), batch, machine).mean(axis=2)
         return out
 
     return gradients

@@ -245,9 +245,13 @@ def _sums_of_batch(
     if not any(map(is_unfitted, estimators.values())):
         programs = batch.programs(estimators, run.precise)
         if batches.fits(programs, run, count):
-            entries = zip(programs, batch.seeds, batch.firsts, strict=True)
-            lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
-            return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
+            lost = np.zeros((len(batch), len(estimators)))
+            if not all(map(batches.without_data, programs)):
+                entries = zip(programs, batch.seeds, batch.firsts, strict=True)
+                lost[:] = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+            programs = batch.sharing(programs, estimators, run, count)
+            found = batches.sums(programs, batch.thetas, batch.seeds, batch.firsts, count, formed, run, bar)
+            return found, lost.T
     entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
     each = [
         _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar)

@@ -25,12 +25,13 @@ ALLOWED = {
     ),
     "command": "checks comparison mcgrad problem study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimate estimators exact exact/recursion floor intervals kernels "
-        "moments pilots power_sums precompile prepare problem provenance run study validate"
+        "baselines checks compiler costs critics csv_rows differences estimate estimators exact exact/recursion floor "
+        "intervals kernels moments pilots power_sums precompile prepare problem provenance run text validate"
     ),
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",
     "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
+    "csv_rows": "",
     "critics": "baselines compiler environments per_step policies problem scan_types truth validate",
     "designs": "kernels validate",
     "differences": "compiler estimators kernels problem run validate",
@@ -70,7 +71,7 @@ ALLOWED = {
         "targets validate"
     ),
     "merge_rows": "",
-    "moments": "archive estimate intervals power_sums source validate",
+    "moments": "archive estimate intervals power_sums source text validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "parts": "fixed validate",
@@ -91,7 +92,7 @@ ALLOWED = {
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
     "source": "",
-    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
+    "study": "csv_rows executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
     "study_command": "engines executors records shards study",
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
@@ -99,6 +100,7 @@ ALLOWED = {
     "targets": "moments power_sums validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
+    "text": "",
     "truth": "",
     "validate": "",
 }

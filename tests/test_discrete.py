@@ -226,7 +226,7 @@ def test_what_does_not_exist_says_so():
         ),
         (dict(transition=np.array([[[1.5, -0.5]] * 2] * 2)), "transition: expected probabilities >= 0, got -0.5"),
         (dict(reward=np.zeros((2, 3))), r"reward: expected shape \(2, 2\)"),
-        (dict(reward=np.zeros((2, 2, 2, 2))), r"reward_probability: expected P\(r \| s, a, s'\)"),
+        (dict(reward=np.zeros((2, 2, 2, 2))), r"reward_probability: expected P\(r \| s, a, s_next\)"),
         (dict(start=[0.5, 0.4]), "start: expected probabilities that sum to 1"),
         (dict(ends=[2]), "ends: expected a whole number from 0 to 1, got 2"),
         (dict(terminal=[1.0]), r"terminal: expected shape \(2,\)"),

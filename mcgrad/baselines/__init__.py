@@ -23,16 +23,16 @@ learning; Peters and Schaal (2008), Reinforcement learning of motor skills with 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from .. import validate
-from .baseline import Baseline, Constant, NoBaseline, OfState, TimeDependent
+from .accepted import BaselineLike, as_baseline
+from .baseline import Baseline, OfState
 from .fitted import FittedValue
 from .known import MeanReturn, MeanToGo, Value
 from .optimal import (
-    ForEachParameter,
     NaiveOptimalOverTime,
     Optimal,
     OptimalConstant,
@@ -43,22 +43,6 @@ from .optimal import (
 
 __all__ = [
     "Baseline",
-    "Constant",
-    "FittedValue",
-    "ForEachParameter",
-    "MeanReturn",
-    "MeanToGo",
-    "NaiveOptimalOverTime",
-    "NoBaseline",
-    "OfState",
-    "OptimalConstant",
-    "OptimalOverTime",
-    "OptimalQuadratic",
-    "TimeDependent",
-    "TotalOptimal",
-    "Optimal",
-    "Value",
-    "as_baseline",
     "fitted_value",
     "mean_return",
     "mean_to_go",
@@ -73,8 +57,8 @@ __all__ = [
 ]
 
 
-# What a user may pass for a baseline; `as_baseline` makes one of it.
-BaselineLike: TypeAlias = Baseline | OptimalConstant | ArrayLike | None
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def mean_return() -> Baseline:
@@ -196,19 +180,3 @@ def _as_base(base: BaselineLike) -> Baseline:
     if isinstance(base, (OptimalConstant, Optimal)):
         raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
     return base
-
-
-def as_baseline(b: BaselineLike) -> Baseline | OptimalConstant:
-    """Return a baseline for what a user passes: None, a number, a vector over time, or a baseline."""
-    if b is None:
-        return NoBaseline()
-    if isinstance(b, (Baseline, OptimalConstant)):
-        return b
-    if isinstance(b, type) or callable(b):
-        raise ValueError(
-            f"baseline: expected a baseline, got {validate.describe(b)}; write value(), of_state(function)"
-        )
-    b = validate.array("baseline", b)
-    if b.ndim > 1:
-        raise ValueError(f"baseline: expected a number or one number for each time step, got shape {b.shape}")
-    return Constant(float(b)) if b.ndim == 0 else TimeDependent(b)

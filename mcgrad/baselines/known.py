@@ -45,7 +45,7 @@ class MeanToGo(Baseline):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value(Baseline):
-    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t), a table, or Chebyshev polynomials."""
+    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s^T P_t s + c_t), a table, or Chebyshev polynomials."""
 
     truth: Truth | None = None
     only_data = ("truth",)

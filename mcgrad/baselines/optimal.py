@@ -73,7 +73,7 @@ class ForEachParameter(Optimal):
     degree = 0
 
     def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return b_tp(s) = (1, s)' form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
+        """Return b_tp(s) = (1, s)^T form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
         raise NotImplementedError
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:

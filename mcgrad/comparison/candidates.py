@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import baselines as b
 from .. import critics
 from .. import estimators as e
+from ..baselines.known import Value
 from ..exact.recursion.truth import truth_within
 from ..floor import floor
 from ..kernels.inputs import Inputs
@@ -107,7 +108,7 @@ def candidates(problem: Problem, theta: ArrayLike) -> dict[str, Candidate]:
         "reward to go, mean to go": fits(lambda: e.reward_to_go(to_go()), "score"),
         "reward to go, optimal constant": fits(lambda: e.reward_to_go(b.optimal_constant(PILOT_COUNT)), "score"),
         "reward to go, fitted value": fits(lambda: e.reward_to_go(value()), "score"),
-        "reward to go, exact value": Candidate(lambda: e.reward_to_go(b.Value(truth_within(QUICK))), "score"),
+        "reward to go, exact value": Candidate(lambda: e.reward_to_go(Value(truth_within(QUICK))), "score"),
         "reward to go, mirrored actions": Candidate(lambda: mirrored(e.reward_to_go()), "score"),
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: mirrored(e.reparameterization()), "pathwise"),

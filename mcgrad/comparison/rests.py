@@ -13,8 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiler.namespaces import rebind
-from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
 from ..estimators.estimator import Estimator, scans
+from ..estimators.kinds import (
+    Antithetic,
+    ComputationGraph,
+    MeasureValued,
+    Reparameterization,
+    RewardToGo,
+    ScoreFunction,
+)
 from ..kernels.tracing import traced
 from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE

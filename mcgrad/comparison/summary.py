@@ -7,9 +7,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Value
+from ..baselines.known import Value
 from ..checks.findings import Report
-from ..critics import Exact
+from ..critics.exact_critic import Exact
 from ..estimate import Estimate
 from ..estimators.estimator import Estimator, rollouts
 from ..estimators.knowledge import knows

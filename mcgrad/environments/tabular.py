@@ -44,7 +44,7 @@ def tabular(
     terminal: ArrayLike | None = None,
     name: str = "tabular",
 ) -> Environment:
-    """Return the environment with transitions P(s' | s, a) and rewards r(s, a, s'), or with P(s', r | s, a).
+    """Return the environment with transitions P(s_next | s, a) and rewards r(s, a, s_next), or with P(s_next, r | s, a).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def tabular(
     start : (S,) array
         Probabilities of the initial state.
     reward_probability : (S, A, S, R) array
-        P(r | s, a, s') for rewards of the last form.
+        P(r | s, a, s_next) for rewards of the last form.
     ends : sequence of int
         States in which an episode is over.
     terminal : (S,) array, optional
@@ -86,7 +86,9 @@ def tabular(
     if rewards.ndim == 4:
         rewards = validate.array("reward", rewards, (S, A, S, None))
         if reward_probability is None:
-            raise ValueError("reward_probability: expected P(r | s, a, s') for rewards of shape (S, A, S, R), got None")
+            raise ValueError(
+                "reward_probability: expected P(r | s, a, s_next) for rewards of shape (S, A, S, R), got None"
+            )
         given = validate.probabilities(
             "reward_probability", validate.array("reward_probability", reward_probability, rewards.shape)
         )

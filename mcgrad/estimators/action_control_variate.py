@@ -2,7 +2,7 @@
 
     g = sum_t z_t (G_t - q_t(s_t, a_t)) + sum_t E_a[z_t q_t(s_t, a) | s_t]
 
-q_t is Q_t of a critic, or (Q-Prop) its Taylor expansion about the mean action, V_t + u' dQ_t/da. Unbiased for every
+q_t is Q_t of a critic, or (Q-Prop) its Taylor expansion about the mean action, V_t + u^T dQ_t/da. Unbiased for every
 critic.
 
 References
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
 from ..problem import Problem
 from ..scan_types import (
     Carry,

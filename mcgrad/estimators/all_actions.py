@@ -20,7 +20,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
 from ..problem import Problem
 from ..scan_types import (
     Carry,

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
 from ..baselines.optimal import Optimal, OptimalConstant
 from ..compiler.functions import where
 from ..per_step import PerStep

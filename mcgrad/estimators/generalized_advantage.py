@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline
-from ..critics import as_value
+from ..baselines.baseline import Baseline
+from ..critics.accepted import as_value
 from ..problem import Problem
 from ..scan_types import (
     Carry,

@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
+from ..baselines.optimal import Optimal
 from ..compiler.functions import where
 from ..per_step import PerStep
 from ..problem import Problem

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.functions import where
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
 from ..per_step import PerStep
 from ..problem import Policy, Problem
 from ..scan_types import (

@@ -1,6 +1,6 @@
 """The natural gradient: steepest ascent where the distribution of trajectories is the measure of distance.
 
-    F^-1 g,    F = E[Z Z'],    Z = sum_t z_t,    z_t = d log p(a_t | s_t) / dtheta
+    F^-1 g,    F = E[Z Z^T],    Z = sum_t z_t,    z_t = d log p(a_t | s_t) / dtheta
 
 Unbiased for F^-1 dJ/dtheta if g is for the gradient and F does not depend on the same trajectories. F is the Fisher matrix
 of the whole trajectory, T steps that all count alike: with discounting, too, as the rewards have no part in it. (The Fisher
@@ -35,7 +35,7 @@ from .score import Score
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoreSquare(Score):
-    """Z_row Z: one row of Z Z', whose mean is the Fisher matrix. Not a gradient."""
+    """Z_row Z: one row of Z Z^T, whose mean is the Fisher matrix. Not a gradient."""
 
     row: int = 0
 

@@ -15,7 +15,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
 from ..problem import Problem
 from ..scan_types import (
     Carry,

@@ -4,7 +4,7 @@
 
     E g = H v,    H = d^2 J / dtheta^2,
 
-since d^2 p / dtheta^2 = p (Z Z' + dZ/dtheta) for the density p of the trajectory; E[Z Z' + dZ/dtheta] = 0 lets a constant b
+since d^2 p / dtheta^2 = p (Z Z^T + dZ/dtheta) for the density p of the trajectory; E[Z Z^T + dZ/dtheta] = 0 lets a constant b
 do no harm. It needs log p(a | eta) as a function of the action: the noise behind the action moves with theta, the action
 does not. Where the environment is differentiable, `reparameterization()` on `mcgrad.directional(problem, v)` varies less.
 

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline, NoBaseline
+from ..baselines.baseline import Baseline, NoBaseline
 from ..compiler.derive import pull_back
 from ..compiler.functions import where
-from ..critics import as_value
+from ..critics.accepted import as_value
 from ..per_step import PerStep
 from ..problem import Problem
 from ..scan_types import (

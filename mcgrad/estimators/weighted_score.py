@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline
+from ..baselines.baseline import Baseline
 from ..problem import Problem
 from ..scan_types import (
     Carry,

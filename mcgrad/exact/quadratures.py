@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import baselines, validate
-from ..estimators import Difference, Estimator, Reparameterization, RewardToGo, Score, ScoreFunction
+from .. import validate
+from ..baselines import kinds as baselines
+from ..estimators import Estimator
+from ..estimators.kinds import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
 from ..problem import Problem
 from .arguments import checked_arguments
 from .numpy_rollout import AtNodes, Trajectories

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import estimators
 from ..estimators import Estimator
+from ..estimators import kinds as estimators
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
 from .arguments import Question, checked_arguments, of_each
@@ -200,7 +200,7 @@ def naive_optimal_over_time(problem: Problem, theta: ArrayLike) -> Array:
 
 @asked
 def optimal_quadratic(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
-    """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
+    """Return the quadratic b_tp(s) = (1, s)^T form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
     return algebra.optimal_quadratic(theory_of(problem, theta), estimator)
 
 
@@ -227,7 +227,7 @@ def scaling(problem: Problem, theta: ArrayLike, estimator: Estimator, parameters
 
 @asked
 def fisher(problem: Problem, theta: ArrayLike) -> Array:
-    """Return the Fisher matrix E[Z Z'] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
+    """Return the Fisher matrix E[Z Z^T] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
 
     It is that of the distribution of trajectories under theta: neither rewards nor the discount have a part in it.
     """
@@ -295,7 +295,7 @@ def average_gradient(problem: Problem, theta: ArrayLike) -> Array:
 
 @asked
 def differential_value(problem: Problem, theta: ArrayLike) -> Array | tuple[Array, float]:
-    """Return V(s) = E[sum_t (r_t - J) | s_0 = s]: a table (S,), or P and c of -(s' P s + c)."""
+    """Return V(s) = E[sum_t (r_t - J) | s_0 = s]: a table (S,), or P and c of -(s^T P s + c)."""
     return _without_discount(problem, theta).differential_value()
 
 

@@ -35,7 +35,7 @@ class ValueFunction:
     table : (T + 1, S) array, or None
         V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
-        Of a linear-quadratic one, V_t(s) = -(s' P_t s + c_t).
+        Of a linear-quadratic one, V_t(s) = -(s^T P_t s + c_t).
     """
 
     function: Callable[[int, Array], Array]
@@ -70,7 +70,7 @@ class ExactCritic:
     table, policy : (T, S, A) and (S, A) arrays, or None
         Q_t(s, a) and pi(a | s) of a tabular problem.
     F, U, cov : (T, m, n), (T, m, m) and (m, m) arrays, or None
-        Of a linear-quadratic one, Q_t(s, K s + u) = V_t(s) - (2 u' F_t s + u' U_t u - tr U_t cov), cov that of the actions.
+        Of a linear-quadratic one, Q_t(s, K s + u) = V_t(s) - (2 u^T F_t s + u^T U_t u - tr U_t cov), cov that of the actions.
     """
 
     function: Callable[[int, Array, Array], Array]
@@ -96,7 +96,7 @@ def _rows(name: str, x: ArrayLike, width: int) -> Array:
 
 
 def quadratic(objective: float, P: Array, c: Array) -> ValueFunction:
-    """Return V_t(s) = -(s' P_t s + c_t)."""
+    """Return V_t(s) = -(s^T P_t s + c_t)."""
 
     def function(t: int, s: Array) -> Array:
         return -(np.einsum("ki,ij,kj->k", s, P[t], s) + c[t])

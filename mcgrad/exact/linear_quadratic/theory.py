@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
 from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
@@ -270,7 +270,7 @@ def _rule(x: Leaf) -> Rule:
 
 
 def step_variances(system: System, forms: Array | None = None) -> tuple[Array, Array]:
-    """Return the variances of (da_t/dp)' dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
+    """Return the variances of (da_t/dp)^T dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
     T, P = system.horizon, system.parameters
     only, none = np.repeat(np.eye(T), P, axis=1), np.zeros((T, T * P))
     owner = np.tile(np.arange(P), T)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular as Table
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...policies.softmax import TabularSoftmax
 from ...problem import Problem
 from .. import records
@@ -59,7 +59,7 @@ def _of_bandit(bandit: Bandit) -> dict[str, Any]:
 
 
 def _of_table(table: Table) -> dict[str, Any]:
-    """Return P, and the mean and the variance of the reward given (s, a, s'), from the table of outcomes."""
+    """Return P, and the mean and the variance of the reward given (s, a, s_next), from the table of outcomes."""
     S, A, K = table.probability.shape
     moments = np.zeros((3, S, A, S))
     place = (*np.indices((S, A, K))[:2], table.next_state)
