@@ -83,12 +83,11 @@ class LinearQuadratic(Theory):
         """The variance of the return."""
         return covariances.return_variance(self.system)
 
-    gradient, gradient_news = of_system(values.gradient), of_system(values.gradient_news)
+    gradient, stationary = of_system(values.gradient), of_system(average.stationary_covariance)
     fisher, optimum = of_system(natural.trajectory_fisher), of_system(optimum)
     hessian_vector_product = of_system(hessian.hessian_vector_product)
     hessian_vector_product_variance = of_system(hessian.hessian_vector_product_variance)
     average_reward, average_gradient = of_system(average.average_reward), of_system(average.average_gradient)
-    differential_value, stationary = of_system(average.differential_value), of_system(average.stationary_covariance)
     naive_over_time, quadratic = of_system(naive_over_time), of_system(optimal_quadratic)
 
     def value(self) -> records.ValueFunction:
@@ -115,6 +114,19 @@ class LinearQuadratic(Theory):
         """Return F^-1 dJ/dtheta, (P,)."""
         return np.asarray(np.linalg.solve(self.fisher(), self.gradient()), dtype=np.float64)
 
+    def gradient_news(self) -> records.GradientNews:
+        """Return what an action decides of the gradient to go, as forms of (s, u)."""
+        linear, quadratic, level = values.gradient_news(self.system)
+        T, _, m, n = linear.shape
+        K = self.system.K
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            u = a - s @ K.T
+            forms = np.einsum("ki,pij,kj->kp", u, linear[t], s) + np.einsum("ki,pij,kj->kp", u, quadratic[t], u)
+            return forms - level[t]
+
+        return records.GradientNews(function, T, n, m, linear=linear, quadratic=quadratic, level=level)
+
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
         if model == "stationary" and self.system.states > 1 and not bounds.in_equilibrium(self.system):
@@ -127,6 +139,15 @@ class LinearQuadratic(Theory):
     def scaling(self, estimator: Estimator, parameters: str) -> Scaling:
         """Return exponents of the variance."""
         return scaling(self, estimator, parameters)
+
+    def differential_value(self) -> records.DifferentialValue:
+        """Return P and c of -(s^T P s + c)."""
+        P, c = average.differential_value(self.system)
+
+        def function(s: Array) -> Array:
+            return -(np.einsum("ki,ij,kj->k", s, P, s) + c)
+
+        return records.DifferentialValue(function, len(P), P=P, c=float(c))
 
     # ---- functions ----
 

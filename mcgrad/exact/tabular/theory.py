@@ -99,8 +99,8 @@ class Tabular(Theory):
         """The variance of the return."""
         return covariances.return_variance(self.system)
 
-    gradient, gradient_news = of_system(values.gradient), of_system(values.gradient_news)
-    mean_return_to_go, fisher = of_system(values.mean_return_to_go), of_system(values.fisher)
+    gradient, mean_return_to_go = of_system(values.gradient), of_system(values.mean_return_to_go)
+    fisher = of_system(values.fisher)
     average_reward, average_gradient = of_system(average.average_reward), of_system(average.gradient)
     stationary, naive_over_time = of_system(average.stationary_distribution), of_system(naive_over_time)
 
@@ -116,11 +116,21 @@ class Tabular(Theory):
         def function(t: int, s: Array, a: Array) -> Array:
             return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
 
-        return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
+        return records.ExactCritic(function, 1, self.value(), Q=Q, policy=policy)
 
     def natural_gradient(self) -> Array:
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
         return np.linalg.pinv(self.fisher(), rcond=1e-12, hermitian=True) @ self.gradient()
+
+    def gradient_news(self) -> records.GradientNews:
+        """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
+        news = values.gradient_news(self.system)
+        _, S, A, _ = news.shape
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            return news[t, records.numbers("s", s, S), records.numbers("a", a, A)]
+
+        return records.GradientNews(function, len(news), 1, 1, N=news)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -130,9 +140,14 @@ class Tabular(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def differential_value(self) -> Array:
+    def differential_value(self) -> records.DifferentialValue:
         """Return V, (S,)."""
-        return average.differential_values(self.system)[0]
+        V = average.differential_values(self.system)[0]
+
+        def function(s: Array) -> Array:
+            return V[records.numbers("s", s, len(V))]
+
+        return records.DifferentialValue(function, 1, V=V)
 
     # ---- functions ----
 
