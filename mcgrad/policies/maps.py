@@ -23,6 +23,8 @@ from ..compiler.namespaces import rebind
 from ..compiler.trace import Numbers
 from .gaussian_head import linear as product
 
+__all__ = ["Map", "above", "constant", "each", "features", "fixed", "layer", "linear", "over_time"]
+
 
 class Built(NamedTuple):
     """A map for a known number of inputs and outputs.
@@ -77,7 +79,20 @@ def as_map(name: str, value: object) -> Map:
 
 
 def fixed(value: Any, name: str = "value") -> Map:
-    """Return the map to given numbers, which are not learned: one for all outputs, or (k,)."""
+    """Return the map to given numbers, which are not learned.
+
+    Parameters
+    ----------
+    value : float or (k,) array
+        One for all outputs, or one for each.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    ValueError
+        For what is no finite number or vector of them; in a policy, for another length than is wanted.
+    """
     value = validate.array(name, value)
     value = validate.array(name, value, () if value.ndim == 0 else (None,))
 
