@@ -50,14 +50,14 @@ class ExactEstimate:
         Parameters
         ----------
         count : int
-            N >= 1.
+            N, from 1 to 2^63.
 
         Raises
         ------
         ValueError
             For a count out of its range.
         """
-        count = validate.integer("count", count, 1)
+        count = validate.integer("count", count, 1, 2**63)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
@@ -68,14 +68,14 @@ class ExactEstimate:
         Parameters
         ----------
         count : int
-            N >= 2.
+            N, from 2 to 2^63.
 
         Raises
         ------
         ValueError
             For a count out of its range, and without fourth moments (`higher=True`).
         """
-        count = validate.integer("count", count, 2)
+        count = validate.integer("count", count, 2, 2**63)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
@@ -196,7 +196,7 @@ class ExactMoments:
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
 
     def _number(self, name: str) -> int:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
