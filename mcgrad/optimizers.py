@@ -152,6 +152,11 @@ def sgd(rate: float | Callable[[int], float], momentum: float = 0.0) -> SGD:
     ValueError
         For a rate that is no number > 0 and no function of one argument, or a momentum out of its range; at a step, for a rate
         that is no number there.
+
+    References
+    ----------
+    Robbins and Monro (1951), A stochastic approximation method; Polyak (1964), Some methods of speeding up the convergence of
+    iteration methods.
     """
     return SGD(_rate(rate), _share("momentum", momentum))
 

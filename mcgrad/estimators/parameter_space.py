@@ -118,6 +118,11 @@ def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common
     ------
     ValueError
         For an argument that is not as described; when measured, for another number of widths than of parameters.
+
+    References
+    ----------
+    Salimans et al. (2017), Evolution strategies as a scalable alternative to reinforcement learning; Sehnke et al. (2010),
+    Parameter-exploring policy gradients.
     """
     points = validate.integer("points", points, 1, 2)
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
