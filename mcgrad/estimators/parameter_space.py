@@ -157,14 +157,14 @@ def spsa(width: ArrayLike, noise: str = "common") -> Estimator:
 def finite_differences(width: ArrayLike, parameters: int, noise: str = "common") -> Estimator:
     """Return central differences for each parameter: 2 P rollouts for one sample.
 
-        g_p = (R(theta + h_p e_p) - R(theta - h_p e_p)) / 2 h_p,    e_p the p-th unit vector
+        g_p = (R(theta + h_p e_p) - R(theta - h_p e_p)) / (2 h_p),    e_p the p-th unit vector
 
     Parameters
     ----------
     width : float or (P,) array
         h > 0, of all parameters or of each; bias O(h^2).
     parameters : int
-        P.
+        P, how many components theta has.
     noise : str
         "common" or "independent" random numbers within a pair.
 
