@@ -116,9 +116,9 @@ def of(problem: Any, theta: Any, seed: Any, start: int, count: int, noise: str) 
     theta : (P,) or (B, P) array
     seed : int or sequence of B int
     noise : str
-        "common" or "own".
+        "common" or "independent".
     """
-    validate.one_of("noise", noise, ("common", "own"))
+    validate.one_of("noise", noise, ("common", "independent"))
     several = isinstance(problem, Sequence) and not isinstance(problem, (str, bytes))
     shapes = {"problem": (len(problem),) if several else (), "seed": validate.shape(seed)}
     shapes["theta"] = validate.shape(theta)[:-1]
