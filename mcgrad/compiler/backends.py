@@ -38,8 +38,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cache, noise, special
+from . import cache, native, noise, special
 from .operations import FUNCTIONS
+from .with_numba import compile_function
 
 Names: TypeAlias = dict[str, Any]  # what the names of a kernel's text mean on a machine
 
@@ -187,8 +188,6 @@ def _build(kernel: KernelText, machine: str, width: int) -> tuple[bytes, list[st
         return _build_lanes(kernel, width)
     import numba
 
-    from .with_numba import compile_function
-
     namespace = dict(_scalar_names())
     namespace["__name__"] = __name__
     exec(compile(kernel.text, "<kernel>", "exec"), namespace)
@@ -199,7 +198,7 @@ def _build(kernel: KernelText, machine: str, width: int) -> tuple[bytes, list[st
 
 
 def _build_lanes(kernel: KernelText, width: int) -> tuple[bytes, list[str]]:
-    from . import native, simd
+    from . import simd  # it loads LLVM
 
     element = simd.F64 if kernel.precision == "double" else simd.F32
     namespace = _simd_names(width, element) | {"rounded": simd.rounded}
@@ -322,7 +321,7 @@ def _numpy_results(function: Callable[..., Any], number: type[np.floating]) -> C
 
 
 def _simd_names(width: int, element: Any) -> Names:
-    from . import division, elementary, simd, single
+    from . import division, elementary, simd, single  # it loads LLVM
 
     own = [name for name in FUNCTIONS if name not in special.BODIES]
     names = {name: getattr(elementary, name, None) or getattr(simd, name, None) for name in own}
@@ -356,7 +355,7 @@ def _simd_names(width: int, element: Any) -> Names:
 
 def _loop_names(width: int, element: Any) -> Names:
     """Return what the loops of a kernel call besides its own functions, as `lowering` calls it."""
-    from . import simd
+    from . import simd  # it loads LLVM
 
     def tail(builder, work, horizon):
         rows, row = work.shape
@@ -374,7 +373,7 @@ def _loop_names(width: int, element: Any) -> Names:
 
 def _also_numbers(function: Any, on_numbers: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function of values take plain numbers alone, too."""
-    from .simd import Value
+    from .simd import Value  # it loads LLVM
 
     def call(*arguments):
         if any(isinstance(x, Value) for x in arguments):
