@@ -28,7 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
-from .printing import listed
+from .printing import outline
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -54,16 +54,16 @@ class BestBehaviour(NamedTuple):
         None for softmax policies: it is finite wherever no action is forbidden.
     """
 
-    theta: np.ndarray
-    policy: object
-    estimator: object
-    variance: np.ndarray
-    on_policy: np.ndarray
-    scale: np.ndarray | None
+    theta: NDArray[np.float64]
+    policy: Policy
+    estimator: Estimator
+    variance: NDArray[np.float64]
+    on_policy: NDArray[np.float64]
+    scale: NDArray[np.float64] | None
     region: tuple | None
 
     def __repr__(self) -> str:
-        return listed("Best behaviour", self._asdict())
+        return outline("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:
@@ -110,11 +110,10 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
 def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary: Any) -> BestBehaviour:
     kind, n, m = problem.policy.closed_form, problem.environment.states, problem.environment.actions
     gain = n * m
-    own = np.exp(theta[gain:]) if kind.learn_std else np.ones(m)
-    root = own[:, None] * kind.root
+    K, root = kind.matrices(theta)
     diagonal = np.array_equal(root, np.diag(np.diag(root)))
     policy = linear_gaussian(n, m, learn_std=True, **({"std": np.diag(root)} if diagonal else {"cov": root @ root.T}))
-    origin = policy.theta(theta[:gain].reshape(m, n))
+    origin = policy.theta(K)
 
     def at(x):
         moved = origin.copy()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import intervals
-from .printing import counted, listed
+from .printing import counted, outline
 
 SHOWN = 8  # parameters in print
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -39,15 +39,15 @@ class Estimate:
         Rollouts that one sample takes: compare variance * rollouts, not variances.
     """
 
-    parameters: tuple
+    parameters: tuple[str, ...]
     count: int
     nonfinite: int
-    mean: np.ndarray
-    stderr: np.ndarray
-    variance: np.ndarray
-    variance_stderr: np.ndarray
-    skewness: np.ndarray
-    kurtosis: np.ndarray
+    mean: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    variance_stderr: NDArray[np.float64]
+    skewness: NDArray[np.float64]
+    kurtosis: NDArray[np.float64]
     rollouts: int = 1
     total_variance_stderr: float = math.nan
 
@@ -63,7 +63,7 @@ class Estimate:
         }
         if len(self.parameters) > SHOWN:
             rows["..."] = f"total variance {self.total_variance:.4g} +- {self.total_variance_stderr:.2g}"
-        return listed(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
+        return outline(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
 
     @property
     def total_variance(self) -> float:

@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array
 from .system import System
 from .values import gradient, gradient_to_go, riccati
@@ -46,7 +46,7 @@ class Limits(NamedTuple):
     variance: Array
 
     def __repr__(self) -> str:
-        return listed("Limits of self-normalised weights, times G", self._asdict())
+        return outline("Limits of self-normalised weights, times G", self._asdict())
 
 
 def importance_weighted_variance(
@@ -176,14 +176,11 @@ class _Path:
 
     def scores(self, p: int) -> list[Array]:
         """z_t for parameter p, a form for each time."""
-        n, gains, inverse = self.system.states, self.system.K.size, self.system.inverse_factor
+        (gain, i, j), inverse = self.system.places(np.array(p)), self.system.inverse_factor
         scores = []
         for s, v in zip(self.states, self.whitened, strict=False):
             score = inverse.T @ v  # Sigma^-1 u, u = L v
-            if p < gains:
-                product = np.outer(score[p // n], s[p % n])
-            else:
-                product = np.outer((self.system.L @ v)[p - gains], score[p - gains]) - self.one
+            product = np.outer(score[i], s[j]) if gain else np.outer((self.system.L @ v)[i], score[i]) - self.one
             scores.append((product + product.T) / 2)
         return scores
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import validate
-from ...printing import counted, listed, numbers
+from ...printing import counted, numbers, outline
 from .ring import Array
 
 
@@ -32,7 +32,7 @@ class ExactEstimate:
     fourth: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
-        return listed("Exact moments of an estimator", vars(self))
+        return outline("Exact moments of an estimator", vars(self))
 
     @property
     def skewness(self) -> NDArray[np.float64]:
@@ -46,7 +46,7 @@ class ExactEstimate:
 
     def stderr(self, count: int) -> NDArray[np.float64]:
         """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
-        count = validate.integer("count", count, 1)
+        count = validate.integer("count", count, 1, 2**63)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ class ExactEstimate:
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
         """
-        count = validate.integer("count", count, 2)
+        count = validate.integer("count", count, 2, 2**63)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
@@ -146,7 +146,7 @@ class ExactMoments:
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
 
     def _number(self, name: str) -> int:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
@@ -179,7 +179,7 @@ class ExactMoments:
         title += "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())
         title += f", the box left with probability {self.left:.1e}" if self.left else ""
         of_each = {name: (self[name].mean, self[name].variance) for name in self.names}
-        return listed(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
+        return outline(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
 
 
 def _relative(difference: Array, scale: Any) -> float:
