@@ -76,7 +76,7 @@ def numbers(x: Any) -> str:
     return f"[{first}{f', ... ({len(x)})' if len(x) > MOST else ''}]"
 
 
-def listed(title: str, things: Mapping[str, Any]) -> str:
+def outline(title: str, things: Mapping[str, Any]) -> str:
     """Return a title and a line for each thing that there is: short arrays in full, of others the shape and the range."""
     there = {name: _thing(x) for name, x in things.items() if x is not None}
     wide = max(map(len, there), default=0)
