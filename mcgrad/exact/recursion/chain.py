@@ -78,7 +78,8 @@ class Chain:
             return _kinds(x.z0_names, environment.initial_noises)
         return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
 
-    def _noise(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+    def signed(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+        """Return the noise of these names as a trajectory has it, mirrored if its sign is negative."""
         kinds = self.noises(start)
         return {k: noise[k] if sign > 0 else _mirrored(noise[k], kinds[k]) for k in names if k in noise}
 
@@ -87,7 +88,7 @@ class Chain:
         v, x = self.trajectories[k], self.inputs
         values = self.model.constants(rows, v)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
-        return values | self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+        return values | self.signed(x.e_names, v.action, noise) | self.signed(x.w_names, v.process, noise)
 
     # ---- the chain
 
@@ -95,7 +96,7 @@ class Chain:
         """Return the states at the beginning."""
         x, found, start = self.inputs, [], self.model.traced.start
         for v in self.trajectories:
-            values = self.model.constants({}, v) | self._noise(x.z0_names, v.initial, noise, start=True)
+            values = self.model.constants({}, v) | self.signed(x.z0_names, v.initial, noise, start=True)
             found += run(start.graph, start.s, values)
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from .chain import NORMAL, Chain
 from .edges import Edge, edges, flat
 from .ring import Array, State, Values
 
+Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
 REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
 SAME = 1e-10  # breaks that are closer are one
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
@@ -60,7 +61,7 @@ class Quadrature:
         panel: int,
         first: int,
         points: int = 65,
-        spend: Callable[[float, float], None] = lambda operations, memory: None,
+        spend: Spend = lambda operations, memory: None,
     ) -> None:
         self.count, self.panel, self.first, self.points = count, panel, first, points
         self._known, self._spend = {}, spend
@@ -158,16 +159,23 @@ class Quadrature:
         b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
         middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
-            return middle, _probability(b, kind)
-        x, w = np.polynomial.legendre.leggauss(self.panel if kind != NORMAL else FINE)
-        self._spend(8 * middle.size * len(x) * (self.panel if kind == NORMAL else 1), middle.size * len(x))
-        nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(-1, len(x))
-        weights = (half[:, :, None] * w).reshape(-1, len(x))
-        if kind == NORMAL:
-            weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
-            nodes, weights = gauss_of(nodes, weights, self.panel)
+            return middle, probability(b, kind)
+        between_ = np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2)
+        nodes, weights = panel_nodes(between_, kind, self.panel, self._spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+
+def panel_nodes(edges: Array, kind: str, count: int, spend: Spend) -> tuple[Array, Array]:
+    """Return nodes and weights (M, count) of Gauss quadratures between edges (M, 2)."""
+    x, w = np.polynomial.legendre.leggauss(count if kind != NORMAL else FINE)
+    spend(8 * len(edges) * len(x) * (count if kind == NORMAL else 1), len(edges) * len(x))
+    middle, half = edges.mean(axis=1, keepdims=True), np.diff(edges, axis=1) / 2
+    nodes, weights = middle + half * x, half * w
+    if kind == NORMAL:
+        weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
+        nodes, weights = gauss_of(nodes, weights, count)
+    return nodes, weights
 
 
 def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
@@ -192,13 +200,16 @@ def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
     return nodes, mass * vectors[:, 0] ** 2
 
 
-def _probability(edges: Array, kind: str) -> Array:
-    """Return the probabilities between edges, (R, C)."""
+def probability(edges: Array, kind: str) -> Array:
+    """Return the probabilities between edges, (R, C), of which the outermost are as far away as can be."""
+    return between(edges[:, :-1], edges[:, 1:], kind)
+
+
+def between(low: Array, high: Array, kind: str) -> Array:
+    """Return the probabilities between two numbers; what is beyond REACH is added."""
     if kind != NORMAL:
-        return np.diff(edges, axis=1)
+        return high - low
     from scipy.special import ndtr  # scipy loads slowly, and most of mcgrad does without
 
-    edges = np.concatenate(
-        [np.full((len(edges), 1), -np.inf), edges[:, 1:-1], np.full((len(edges), 1), np.inf)], axis=1
-    )
-    return np.diff(ndtr(edges), axis=1)
+    below, above = np.minimum(low, -high), np.minimum(high, -low)  # on the side where no digits are lost
+    return np.where(above >= REACH, 1.0, ndtr(above)) - np.where(below <= -REACH, 0.0, ndtr(below))

@@ -13,17 +13,19 @@ import numpy as np
 from ... import validate
 from ...problem import Problem
 from ..theory import NoClosedForm
+from .cells import Cells
 from .chain import NORMAL, Chain
 from .edges import Edge, axis_breaks, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
+from .reachable import Reachable
 from .ring import Array, Monomial, Pair, Values
-from .trees import Tree
 
 PILOTS, SEED = 4096, 1
-TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
+# Nodes of what a noise moves besides the state, and of a noise that moves the start, where states are found one by one.
+STATES = ((4, 1), (6, 2), (8, 3), (10, 4), (12, 5), (14, 6), (18, 8))
 LARGEST = 60_000_000  # numbers in the matrices of a step
 OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
@@ -125,14 +127,14 @@ class Options:
 
 
 def approximate(asked: Callable[..., Any], options: Options) -> Any:
-    """Return what is asked on a tree of states, where noise only chooses and the horizon is short, else on grids."""
+    """Return what is asked on the states that can be reached, where these are few, else on grids."""
     try:
-        return on_trees(asked, options)
-    except NoClosedForm as no_tree:
+        return on_states(asked, options)
+    except NoClosedForm as no_table:
         try:
             return on_grids(asked, options)
         except NoClosedForm as no_grid:
-            both = dict.fromkeys([str(no_grid), str(no_tree)])
+            both = dict.fromkeys([str(no_grid), str(no_table)])
             raise NoClosedForm("; ".join(both)) from None
 
 
@@ -162,28 +164,47 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
     raise NoClosedForm(_complaint(done, asked, boxes, options))
 
 
-def on_trees(asked: Callable[..., Any], options: Options) -> Any:
-    """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
-    before = None
+def on_states(asked: Callable[..., Any], options: Options) -> Any:
+    """Return what is asked on all states that can be reached; where something is left to integrate, ever more finely.
+
+    See `on_grids`.
+    """
+    before, change = None, np.inf
 
     def spend(operations: float, memory: float) -> None:
         options.work.spend(operations if memory <= LARGEST else np.inf)
 
-    for first in TREE:
+    for panel, first in STATES:
+        rule, made = Cells(panel, first, spend), []
 
-        def make(chain: Chain, monomials: Iterable[Monomial], pairs: Sequence[Pair], first: int = first) -> Tree:
-            return Tree(chain, monomials, pairs, Quadrature(1, 1, first, spend=spend))
+        def make(
+            chain: Chain,
+            monomials: Iterable[Monomial],
+            pairs: Sequence[Pair],
+            rule: Cells = rule,
+            made: list[Reachable] = made,
+        ) -> Reachable:
+            made.append(Reachable(chain, monomials, pairs, rule))
+            return made[-1]
 
         try:
-            after = asked(make, f"a tree of states from {first} values of each noise of the start")
+            after = asked(make, "a table")
         except TooMuch:
-            raise NoClosedForm(f"no tree of states is done within work={options.work.units:g}") from None
+            raise NoClosedForm(f"no table of states is found within work={options.work.units:g}") from None
+        most = max(made, key=lambda x: x.states)
+        found = {"space": f"a table of {most.states} states that can be reached"}
+        after = dataclasses.replace(after, **found, **({"states": most.found} if hasattr(after, "states") else {}))
+        if not rule.approximate:
+            return after
         if before is not None:
             change = after.moved_from(before)
             if change <= options.tolerance:
-                return dataclasses.replace(after, change=MappingProxyType({"start": change}))
+                return dataclasses.replace(after, change=MappingProxyType({" and ".join(sorted(rule.approximate)): change}))
         before = after
-    raise NoClosedForm(f"no convergence to {options.tolerance:g}: the start moves what is asked for by {change:.1e}")
+    raise NoClosedForm(
+        f"no convergence to {options.tolerance:g} on a table of states: the {' and '.join(sorted(rule.approximate))} moves what "
+        f"is asked for by {change:.1e}"
+    )
 
 
 def _at(
