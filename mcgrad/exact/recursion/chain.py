@@ -85,8 +85,12 @@ class Chain:
 
     def values(self, k: int, rows: Rows, state: State, noise: Values) -> Values:
         """Return what a step of trajectory k reads: {input name: value}."""
+        return self.read(k, self.model.constants(rows, self.trajectories[k]), state, noise)
+
+    def read(self, k: int, constants: Values, state: State, noise: Values) -> Values:
+        """Return the same of constants that are known."""
         v, x = self.trajectories[k], self.inputs
-        values = self.model.constants(rows, v)
+        values = dict(constants)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
         return values | self.signed(x.e_names, v.action, noise) | self.signed(x.w_names, v.process, noise)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...compiler.emit import live_inputs
 from .chain import NORMAL, Chain
+from .cuts import RANGES, REACH, constants, cut
 from .edges import Edge, edges, flat
 from .ring import Array, State, Values
+from .spans import VARIES, Span, Spans, named, point, together
 
 Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
-REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
-SAME = 1e-10  # breaks that are closer are one
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
 
@@ -49,8 +51,6 @@ class Quadrature:
     ----------
     count, panel, first : int
         Nodes of a noise that is smooth, of a panel, and of each noise of the start.
-    points : int
-        At how many points a side is looked at for changes.
     spend : callable, optional
         spend(operations, numbers in memory) is told what looking for sides takes, before it is done; it may raise.
     """
@@ -60,10 +60,9 @@ class Quadrature:
         count: int,
         panel: int,
         first: int,
-        points: int = 65,
         spend: Spend = lambda operations, memory: None,
     ) -> None:
-        self.count, self.panel, self.first, self.points = count, panel, first, points
+        self.count, self.panel, self.first = count, panel, first
         self._known, self._spend = {}, spend
 
     def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
@@ -87,10 +86,9 @@ class Quadrature:
         found, still = self._edges(chain, wanted)
         kinds = {k: kind for k, kind in chain.noises().items() if k not in apart}
         # A side that the state alone decides is looked at after the step: every noise that leads there may change it.
-        apart_only = [x for x in found if not x.noises]
-        broken = {k for x in found for k in x.noises}
-        if apart_only:
-            broken |= {k for k in kinds if self._moves_state(chain, k)}
+        of_state = [x for x in found if not x.noises]
+        movers = {k for k in kinds if self._moves_state(chain, k)} if of_state else set()
+        broken = movers.union(*(x.noises for x in found))
         smooth = [k for k in kinds if k not in broken]
         noise, weights = tensor(smooth, lambda name: gauss(kinds[name], self.count))
         K, Q = len(state[0]), weights.shape[1]
@@ -100,11 +98,13 @@ class Quadrature:
         for j, name in enumerate(order):
             known = {*smooth, *order[: j + 1]}
             relevant = [x for x in found if name in x.noises and x.noises <= known]
-            if j == len(order) - 1:
-                relevant += apart_only
+            if name in movers and not movers & {*order[j + 1 :]}:
+                relevant += of_state
             here = [np.repeat(x, len(weights) // K, axis=0) for x in state]
             rest = {k: np.zeros((1, 1)) for k in [*order[j + 1 :], *apart]}
-            x, w = self._panels(chain, here, rows | rest, name, kinds[name], relevant, name in still)
+            # A noise that moves a side which one to come decides is more than a choice: it moves the chances of that.
+            choice = name in still and not any(name in x.moves and not x.noises <= known for x in found)
+            x, w = self._panels(chain, here, rows | rest, name, kinds[name], relevant, choice)
             C = x.shape[1]
             rows = {k: np.repeat(y, C, axis=0) for k, y in rows.items()} | {name: x.reshape(-1, 1)}
             weights = (weights * w).reshape(-1, 1)
@@ -127,36 +127,10 @@ class Quadrature:
         self, chain: Chain, state: State, noise: Values, name: str, kind: str, relevant: list[Edge], flat: bool
     ) -> tuple[Array, Array]:
         """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
-        R = len(state[0])
-        low, high = (-REACH, REACH) if kind == NORMAL else (0.0, 1.0)
-        rows = chain.model.rows(0)
-        grid = np.linspace(low, high, self.points)
-        breaks = [np.broadcast_to([low, high], (R, 2))]
-        for edge in relevant:
-            nodes = len(edge.graph.nodes)
-            self._spend(R * len(grid) * nodes, R * len(grid))
-
-            def side(x: Array, edge: Edge = edge) -> Array:
-                return np.broadcast_to(edge.side(chain, rows, state, noise | {name: x}), x.shape)
-
-            y = side(np.broadcast_to(grid, (R, len(grid))))
-            change = (y[:, 1:] != y[:, :-1]) & np.isfinite(y[:, 1:]) & np.isfinite(y[:, :-1])
-            most = int(change.sum(axis=1).max(initial=0))
-            self._spend(R * most * (42 * nodes + len(grid)), R * most)
-            for r in range(most):
-                at = np.argmax(np.cumsum(change, axis=1) == r + 1, axis=1)
-                has = change.sum(axis=1) > r
-                a, b, first = grid[at][:, None], grid[at + 1][:, None], y[np.arange(R), at][:, None]
-                for _ in range(42):
-                    middle = (a + b) / 2
-                    same = side(middle) == first
-                    a, b = np.where(same, middle, a), np.where(same, b, middle)
-                breaks.append(np.where(has[:, None], (a + b) / 2, high))
-        b = np.sort(np.concatenate(breaks, axis=1), axis=1)
-        b[:, 1:][np.diff(b, axis=1) < SAME] = high  # several sides change at once
-        b = np.sort(b, axis=1)
-        b[:, -1] = high
-        b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
+        R, size = len(state[0]), sum(len(graph.nodes) for graph in {id(x.graph): x.graph for x in relevant}.values())
+        look = functools.partial(self._look, chain, state, noise, name, relevant)
+        low, high, width = RANGES[kind]
+        b = cut(low, high, width, R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
         middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
             return middle, probability(b, kind)
@@ -164,6 +138,33 @@ class Quadrature:
         nodes, weights = panel_nodes(between_, kind, self.panel, self._spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+    def _look(
+        self,
+        chain: Chain,
+        state: State,
+        noise: Values,
+        name: str,
+        relevant: list[Edge],
+        rows: NDArray[np.int64],
+        low: Array,
+        high: Array,
+    ) -> tuple[Any, Any, Array]:
+        """Return what `cut` wants to know of some rows: which sides of edges are open."""
+        own = {name: Span(low, high, np.full(len(low), VARIES), named(name))}
+        given = {k: point(x[rows, 0] if len(x) > 1 else x[0]) for k, x in noise.items()} | own
+        here, spans, later, found = [point(x[rows, 0]) for x in state], {}, {}, []
+        if id(chain) not in self._known:
+            self._known[id(chain)] = constants(chain)
+        for k, values in enumerate(self._known[id(chain)]):
+            spans[k] = Spans(chain.read(k, values, here, given))
+        if any(not x.noises for x in relevant):
+            after = [x for k, scan in chain.of.items() for x in spans[k].run(scan.step.graph, scan.step.s_next)]
+            later = {k: Spans(chain.read(k, x.values, after, {})) for k, x in spans.items()}
+        for edge in relevant:
+            read = (spans if edge.noises else later)[edge.trajectory]
+            found.append(read.decided(edge.operation, read.run(edge.graph, edge.arguments)))
+        return together(found, [*spans.values(), *later.values()])
 
 
 def panel_nodes(edges: Array, kind: str, count: int, spend: Spend) -> tuple[Array, Array]:

@@ -15,7 +15,8 @@ from ...problem import Problem
 from ..theory import NoClosedForm
 from .cells import Cells
 from .chain import NORMAL, Chain
-from .edges import Edge, axis_breaks, edges
+from .cuts import axis_breaks
+from .edges import Edge, edges
 from .grids import ROUGH, Grid
 from .nodal import Nodal
 from .noise import Quadrature
@@ -44,8 +45,6 @@ class Level:
         Nodes of a noise, of a panel of a broken one, and of a noise of the start.
     reach : float
         The box, as a multiple of the range of pilot trajectories about its middle.
-    points : int
-        At how many points breaks are looked for.
     """
 
     counts: int
@@ -53,10 +52,9 @@ class Level:
     panel: int
     first: int
     reach: float
-    points: int = 65
 
 
-PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("first",), "box": ("counts", "reach")}
+PARTS = {"grid": ("counts",), "noise": ("noise", "panel"), "start": ("first",), "box": ("counts", "reach")}
 
 
 def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
@@ -68,7 +66,6 @@ def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
         panel=2 + k,
         first=round(8 * growth**k),
         reach=1.1 * 1.12**k,
-        points=int(33 * 1.22**k),
     )
     if not finer:
         return found
@@ -199,7 +196,9 @@ def on_states(asked: Callable[..., Any], options: Options) -> Any:
         if before is not None:
             change = after.moved_from(before)
             if change <= options.tolerance:
-                return dataclasses.replace(after, change=MappingProxyType({" and ".join(sorted(rule.approximate)): change}))
+                return dataclasses.replace(
+                    after, change=MappingProxyType({" and ".join(sorted(rule.approximate)): change})
+                )
         before = after
     raise NoClosedForm(
         f"no convergence to {options.tolerance:g} on a table of states: the {' and '.join(sorted(rule.approximate))} moves what "
@@ -229,7 +228,7 @@ def _at(
         def spend(operations: float, memory: float) -> None:
             work.spend(operations if memory <= LARGEST else np.inf)
 
-        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points, spend))
+        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
         spend(operations * space.horizon + begun, max(memory, begun))

@@ -177,6 +177,16 @@ class Spans:
         flags = np.where(low == high, flags & ~VARIES, flags)
         return Span(low, high, flags, mixed(operation, (a.mark for a in args)))
 
+    def decided(self, operation: str, args: list[Span]) -> Span:
+        """Return the decision that an operation makes: on which side of a kink or jump its arguments are."""
+        if operation in STEPS:
+            return self.apply(operation, args)
+        if operation in DIVISIONS:
+            return self._turns(operation, args)
+        if operation == "copysign":
+            args = args[1:]
+        return self.apply(operation if operation in COMPARISONS else "<", [*args, point(0.0)][:2])
+
     def _compared(self, operation: str, a: Span, b: Span, flags: Any) -> Span:
         if operation in (">", ">="):
             a, b, operation = b, a, {">": "<", ">=": "<="}[operation]
@@ -196,8 +206,11 @@ class Spans:
         self._note(low == high, x.low - middle, x.high - middle, flags)
         return _decided(low, high, _opened(flags, low == high), mixed(operation, [x.mark]))
 
+    def _turns(self, operation: str, args: list[Span]) -> Span:
+        return self.apply("trunc" if operation == "fmod" else "floor", [self.apply("/", args)])
+
     def _divided(self, operation: str, a: Span, b: Span) -> Span:
-        turns = self.apply("floor" if operation != "fmod" else "trunc", [self.apply("/", [a, b])])
+        turns = self._turns(operation, [a, b])
         if operation == "floor_divide":
             return turns
         return self.apply("-", [a, self.apply("*", [b, turns])])
@@ -241,6 +254,17 @@ class Spans:
         if np.any(open_):
             part = -low / (high - low)
             self.places.append(np.where(open_ & (part > 0.0) & (part < 1.0), part, np.nan))
+
+
+def together(found: Iterable[Span], spans: Iterable[Spans]) -> tuple[Any, Any, Array]:
+    """Return the flags of several values, a mark of them all, and a guess where one of them may change sides."""
+    flags, marks, place = NONE, [], np.full(1, np.nan)
+    for x in found:
+        flags = flags | x.flags
+        marks.append(x.mark)
+    for at in (x for y in spans for x in y.places):
+        place = np.where(np.isnan(place), at, place)
+    return flags, mixed("all", marks), place
 
 
 def _opened(flags: Any, decided: Any) -> Any:
