@@ -109,10 +109,11 @@ class Noise:
             place = (
                 np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts[rows], counts)
             )
-            moved = to[place], columns[entry], values[entry] * weights[place]
+            moved = [to[place], columns[entry], values[entry] * weights[place]]
             if middle:
-                moved = tuple(np.concatenate(x) for x in zip(moved, (rows, columns, middle * values), strict=True))
-            rows, columns, values = _merged(*moved, inputs)
+                same = rows, columns, middle * values
+                moved = [np.concatenate(x) for x in zip(moved, same, strict=True)]
+            rows, columns, values = _merged(inputs, *moved)
         if rows.size and rows.max() >= outputs:
             if not cut:
                 raise TooSmall("degree: a term is of a higher degree in the noise than the space")
@@ -121,7 +122,8 @@ class Noise:
         return rows, columns, values
 
 
-def _merged(rows: Places, columns: Places, values: Array, width: int) -> tuple[Places, Places, Array]:
+def _merged(width: int, rows: Places, columns: Places, values: Array) -> tuple[Places, Places, Array]:
     """Return the entries of a matrix in order, those at the same place added up."""
     place, back = np.unique(rows * width + columns, return_inverse=True)
-    return place // width, place % width, np.bincount(back.ravel(), weights=values, minlength=len(place))
+    total = np.asarray(np.bincount(back.ravel(), weights=values, minlength=len(place)), float)
+    return place // width, place % width, total

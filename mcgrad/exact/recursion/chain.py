@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, Estimator, RolloutVariant
@@ -56,8 +55,8 @@ class Chain:
         self.problem, self.inputs = model.problem, model.inputs
         alone = [dataclasses.replace(v, members=False, stream=0) for v in scans]
         self.trajectories = list(dict.fromkeys(alone))
-        self.of = {}  # trajectory -> a scan of it, whose graph knows its next state
-        self.carries = {}
+        self.of: dict[int, ReverseScan] = {}  # trajectory -> a scan of it, whose graph knows its next state
+        self.carries: dict[str, Carry] = {}
         for v, (scan, _) in zip(alone, scans.values(), strict=True):
             k = self.trajectories.index(v)
             self.of.setdefault(k, scan)
@@ -132,7 +131,7 @@ class Chain:
 
     def last(self, rows: Rows, state: State, wanted: Sequence[str]) -> Values:
         """Return {carry: its value after the last step}."""
-        found = {}
+        found: Values = {}
         for _, mine in self._by_scan(wanted):
             k = self.carries[mine[0]].trajectory
             values = self.values(k, rows, state, {})
@@ -142,7 +141,7 @@ class Chain:
         return found
 
     def _by_scan(self, wanted: Sequence[str]) -> list[tuple[ReverseScan, list[str]]]:
-        grouped = {}
+        grouped: dict[int, list[str]] = {}
         for c in wanted:
             grouped.setdefault(id(self.carries[c].scan), []).append(c)
         return [(self.carries[mine[0]].scan, mine) for mine in grouped.values()]
@@ -160,7 +159,7 @@ class Model:
         Stream -> Chain; streams whose chains have the same law share one.
     """
 
-    def __init__(self, problem: Problem, theta: ArrayLike, estimators: Mapping[str, Estimator]) -> None:
+    def __init__(self, problem: Problem, theta: Array, estimators: Mapping[str, Estimator]) -> None:
         self.problem = problem
         self.traced = remembered_trace(problem, theta, estimators)
         self.theta, self.inputs = self.traced.theta, self.traced.inputs
@@ -169,7 +168,7 @@ class Model:
         for v, (scan, _) in self.traced.rollouts.items():
             _refuse(v, scan)
         self.directions = {v.direction for v in self.traced.rollouts if v.shift} & {"normal", "sign"}
-        self.direction = None
+        self.direction: Array | None = None
         if not self.directions:
             self._build()
 
@@ -181,15 +180,16 @@ class Model:
         return other
 
     def _build(self) -> None:
-        by_stream = {}
+        by_stream: dict[int, dict[RolloutVariant, Any]] = {}
         for v, found in self.traced.rollouts.items():
             loop = self.traced.loops.get(v)
             for k in range(loop.size) if loop else [v.stream]:
                 by_stream.setdefault(k, {})[v] = found
-        self.chains, alike = {}, {}
+        self.chains: dict[int, Chain] = {}
+        alike: dict[tuple[RolloutVariant, ...], Chain] = {}
         for stream, scans in sorted(by_stream.items()):
-            self.chains[stream] = alike.setdefault(tuple(scans), None) or Chain(self, scans)
-            alike[tuple(scans)] = self.chains[stream]
+            key = tuple(scans)
+            alike[key] = self.chains[stream] = alike.get(key) or Chain(self, scans)
         self.gradients = self._gradients()
 
     def constants(self, rows: Rows, variant: RolloutVariant = PLAIN) -> Values:
@@ -202,7 +202,8 @@ class Model:
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
 
     def _direction(self, kind: str | int) -> Array:
-        if kind in ("normal", "sign"):
+        if isinstance(kind, str):
+            assert self.direction is not None  # `_build` waits for one where it is random
             return self.direction if kind == "normal" else np.where(self.direction > 0, 1.0, -1.0)
         return (np.arange(self.parameters) == kind).astype(float)
 

@@ -1,7 +1,7 @@
 """Where decisions change along one number of noise: its range is cut until each of them is made in every piece.
 
-Nothing is sampled: that a decision is made in a whole piece is proved by intervals (see `spans`), so no change is missed. Pieces
-that are left over are so short that nothing is lost with them.
+Nothing is sampled: that a decision is made in a whole piece is proved by intervals (see `spans`), so no change is missed.
+Pieces that are left over are so short that nothing is lost with them.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ def over_directions(
     if len(model.directions) > 1:
         raise NoClosedForm("no recursion: directions of random signs and normal ones at once")
     before = None
-    for weights, points in _rules(*model.directions, model.parameters):
+    (kind,) = model.directions
+    for weights, points in _rules(kind, model.parameters):
         models = [model.along(z) for z in points]
         mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
         total = weights @ mean
@@ -81,5 +82,9 @@ def _rules(kind: str, parameters: int) -> Iterator[tuple[Array, Array]]:
     for count in COUNTS:
         if count**parameters > MOST:
             return
-        points, weights = tensor(range(parameters), lambda _, count=count: gauss(NORMAL, count))
-        yield weights[0], np.stack([x[0] for x in points.values()], axis=1)
+
+        def rule(_: int, count: int = count) -> tuple[Array, Array]:
+            return gauss(NORMAL, count)
+
+        nodes, weights = tensor(range(parameters), rule)
+        yield weights[0], np.stack([x[0] for x in nodes.values()], axis=1)

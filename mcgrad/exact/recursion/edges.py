@@ -37,7 +37,7 @@ class Edge:
 
 def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
     """Return the `Edge`s of a step that depend on noise or state, and on nothing that is carried back."""
-    found = {}
+    found: dict[Any, Edge] = {}
     for k, scan in chain.of.items():
         mine = [c for c in wanted if chain.carries[c].trajectory == k]
         graphs = {id(scan.step.graph): (scan.step.graph, list(scan.step.s_next))}

@@ -122,7 +122,7 @@ class ExactMoments:
             scale = max(np.abs(y.mean).max(), 1e-2 * np.sqrt(y.variance.max()))
             change = max(change, _relative(x.mean - y.mean, scale))
             change = max(change, _relative(x.variance - y.variance, np.maximum(y.variance, 1e-9 * y.variance.max())))
-            if y.fourth is not None:
+            if not (x.third is None or x.fourth is None or y.third is None or y.fourth is None):
                 change = max(change, _relative(x.fourth - y.fourth, np.abs(y.fourth)))
                 change = max(change, _relative(x.third - y.third, np.abs(y.fourth) ** 0.75))
         std = np.sqrt([self[name].variance for name in self.names])

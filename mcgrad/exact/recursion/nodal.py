@@ -44,7 +44,8 @@ class Nodal:
         self.wanted = sorted({c.removeprefix(EXP) for a in self.system.terms for c in a})
         self.apart = additive(chain, self.wanted) if apart else {}
         self.keys = list(self.system.terms)
-        self._stages, self._rows = None, None
+        self._stages: list[NodalStage] | None = None
+        self._rows: Rows = {}
         self.left = 0.0
 
     def size(self) -> tuple[int, int]:
@@ -75,7 +76,8 @@ class Nodal:
         self._rows = rows
         for stages in (*self._blurs, self._stages):
             parts = [stage(fields) for stage in stages]
-            fields = tuple(np.concatenate(x) for x in zip(*parts, strict=True))
+            means, covariances, left = (np.concatenate(x) for x in zip(*parts, strict=True))
+            fields = means, covariances, left
         return fields
 
     def start(
@@ -169,7 +171,7 @@ def additive(chain: Chain, wanted: Sequence[str]) -> dict[str, Array]:
         sees = any(isinstance(x, Lost) or (isinstance(x, Poly) and any(name in k for k in x)) for x in seen)
         if sees or any(isinstance(x, Lost) or any(k not in ((), (name,)) for k in x) for x in moved):
             continue
-        direction = np.array([x.get((name,), 0.0) for x in moved], dtype=float)
+        direction = np.array([x.get((name,), 0.0) for x in moved if isinstance(x, Poly)], dtype=np.float64)
         if np.isfinite(direction).all():
             found[name] = direction
     return found

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ring import Array, Fields, Monomial, Pair, State, Value
 from .system import NumberTerms, System, ordered
+
+Key: TypeAlias = tuple[str, float]  # of a coefficient: two that are equal have the same
+ProductKey: TypeAlias = tuple[Key, Key]
 
 CHUNK = 4_000_000  # numbers at once
 MANY = 8  # pairs with one first monomial
@@ -25,7 +29,7 @@ class NodalStage:
         pairs: Iterable[Pair],
         later: System,
         mesh: Any,
-        points: Array,
+        points: NDArray[Any],
         weights: Array,
         source: Any = None,
     ) -> None:
@@ -36,7 +40,7 @@ class NodalStage:
         self.matrix = mesh.at(points)
         outside = mesh.outside(points)
         self.outside = None if outside is None or not outside.any() else outside.reshape(self.shape)
-        self.terms = None
+        self.terms: NumberTerms | None = None
         if terms is not None:
             self.update(terms)
 
@@ -44,25 +48,24 @@ class NodalStage:
         """Take other coefficients; what is folded over the noise is kept where none of those that it is made of changed."""
         before, self.terms = self.terms, terms
         if before is None or not _alike(before, terms):
-            self._fold()
+            self._fold(terms)
         self._combination = _Combination(terms, self.of, self.shape)
         places = {a: i for i, a in enumerate(terms)}
         self._products = _products([(places[a], places[g]) for a, g in self.pairs], max(1, CHUNK // self.weights.size))
 
-    def _fold(self) -> None:
+    def _fold(self, terms: NumberTerms) -> None:
         """Sum the weights of E c c' C'(s') over the noise: one matrix for each different product of coefficients."""
-        entries, products = [], {}
+        entries: list[tuple[ProductKey, int, int]] = []
+        products: dict[ProductKey, tuple[Value, Value]] = {}
         for k, (a, g) in enumerate(self.pairs):
-            for x, c in self.terms[a].items():
-                for y, d in self.terms[g].items():
+            for x, c in terms[a].items():
+                for y, d in terms[g].items():
                     if x and y:
-                        key = tuple(sorted((_key(c), _key(d))))
+                        key = ordered(_key(c), _key(d))
                         products.setdefault(key, (c, d))
                         entries.append((key, k, self.pair_of[ordered(x, y)]))
         self._folded = _Folded(entries, {k: self._summed(c * d) for k, (c, d) in products.items()}, len(self.pairs))
-        self._inside = (
-            self._summed(1.0 if self.outside is None else 1.0 - self.outside) if self.outside is not None else None
-        )
+        self._inside = None if self.outside is None else self._summed(1.0 - self.outside)
 
     def _summed(self, c: Value) -> Any:
         K, Q = self.shape
@@ -88,7 +91,7 @@ class NodalStage:
         found = self._folded(covariances, K)
         for at, first, second in self._products:
             found[:, at] += np.einsum("akq,akq,kq->ka", values[first], values[second], self.weights)
-        if self.outside is None:
+        if self.outside is None or self._inside is None:
             chance = self._summed(1.0) @ left if left.any() else np.zeros(K)
         else:
             chance = np.sum(self.weights * self.outside, axis=1) + self._inside @ left
@@ -104,7 +107,8 @@ class _Combination:
 
     def __init__(self, terms: NumberTerms, of: dict[Monomial, int], shape: tuple[int, int]) -> None:
         self._shape = (len(terms), *shape)
-        self._constants, grouped = [], {}
+        self._constants: list[tuple[int, Value]] = []
+        grouped: dict[Key, tuple[Value, list[tuple[int, int]]]] = {}
         for i, (_, row) in enumerate(terms.items()):
             for b, c in row.items():
                 if not b:
@@ -115,7 +119,8 @@ class _Combination:
         for c, places in grouped.values():
             rows = _rows(c, shape[0])
             c = c if rows is None else c[rows]
-            rounds, seen = {}, collections.Counter()  # adding in place takes different outputs at a time
+            rounds: dict[int, list[tuple[int, int]]] = {}
+            seen: collections.Counter[int] = collections.Counter()  # adding in place takes different outputs at a time
             for i, b in places:
                 rounds.setdefault(seen[i], []).append((i, b))
                 seen[i] += 1
@@ -156,7 +161,7 @@ def _slice(numbers: Any) -> Any:
 def _products(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[Any, Any, Any]]:
     """Return [(places of pairs, first, second)], firsts and seconds as slices where they can be, else at `most` so many."""
     firsts = collections.Counter(i for i, _ in pairs)
-    grouped = {}
+    grouped: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
     for n, (i, j) in enumerate(pairs):
         grouped.setdefault(("first", i) if firsts[i] > MANY else ("apart", j - i), []).append((j, i, n))
     found = []
@@ -173,7 +178,7 @@ def _products(pairs: Sequence[tuple[int, int]], most: int) -> list[tuple[Any, An
 class _Folded:
     """The map from covariances after a stage to their part of those before it."""
 
-    def __init__(self, entries: list[tuple[Any, int, int]], matrices: dict[Any, Any], pairs: int) -> None:
+    def __init__(self, entries: list[tuple[ProductKey, int, int]], matrices: dict[ProductKey, Any], pairs: int) -> None:
         self._pairs, self._matrices = pairs, matrices
         self._dense = all(isinstance(x, np.ndarray) for x in matrices.values())
         if self._dense and entries:
@@ -181,7 +186,7 @@ class _Folded:
             self._outputs = np.array([out for _, out, _ in entries])
             self._inputs = np.array([at for _, _, at in entries])
             return
-        grouped = {}
+        grouped: dict[ProductKey, list[tuple[int, int]]] = {}
         for key, out, at in entries:
             grouped.setdefault(key, []).append((out, at))
         self._groups = [(matrices[key], *np.array(x).T) for key, x in grouped.items()]
@@ -202,7 +207,7 @@ def points_of(values: State, K: int, Q: int) -> Array:
     return np.stack([np.broadcast_to(x, (K, Q)).ravel() for x in values], axis=1)
 
 
-def _key(c: Value) -> tuple[str, float]:
+def _key(c: Value) -> Key:
     return ("number", float(c)) if np.ndim(c) == 0 else ("array", id(c))
 
 

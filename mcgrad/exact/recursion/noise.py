@@ -63,7 +63,8 @@ class Quadrature:
         spend: Spend = lambda operations, memory: None,
     ) -> None:
         self.count, self.panel, self.first = count, panel, first
-        self._known, self._spend = {}, spend
+        self._known: dict[Any, Any] = {}
+        self._spend = spend
 
     def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return about how many nodes a state gets."""
@@ -131,9 +132,8 @@ class Quadrature:
         look = functools.partial(self._look, chain, state, noise, name, relevant)
         low, high, width = RANGES[kind]
         b = cut(low, high, width, R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
-        middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
-            return middle, probability(b, kind)
+            return (b[:, 1:] + b[:, :-1]) / 2, probability(b, kind)
         between_ = np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2)
         nodes, weights = panel_nodes(between_, kind, self.panel, self._spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)

@@ -107,12 +107,12 @@ def moments(
     estimators = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
     higher, full_covariance = validate.flag("higher", higher), validate.flag("full_covariance", full_covariance)
     options = checked_options(problem, tolerance, box, work)
-    return moments_within(problem, theta, estimators, options, higher, full_covariance)
+    return moments_within(problem, problem.theta(theta), estimators, options, higher, full_covariance)
 
 
 def moments_within(
     problem: Problem,
-    theta: ArrayLike,
+    theta: Array,
     estimators: Mapping[str, Estimator],
     options: Options,
     higher: bool = False,
@@ -201,7 +201,7 @@ def _checked(found: ExactMoments, problem: Problem) -> ExactMoments:
 class _Exactly:
     """Exact moments where a fit expects those of trajectories: coefficients are then the optimal ones."""
 
-    def __init__(self, problem: Problem, theta: ArrayLike, options: Options) -> None:
+    def __init__(self, problem: Problem, theta: Array, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
     def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:

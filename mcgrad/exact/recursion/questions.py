@@ -16,7 +16,7 @@ import numpy as np
 
 from ..theory import NoClosedForm
 from .chain import AT, Chain, Model
-from .ring import Monomial, Poly, lift, plus, times
+from .ring import Monomial, Pair, Poly, lift, plus, times
 from .system import Outputs, ordered, split
 
 MOST_TERMS = 20_000
@@ -52,7 +52,8 @@ class Answers:
         factors = {k: [(_factors(names, model), c) for names, c in g.items()] for k, g in targets.items()}
         if sum(len(factors[a]) * len(factors[g]) for a, g in pairs) > MOST_TERMS:
             raise NoClosedForm("no recursion: too many terms in what is made of so many independent rollouts")
-        wanted, among = {}, {}
+        wanted: dict[Chain, dict[Any, dict[Monomial, Poly]]] = {}
+        among: dict[Chain, dict[Pair, bool]] = {}
         for terms in factors.values():
             for term, _ in terms:
                 for stream, mono in term.items():
@@ -101,7 +102,7 @@ def _own(poly: Poly, stream: int) -> Poly:
 
 def _factors(names: Monomial, model: Model) -> dict[int, Monomial]:
     """Return {stream: monomial of its own carries}."""
-    found = {}
+    found: dict[int, list[str]] = {}
     for name in names:
         carry, at, stream = name.rpartition(AT)
         if not at:

@@ -145,7 +145,8 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
         recursion in the spaces that make(chain, first, pairs) returns.
     options : Options
     """
-    boxes, done = {}, []
+    boxes: dict[Any, Any] = {}
+    done: list[tuple[int, Any]] = []
     tolerance = options.tolerance
     try:
         for k in itertools.count():
@@ -172,7 +173,8 @@ def on_states(asked: Callable[..., Any], options: Options) -> Any:
         options.work.spend(operations if memory <= LARGEST else np.inf)
 
     for panel, first in STATES:
-        rule, made = Cells(panel, first, spend), []
+        rule = Cells(panel, first, spend)
+        made: list[Reachable] = []
 
         def make(
             chain: Chain,
@@ -200,9 +202,9 @@ def on_states(asked: Callable[..., Any], options: Options) -> Any:
                     after, change=MappingProxyType({" and ".join(sorted(rule.approximate)): change})
                 )
         before = after
+    what = " and ".join(sorted(rule.approximate))
     raise NoClosedForm(
-        f"no convergence to {options.tolerance:g} on a table of states: the {' and '.join(sorted(rule.approximate))} moves what "
-        f"is asked for by {change:.1e}"
+        f"no convergence to {options.tolerance:g} on a table of states: the {what} moves what is asked for by {change:.1e}"
     )
 
 
@@ -279,7 +281,8 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
 def pilot_box(chain: Chain, given: tuple[Array, Array] | None) -> tuple[Array, Array]:
     """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
     if given is not None:
-        return tuple(np.tile(x, len(chain.trajectories)) for x in given)
+        low, high = (np.tile(x, len(chain.trajectories)) for x in given)
+        return low, high
     random = np.random.default_rng(SEED)
 
     def draw(kinds: Mapping[str, str]) -> Values:

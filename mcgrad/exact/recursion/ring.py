@@ -10,7 +10,7 @@ exp of a carry is a variable of its own, since exp(x + Y) = exp(x) exp(Y): so im
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,7 +45,7 @@ STRANGE = {
 }
 
 
-class Poly(dict):
+class Poly(dict[Monomial, Any]):
     """A polynomial {monomial: coefficient}."""
 
 
@@ -98,7 +98,9 @@ def times(a: Poly, b: Poly) -> Poly:
     return Poly({k: x for k, x in out.items() if not is_zero(x)})
 
 
-def run(graph: Graph, outputs: Iterable[Any], values: Values, given: Any = ()) -> list[Value]:
+def run(
+    graph: Graph, outputs: Sequence[Any], values: Values, given: Mapping[int, Value] | tuple[()] = ()
+) -> list[Value]:
     """Return the outputs of a graph.
 
     Parameters
@@ -109,7 +111,7 @@ def run(graph: Graph, outputs: Iterable[Any], values: Values, given: Any = ()) -
     given : dict, optional
         Node index -> value.
     """
-    known = dict(given)
+    known: dict[int, Value] = dict(given)
 
     def of(x: Any) -> Value:
         return known[x.index] if isinstance(x, Tracer) else float(x)
@@ -122,9 +124,10 @@ def run(graph: Graph, outputs: Iterable[Any], values: Values, given: Any = ()) -
             if operation == "input":
                 known[i] = _read(values, arguments[0])
             elif operation == "lookup":
-                named = isinstance(arguments[1], Names)
-                names = arguments[1].names if named else None
-                elements = [_read(values, x) for x in names] if named else run(graph, arguments[1:], values, known)
+                names = arguments[1].names if isinstance(arguments[1], Names) else None
+                elements = (
+                    run(graph, arguments[1:], values, known) if names is None else [_read(values, x) for x in names]
+                )
                 known[i] = _lookup(of(arguments[0]), elements)
             elif operation in SAME_VALUE:
                 known[i] = of(arguments[0])

@@ -1,4 +1,4 @@
-"""A traced graph on intervals of one number of noise: what can be said of its outputs without saying where in an interval it is.
+"""A traced graph on intervals of one number of noise: what is known of its outputs wherever in an interval that number is.
 
 Each value is a `Span`: the least and the largest that it can be, row by row, and what of it is open. So whether a comparison
 is decided in an interval is proved and not sampled: no threshold is missed, however close to another one.
@@ -150,7 +150,7 @@ class Spans:
         for a in args[1:]:
             flags = flags | a.flags
         if operation in COMPARISONS:
-            return self._compared(operation, *args, flags)
+            return self._compared(operation, args[0], args[1], flags)
         if operation in LOGIC:
             low, high = OPERATIONS[operation](*(a.low for a in args)), OPERATIONS[operation](*(a.high for a in args))
             low, high = (high, low) if operation == "~" else (low, high)
@@ -158,7 +158,7 @@ class Spans:
         if operation in STEPS:
             return self._stepped(operation, args[0], flags)
         if operation in ("minimum", "maximum"):
-            first = self._compared("<=" if operation == "minimum" else ">=", *args, flags)
+            first = self._compared("<=" if operation == "minimum" else ">=", args[0], args[1], flags)
             return self._where(first, *args)
         if operation == "absolute":
             return self._where(self._compared(">=", args[0], point(0.0), flags), args[0], self.apply("neg", args))

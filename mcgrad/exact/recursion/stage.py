@@ -98,7 +98,7 @@ class Stage:
 
     def _products(self) -> dict[Pair, dict[Pair, list[Any]]]:
         """Return {pair: {later pair: [terms of c_ab c_gb', as powers of the state, noises, coefficient]}}."""
-        found = {}
+        found: dict[Pair, dict[Pair, list[Any]]] = {}
         for a, g in self.system.pairs:
             row = found.setdefault((a, g), {})
             for x, c in self.system.terms[a].items():
@@ -121,7 +121,8 @@ class Stage:
     ) -> tuple[dict[Monomial, int], dict[Pair, int]]:
         """Return up to which order in the noise each later field is needed: {b: order}, {pair: order}."""
         noisy = max((len(powers_of(names, self.states)[1]) for x in after for names in x), default=0)
-        of_mean, of_pair = {}, {}
+        of_mean: dict[Monomial, int] = {}
+        of_pair: dict[Pair, int] = {}
         for a, row in self.system.terms.items():
             for b, c in row.items():
                 if b:
@@ -280,7 +281,9 @@ class _Operator:
     """A sparse matrix whose entries are numbers times coefficients that may differ from step to step."""
 
     def __init__(self, rows: int) -> None:
-        self.rows, self._parts, self._coefficients = rows, [], []
+        self.rows = rows
+        self._parts: list[tuple[Places, Places, Array, Places]] = []
+        self._coefficients: list[Value] = []
 
     def add(self, to: Places, at: Places, values: Array, coefficient: Value) -> None:
         self._parts.append((to.ravel(), at.ravel(), values.ravel(), np.full(to.size, len(self._coefficients))))
@@ -292,13 +295,17 @@ class _Operator:
         self._varies = any(np.ndim(c) for c in self._coefficients)
         steps = max((len(c) for c in self._coefficients if np.ndim(c)), default=1)
         table = np.array([np.broadcast_to(c, steps) for c in self._coefficients]).reshape(-1, steps)
-        self._values, self._table = (values, table.T) if self._varies else (values * table[self._term, 0], None)
-        self._parts = None
+        self._values: Array = values if self._varies else values * table[self._term, 0]
+        self._table = table.T if self._varies else table[:0]
+        self._parts.clear()
         return self
 
     def apply(self, t: int, x: Array) -> Array:
         values = self._values * self._table[t][self._term] if self._varies else self._values
-        return np.bincount(self.to, weights=values * x[self.at], minlength=self.rows)
+        return self._summed(values * x[self.at])
 
     def structure(self, x: Array) -> Array:
-        return np.bincount(self.to, weights=(x[self.at] > 0).astype(float), minlength=self.rows)
+        return self._summed((x[self.at] > 0).astype(float))
+
+    def _summed(self, values: Array) -> Array:
+        return np.asarray(np.bincount(self.to, weights=values, minlength=self.rows), float)

@@ -58,7 +58,8 @@ def system(first: Iterable[Monomial], pairs: Iterable[Pair], new: Values, carrie
     carries : container of names
     """
     value = _Products(new)
-    terms, todo = {}, [a for a in first if a]
+    terms: dict[Monomial, dict[Monomial, Poly]] = {}
+    todo = [a for a in first if a]
     while todo:
         a = todo.pop()
         if a in terms:
@@ -70,13 +71,14 @@ def system(first: Iterable[Monomial], pairs: Iterable[Pair], new: Values, carrie
             if b:
                 todo.append(b)
     terms = {a: terms[a] for a in sorted(terms, key=lambda a: (len(a), a))}
-    needed, todo = set(), [ordered(*x) for x in pairs]
-    while todo:
-        pair = todo.pop()
+    needed: set[Pair] = set()
+    waiting = [ordered(*x) for x in pairs]
+    while waiting:
+        pair = waiting.pop()
         if pair not in needed:
             needed.add(pair)
             a, g = pair
-            todo += [ordered(x, y) for x in terms[a] if x for y in terms[g] if y]
+            waiting += [ordered(x, y) for x in terms[a] if x for y in terms[g] if y]
     return System(terms, sorted(needed))
 
 
@@ -88,7 +90,7 @@ def coefficients(monomials: Iterable[Monomial], new: Values, carries: Container[
 
 def split(poly: Poly, carries: Container[str]) -> dict[Monomial, Poly]:
     """Return {monomial of carries: polynomial in the other variables}."""
-    found = {}
+    found: dict[Monomial, Poly] = {}
     for k, x in poly.items():
         mine = tuple(c for c in k if c in carries or c.startswith(EXP))
         found.setdefault(mine, Poly())[tuple(c for c in k if c not in mine)] = x
@@ -99,7 +101,8 @@ class _Products:
     """Values of monomials of the carry from those of the carries: products are formed once."""
 
     def __init__(self, values: Values) -> None:
-        self.values, self.known = values, {(): lift(1.0)}
+        self.values = values
+        self.known: dict[Monomial, Poly] = {(): lift(1.0)}
 
     def __call__(self, key: Monomial) -> Poly:
         if key not in self.known:

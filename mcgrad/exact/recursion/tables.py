@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ... import validate
+from ...compiler.trace import Tracer
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
+from ...kernels.reverse_scan import ReverseScan
 from ...problem import Problem
 from ..theory import NoClosedForm
 from .chain import Chain
@@ -47,20 +50,28 @@ def states(problem: Problem) -> int | None:
     return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
 
 
+def count(problem: Problem) -> int:
+    """Return the number of states of a problem whose states are those of a table."""
+    found = states(problem)
+    if found is None:
+        raise NoClosedForm(f"no recursion on tables: the states of {problem.environment.name} are none of a table")
+    return found
+
+
 def table(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of functions on the states of a table, see `nodal`."""
     if len(chain.trajectories) > 1:
         raise NoClosedForm("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
     problem = chain.problem
-    return Nodal(chain, first, pairs, Table(states(problem)), Outcomes(problem), apart=False)
+    return Nodal(chain, first, pairs, Table(count(problem)), Outcomes(problem), apart=False)
 
 
 class Outcomes:
     """Actions and outcomes with their probabilities."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem, self.states = problem, states(problem)
-        self.actions = problem.environment.choices
+        self.problem, self.states = problem, count(problem)
+        self.actions = validate.integer("choices", problem.environment.choices, 1)
         if problem.policy.log_prob is None:
             raise NoClosedForm(f"no recursion on tables: {problem.policy.name} has no log_prob")
         params = problem.environment.params
@@ -88,7 +99,7 @@ class Outcomes:
         action = np.broadcast_to(np.arange(float(A))[:, None], (A, cells * Q)).reshape(1, -1)
         chosen = self._probabilities(chain, state)
         weights = (chosen[:, :, None, None] * w[..., None] * share.reshape(-1)).reshape(shape)
-        return noise, weights, lambda k, scan: {scan.step.a[0].index: action}
+        return noise, weights, lambda k, scan: _acted(scan, action)
 
     def _probabilities(self, chain: Chain, state: State) -> Array:
         """Return pi(a | s), (K, A)."""
@@ -97,7 +108,7 @@ class Outcomes:
         action = np.arange(float(self.actions))[None, :]
         values = chain.values(k, chain.model.rows(0), state, dict.fromkeys(chain.inputs.e_names, 0.5))
         acting, p, eta = step._acting
-        (found,) = run(step.graph, [step._log_prob(acting, p, eta)], values, {step.a[0].index: action})
+        (found,) = run(step.graph, [step._log_prob(acting, p, eta)], values, _acted(scan, action))
         return np.exp(np.broadcast_to(found, (len(state[0]), self.actions)))
 
     def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
@@ -107,6 +118,13 @@ class Outcomes:
             return {}, np.ones((1, 1))
         u, w = _cells(self.problem.environment.params, "start", 1, 1)
         return {k: u[0] for k in names}, w[0]
+
+
+def _acted(scan: ReverseScan, action: Array) -> dict[int, Array]:
+    """Return {node: value} that puts an action in the place of what the policy's noise chooses."""
+    chosen = scan.step.a[0]
+    assert isinstance(chosen, Tracer)
+    return {chosen.index: action}
 
 
 def _cells(params: Mapping[str, Array], name: str, rows: int, actions: int) -> tuple[Array, Array]:
@@ -127,4 +145,5 @@ def _cells(params: Mapping[str, Array], name: str, rows: int, actions: int) -> t
     else:
         u, w = np.full((rows, 1), 0.5), np.ones((rows, 1))
     possible = (w > 0).any(axis=0)
-    return tuple(x[:, possible].reshape(rows // actions, actions, -1) for x in (u, w))
+    u, w = (x[:, possible].reshape(rows // actions, actions, -1) for x in (u, w))
+    return u, w

@@ -32,11 +32,12 @@ def truth_within(work: float) -> Truth:
 
 def _value(work: float, problem: Problem, theta: ArrayLike) -> ValueFunction:
     """Return a value function, remembered as what was refused is, too."""
+    theta = problem.theta(theta)
     try:
         return questions.value(problem, theta)
     except NoClosedForm as error:
         # With the structure: a function may read something that has been given another value since.
-        known, key = _known.setdefault(problem, {}), (work, problem.theta(theta).tobytes(), key_of("value", problem))
+        known, key = _known.setdefault(problem, {}), (work, theta.tobytes(), key_of("value", problem))
         if key not in known or key[-1] is None:
             while len(known) >= MOST:
                 known.pop(next(iter(known)))

@@ -68,7 +68,7 @@ class OnLevel:
             return self._of_states(n)
 
         def function(t: int, s: NDArray[np.float64]) -> NDArray[np.float64]:
-            return functions[t](s if table is None else numbers("s", s, table)[:, None])
+            return functions[t](s if table is None else numbers("s", s, table)[:, None].astype(float))
 
         box = None if table is not None else self.box()
         return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left, box)
@@ -123,10 +123,10 @@ def value_function(
     >>> round(V.objective, 3), V(0, [[-1.0], [1.0]]).round(3)
     (-3.541, array([-3.547, -0.049]))
     """
-    return value_within(problem, theta, checked_options(problem, tolerance, box, work))
+    return value_within(problem, problem.theta(theta), checked_options(problem, tolerance, box, work))
 
 
-def value_within(problem: Problem, theta: ArrayLike, options: Options) -> ValueFunction:
+def value_within(problem: Problem, theta: Array, options: Options) -> ValueFunction:
     """Return `value_function` for what is left of the work of `options`."""
     P = len(problem.parameters)
     whole = custom(
