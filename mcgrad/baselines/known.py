@@ -54,13 +54,18 @@ class Value(Baseline):
         V = asked(self).value(problem, theta)
         if V.table is not None:
             return {"V": PerStep(V.table)}
+        if V.P is None and V.box is None:
+            raise ValueError(
+                f"baseline: the exact values are those of {V.space}, which are not whole numbers from 0 on, the rows of a "
+                "table; mg.baselines.fitted_value() takes any"
+            )
         if V.P is None:
             return chebyshev.series(V)
         upper = np.triu(V.P) + np.triu(V.P, 1)
         return {"P": PerStep(upper), "c": PerStep(V.c)}
 
     def value(self, c: Constants, x: StateView) -> Number:
-        if x.problem.environment.choices:
+        if "V" in vars(c):
             return lookup(c.V, x.s[0])
         if "chebyshev" in vars(c):
             return chebyshev.evaluated(c, x.s)

@@ -25,15 +25,15 @@ class ValueFunction:
         J = E V_0(s_0).
     space : str
         What is known: a "closed form", or the functions of the state in which the recursion was run: a "table",
-        "polynomials", "a grid of 100 points an axis".
+        "polynomials", "a table of 11 states that can be reached", "a grid of 100 points an axis".
     change : mapping
         By how much values moved at the last refinement of a grid, relative to their range. Empty where nothing is approximate.
     left : float
         The chance that a trajectory leaves the box of the grid.
     box : (low, high), (n,) arrays, or None
-        Where pilot trajectories were; the box of a grid is larger. None of a closed form.
+        Where pilot trajectories were; the box of a grid is larger. None where there is no grid.
     table : (T + 1, S) array, or None
-        V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
+        V_t(s) of a table, whose states are numbers 0, ..., S - 1 (n = 1); NaN where a state cannot be reached by then.
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
         Of a linear-quadratic one, V_t(s) = -(s' P_t s + c_t).
     """
@@ -51,7 +51,7 @@ class ValueFunction:
     c: Array | None = None
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
-        """Return V_t(s), t = 0, ..., T; NaN outside of the box of a grid."""
+        """Return V_t(s), t = 0, ..., T; NaN outside of the box of a grid, and of the states that can be reached."""
         found = self.function(validate.integer("t", t, 0, self.horizon), _rows("s", s, self.states))
         return found if np.ndim(s) == 2 else found[0]
 

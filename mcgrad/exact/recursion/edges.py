@@ -35,6 +35,24 @@ class Edge:
     moves: frozenset
 
 
+def start_edges(chain: Chain) -> list[Edge]:
+    """Return the `Edge`s of the start."""
+    graph, kinds = chain.model.traced.start.graph, set(chain.noises(start=True))
+    found = []
+    for i in live_nodes(graph, chain.model.traced.start.s):
+        operation, arguments = graph.nodes[i]
+        if operation in KINKS:
+            noises = live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)]) & kinds
+            if noises:
+                args = tuple(arguments)
+                own = moves(graph, args, sorted(noises))
+                found += [
+                    Edge(k, graph, operation, args, frozenset(noises), frozenset(), own)
+                    for k in range(len(chain.trajectories))
+                ]
+    return found
+
+
 def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
     """Return the `Edge`s of a step that depend on noise or state, and on nothing that is carried back."""
     found: dict[Any, Edge] = {}

@@ -11,22 +11,33 @@ from numpy.typing import NDArray
 
 from ...compiler.emit import live_inputs
 from .chain import NORMAL, Chain
-from .cuts import RANGES, REACH, constants, cut
-from .edges import Edge, edges, flat
+from .cuts import RANGES, REACH, Look, constants, cut
+from .edges import Edge, edges, flat, start_edges
 from .ring import Array, State, Values
 from .spans import VARIES, Span, Spans, named, point, together
 
 Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
+PANEL = 32  # nodes of a piece at most: beyond, it is cut
+MANY = 100  # nodes of a Gauss quadrature: beyond, they take long to find
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
 
 def gauss(kind: str, count: int) -> tuple[Array, Array]:
-    """Return nodes and weights for a standard normal, or a number that is uniform on (0, 1)."""
-    if kind == NORMAL:
+    """Return nodes and weights for a standard normal, or a number that is uniform on (0, 1).
+
+    Those of a Gauss quadrature, which is exact for polynomials; of many nodes for a normal those of the trapezoidal rule, which
+    converges as fast, and for a uniform number Gauss quadratures of FINE nodes side by side: where it takes so many, something
+    is not smooth.
+    """
+    if kind == NORMAL and count <= MANY:
         x, w = np.polynomial.hermite_e.hermegauss(count)
+    elif kind == NORMAL:
+        x = np.linspace(-REACH, REACH, count)
+        w = np.exp(-x * x / 2)
     else:
-        x, w = np.polynomial.legendre.leggauss(count)
-        x = (1 + x) / 2
+        panels = 1 if count <= MANY else -(-count // FINE)
+        x, w = np.polynomial.legendre.leggauss(count if panels == 1 else FINE)
+        x, w = ((np.arange(panels)[:, None] + (1 + x) / 2) / panels).ravel(), np.tile(w, panels)
     return x, w / w.sum()
 
 
@@ -77,8 +88,39 @@ class Quadrature:
 
     def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
         """Return {name: (1, Q)} and weights (1, Q) of the start."""
-        kinds = chain.noises(start=True)
-        return tensor(kinds, lambda name: gauss(kinds[name], self.first))
+        kinds, names = chain.noises(start=True), chain.inputs.z0_names
+        found = [*start_edges(chain), *(x for x in edges(chain, list(chain.carries)) if not x.noises)]
+        if not kinds or not found:
+            return tensor(kinds, lambda name: gauss(kinds[name], self.first))
+        graph, s = chain.model.traced.start.graph, chain.model.traced.start.s
+
+        def look(noise: Values, name: str, rows: Any, low: Array, high: Array) -> tuple[Any, Any, Array]:
+            own = {name: Span(low, high, np.full(len(low), VARIES), named(name))}
+            given = {k: point(x[rows, 0] if len(x) > 1 else x[0]) for k, x in noise.items()} | own
+            known = self._constants(chain)
+            spans = {
+                k: Spans(known[k] | chain.signed(names, v.initial, given, start=True))
+                for k, v in enumerate(chain.trajectories)
+            }
+            begin = [x for spans_k in spans.values() for x in spans_k.run(graph, s)]
+            later = {k: Spans(chain.read(k, known[k], begin, {})) for k in spans}
+            sides = [
+                read.decided(x.operation, read.run(x.graph, x.arguments))
+                for x in found
+                for read in [(spans if x.noises else later)[x.trajectory]]
+            ]
+            return together(sides, [*spans.values(), *later.values()])
+
+        noise: dict[str, Array] = {}
+        weights, size = np.ones((1, 1)), len(graph.nodes) + sum(len(x.graph.nodes) for x in found)
+        for j, (name, kind) in enumerate(kinds.items()):
+            if j < len(kinds) - 1:  # all decisions are looked at along the last number
+                x, w = (np.broadcast_to(y, (len(weights), self.first)) for y in gauss(kind, self.first))
+            else:
+                x, w = self._panels(functools.partial(look, noise, name), len(weights), kind, size, self.first)
+            noise = {k: np.repeat(y, x.shape[1], axis=0) for k, y in noise.items()} | {name: x.reshape(-1, 1)}
+            weights = (weights * w).reshape(-1, 1)
+        return {k: x.reshape(1, -1) for k, x in noise.items()}, weights.reshape(1, -1)
 
     def step(
         self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]
@@ -105,7 +147,9 @@ class Quadrature:
             rest = {k: np.zeros((1, 1)) for k in [*order[j + 1 :], *apart]}
             # A noise that moves a side which one to come decides is more than a choice: it moves the chances of that.
             choice = name in still and not any(name in x.moves and not x.noises <= known for x in found)
-            x, w = self._panels(chain, here, rows | rest, name, kinds[name], relevant, choice)
+            look = functools.partial(self._look, chain, here, rows | rest, name, relevant)
+            size = sum(len(x.graph.nodes) for x in relevant)
+            x, w = self._panels(look, len(weights), kinds[name], size, 0 if choice else self.panel)
             C = x.shape[1]
             rows = {k: np.repeat(y, C, axis=0) for k, y in rows.items()} | {name: x.reshape(-1, 1)}
             weights = (weights * w).reshape(-1, 1)
@@ -124,20 +168,25 @@ class Quadrature:
             self._known[key] = any(name in live_inputs(graph, s) for graph, s in graphs)
         return self._known[key]
 
-    def _panels(
-        self, chain: Chain, state: State, noise: Values, name: str, kind: str, relevant: list[Edge], flat: bool
-    ) -> tuple[Array, Array]:
-        """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
-        R, size = len(state[0]), sum(len(graph.nodes) for graph in {id(x.graph): x.graph for x in relevant}.values())
-        look = functools.partial(self._look, chain, state, noise, name, relevant)
+    def _panels(self, look: Look, R: int, kind: str, size: int, count: int) -> tuple[Array, Array]:
+        """Return nodes and weights (R, C) of one noise in R rows, so many in each piece; one each if `count` is 0."""
         low, high, width = RANGES[kind]
         b = cut(low, high, width, R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
-        if flat:
+        if not count:
             return (b[:, 1:] + b[:, :-1]) / 2, probability(b, kind)
+        if count > PANEL:
+            parts = -(-count // PANEL)
+            inner = b[:, :-1, None] + np.diff(b, axis=1)[:, :, None] * (np.arange(parts) / parts)
+            b, count = np.concatenate([inner.reshape(R, -1), b[:, -1:]], axis=1), PANEL
         between_ = np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2)
-        nodes, weights = panel_nodes(between_, kind, self.panel, self._spend)
+        nodes, weights = panel_nodes(between_, kind, count, self._spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+    def _constants(self, chain: Chain) -> list[Values]:
+        if id(chain) not in self._known:
+            self._known[id(chain)] = constants(chain)
+        return self._known[id(chain)]
 
     def _look(
         self,
@@ -154,9 +203,7 @@ class Quadrature:
         own = {name: Span(low, high, np.full(len(low), VARIES), named(name))}
         given = {k: point(x[rows, 0] if len(x) > 1 else x[0]) for k, x in noise.items()} | own
         here, spans, later, found = [point(x[rows, 0]) for x in state], {}, {}, []
-        if id(chain) not in self._known:
-            self._known[id(chain)] = constants(chain)
-        for k, values in enumerate(self._known[id(chain)]):
+        for k, values in enumerate(self._constants(chain)):
             spans[k] = Spans(chain.read(k, values, here, given))
         if any(not x.noises for x in relevant):
             after = [x for k, scan in chain.of.items() for x in spans[k].run(scan.step.graph, scan.step.s_next)]

@@ -253,7 +253,7 @@ class Spans:
         open_ = ~decided & (flags & VARIES > 0) & (flags & (OPEN | LATER) == 0)
         if np.any(open_):
             part = -low / (high - low)
-            self.places.append(np.where(open_ & (part > 0.0) & (part < 1.0), part, np.nan))
+            self.places.append(np.where(open_ & (part >= 0.0) & (part <= 1.0), part, np.nan))
 
 
 def together(found: Iterable[Span], spans: Iterable[Spans]) -> tuple[Any, Any, Array]:

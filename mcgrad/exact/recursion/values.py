@@ -78,7 +78,7 @@ class OnLevel:
         assert self.states is not None
         functions, T = self.functions, len(self.functions) - 1
         table, k = None, self.states[:, 0]
-        if n == 1 and not self.change and ((k == np.floor(k)) & (k >= 0) & (k < MOST_ROWS)).all():
+        if n == 1 and ((k == np.floor(k)) & (k >= 0) & (k < MOST_ROWS)).all():
             rows = np.arange(k.max() + 1.0)[:, None]
             table = np.array([functions[t](rows) for t in range(T + 1)])
         return ValueFunction(
