@@ -89,6 +89,18 @@ class Grid:
         """Return 1 for points outside of the box, else 0."""
         return (((points < self.low) | (points > self.high)) & ~self._angles).any(axis=1).astype(float)
 
+    def passed(self, direction: Array) -> Array | None:
+        """Return by how much of a direction each node is away from breaks of the axes, (K, M), or None if there are none."""
+        found = []
+        for i in np.flatnonzero(direction):
+            breaks = self.axes[i].edges[1:-1]
+            if self._angles[i] and not self.axes[i].round:
+                turn = self.high[i] - self.low[i]
+                breaks = np.concatenate([self.axes[i].edges[:-1] + m * turn for m in (-1, 0, 1, 2)])
+            found.append((breaks - self.nodes[:, i : i + 1]) / direction[i])
+        away = np.concatenate([np.zeros((len(self.nodes), 0)), *found], axis=1)
+        return away if away.shape[1] else None
+
     def at(self, points: Array) -> Any:
         """Return the matrix that takes values at the nodes to values at points."""
         from scipy import sparse  # scipy loads slowly, and most of mcgrad does without

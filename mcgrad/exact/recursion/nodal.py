@@ -150,9 +150,9 @@ class Nodal:
 
     def _blur(self, name: str, direction: Array) -> list[NodalStage]:
         """Return the stage in which one normal moves the state along a direction, and nothing else."""
-        x, w = self.rule.normal(name)
-        points = self.mesh.nodes[:, None, :] + x[None, :, None] * direction
-        weights = np.broadcast_to(w[None], (len(points), len(w)))
+        x, w = self.rule.normal(self.mesh.passed(direction))
+        points = self.mesh.nodes[:, None, :] + x[:, :, None] * direction
+        weights = np.broadcast_to(w, points.shape[:2])
         terms = {a: {a: 1.0} for a in self.keys}
         return [
             NodalStage(terms, self.system.pairs, self.system, self.mesh, points.reshape(-1, self.chain.states), weights)

@@ -82,9 +82,20 @@ class Quadrature:
         few = [x[:: max(1, len(x) // 32)] for x in state]
         return self.step(chain, wanted, few, apart)[1].shape[1]
 
-    def normal(self, name: str) -> tuple[Array, Array]:
-        """Return nodes and weights of a normal that only moves the state."""
-        return gauss(NORMAL, self.count)
+    def normal(self, breaks: Array | None) -> tuple[Array, Array]:
+        """Return nodes and weights of a normal that only moves the state, past breaks (K, M) if there are some."""
+        if breaks is None:
+            x, w = gauss(NORMAL, self.count)
+            return x[None], w[None]
+        b = np.sort(np.clip(breaks, -REACH, REACH), axis=1)
+        used = ((b > -REACH) & (b < REACH)).any(axis=0)
+        ends = np.full((len(b), 1), REACH)
+        b = np.concatenate([-ends, b[:, used], ends], axis=1)
+        count = self.panel + 4
+        self._spend(10.0 * b.size * count**3, 0.0)
+        x, w = panel_nodes(np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2), NORMAL, count, self._spend)
+        x, w = x.reshape(len(b), -1), w.reshape(len(b), -1)
+        return x, w / w.sum(axis=1, keepdims=True)
 
     def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
         """Return {name: (1, Q)} and weights (1, Q) of the start."""

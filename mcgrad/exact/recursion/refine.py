@@ -22,6 +22,7 @@ from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
 from .reachable import Reachable
+from .resolution import unseen
 from .ring import Array, Monomial, Pair, Values
 
 PILOTS, SEED = 4096, 1
@@ -147,18 +148,21 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
     """
     boxes: dict[Any, Any] = {}
     done: list[tuple[int, Any]] = []
-    tolerance = options.tolerance
+    hidden = None
     try:
         for k in itertools.count():
-            done.append((k, _at(k, (), asked, boxes, options, options.work)))
-            if len(done) > 1:
-                change = done[-1][1].moved_from(done[-2][1])
-                if change <= tolerance:
-                    return dataclasses.replace(
-                        done[-1][1], change=MappingProxyType({"grid, noise, start and box": change})
-                    )
+            made: list[tuple[Nodal, Level]] = []
+            done.append((k, _at(k, (), asked, boxes, options, options.work, made)))
+            change = done[-1][1].moved_from(done[-2][1]) if len(done) > 1 else np.inf
+            if change <= options.tolerance:
+                hidden = _unseen(made)
+                if not hidden:
+                    change = MappingProxyType({"grid, noise, start and box": change})
+                    return dataclasses.replace(done[-1][1], change=change)
     except TooMuch:
         pass
+    if hidden:
+        raise NoClosedForm(f"no grid within work={options.work.units:g} is fine enough: there may be {hidden}")
     raise NoClosedForm(_complaint(done, asked, boxes, options))
 
 
@@ -209,10 +213,16 @@ def on_states(asked: Callable[..., Any], options: Options) -> Any:
 
 
 def _at(
-    k: int, finer: Sequence[str], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options, work: Work
+    k: int,
+    finer: Sequence[str],
+    asked: Callable[..., Any],
+    boxes: dict[Any, Any],
+    options: Options,
+    work: Work,
+    made: list[tuple[Nodal, Level]] | None = None,
 ) -> Any:
-    """Return what is asked at level k, with some parts finer."""
-    made = []
+    """Return what is asked at level k, with some parts finer; the spaces that were made are put into `made`."""
+    made = [] if made is None else made
 
     def make(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
         if chain.states not in START:
@@ -241,6 +251,16 @@ def _at(
     counts = max(how.counts for _, how in made)
     left = max(0.0, *(space.left for space, _ in made))  # interpolated: a chance of zero may come out below
     return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
+
+
+def _unseen(made: list[tuple[Nodal, Level]]) -> str | None:
+    """Return what may be hidden between the nodes of some spaces."""
+    for space, how in made:
+        nodes = min(how.noise, max(how.panel, how.noise // 2))
+        found = unseen(space.chain, space.mesh.low, space.mesh.high, how.counts, nodes)
+        if found:
+            return found
+    return None
 
 
 def _one_turn(

@@ -316,7 +316,13 @@ def _bounds(operation: str, args: list[Span]) -> tuple[Any, Any]:
             least, most = np.minimum(low, high), np.maximum(low, high)
             return np.where(across, 0.0, least), most
     elif operation == "arctan2":
-        corners = [np.where(b.low > 0.0, x, np.nan) for x in corners]
+        corners = [np.where(b.low > 0.0, x, y) for x, y in zip(corners, (-np.pi, np.pi) * 2, strict=True)]
+    elif operation == "tan":
+        same = np.floor(a.low / np.pi + 0.5) == np.floor(a.high / np.pi + 0.5)
+        corners = [np.where(same, f(x), np.nan) for x in (a.low, a.high)]
+    elif operation == "hypot":
+        parts = [(np.where((x.low < 0) & (x.high > 0), 0.0, np.minimum(abs(x.low), abs(x.high))), x) for x in (a, b)]
+        corners = [f(parts[0][0], parts[1][0]), f(*(np.maximum(abs(x.low), abs(x.high)) for _, x in parts))]
     else:
         corners = [np.full(1, np.nan)]
     low = high = corners[0]
