@@ -23,10 +23,10 @@ from .spans import DECREASING, INCREASING, VARIES, Span, Spans, named, point
 SHARP = INCREASING | DECREASING | {"sin", "cos", "tan", "/", "power", "arctan2", "hypot", "logaddexp"}
 POINTS, STEPS, SEED = 12, 64, 3  # of trajectories from which is looked
 PIECES = 32  # in the beginning
-FINER = 3  # halvings of a gap: what intervals bound too widely in a whole gap they do in its parts
+FINER = 6  # halvings of a gap: what intervals bound too widely in a whole gap they do in its parts
 HIDDEN, FLOOR = 0.1, 1e-9  # how much of a function's range may be hidden, and what is nothing
-MOST = 40_000  # pieces at once
-CENTRE = 5.0  # of a normal: further out is little
+MOST = 20_000  # pieces at once; of more, some are looked at
+CENTRE = 4.5  # of a normal: further out is little
 
 
 def unseen(chain: Chain, low: Array, high: Array, counts: int, nodes: int) -> str | None:
@@ -124,10 +124,11 @@ def _hidden(
         lows, highs = between(row, a, b)
         wide = (highs - lows > HIDDEN * scale).any(axis=0)
         row, a, b = row[wide], a[wide], b[wide]
-        if len(row) > MOST:
-            some = np.random.default_rng(SEED).choice(len(row), MOST, replace=False)
+        last = not len(row) or b[0] - a[0] <= gap
+        if len(row) > (MOST >> FINER if last else MOST):
+            some = np.random.default_rng(SEED).choice(len(row), MOST >> FINER if last else MOST, replace=False)
             row, a, b = row[some], a[some], b[some]
-        if not len(row) or b[0] - a[0] <= gap:
+        if last:
             break
         middle = (a + b) / 2
         row, a, b = np.tile(row, 2), np.concatenate([a, middle]), np.concatenate([middle, b])
