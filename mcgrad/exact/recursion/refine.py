@@ -29,6 +29,7 @@ PILOTS, SEED = 4096, 1
 # Nodes of what a noise moves besides the state, and of a noise that moves the start, where states are found one by one.
 STATES = ((4, 1), (6, 2), (8, 3), (10, 4), (12, 5), (14, 6), (18, 8))
 LARGEST = 60_000_000  # numbers in the matrices of a step
+BUILT = 20  # operations that a number in the matrices of a step takes
 OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
@@ -243,7 +244,7 @@ def _at(
         space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
-        spend(operations * space.horizon + begun, max(memory, begun))
+        spend(operations * space.horizon + BUILT * memory + begun, max(memory, begun))
         made.append((space, how))
         return space
 
