@@ -28,6 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
+from .printing import listed
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -53,13 +54,16 @@ class BestBehaviour(NamedTuple):
         None for softmax policies: it is finite wherever no action is forbidden.
     """
 
-    theta: np.ndarray
-    policy: object
-    estimator: object
-    variance: np.ndarray
-    on_policy: np.ndarray
-    scale: np.ndarray | None
+    theta: NDArray[np.float64]
+    policy: Policy
+    estimator: Estimator
+    variance: NDArray[np.float64]
+    on_policy: NDArray[np.float64]
+    scale: NDArray[np.float64] | None
     region: tuple | None
+
+    def __repr__(self) -> str:
+        return listed("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:

@@ -1,7 +1,10 @@
 """The command line: `mcgrad new`, `check` and `compare` for a problem of one's own, `study` and `figure` for a study."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
+import gc
 import importlib.machinery
 import importlib.util
 import json
@@ -12,10 +15,18 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
 
 from . import __version__, study_command
 
+if TYPE_CHECKING:
+    from .problem import Problem
+    from .study import Study
+
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
+SILENT = 2.0  # seconds that a command may take before it says what it is at
 
 WANTED = """it should define
     problem = mg.Problem(environment, policy, horizon)
@@ -27,11 +38,13 @@ class Mistake(Exception):
     """Something that the user can put right; its message says what, where and how."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status: 2 for a mistake in it or in the user's file."""
     asked = _parser().parse_args(arguments)
     try:
-        return asked.run(asked)
+        with _seldom_collecting() if asked.run in (_compare, _check, _figure) else contextlib.nullcontext():
+            status: int = asked.run(asked)
+        return status
     except Mistake as mistake:
         print(f"mcgrad: {mistake}", file=sys.stderr)
         return 2
@@ -47,7 +60,7 @@ def main(arguments=None):
         return 1
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mcgrad", description="Which gradient estimator has the least variance on my problem, and at what cost?"
     )
@@ -56,9 +69,9 @@ def _parser():
     compare = commands.add_parser("compare", help="measure and time every estimator that exists for a problem")
     compare.set_defaults(run=_compare)
     compare.add_argument("file", type=pathlib.Path, help="a Python file that defines `problem` and `theta`")
-    compare.add_argument("--count", type=int, help="samples of each estimator (100000)")
-    compare.add_argument("--batch", type=int, help="samples in a batch, for the cosine (64)")
-    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument("--count", type=study_command.whole(1), help="samples of each estimator (100000)")
+    compare.add_argument("--batch", type=study_command.whole(1), help="samples in a batch, for the cosine (64)")
+    compare.add_argument("--seed", type=study_command.SEED, default=0)
     compare.add_argument("--only", nargs="+", metavar="NAME", help="compare these estimators alone")
     compare.add_argument("--parameters", action="store_true", help="print a line for each parameter, too")
     compare.add_argument(
@@ -68,8 +81,8 @@ def _parser():
     check = commands.add_parser("check", help="find mistakes in a problem")
     check.set_defaults(run=_check)
     check.add_argument("file", type=pathlib.Path, help="a Python file that defines `problem` and `theta`")
-    check.add_argument("--count", type=int, help="trajectories whose means are compared (50000)")
-    check.add_argument("--seed", type=int, default=0)
+    check.add_argument("--count", type=study_command.whole(1), help="trajectories whose means are compared (50000)")
+    check.add_argument("--seed", type=study_command.SEED, default=0)
     study = commands.add_parser("study", help="run a study of your own, or go on with it")
     study.set_defaults(run=_study)
     study.add_argument("file", type=pathlib.Path, help="a Python file that defines `STUDY`")
@@ -88,7 +101,18 @@ def _parser():
     return parser
 
 
-def _new(asked):
+@contextlib.contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Look for rings of garbage seldom: what a short command imports and traces stays, and the search takes time."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _new(asked: argparse.Namespace) -> int:
     text = (
         pathlib.Path(__file__)
         .with_name("template_study.py" if asked.study else "template.py")
@@ -108,7 +132,7 @@ def _new(asked):
     return 0
 
 
-def _study(asked):
+def _study(asked: argparse.Namespace) -> int:
     with _importable(asked.file):  # what it imports while it runs, too
         _, own = _own_study(asked)
         folder = asked.results or asked.file.resolve().parent / "results"
@@ -122,7 +146,7 @@ def _study(asked):
     return status
 
 
-def _figure(asked):
+def _figure(asked: argparse.Namespace) -> int:
     from . import study_figure
 
     with _importable(asked.file):
@@ -131,7 +155,8 @@ def _figure(asked):
         here = asked.file.resolve().parent
         try:
             rows, about = study_figure.read(own.name, asked.results or here / "results")
-            paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
+            with _Telling(f"drawing {own.name}"):
+                paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
         except OSError as error:
             raise Mistake(f"{own.name}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -141,7 +166,7 @@ def _figure(asked):
     return 0
 
 
-def _own_study(asked):
+def _own_study(asked: argparse.Namespace) -> tuple[ModuleType, Study]:
     """Return a user's module and the study that it defines."""
     from .study import Study
 
@@ -157,7 +182,7 @@ def _own_study(asked):
 
 
 @contextlib.contextmanager
-def _importable(path):
+def _importable(path: pathlib.Path) -> Iterator[None]:
     """Let a file find what lies beside it, as Python lets a script."""
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
@@ -167,7 +192,7 @@ def _importable(path):
         sys.path.remove(folder)
 
 
-def _compare(asked):
+def _compare(asked: argparse.Namespace) -> int:
     from .comparison import compare
     from .comparison.files import write_files
 
@@ -175,7 +200,7 @@ def _compare(asked):
     user = load(asked.file)
     problem, theta, own, options = _read(user, asked)
 
-    def say(text):
+    def say(text: str) -> None:
         print(f"mcgrad: {time.perf_counter() - began:4.1f} s  {text}", file=sys.stderr, flush=True)
 
     try:
@@ -186,7 +211,7 @@ def _compare(asked):
         found = compare(problem, theta, own, only=asked.only, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
-    say("compared")
+    say("compared" if asked.no_figure else "compared; drawing")
     stem, failure = f"{asked.file.stem}_compare", None
     try:
         written, foreign = write_files(found, asked.out, stem, figure=not asked.no_figure)
@@ -204,20 +229,21 @@ def _compare(asked):
     return 0
 
 
-def _check(asked):
+def _check(asked: argparse.Namespace) -> int:
     from .checks import check
 
     problem, theta, *_ = _read(load(asked.file), asked)
     options = {} if asked.count is None else {"count": asked.count}
     try:
-        report = check(problem, theta, seed=asked.seed, **options)
+        with _Telling("checking") as say:
+            report = check(problem, theta, seed=asked.seed, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
     print(report)
     return 0 if report.ok else 1
 
 
-def _read(user, asked):
+def _read(user: ModuleType, asked: argparse.Namespace) -> tuple[Problem, Any, Any, dict[str, Any]]:
     """Return (problem, theta, own estimators, options) from a loaded file and the command line."""
     from . import Problem
 
@@ -236,18 +262,20 @@ def _read(user, asked):
     return problem, user.theta, getattr(user, "estimators", None), options
 
 
-def load(path, writes="mcgrad new"):
+def load(path: pathlib.Path, writes: str = "mcgrad new") -> ModuleType:
     """Return the module that a file defines; whatever goes wrong in it is a Mistake with file and line."""
     if not path.is_file():
         raise Mistake(f"there is no file {path}; `{writes} {path}` writes one to start from")
     # A name of its own: a file may be called like a module of Python's.
     name = f"_problem_{path.stem}"
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
+    loader = importlib.machinery.SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None  # there is a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with _importable(path), _watched(path):
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except Exception as error:
@@ -255,12 +283,41 @@ def load(path, writes="mcgrad new"):
     return module
 
 
+class _Telling:
+    """Says on stderr what a command is at once it takes longer than SILENT seconds; a context, and `say(text)` within it."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.began, self.awake = text, time.perf_counter(), False
+        self.stream = sys.stderr  # which is another one for a while where processes compile
+        self.timer = threading.Timer(SILENT, self._wake)
+        self.timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self.timer.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.timer.cancel()
+
+    def __call__(self, text: str) -> None:
+        self.text = text
+        if self.awake:
+            self._tell()
+
+    def _wake(self) -> None:
+        self.awake = True
+        self._tell()
+
+    def _tell(self) -> None:
+        print(f"mcgrad: {time.perf_counter() - self.began:4.1f} s  {self.text}", file=self.stream, flush=True)
+
+
 @contextlib.contextmanager
-def _watched(path):
+def _watched(path: pathlib.Path) -> Iterator[None]:
     """Say where a file is that takes long to run."""
     runner = threading.get_ident()
 
-    def tell():
+    def tell() -> None:
         frames = traceback.extract_stack(sys._current_frames()[runner])
         here = [x for x in frames if x.filename == str(path)]
         where = f"{path}:{here[-1].lineno}: {here[-1].line}" if here else str(path)
@@ -275,7 +332,7 @@ def _watched(path):
         timer.cancel()
 
 
-def _place(error, path):
+def _place(error: BaseException, path: pathlib.Path) -> str:
     """Return "file:line: source" of the last line of the user's file that an error passed through, or ""."""
     names = {str(path), str(path.resolve())}  # workers have it by its full name
     frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename in names]

@@ -1,12 +1,13 @@
 """Trajectories to be looked at: the same that estimators see."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 from .kernels.program import rollout_program
+from .printing import counted, listed
 from .problem import Problem
 from .run import CHUNK, END, check_range, run_kernel
 
@@ -14,9 +15,12 @@ from .run import CHUNK, END, check_range, run_kernel
 class Noise(NamedTuple):
     """The noise behind a rollout, normals before uniform numbers: initial (N, .), action (N, T, .), process (N, T, k)."""
 
-    initial: np.ndarray
-    action: np.ndarray
-    process: np.ndarray
+    initial: NDArray[np.float64]
+    action: NDArray[np.float64]
+    process: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return listed("Noise", self._asdict())
 
 
 class Rollout(NamedTuple):
@@ -25,12 +29,18 @@ class Rollout(NamedTuple):
     `lengths` (N,) counts the steps until an episode ended: T where it did not. States stay where they were from then on.
     """
 
-    states: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminal: np.ndarray
-    lengths: np.ndarray
+    states: NDArray[np.float64]
+    actions: NDArray[np.float64]
+    rewards: NDArray[np.float64]
+    terminal: NDArray[np.float64]
+    lengths: NDArray[np.int64]
     noise: Noise
+
+    def __repr__(self) -> str:
+        N, T, _ = self.actions.shape
+        things: dict[str, Any] = self._asdict()
+        noise = ", ".join(f"{name} {x.shape}" for name, x in things.pop("noise")._asdict().items() if x.size)
+        return listed(f"Rollout: {counted(N, 'trajectory')} of {counted(T, 'step')}", things | {"noise": noise or None})
 
 
 def rollout(

@@ -12,7 +12,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,23 +77,38 @@ def run_kernel(
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
     work = kernel_memory(program, machine)
-    out = _buffer("out", (program.kernel.outputs, blocks * width))
+    out = buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
 
 
 def kernel_memory(program: Program, machine: str) -> NDArray[np.float64]:
-    """Return the workspace of a program on this thread; its contents are of no use to others."""
-    return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
+    """Return the workspace of a program on this thread."""
+    return buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
-def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return an array of this thread, the same one as long as the shape stays the same."""
+def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return an array of this thread, with any contents: the same one as long as the shape stays the same."""
     kept = getattr(_memory, name, None)
     if kept is None or kept.shape != shape:
         kept = backends.aligned(shape)
         setattr(_memory, name, kept)
     return kept
+
+
+@contextlib.contextmanager
+def own_memory(kept: dict[str, NDArray[np.float64]]) -> Iterator[None]:
+    """Let kernels on this thread use these arrays, and leave those here that they make: who takes turns allocates once."""
+    here = vars(_memory)
+    before = dict(here)
+    here.clear()
+    here.update(kept)
+    try:
+        yield
+    finally:
+        kept.update(here)
+        here.clear()
+        here.update(before)
 
 
 def samples(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import mcgrad as mg
 
-from . import executors, records, shards, study_pieces
+from . import executors, records, shards, study_pieces, validate
 from .merge_rows import MOMENTS, Misfit, merged
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
@@ -56,16 +56,19 @@ class Study:
         full() -> the settings of a run that takes its time; without it, a full run is the default one.
     quiet : bool
         It measures times, and wants a machine to itself: it runs when it is asked for by name.
+    libraries : tuple of str
+        What its numbers come from besides the libraries of mcgrad: versions are noted with its results, where installed.
     """
 
     name: str
     question: str
-    columns: tuple
+    columns: tuple[str, ...]
     settings: Callable
     rows: Callable
     report: Callable
     full: Callable | None = None
     quiet: bool = False
+    libraries: tuple[str, ...] = ()
 
     def planned(self, preset: str, changes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the settings of a preset, with some of their values changed (see `study_settings.changed`)."""
@@ -213,6 +216,9 @@ def carry_out(study: Study, folder: str | pathlib.Path, plan: Plan) -> list[dict
     """Run a study as planned, or what is left of it; see `run`."""
     if plan.preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
+    validate.integer("seed", plan.seed, 0, 2**64 - 1)
+    if plan.threads is not None:
+        validate.integer("threads", plan.threads, 1, 4096)
     if study.quiet and (plan.executor is not None or plan.shard is not None or plan.merge):
         raise Misfit(
             f"{study.name}: it measures times, and wants a machine to itself: run it without an engine or shards"

@@ -1,13 +1,25 @@
 """The figure of a comparison: what a given accuracy costs with each estimator, as a dot plot."""
 
+from __future__ import annotations
+
 import importlib.resources
 import io
+import re
 import textwrap
 import tomllib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..estimators.knowledge import FITTED, ORACLE
+from .comparison import Comparison
 from .prices import price_interval
+from .row import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class Look(NamedTuple):
@@ -30,13 +42,20 @@ LABELS = {
     "own": "your own",
     "returns": "returns alone",
 }
-LOOKS = {family: Look(*(TABLE["kinds"][family][x] for x in ("colour", "marker")), LABELS[family]) for family in LABELS}
+LOOKS = {
+    family: Look(TABLE["kinds"][family]["colour"], TABLE["kinds"][family]["marker"], label)
+    for family, label in LABELS.items()
+}
 MARKS, CRITICS = TABLE["marks"], (ORACLE, FITTED)  # of what is known besides trajectories
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
 SIZE, SMALL = 9.5, 8.6  # points: 6.4 and 5.8 in a column of 3.35 inches
 MARKER, LONGEST = 6, 35  # points; letters of a label
 DPI = 300
+COMPRESSION = 3  # of zlib: its default of 6 takes half as long again, and makes larger files of figures
+SUPERSCRIPTS = str.maketrans(
+    "-0123456789", "\N{SUPERSCRIPT MINUS}\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+)
 STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # it comes with matplotlib
@@ -50,12 +69,12 @@ STYLE = {
     "xtick.labelsize": SIZE,
     "ytick.labelsize": SIZE,
     "pdf.fonttype": 42,
+    "ps.fonttype": 42,  # by it matplotlib splits the fonts of a PDF, too: each is embedded once, not in parts
     "text.usetex": False,
-    "mathtext.fontset": "dejavusans",
 }
 
 
-def draw(comparison):
+def draw(comparison: Comparison) -> Figure:
     """Return a matplotlib figure: variance x time of each estimator that varies, the least at the top."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -72,26 +91,30 @@ def draw(comparison):
         axis = figure.subplots()
         figure.subplots_adjust(left=0.53, right=0.83, top=1 - top / height, bottom=bottom / height)
         _points(axis, comparison, rows)
-        axis.set_xlabel("total variance $\\times$ nanoseconds of a sample", x=0.4)
+        axis.set_xlabel("total variance \N{MULTIPLICATION SIGN} nanoseconds of a sample", x=0.4)
         axis.set_yticks(range(len(rows)), map(_label, rows))
+        _without_mathtext(axis.xaxis)
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
-        place = {"loc": "upper left", "ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
-        place["bbox_to_anchor"] = (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)
-        figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
+        place: dict[str, Any] = {"ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
+        place |= {"loc": "upper left", "bbox_to_anchor": (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)}
+        legend = figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
         figure.text(0.02, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 0.5)
         figure.text(0.02, 0.1 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
+        for text in (*figure.texts, *legend.get_texts(), *axis.get_yticklabels()):
+            if hasattr(text, "set_fontfeatures"):  # matplotlib 3.11: ligatures would be a font of their own in a PDF
+                text.set_fontfeatures(("-liga",))
     return figure
 
 
-def _points(axis, comparison, rows):
+def _points(axis: Axes, comparison: Comparison, rows: Sequence[Row]) -> None:
     """Draw a point with its bars in each row, and at the right by how much it is dearer than the best."""
     best = next((row.price for row in comparison.contenders()), None)
     for y, row in enumerate(rows):
         axis.axhline(y, color="#e6e6e6", linewidth=0.7, zorder=0)
         colour, marker, _ = LOOKS[row.family]
-        look = {"marker": marker, "markersize": MARKER, "markeredgecolor": colour}
+        look: dict[str, Any] = {"marker": marker, "markersize": MARKER, "markeredgecolor": colour}
         look["markerfacecolor"] = colour if comparison.contends(row) else "white"
         bars = {"elinewidth": 1.2, "capsize": 2.5, "color": colour, "zorder": 3, "linestyle": "none"}
         low, high = price_interval(row)
@@ -105,13 +128,29 @@ def _points(axis, comparison, rows):
     axis.margins(x=0.06)
 
 
-def _label(row):
+def _without_mathtext(axis: XAxis) -> None:
+    """Write the powers of ten at an axis as plain text: the parser of formulas takes a tenth of a second to be made."""
+    from matplotlib.ticker import LogFormatterSciNotation
+
+    class Powers(LogFormatterSciNotation):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            formula = re.fullmatch(r"\$\\mathdefault\{(.*)\}\$", super().__call__(x, pos))
+            if formula is None:
+                return ""
+            text = formula[1].replace(r"\times", "\N{MULTIPLICATION SIGN}")
+            return re.sub(r"\^\{(.*)\}", lambda power: power[1].translate(SUPERSCRIPTS), text)
+
+    axis.set_major_formatter(Powers())
+    axis.set_minor_formatter(Powers(labelOnlyBase=False))
+
+
+def _label(row: Row) -> str:
     """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
     name = row.estimator if len(row.estimator) < LONGEST else f"{row.estimator[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
     return f"{name}\N{HAIR SPACE}{MARKS[row.knows]['mark']}" if row.knows in MARKS else name
 
 
-def _legend(comparison, rows):
+def _legend(comparison: Comparison, rows: Sequence[Row]) -> list[Line2D]:
     """Return a handle for each family that is drawn, and one for what cannot be recommended."""
     from matplotlib.lines import Line2D
 
@@ -125,15 +164,15 @@ def _legend(comparison, rows):
     return handles
 
 
-def number(x):
+def number(x: float) -> str:
     """Return a ratio in two digits."""
     if not 0.01 <= x < 1e4:
         mantissa, _, exponent = f"{x:.1e}".partition("e")
-        return rf"${mantissa}\times10^{{{int(exponent)}}}$"
+        return f"{mantissa}\N{MULTIPLICATION SIGN}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
     return f"{x:.1f}" if 0.995 <= x < 9.95 else f"{float(f'{x:.2g}'):g}"
 
 
-def message(comparison):
+def message(comparison: Comparison) -> str:
     """Return what the figure says, in one sentence."""
     passing = comparison.contenders()
     if passing:
@@ -143,7 +182,7 @@ def message(comparison):
     return "No estimator here is known to be unbiased"
 
 
-def caption(comparison):
+def caption(comparison: Comparison) -> str:
     """Return what is drawn."""
     count = max(row.count for row in comparison.rows)
     return (
@@ -154,7 +193,7 @@ def caption(comparison):
     )
 
 
-def _knowledge(comparison):
+def _knowledge(comparison: Comparison) -> str:
     """Return what the marks mean that are drawn, and the floor."""
     shown = {row.knows for row in comparison.rows if row.price > 0}
     words = {x["mark"]: x["words"] for kind, x in MARKS.items() if kind in shown}
@@ -166,20 +205,20 @@ def _knowledge(comparison):
     return f" Without a mark: trajectories alone{bounds}; {', '.join(said)}." if said else ""
 
 
-def _wrapped(text, width):
+def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width)
 
 
-def rendered(figure, title):
+def rendered(figure: Figure, title: str) -> dict[str, bytes]:
     """Return {"pdf": bytes, "png": bytes}, without dates, so that drawing again gives the same bytes."""
     import matplotlib
 
     files = {}
-    for kind, metadata in (
-        ("pdf", {"Title": title, "CreationDate": None}),
-        ("png", {"Title": title, "Software": None}),
+    for kind, options in (
+        ("pdf", {"metadata": {"Title": title, "CreationDate": None}}),
+        ("png", {"metadata": {"Title": title, "Software": None}, "pil_kwargs": {"compress_level": COMPRESSION}}),
     ):
         with matplotlib.rc_context(STYLE), io.BytesIO() as stream:
-            figure.savefig(stream, format=kind, dpi=DPI, metadata=metadata)
+            figure.savefig(stream, format=kind, dpi=DPI, **options)
             files[kind] = stream.getvalue()
     return files

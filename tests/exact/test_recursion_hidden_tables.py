@@ -90,7 +90,7 @@ def test_its_values_and_a_baseline_of_them():
     known, hidden, theta = undeclared()
     V, W = mg.exact.value(hidden, theta), mg.exact.value(known, theta)
     assert V.objective == pytest.approx(W.objective, abs=1e-13) and "can be reached" in V.space
-    np.testing.assert_allclose(V.table, W.table, atol=1e-13)
+    np.testing.assert_allclose(V.V, W.V, atol=1e-13)
     np.testing.assert_allclose(V(3, [[0.0], [5.0]]), W(3, [[0.0], [5.0]]), atol=1e-13)
     assert np.isnan(V(3, [0.5]))
     g = {"x": e.reward_to_go(mg.baselines.value())}

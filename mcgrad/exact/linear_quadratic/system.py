@@ -1,24 +1,25 @@
 """A linear-quadratic problem with a linear Gaussian policy: the data of every function in this room.
 
     s_0 ~ N(mean, cov),   a_t = K s_t + L eps_t,   s_{t+1} = A s_t + B a_t + w_t,   eps_t ~ N(0, I), w_t ~
-    N(0, W) r_t = -gamma^t (s_t'Q s_t + a_t'R a_t)  for t < T,      r_T = -terminal_weight * s_T'Qf s_T
+    N(0, W) r_t = -gamma^t (s_t^T Q s_t + a_t^T R a_t)  for t < T,      r_T = -terminal_weight * s_T^T Qf s_T
 
 Parameters, in order: K.ravel() (K[i, j], row major), then, with `learn_scale`, one log scale for each row of
 L, L = diag(exp ls) Lc at ls = 0, so that da/dls_i at fixed noise is e_i (L eps)_i.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...printing import listed
 from ..theory import Array
 
 SYMMETRY_TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The arrays of one problem, checked. Q, R and Qf are replaced by their symmetric parts.
 
@@ -77,15 +78,19 @@ class System:
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
 
+    def __repr__(self) -> str:
+        names = [x.name for x in fields(self) if x.repr]
+        return listed("Linear-quadratic system", {name: getattr(self, name) for name in names})
+
     @property
     def states(self) -> int:
         """n, the number of states."""
-        return self.B.shape[0]
+        return self.B.shape[-2]
 
     @property
     def actions(self) -> int:
         """m, the number of actions."""
-        return self.B.shape[1]
+        return self.B.shape[-1]
 
     @property
     def parameters(self) -> int:
@@ -99,8 +104,13 @@ class System:
 
     @cached_property
     def policy_cov(self) -> Array:
-        """Sigma = L L', (m, m)."""
-        return self.L @ self.L.T
+        """Sigma = L L^T, (m, m)."""
+        return self.L @ self.L.swapaxes(-1, -2)
+
+    @cached_property
+    def spread(self) -> Array:
+        """B Sigma B^T + W, the covariance of s_{t+1} given s_t, (n, n)."""
+        return self.B @ self.policy_cov @ self.B.swapaxes(-1, -2) + (self.W + self.W.swapaxes(-1, -2)) / 2
 
     @cached_property
     def noise(self) -> Array:
@@ -109,7 +119,7 @@ class System:
 
     @cached_property
     def initial_factor(self) -> Array:
-        """C with C C' = cov, (n, rank): s_0 = mean + C xi."""
+        """C with C C^T = cov, (n, rank): s_0 = mean + C xi."""
         return factor(self.cov, "cov")
 
     @cached_property
@@ -123,8 +133,20 @@ class System:
         return np.asarray(np.linalg.inv(self.L), dtype=np.float64)
 
 
+class Stack(System):
+    """Systems of one shape, horizon and discount, whose arrays have a leading axis: those that differ one of B, others of 1.
+
+    For values, the objective and its gradient (see `values`); what has parameters as an axis of its own takes one system.
+    """
+
+    def __post_init__(self) -> None:
+        for name in ("Q", "R", "Qf"):
+            array = getattr(self, name)
+            object.__setattr__(self, name, (array + array.swapaxes(-1, -2)) / 2)
+
+
 def factor(cov: Array, name: str) -> Array:
-    """Return a (n, rank) factor C of a covariance, C C' = cov, without its zero directions.
+    """Return a (n, rank) factor C of a covariance, C C^T = cov, without its zero directions.
 
     Raises ValueError, with the name, if it is not symmetric or has a negative eigenvalue.
     """

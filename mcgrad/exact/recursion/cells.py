@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compiler.emit import live_inputs, live_nodes
-from .chain import NORMAL, Chain
-from .cuts import RANGES, Pieces, constants, cut
+from .chain import Chain
+from .cuts import WIDTHS, Pieces, constants, cut
 from .edges import flat, moves, outputs
-from .noise import Spend, between, gauss, panel_nodes
+from .laws import ENDS, NORMAL, between, gauss
+from .noise import Spend, panel_nodes
 from .ring import Array, State, Values
 from .spans import LATER, VARIES, Span, Spans, named, point, together, unknown
 
@@ -122,7 +123,7 @@ class Cells:
                 given = {k: point(x[rows]) for k, x in noise.items()} | later | {name: own}
                 return self._look(chain, roots, lambda k: values(k, of[rows], given))
 
-            pieces = cut(*RANGES[kind], len(of), look, lambda rows: self.spend(12.0 * rows * size, 0.0))
+            pieces = cut(*ENDS[kind], WIDTHS[kind], len(of), look, lambda rows: self.spend(12.0 * rows * size, 0.0))
             self.approximate |= set() if name in still else {what}
             row, x, w = nodes_of(pieces, kind, 0 if name in still else count, self.spend)
             of, weights = of[row], weights[row] * w
@@ -160,7 +161,7 @@ def nodes_of(pieces: Pieces, kind: str, count: int, spend: Spend) -> tuple[NDArr
     """Return (row, node, weight) of quadratures in cells: of one node if `count` is 0."""
     row, low, high = pieces
     if not count:
-        return row, (low + high) / 2, between(low, high, kind)
+        return row, (low + high) / 2, between(kind, low, high)
     if len(row) == len(np.unique(row)):  # nothing is decided
         x, w = gauss(kind, count)
         return np.repeat(row, count), np.tile(x, len(row)), np.tile(w, len(row))

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..theory import NoClosedForm
-from .chain import NORMAL, UNIFORM, Chain
+from .chain import Chain
 from .edges import Edge
+from .laws import MAXWELL, NORMAL, RAYLEIGH, UNIFORM
 from .ring import Array, Values
 from .spans import JOINT, LATER, OPEN, VARIES, Span, Spans, named, point, together, unknown
 
-REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
-# The range of a noise, and how wide what is left between two pieces may be.
-RANGES = {NORMAL: (-REACH, REACH, 1e-14), UNIFORM: (0.0, 1.0, 2.5e-15)}
+WIDTHS = {UNIFORM: 2.5e-15, NORMAL: 1e-14, RAYLEIGH: 1e-14, MAXWELL: 1e-14}  # of what may be left between two pieces
 DEPTH, SOON = 80, 10  # of cuts within cuts, and how deep at most half of the range may still be open
 LOST = 1e-11  # the most probability that may be left between pieces
 CHUNK = 20_000  # rows at once

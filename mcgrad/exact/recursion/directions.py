@@ -1,6 +1,8 @@
-"""A random direction of theta, one for each trajectory: conditional moments along each, put together by an outer quadrature.
+"""What is drawn once for a trajectory: conditional moments given each value, put together by an outer quadrature.
 
-E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
+That is a random direction of theta, or the one random time at which rollouts branch off (a sum over all of them).
+
+    E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..theory import NoClosedForm
-from .chain import NORMAL, Model
-from .noise import gauss, tensor
+from .chain import Model
+from .laws import NORMAL, gauss
+from .noise import tensor
 from .ring import Array
 
 COUNTS = (8, 12, 18, 27, 40, 60)  # nodes of a component, until nothing moves
@@ -36,6 +39,11 @@ def over_directions(
     next_two : callable, optional
         next_two(model, means) -> third and fourth moments about given means.
     """
+    if model.lone:
+        if model.directions or next_two is not None:
+            raise NoClosedForm("no recursion: rollouts that branch off have moments up to the second, at one theta")
+        models = [model.branching_at(t) for t in range(model.problem.horizon)]
+        return *_mixed(np.full(len(models), 1.0 / len(models)), models, pairs, first_two), None
     if not model.directions:
         mean, covariance = map(np.array, first_two(model))
         return mean, covariance, None if next_two is None else np.array(next_two(model, mean))
@@ -45,11 +53,7 @@ def over_directions(
     (kind,) = model.directions
     for weights, points in _rules(kind, model.parameters):
         models = [model.along(z) for z in points]
-        mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
-        total = weights @ mean
-        apart = mean - total
-        i, j = np.array(pairs).T
-        joint = weights @ (covariance + apart[:, i] * apart[:, j])
+        total, joint = _mixed(weights, models, pairs, first_two)
         if _settled(before, (total, joint), model):
             central = None
             if next_two is not None:
@@ -61,6 +65,17 @@ def over_directions(
         f"no recursion: the moments move with the number of directions of theta, and {model.parameters} parameters take more "
         f"than {MOST} of them"
     )
+
+
+def _mixed(
+    weights: Array, models: list[Model], pairs: Sequence[tuple[int, int]], first_two: Callable[..., Any]
+) -> tuple[Array, Array]:
+    """Return means and covariances of pairs from those of each model."""
+    mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
+    total = weights @ mean
+    apart = mean - total
+    i, j = np.array(pairs).T
+    return total, weights @ (covariance + apart[:, i] * apart[:, j])
 
 
 def _settled(before: tuple[Array, Array] | None, after: tuple[Array, Array], model: Model) -> bool:

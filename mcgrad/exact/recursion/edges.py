@@ -6,7 +6,8 @@ A side that the state alone decides breaks the functions of the next state, too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ...compiler.emit import live_inputs, live_nodes
@@ -41,7 +42,7 @@ def start_edges(chain: Chain) -> list[Edge]:
     found = []
     for i in live_nodes(graph, chain.model.traced.start.s):
         operation, arguments = graph.nodes[i]
-        if operation in KINKS:
+        if is_edge(operation):
             noises = live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)]) & kinds
             if noises:
                 args = tuple(arguments)
@@ -51,6 +52,11 @@ def start_edges(chain: Chain) -> list[Edge]:
                     for k in range(len(chain.trajectories))
                 ]
     return found
+
+
+def is_edge(operation: str) -> bool:
+    """Tell whether an operation kinks or jumps somewhere."""
+    return operation in KINKS
 
 
 def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
@@ -66,9 +72,9 @@ def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
         for graph, roots in graphs.values():
             for i in live_nodes(graph, roots):
                 operation, arguments = graph.nodes[i]
-                if operation not in KINKS:
+                if not is_edge(operation):
                     continue
-                read = live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)])
+                read = chain.branches.sources(live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)]))
                 noises, states = read & set(chain.noises()), read & set(chain.inputs.s_names)
                 if (noises or states) and not any(x in chain.carries for x in read):
                     edge = Edge(
@@ -104,14 +110,22 @@ def flat(chain: Chain, wanted: Sequence[str]) -> set[str]:
                 graph = carry.scan.step.graph
                 roots.setdefault(id(graph), (graph, []))[1].extend(outputs(carry))
         for graph, nodes in roots.values():
-            moving |= moves(graph, nodes, chain.noises())
+            moving |= moves(graph, nodes, chain.noises(), chain.branches.products)
     return set(chain.noises()) - moving
 
 
-def moves(graph: Any, nodes: Iterable[Any], names: Iterable[str]) -> frozenset[str]:
-    """Return the inputs among some names that nodes have a derivative in."""
+def moves(
+    graph: Any,
+    nodes: Iterable[Any],
+    names: Iterable[str],
+    products: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> frozenset[str]:
+    """Return the inputs among some names that nodes have a derivative in; some inputs are products of others."""
     bit = {x: 2 << j for j, x in enumerate(names)}
-    _, found, _ = reach(graph, {graph.input(x).index: b | RANDOM for x, b in bit.items()})
+    seeds = {graph.input(x).index: b | RANDOM for x, b in bit.items()}
+    for x, parts in products.items():
+        seeds[graph.input(x).index] = RANDOM | sum(bit[y] for y in parts)
+    _, found, _ = reach(graph, seeds)
     bits = 0
     for x in nodes:
         bits |= found[x.index] if isinstance(x, Tracer) else 0

@@ -10,35 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compiler.emit import live_inputs
-from .chain import NORMAL, Chain
-from .cuts import RANGES, REACH, Look, constants, cut
+from .chain import Chain
+from .cuts import WIDTHS, Look, constants, cut
 from .edges import Edge, edges, flat, start_edges
+from .laws import ENDS, NORMAL, REACH, UNIFORM, between, density, gauss
 from .ring import Array, State, Values
 from .spans import VARIES, Span, Spans, named, point, together
 
 Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
 PANEL = 32  # nodes of a piece at most: beyond, it is cut
-MANY = 100  # nodes of a Gauss quadrature: beyond, they take long to find
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
-
-
-def gauss(kind: str, count: int) -> tuple[Array, Array]:
-    """Return nodes and weights for a standard normal, or a number that is uniform on (0, 1).
-
-    Those of a Gauss quadrature, which is exact for polynomials; of many nodes for a normal those of the trapezoidal rule, which
-    converges as fast, and for a uniform number Gauss quadratures of FINE nodes side by side: where it takes so many, something
-    is not smooth.
-    """
-    if kind == NORMAL and count <= MANY:
-        x, w = np.polynomial.hermite_e.hermegauss(count)
-    elif kind == NORMAL:
-        x = np.linspace(-REACH, REACH, count)
-        w = np.exp(-x * x / 2)
-    else:
-        panels = 1 if count <= MANY else -(-count // FINE)
-        x, w = np.polynomial.legendre.leggauss(count if panels == 1 else FINE)
-        x, w = ((np.arange(panels)[:, None] + (1 + x) / 2) / panels).ravel(), np.tile(w, panels)
-    return x, w / w.sum()
 
 
 def tensor(names: Iterable[Any], rule: Callable[[Any], tuple[Array, Array]]) -> tuple[dict[Any, Array], Array]:
@@ -181,10 +162,10 @@ class Quadrature:
 
     def _panels(self, look: Look, R: int, kind: str, size: int, count: int) -> tuple[Array, Array]:
         """Return nodes and weights (R, C) of one noise in R rows, so many in each piece; one each if `count` is 0."""
-        low, high, width = RANGES[kind]
-        b = cut(low, high, width, R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
+        low, high = ENDS[kind]
+        b = cut(low, high, WIDTHS[kind], R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
         if not count:
-            return (b[:, 1:] + b[:, :-1]) / 2, probability(b, kind)
+            return (b[:, 1:] + b[:, :-1]) / 2, between(kind, b[:, :-1], b[:, 1:])
         if count > PANEL:
             parts = -(-count // PANEL)
             inner = b[:, :-1, None] + np.diff(b, axis=1)[:, :, None] * (np.arange(parts) / parts)
@@ -227,13 +208,12 @@ class Quadrature:
 
 def panel_nodes(edges: Array, kind: str, count: int, spend: Spend) -> tuple[Array, Array]:
     """Return nodes and weights (M, count) of Gauss quadratures between edges (M, 2)."""
-    x, w = np.polynomial.legendre.leggauss(count if kind != NORMAL else FINE)
-    spend(8 * len(edges) * len(x) * (count if kind == NORMAL else 1), len(edges) * len(x))
+    x, w = np.polynomial.legendre.leggauss(count if kind == UNIFORM else FINE)
+    spend(8 * len(edges) * len(x) * (1 if kind == UNIFORM else count), len(edges) * len(x))
     middle, half = edges.mean(axis=1, keepdims=True), np.diff(edges, axis=1) / 2
     nodes, weights = middle + half * x, half * w
-    if kind == NORMAL:
-        weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
-        nodes, weights = gauss_of(nodes, weights, count)
+    if kind != UNIFORM:
+        nodes, weights = gauss_of(nodes, weights * density(kind, nodes), count)
     return nodes, weights
 
 
@@ -257,18 +237,3 @@ def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
             jacobi[:, k, k + 1] = jacobi[:, k + 1, k] = root[:, 0]
     nodes, vectors = np.linalg.eigh(jacobi)
     return nodes, mass * vectors[:, 0] ** 2
-
-
-def probability(edges: Array, kind: str) -> Array:
-    """Return the probabilities between edges, (R, C), of which the outermost are as far away as can be."""
-    return between(edges[:, :-1], edges[:, 1:], kind)
-
-
-def between(low: Array, high: Array, kind: str) -> Array:
-    """Return the probabilities between two numbers; what is beyond REACH is added."""
-    if kind != NORMAL:
-        return high - low
-    from scipy.special import ndtr  # scipy loads slowly, and most of mcgrad does without
-
-    below, above = np.minimum(low, -high), np.minimum(high, -low)  # on the side where no digits are lost
-    return np.where(above >= REACH, 1.0, ndtr(above)) - np.where(below <= -REACH, 0.0, ndtr(below))

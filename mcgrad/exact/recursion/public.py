@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ... import validate
 from ...estimators.estimator import Estimator
@@ -19,7 +19,7 @@ from ..arguments import checked_arguments
 from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .directions import over_directions
-from .found import ExactEstimate, ExactMoments
+from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
@@ -49,14 +49,15 @@ def moments(
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and
     C = Cov[V | s] obey
 
-        m_t(s) = E[a + L m_{t+1}(s')],    C_t(s) = Cov(a + L m_{t+1}(s') | s) + E[L C_{t+1}(s') L^T],
+        m_t(s) = E[a + L m_{t+1}(s_next)],    C_t(s) = Cov(a + L m_{t+1}(s_next) | s) + E[L C_{t+1}(s_next) L^T],
 
-    s' the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
+    s_next the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
     states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
     else interpolated on a grid, for n <= 3, that is refined together with the noise, the start and the box until nothing
     moves by more than `tolerance`. Where noise does nothing to the state but to choose, as with finite states that nobody has
-    declared to be a table, all that can be reached are found instead, and the recursion is exact on them. It shares traced
-    derivatives and estimators with the kernels: a truth for a measurement, but no witness of these.
+    declared to be a table, all that can be reached are found instead, and the recursion is exact on them. Rollouts that branch
+    off (`estimators.measure_valued`) have functions of two states besides: moments up to the second, on grids without kinks. It
+    shares traced derivatives and estimators with the kernels: a truth for a measurement, but no witness of these.
 
     Parameters
     ----------
@@ -207,26 +208,12 @@ class _Exactly:
     def __init__(self, problem: Problem, theta: Array, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
-    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:
+    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> ExactMoments:
         """Return the moments of named estimators."""
         told_all = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
-        return _Fit(moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full), full)
+        return moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full)
 
-    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[_Fit]:
+    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[ExactMoments]:
         """Yield the moments of each of several dicts of estimators."""
         for estimators in variants:
             yield self.moments(estimators)
-
-
-class _Fit:
-    """Exact moments with `covariance` as measured ones have it: a matrix, if all covariances were asked for."""
-
-    def __init__(self, found: ExactMoments, full: bool) -> None:
-        self._found, self._full = found, full
-
-    def __getitem__(self, name: str) -> ExactEstimate:
-        return self._found[name]
-
-    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return (P,), or (P, P)."""
-        return (self._found.covariance_matrix if self._full else self._found.covariance)(first, second)

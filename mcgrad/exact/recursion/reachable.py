@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ...compiler.emit import live_inputs
 from ..theory import NoClosedForm
 from .cells import Cells, moving
-from .chain import NORMAL, Chain
+from .chain import Chain
+from .laws import NORMAL
 from .nodal import Nodal
 from .nodal_stage import CHUNK, NodalStage, points_of
 from .ring import Array, Fields, Monomial, Pair, State
@@ -84,6 +85,8 @@ class Reachable(Nodal):
     """
 
     def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], rule: Cells) -> None:
+        if chain.branches:
+            raise NoClosedForm("no table of states where rollouts branch off")
         super().__init__(chain, first, pairs, None, rule, apart=False)
         _refuse(chain, rule)
         begin, _ = rule.start(chain)

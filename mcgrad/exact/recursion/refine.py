@@ -13,11 +13,13 @@ import numpy as np
 from ... import validate
 from ...problem import Problem
 from ..theory import NoClosedForm
+from .branched import Branched
 from .cells import Cells
-from .chain import NORMAL, Chain
+from .chain import Chain
 from .cuts import axis_breaks
 from .edges import Edge, edges
 from .grids import ROUGH, Grid
+from .laws import NORMAL
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
@@ -241,7 +243,8 @@ def _at(
         def spend(operations: float, memory: float) -> None:
             work.spend(operations if memory <= LARGEST else np.inf)
 
-        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, spend))
+        of_grid = Branched if chain.branches else Nodal
+        space = of_grid(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
         spend(operations * space.horizon + BUILT * memory + begun, max(memory, begun))

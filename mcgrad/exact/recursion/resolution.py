@@ -14,9 +14,10 @@ import numpy as np
 
 from ...compiler.emit import live_inputs, live_nodes
 from ...compiler.trace import Tracer
-from .chain import NORMAL, Chain
+from .chain import Chain
 from .cuts import constants
 from .edges import outputs
+from .laws import ENDS, NORMAL
 from .ring import Array, Values
 from .spans import DECREASING, INCREASING, VARIES, Span, Spans, named, point
 
@@ -44,7 +45,7 @@ def unseen(chain: Chain, low: Array, high: Array, counts: int, nodes: int) -> st
     inputs = [(k, x, low[k * chain.n + i], high[k * chain.n + i], counts) for k in range(len(chain.trajectories))
               for i, x in enumerate(chain.inputs.s_names)]  # fmt: skip
     for name, kind in chain.noises().items():
-        a, b = (-CENTRE, CENTRE) if kind == NORMAL else (0.0, 1.0)
+        a, b = np.clip(ENDS[kind], -CENTRE, CENTRE)
         inputs += [(k, name, a, b, nodes) for k in range(len(chain.trajectories))]
     for k, name, a, b, count in inputs:
         mine = [(graph, _reading(graph, roots, name)) for graph, roots in graphs[k]]

@@ -60,6 +60,9 @@ class Span:
         own = (np.asarray(self.low, float) + 0.0).view(np.uint64)
         return own if self._mark is None else np.where(self.low == self.high, own, self._mark)
 
+    def __mul__(self, other: Span) -> Span:
+        return Spans({}).apply("*", [self, other])
+
     def __neg__(self) -> Span:
         return Spans({}).apply("neg", [self])
 
