@@ -58,7 +58,7 @@ class OnLevel:
         points = np.stack([x.ravel() for x in axes], axis=1)
         T = len(self.functions) - 1
         x, y = (np.array([V.functions[t](points) for t in sorted({0, T // 2, T - 1})]) for V in (before, self))
-        change = np.max(np.abs(x - y)) / (np.ptp(y) + 1e-300)
+        change = max(np.max(np.abs(x - y)), abs(self.objective - before.objective)) / (np.ptp(y) + 1e-300)
         return float(change) if np.isfinite(change) else np.inf
 
     def record(self, n: int, table: int | None = None) -> ValueFunction:
@@ -104,7 +104,8 @@ def value_function(
     problem : Problem
     theta : (P,) array
     tolerance : float
-        Largest change of a value in the box of pilot trajectories at the last refinement, relative to the range of values.
+        Largest change of a value in the box of pilot trajectories, or of the objective, at the last refinement, relative to the
+        range of values.
     box : pair of (n,) arrays, optional
         As of `moments`.
     work : float
