@@ -39,7 +39,7 @@ ALLOWED = {
     "environment": "parts validate",
     "environments": "compiler problem validate",
     "estimate": "intervals",
-    "estimators": "baselines calls compiler critics per_step problem scan_types validate",
+    "estimators": "baselines calls compiler critics per_step policies problem scan_types validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies problem rollouts truth validate"

@@ -63,8 +63,8 @@ class Polynomials:
         """Return the fields before step t, given those after it."""
         return self.stage.back(t, fields)
 
-    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array) -> Array:
-        """Return the conditional mean of a monomial at states (N, n)."""
+    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array, held: bool = False) -> Array:
+        """Return the conditional mean of a monomial at states (N, n), which are in no box."""
         place = self.stage.layout_in.mean[a]
         powers = self.stage.layout_in.space.powers[: len(place)]
         return np.prod(s[:, None, :] ** powers, axis=2) @ fields[0][place]
