@@ -10,7 +10,9 @@ pilot trajectories; what puts Q_t in the place of a return is biased by their er
 
 import itertools
 import math
+import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +50,20 @@ def data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Trut
     if wrong.amplitude:
         raise ValueError("critic: one that oscillates is there for linear-quadratic and tabular problems")
     exact = truth.critic(problem, theta)
+    series = _known_series.get(exact)
+    if series is None:  # once for all estimators that ask
+        series = _known_series[exact] = _series(exact, problem.environment.states, m)
+    c = wrong.scale * series["chebyshev"]
+    c[(slice(None), 0, *[0] * problem.environment.states)] += wrong.shift
+    c = np.concatenate([c, np.zeros_like(c[:1])])  # no action at the end
+    return {HERE: PerStep(c), "low": series["low"], "scale": series["scale"]}
+
+
+_known_series: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()  # of exact critics
+
+
+def _series(exact: Any, n: int, m: int) -> dict[str, Any]:
+    """Return V and the c_k of an exact critic of n states and m actions, as of `chebyshev.fitted`."""
     x, w = np.polynomial.hermite_e.hermegauss(NODES[m])
     u = np.stack([y.ravel() for y in np.meshgrid(*[x] * m, indexing="ij")], axis=1)
     weights = np.prod(np.meshgrid(*[w / w.sum()] * m, indexing="ij"), axis=0).ravel()
@@ -66,17 +82,14 @@ def data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Trut
 
     low, high = exact.value.box
     middle, half = (low + high) / 2, WIDER * (high - low) / 2
-    T, box = problem.horizon, (middle - half, middle + half)
-    series = chebyshev.fitted("critic: the exact values", functions, T, problem.environment.states, box, ERROR)
+    box = middle - half, middle + half
+    series = chebyshev.fitted("critic: the exact values", functions, exact.value.horizon, n, box, ERROR)
     if left[0] > LEFT**2 * left[1]:
         raise ValueError(
             f"critic: {np.sqrt(left[0] / left[1]):.2g} of the advantage is of a higher order than {ORDERS[m]} in the action; "
             "mg.estimators.reward_to_go() works everywhere"
         )
-    c = wrong.scale * series["chebyshev"]
-    c[(slice(None), 0, *[0] * problem.environment.states)] += wrong.shift
-    c = np.concatenate([c, np.zeros_like(c[:1])])  # no action at the end
-    return {HERE: PerStep(c), "low": series["low"], "scale": series["scale"]}
+    return series
 
 
 def value(wrong: Wrong, c: Constants, x: StateView) -> Number:

@@ -119,7 +119,7 @@ def critic(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ExactCr
     >>> policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
     >>> Q = mg.exact.critic(mg.Problem(mg.environments.double_well(), policy, horizon=5), [-0.3, 0.5])
     >>> Q(0, [[-1.0], [1.0]], [[0.0], [0.0]]).round(3)
-    array([-0.87 , -0.047])
+    array([-0.955, -0.017])
     """
 
     def found() -> ExactCritic:

@@ -67,7 +67,10 @@ class Polynomials:
         """Return the conditional mean of a monomial at states (N, n), which are in no box."""
         place = self.stage.layout_in.mean[a]
         powers = self.stage.layout_in.space.powers[: len(place)]
-        return np.prod(s[:, None, :] ** powers, axis=2) @ fields[0][place]
+        found = np.ones((len(s), len(place)))
+        for x, k in zip(s.T, powers.T, strict=True):
+            found *= np.vander(x, k.max() + 1, increasing=True)[:, k]
+        return found @ fields[0][place]
 
     def start(
         self, fields: CoefficientFields, outputs: Outputs, pairs: Sequence[Pair]
