@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
+from .printing import counted, listed
 
 if TYPE_CHECKING:
     import pandas
@@ -59,6 +60,18 @@ class Ascent:
     seconds: float
     method: str
 
+    def __repr__(self) -> str:
+        S, K, P = self.theta.shape
+        title = f"Ascent: {counted(S, 'seed')}, {counted(int(self.steps[-1]), 'step')}, {counted(P, 'parameter')}"
+        things = {"method": self.method, "rollouts a seed": f"{self.rollouts[-1]:,}"}
+        first, last = (f"{np.median(self.objective[:, k]):.6g}" for k in (0, -1))
+        things["J, median over seeds"] = f"{first} at the start, {last} after step {self.steps[-1]}"
+        if np.isfinite(self.optimum):
+            things["J at the optimum"] = f"{self.optimum:.6g}"
+        if self.nonfinite:
+            things["lost seeds"] = f"{self.nonfinite}"
+        return listed(title, things)
+
     @property
     def nonfinite(self) -> int:
         """Number of seeds that were lost."""
@@ -106,30 +119,29 @@ class Ascent:
         }
         return archive.save(path, {"what": WHAT, "parameters": self.parameters, "method": self.method}, arrays)
 
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> Ascent:
+        """Return the `Ascent` that `save` has written.
 
-def load(path: str | pathlib.Path) -> Ascent:
-    """Return the `Ascent` that `Ascent.save` has written.
+        Raises
+        ------
+        ValueError
+            For a file that holds something else.
 
-    Raises
-    ------
-    ValueError
-        For a file that holds something else.
-
-    Examples
-    --------
-    >>> import mcgrad as mg
-    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
-    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
-    >>> import pathlib, tempfile
-    >>> from mcgrad.ascent import load
-    >>> path = mg.estimators.reparameterization()
-    >>> climbed = mg.ascend(problem, [0.0], path, batch=16, steps=20, optimizer=mg.optimizers.sgd(0.01), seeds=8)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     again = load(climbed.save(pathlib.Path(folder) / "climbed"))
-    >>> bool((again.theta == climbed.theta).all())
-    True
-    """
-    words, arrays = archive.load(path, WHAT)
-    optimum, seconds = (float(arrays.pop(name)) for name in ("optimum", "seconds"))
-    parameters, method = tuple(words["parameters"]), words["method"]
-    return Ascent(parameters=parameters, method=method, optimum=optimum, seconds=seconds, **arrays)
+        Examples
+        --------
+        >>> import mcgrad as mg
+        >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+        >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+        >>> import pathlib, tempfile
+        >>> path = mg.estimators.reparameterization()
+        >>> climbed = mg.ascend(problem, [0.0], path, batch=16, steps=20, optimizer=mg.optimizers.sgd(0.01), seeds=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mg.Ascent.load(climbed.save(pathlib.Path(folder) / "climbed"))
+        >>> bool((again.theta == climbed.theta).all())
+        True
+        """
+        words, arrays = archive.load(path, WHAT)
+        optimum, seconds = (float(arrays.pop(name)) for name in ("optimum", "seconds"))
+        parameters, method = tuple(words["parameters"]), words["method"]
+        return cls(parameters=parameters, method=method, optimum=optimum, seconds=seconds, **arrays)

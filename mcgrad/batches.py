@@ -12,6 +12,7 @@ are) reads it at each entry.
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from .kernels.program import Program, checked, gradient_program
 from .power_sums import Covariances, PowerSums, concatenated, of_chunks
 from .problem import Problem
 from .run import Run, buffer, default_chunk, kernel_memory, run_kernel
-from .source import Source
+from .source import Source, facts
 
 PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 MB
 # To share noise, the gradients of so many entries may be in memory at once, as long as that is so much: 4 MB.
@@ -60,20 +61,28 @@ class Batch:
     def __len__(self) -> int:
         return len(self.problems)
 
-    def source(self, count: int) -> Source:
-        """Return what the moments of a measurement come from."""
-        same = all(x is self.problems[0] for x in self.problems)
-        problem = self.problems[0] if same else self.problems
-        return Source(problem, self.thetas, self.seeds, self.firsts, count)
+    @functools.cached_property
+    def same(self) -> bool:
+        """Whether there is but one problem."""
+        return all(x is self.problems[0] for x in self.problems)
 
-    def programs(self, estimators: Mapping[str, Estimator], precise: Callable[[Program], Program]) -> list[Program]:
-        """Return the program of each entry, at its theta or at any where that is no matter, in the precision of a run."""
-        first = precise(gradient_program(self.problems[0], self.thetas[0], estimators))
-        same = all(x is self.problems[0] for x in self.problems)
-        if same and without_data(first):
+    def source(self, count: int, programs: Sequence[Program], design: Any) -> Source:
+        """Return what the moments of a measurement come from; `programs` as of `facts`."""
+        of: Any
+        if self.same and without_data(programs[0]):
+            of = facts(programs[0], self.problems[0], design)
+        else:
+            of = tuple(facts(p, problem, design) for p, problem in zip(programs, self.problems, strict=True))
+        problem = self.problems[0] if self.same else self.problems
+        return Source(problem, self.thetas, self.seeds, self.firsts, count, of)
+
+    def programs(self, made: Callable[[Problem, NDArray[np.float64]], Program]) -> list[Program]:
+        """Return the program of each entry, at its theta or at any where that is no matter; made(problem, theta) is one."""
+        first = made(self.problems[0], self.thetas[0])
+        if self.same and without_data(first):
             return [first] * len(self)
         rest = zip(self.problems[1:], self.thetas[1:], strict=True)
-        return [first, *(precise(gradient_program(problem, theta, estimators)) for problem, theta in rest)]
+        return [first, *(made(problem, theta) for problem, theta in rest)]
 
     def sharing(
         self, programs: Sequence[Program], estimators: Mapping[str, Estimator], run: Run, count: int

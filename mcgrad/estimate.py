@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import intervals
+from .printing import counted, listed
 
+SHOWN = 8  # parameters in print
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
     """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
 
@@ -48,6 +50,20 @@ class Estimate:
     kurtosis: np.ndarray
     rollouts: int = 1
     total_variance_stderr: float = math.nan
+
+    def __repr__(self) -> str:
+        P = counted(len(self.parameters), "parameter")
+        if np.ndim(self.count):
+            return f"Estimate of {P}, a batch of {len(np.atleast_1d(self.count))}"
+        lost = f", {self.nonfinite} more not finite" if self.nonfinite else ""
+        rows = {
+            name: f"mean {self.mean[p]:.4g} +- {self.stderr[p]:.2g}, variance {self.variance[p]:.4g} +- "
+            f"{self.variance_stderr[p]:.2g}, kurtosis {self.kurtosis[p]:.3g}"
+            for p, name in enumerate(self.parameters[:SHOWN])
+        }
+        if len(self.parameters) > SHOWN:
+            rows["..."] = f"total variance {self.total_variance:.4g} +- {self.total_variance_stderr:.2g}"
+        return listed(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
 
     @property
     def total_variance(self) -> float:

@@ -15,8 +15,8 @@ from .designs import Design
 from .estimators.estimator import Estimator, rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
-from .fitting import fit_on_pilots, folds
-from .kernels.program import checked
+from .fitting import fit_on_pilots, folds, stand_ins
+from .kernels.program import Program, checked
 from .moments import FORMED, Moments
 from .power_sums import Covariances, PowerSums, between_all, merge, together
 from .precision import checked_precision, rounding, warn_of_rounding
@@ -25,7 +25,7 @@ from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
-from .source import Source
+from .source import Source, facts
 from .targets import Until, continued, measured_until
 
 
@@ -164,18 +164,25 @@ def measure(
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
 
+    def program(problem: Problem, theta: NDArray[np.float64]) -> Program:
+        return run.program(problem, theta, stand_ins(problem, theta, estimators))
+
     def sums_of(first: int, number: int) -> tuple[PowerSums, NDArray[np.float64]]:
         if batch is None:
-            return _sums(problem, theta, estimators, run, first, number, formed, bar)
+            return _sums(problem, theta, estimators, run, first, number, formed, bar, programs[0])
         here = dataclasses.replace(batch, firsts=tuple(k + first - start for k in batch.firsts))
-        return _sums_of_batch(here, estimators, run, number, formed, bar)
+        return _sums_of_batch(here, estimators, run, number, formed, bar, programs)
 
     def moments(sums: PowerSums, lost: Iterable[Any], first: int, number: int) -> Moments:
-        made = Source(problem, theta, run.seed, first, number) if batch is None else batch.source(number)
-        return Moments(names, parameters, sums, takes, tuple(lost), known, (made,))
+        if batch is None:
+            source = Source(problem, theta, run.seed, first, number, facts(programs[0], problem, run.design))
+        else:
+            source = batch.source(number, programs, run.design)
+        return Moments(names, parameters, sums, takes, tuple(lost), known, (source,))
 
     bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
     try:
+        programs = [program(problem, theta)] if batch is None else batch.programs(program)
         if target is None:
             sums, lost = sums_of(start, count)
             found, missed = moments(sums, lost, start, count), dict[str, float]()
@@ -222,12 +229,14 @@ def _sums(
     count: int,
     formed: Covariances,
     bar: Progress,
+    whole: Program,
 ) -> tuple[PowerSums, NDArray[np.float64]]:
-    """Return the power sums of one measurement, and rounding errors by estimator."""
+    """Return the power sums of one measurement, and rounding errors by estimator; `whole`: its program if nothing is fitted."""
     parts, lost = [], np.zeros(len(estimators))
     ready = fit_on_pilots(problem, theta, estimators, run)
+    as_it_is = not any(map(is_unfitted, estimators.values()))
     for first, number, fitted in folds(problem, theta, ready, start, count, run):
-        program = run.program(problem, theta, fitted)
+        program = whole if as_it_is else run.program(problem, theta, fitted)
         lost = np.maximum(lost, rounding(program, run, first, number))
         parts.append(run.sums(program, first, number, formed, bar))
     return functools.reduce(merge, parts), lost
@@ -240,22 +249,22 @@ def _sums_of_batch(
     count: int,
     formed: Covariances,
     bar: Progress,
+    programs: list[Program],
 ) -> tuple[PowerSums, NDArray[np.float64]]:
     """Return the power sums of a batch, and rounding errors by estimator, each (B,)."""
-    if not any(map(is_unfitted, estimators.values())):
-        programs = batch.programs(estimators, run.precise)
-        if batches.fits(programs, run, count):
-            lost = np.zeros((len(batch), len(estimators)))
-            if not all(map(batches.without_data, programs)):
-                entries = zip(programs, batch.seeds, batch.firsts, strict=True)
-                lost[:] = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
-            programs = batch.sharing(programs, estimators, run, count)
-            found = batches.sums(programs, batch.thetas, batch.seeds, batch.firsts, count, formed, run, bar)
-            return found, lost.T
-    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
+    if not any(map(is_unfitted, estimators.values())) and batches.fits(programs, run, count):
+        lost = np.zeros((len(batch), len(estimators)))
+        if not all(map(batches.without_data, programs)):
+            entries = zip(programs, batch.seeds, batch.firsts, strict=True)
+            lost[:] = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+        programs = batch.sharing(programs, estimators, run, count)
+        found = batches.sums(programs, batch.thetas, batch.seeds, batch.firsts, count, formed, run, bar)
+        return found, lost.T
+    at = (dataclasses.replace(p, theta=theta) for p, theta in zip(programs, batch.thetas, strict=True))
+    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, at, strict=True)
     each = [
-        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar)
-        for problem, theta, seed, first in entries
+        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar, program)
+        for problem, theta, seed, first, program in entries
     ]
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 

@@ -75,7 +75,7 @@ def test_covariance_matrices(problem, seed):
         # The standard error of a covariance of such samples is below sqrt(kurtosis / N) of the standard deviations.
         kurtosis = max(found[a].kurtosis.max(), found[b].kurtosis.max())
         spread = np.sqrt(np.outer(found[a].variance, found[b].variance) * kurtosis / COUNT)
-        assert np.all(np.abs(found.covariance(a, b) - exact) < 5 * spread)
+        assert np.all(np.abs(found.covariance_matrix(a, b) - exact) < 5 * spread)
 
 
 def test_estimated_fisher_matrices(problem, seed):

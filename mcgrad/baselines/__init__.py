@@ -28,6 +28,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import validate
+from ..printing import as_called
 from .accepted import BaselineLike, as_baseline
 from .baseline import Baseline, OfState
 from .fitted import FittedValue
@@ -61,16 +62,19 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@as_called
 def mean_return() -> Baseline:
     """Return b = J, the exact mean of the return."""
     return MeanReturn()
 
 
+@as_called
 def mean_to_go() -> Baseline:
     """Return b_t = E G_t, the exact mean of the return to go."""
     return MeanToGo()
 
 
+@as_called
 def value() -> Baseline:
     """Return the exact value function as a baseline.
 
@@ -90,12 +94,14 @@ def value() -> Baseline:
     return Value()
 
 
+@as_called
 def of_state(function: Callable[..., Any], **params: ArrayLike) -> Baseline:
     """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
     validate.function("function", function)
     return OfState(function, {validate.name("params", k): validate.array(k, v) for k, v in params.items()})
 
 
+@as_called
 def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     """Return a value function that is fitted to the returns to go of pilot trajectories, by least squares for each time.
 
@@ -118,6 +124,7 @@ def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     )
 
 
+@as_called
 def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalConstant:
     """Return the constant of least variance, b_p = E[g_p Z_p] / E[Z_p^2] for each parameter p, Z = sum_t z_t.
 
@@ -137,11 +144,13 @@ def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalCo
     return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
 
 
+@as_called
 def total_optimal_constant(base: BaselineLike = None) -> Baseline:
     """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
     return TotalOptimal(_as_base(base))
 
 
+@as_called
 def naive_optimal_over_time() -> Baseline:
     """Return the textbook's optimum for each time and parameter, E[z_t^2 G_t] / E[z_t^2], exact.
 
@@ -151,6 +160,7 @@ def naive_optimal_over_time() -> Baseline:
     return NaiveOptimalOverTime()
 
 
+@as_called
 def optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the number of least variance for each time and parameter, b_t = E[g z_t] / E[z_t^2], exact.
 
@@ -162,11 +172,13 @@ def optimal_over_time(base: BaselineLike = None) -> Baseline:
     return OptimalOverTime(_as_base(base))
 
 
+@as_called
 def total_optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
     return TotalOptimal(_as_base(base), over_time=True)
 
 
+@as_called
 def optimal_quadratic() -> Baseline:
     """Return the quadratic function of the state of least variance for each parameter, exact; for reward to go.
 

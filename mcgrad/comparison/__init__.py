@@ -57,11 +57,11 @@ def compare(
     problem: Problem,
     theta: ArrayLike,
     estimators: dict[str, Estimator] | None = None,
+    count: int = 100_000,
+    seed: int = 0,
     *,
     only: Sequence[str] | None = None,
-    count: int = 100_000,
     batch: int = 64,
-    seed: int = 0,
     seconds: float = 0.03,
     say: Callable[[str], object] | None = None,
     machine: str = "simd",
@@ -74,13 +74,13 @@ def compare(
     theta : (P,) array
     estimators : dict, optional
         Name -> estimator, in addition to those of `mcgrad.comparison.candidates`; one of the same name takes its place.
-    only : sequence of str, optional
-        Names: compare no others.
     count : int
         Samples of each; fewer of those that take many rollouts.
+    seed : int
+    only : sequence of str, optional
+        Names: compare no others.
     batch : int
         B of the cosine.
-    seed : int
     seconds : float
         How long each is timed, alone on one thread.
     say : callable, optional

@@ -30,6 +30,7 @@ The parameters that come in, and what goes out to be summed, are float64.
 import ast
 import dataclasses
 import functools
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -92,6 +93,11 @@ class KernelText:
     def operations(self) -> int:
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What tells the text from others."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:20]
 
     @property
     def seconds(self) -> float:

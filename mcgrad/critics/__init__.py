@@ -15,6 +15,7 @@ Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of measure-va
 """
 
 from .. import validate
+from ..printing import as_called
 from .critic import Critic
 from .exact_critic import Exact
 from .fitted_model import FittedModel
@@ -26,6 +27,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
+@as_called
 def exact() -> Exact:
     """Return the exact critic of a problem under its policy: linear-quadratic, tabular, or one of few states and actions.
 
@@ -38,6 +40,7 @@ def exact() -> Exact:
     return Exact()
 
 
+@as_called
 def fitted_model(pilot: int = 4096, seed: int = 0) -> FittedModel:
     """Return the critic of a model that is fitted to pilot trajectories, of a linear-quadratic or a tabular problem.
 

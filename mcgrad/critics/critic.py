@@ -24,7 +24,7 @@ class Wrong(Protocol):
     def frequency(self) -> float: ...
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Critic(Baseline):
     """Values of states and actions. Derive from it: its methods are traced, `data` gives the numbers that they read."""
 

@@ -96,7 +96,8 @@ def expected_score(wrong: Wrong, c: Constants, x: StateView) -> Numbers:
 
 def news_data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that `gradient_news` reads."""
-    parts = (wrong.scale * x for x in truth.gradient_news(problem, theta))
+    news = truth.gradient_news(problem, theta)
+    parts = (wrong.scale * x for x in (news.linear, news.quadratic, news.level))
     linear, quadratic, level = (np.concatenate([x, np.zeros_like(x[:1])]) for x in parts)  # no action at the end
     return {"linear": PerStep(linear), "quadratic": PerStep(quadratic), "level": PerStep(level)}
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .. import validate
 from ..critics.accepted import as_critic
 from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -32,7 +33,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ActionControlVariate(Estimator):
     """See the module."""
 
@@ -57,6 +58,7 @@ class ActionControlVariate(Estimator):
         return to_go, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
 
+@as_called
 def action_control_variate(critic: Critic | None = None, first_order: bool = False) -> Estimator:
     """Return the score function with reward to go less a critic's Q_t, and the mean of what was subtracted.
 

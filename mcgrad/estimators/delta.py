@@ -25,6 +25,7 @@ from .. import validate
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
 from ..compiler.trace import Graph, Tracer
+from ..printing import as_called
 from ..scan_types import (
     Carry,
     Constants,
@@ -36,7 +37,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Delta(Estimator):
     """See the module and `delta`."""
 
@@ -72,6 +73,7 @@ class Delta(Estimator):
         return gradient  # its mean is zero, whatever else theta does
 
 
+@as_called
 def delta(order: int = 2, *, pathwise: bool = False, centred: bool = False) -> Estimator:
     """Return an estimate of zero: the gradient of the reward's Taylor expansion about the mean action, less its mean.
 

@@ -34,6 +34,7 @@ from ..critics.accepted import as_critic
 from ..critics.critic import Critic
 from ..per_step import PerStep
 from ..policies.scales import scales
+from ..printing import as_called
 from ..problem import Policy, Problem
 from ..scan_types import (
     Carry,
@@ -47,7 +48,7 @@ from .branch_request import BranchRequest, replacements_count
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MeasureValued(Estimator):
     """See the module."""
 
@@ -107,6 +108,7 @@ def _scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
     return found
 
 
+@as_called
 def measure_valued(branches: str = "common", times: str = "all", *, critic: Critic | None = None) -> Estimator:
     """Return the measure-valued gradient for a Gaussian policy with independent actions.
 

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from ..problem import Problem
 from .questions import asked
+from .records import GradientNews
 from .theories import theory_of
 
 MODELS = ("markov", "tree", "stationary")
@@ -82,14 +83,9 @@ def efficiency_bound(
 
 
 @asked
-def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
+def gradient_news(problem: Problem, theta: ArrayLike) -> GradientNews:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
-    Returns
-    -------
-    (T, S, A, P) array
-        Of a tabular problem or a bandit.
-    (T, P, m, n), (T, P, m, m) and (T, P) arrays
-        Of a linear-quadratic problem: linear, quadratic and level of u^T linear_p s + u^T quadratic_p u - level_p, u = a - K s.
+    It is a function of t, s and a with its arrays.
     """
     return theory_of(problem, theta).gradient_news()

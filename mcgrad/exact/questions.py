@@ -20,7 +20,7 @@ from .arguments import Question, checked_arguments, of_each
 from .linear_quadratic.exponents import Scaling
 from .linear_quadratic.off_policy import Limits
 from .linear_quadratic.optimum import Optimum
-from .records import ExactCritic, ValueFunction
+from .records import DifferentialValue, ExactCritic, ValueFunction
 from .theories import theory_of
 from .theory import Array, NoClosedForm, Theory
 
@@ -294,8 +294,8 @@ def average_gradient(problem: Problem, theta: ArrayLike) -> Array:
 
 
 @asked
-def differential_value(problem: Problem, theta: ArrayLike) -> Array | tuple[Array, float]:
-    """Return V(s) = E[sum_t (r_t - J) | s_0 = s]: a table (S,), or P and c of -(s^T P s + c)."""
+def differential_value(problem: Problem, theta: ArrayLike) -> DifferentialValue:
+    """Return V(s) = E[sum_t (r_t - J) | s_0 = s] as a function of s, with its arrays."""
     return _without_discount(problem, theta).differential_value()
 
 

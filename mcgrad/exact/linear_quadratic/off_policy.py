@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...printing import listed
 from ..theory import Array
 from .system import System
 from .values import gradient, gradient_to_go, riccati
@@ -43,6 +44,9 @@ class Limits(NamedTuple):
 
     bias: Array
     variance: Array
+
+    def __repr__(self) -> str:
+        return listed("Limits of self-normalised weights, times G", self._asdict())
 
 
 def importance_weighted_variance(

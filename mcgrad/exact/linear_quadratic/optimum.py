@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...printing import listed
 from ..theory import Array
 from .system import System
 from .values import gradient, objective
@@ -26,7 +27,7 @@ FLAT = 1e-9  # curvatures below this part of the largest count as this part
 TOLERANCE = 1e-9  # of the last step, relative to 1 + |K|
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optimum:
     """A maximum of J over constant gains: K (m, n), J there, |dJ/dK| there, and the iterations it took."""
 
@@ -34,6 +35,9 @@ class Optimum:
     objective: float
     gradient_norm: float
     iterations: int
+
+    def __repr__(self) -> str:
+        return listed("Optimum", vars(self))
 
 
 def optimum(system: System) -> Optimum:

@@ -7,18 +7,19 @@ Parameters, in order: K.ravel() (K[i, j], row major), then, with `learn_scale`, 
 L, L = diag(exp ls) Lc at ls = 0, so that da/dls_i at fixed noise is e_i (L eps)_i.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...printing import listed
 from ..theory import Array
 
 SYMMETRY_TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The arrays of one problem, checked. Q, R and Qf are replaced by their symmetric parts.
 
@@ -76,6 +77,10 @@ class System:
         for name in ("discount", "terminal_weight"):
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
+
+    def __repr__(self) -> str:
+        names = [x.name for x in fields(self) if x.repr]
+        return listed("Linear-quadratic system", {name: getattr(self, name) for name in names})
 
     @property
     def states(self) -> int:

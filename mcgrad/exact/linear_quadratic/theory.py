@@ -116,9 +116,18 @@ class LinearQuadratic(Theory):
         """Return F^-1 dJ/dtheta, (P,)."""
         return np.asarray(np.linalg.solve(self.fisher(), self.gradient()), dtype=np.float64)
 
-    def gradient_news(self) -> tuple[Array, ...]:
+    def gradient_news(self) -> records.GradientNews:
         """Return what an action decides of the gradient to go, as forms of (s, u)."""
-        return values.gradient_news(self.system)
+        linear, quadratic, level = values.gradient_news(self.system)
+        T, _, m, n = linear.shape
+        K = self.system.K
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            u = a - s @ K.T
+            forms = np.einsum("ki,pij,kj->kp", u, linear[t], s) + np.einsum("ki,pij,kj->kp", u, quadratic[t], u)
+            return forms - level[t]
+
+        return records.GradientNews(function, T, n, m, linear=linear, quadratic=quadratic, level=level)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -153,9 +162,14 @@ class LinearQuadratic(Theory):
         """Return its gradient, (P,)."""
         return average.average_gradient(self.system)
 
-    def differential_value(self) -> tuple[Array, float]:
+    def differential_value(self) -> records.DifferentialValue:
         """Return P and c of -(s^T P s + c)."""
-        return average.differential_value(self.system)
+        P, c = average.differential_value(self.system)
+
+        def function(s: Array) -> Array:
+            return -(np.einsum("ki,ij,kj->k", s, P, s) + c)
+
+        return records.DifferentialValue(function, len(P), P=P, c=float(c))
 
     def stationary(self) -> Array:
         """Return the covariance of the stationary state, (n, n)."""

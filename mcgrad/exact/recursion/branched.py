@@ -1,9 +1,9 @@
 """The recursion on a grid where rollouts branch off: moments up to the second, from functions of one state and of two.
 
 With Z(x) the return of a rollout from a state x, V_a(s) what is carried back of the main one, and y_i where the branches of a
-step go to, a step is (c = c(s, noise), s', x' the next states)
+step go to, a step is (c = c(s, noise), s_next, x_next the next states)
 
-    V_a(s) = sum_b c_ab V_b(s') + sum_i c_ai (r_i + Z'(y_i)),    Z(x) = r + Z'(x').
+    V_a(s) = sum_b c_ab V_b(s_next) + sum_i c_ai (r_i + Z'(y_i)),    Z(x) = r + Z'(x_next).
 
 All that is needed of what comes later are the means of V and Z at a state, their covariances at one state, and
 
@@ -11,7 +11,7 @@ All that is needed of what comes later are the means of V and Z at a state, thei
 
 of rollouts on common noise, for the branches of the step before. Its own recursion needs no more than these:
 
-    K_a(s, x) = Cov(mu_a(s), mu_Z(x)) + E[sum_b c_ab K'_b(s', x') + sum_i c_ai K'_Z(y_i, x')],
+    K_a(s, x) = Cov(mu_a(s), mu_Z(x)) + E[sum_b c_ab K'_b(s_next, x_next) + sum_i c_ai K'_Z(y_i, x_next)],
 
 mu the means given the noise of the step. Branches of another world of noise are independent of the main rollout.
 """

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ... import validate
 from ...estimators.estimator import Estimator
@@ -19,7 +19,7 @@ from ..arguments import checked_arguments
 from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .directions import over_directions
-from .found import ExactEstimate, ExactMoments
+from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
@@ -205,26 +205,12 @@ class _Exactly:
     def __init__(self, problem: Problem, theta: Array, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
-    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:
+    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> ExactMoments:
         """Return the moments of named estimators."""
         told_all = {name: told(e, lambda: TRUTH) for name, e in estimators.items()}
-        return _Fit(moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full), full)
+        return moments_within(self.problem, self.theta, told_all, self._options, full_covariance=full)
 
-    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[_Fit]:
+    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[ExactMoments]:
         """Yield the moments of each of several dicts of estimators."""
         for estimators in variants:
             yield self.moments(estimators)
-
-
-class _Fit:
-    """Exact moments with `covariance` as measured ones have it: a matrix, if all covariances were asked for."""
-
-    def __init__(self, found: ExactMoments, full: bool) -> None:
-        self._found, self._full = found, full
-
-    def __getitem__(self, name: str) -> ExactEstimate:
-        return self._found[name]
-
-    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return (P,), or (P, P)."""
-        return (self._found.covariance_matrix if self._full else self._found.covariance)(first, second)

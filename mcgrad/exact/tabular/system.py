@@ -10,19 +10,20 @@ Exact variances of gradients are quadratic in each reward, so that the first two
 about it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...printing import listed
 from ..theory import Array
 
 TOLERANCE = 1e-9  # of probabilities that should sum to one
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The arrays of one problem, checked.
 
@@ -104,6 +105,10 @@ class System:
             raise ValueError(f"discount: expected a finite number >= 0, got {self.discount}")
         if self.horizon is None and self.terminal_reward.any():
             raise ValueError("terminal_reward: expected none with horizon=None, where no episode is cut off")
+
+    def __repr__(self) -> str:
+        names = [x.name for x in fields(self) if x.repr]
+        return listed("Tabular system", {name: getattr(self, name) for name in names})
 
     @property
     def states(self) -> int:

@@ -115,7 +115,7 @@ class Tabular(Theory):
         def function(t: int, s: Array, a: Array) -> Array:
             return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
 
-        return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
+        return records.ExactCritic(function, 1, self.value(), Q=Q, policy=policy)
 
     def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""
@@ -129,9 +129,15 @@ class Tabular(Theory):
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
         return np.linalg.pinv(self.fisher(), rcond=1e-12, hermitian=True) @ self.gradient()
 
-    def gradient_news(self) -> Array:
+    def gradient_news(self) -> records.GradientNews:
         """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
-        return values.gradient_news(self.system)
+        news = values.gradient_news(self.system)
+        _, S, A, _ = news.shape
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            return news[t, records.numbers("s", s, S), records.numbers("a", a, A)]
+
+        return records.GradientNews(function, len(news), 1, 1, N=news)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -149,9 +155,14 @@ class Tabular(Theory):
         """Return its gradient, (P,)."""
         return average.gradient(self.system)
 
-    def differential_value(self) -> Array:
+    def differential_value(self) -> records.DifferentialValue:
         """Return V, (S,)."""
-        return average.differential_values(self.system)[0]
+        V = average.differential_values(self.system)[0]
+
+        def function(s: Array) -> Array:
+            return V[records.numbers("s", s, len(V))]
+
+        return records.DifferentialValue(function, 1, V=V)
 
     def stationary(self) -> Array:
         """Return the stationary distribution, (S,)."""
