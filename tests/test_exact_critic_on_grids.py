@@ -124,7 +124,7 @@ def test_estimators_with_it_are_unbiased_and_quieter(monkeypatch):
 
 
 def test_two_states():
-    """A pendulum: what Q says and what the path says have one mean on the same trajectories; a Q that is 5 % too steep has not."""
+    """A pendulum: what Q and what the path say has one mean on the same trajectories; a Q that is 5 % too steep is seen."""
     policy = mg.policies.linear_features(lambda s: (np.sin(s[0]), s[1]), 2, 1, std=0.3)
     problem, theta = mg.Problem(mg.environments.plain_pendulum(), policy, horizon=5), [-1.0, -0.5]
     steep = e.all_actions(mg.critics.exact().wrong(scale=1.05))
