@@ -157,7 +157,7 @@ class Kernel:
         matrix = numba.float64[:, ::1]
 
         @numba.njit(numba.void(vector, numba.uint64, numba.uint64, matrix, matrix))
-        def function(theta, seed, first, out, work):
+        def function(theta: Any, seed: Any, first: Any, out: Any, work: Any) -> None:
             if theta.shape[0] != P or out.shape[0] != outputs or out.shape[1] % lanes != 0:
                 raise ValueError("theta, out: expected shapes (P,) and (E P, a multiple of the lanes)")
             if work.shape[0] != room or work.shape[1] != row:

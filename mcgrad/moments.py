@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,15 +34,15 @@ class Moments:
     of entry b alone would have found, bit for bit.
     """
 
-    names: tuple
-    parameters: tuple
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
     sums: PowerSums
     rollouts: tuple = ()
     rounding_errors: tuple = ()
     knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
     sources: tuple = ()  # a `Source` for each measurement that was merged; () where nobody said
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Estimate:
         e = self._number(name)
         n, mean, _, m2, m3, m4 = np.moveaxis(self.sums.own[..., e, :], -2, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -87,13 +87,13 @@ class Moments:
         sources = tuple(x.each()[b] for x in self.sources)
         return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def _number(self, name):
+    def _number(self, name: str) -> int:
         if name not in self.names:
             raise KeyError(f"no estimator called {name!r} was measured; there are {', '.join(map(repr, self.names))}")
         return self.names.index(name)
@@ -153,7 +153,7 @@ class Moments:
         cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
         return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
 
-    def _pair(self, a, b):
+    def _pair(self, a: int, b: int) -> int:
         """Return the number of a pair of estimators among those whose covariances were formed."""
         try:
             return self._pairs[max(a, b), min(a, b)]
@@ -166,11 +166,11 @@ class Moments:
             ) from None
 
     @functools.cached_property
-    def _pairs(self):
+    def _pairs(self) -> dict[tuple[int, int], int]:
         return {pair: k for k, pair in enumerate(self.sums.covariances.pairs)}
 
     @functools.cached_property
-    def _squares(self):
+    def _squares(self) -> NDArray[np.float64]:
         """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
         if self.batch is not None and np.isnan(sums.few).any():  # entries with samples of different numbers
@@ -214,7 +214,15 @@ class Moments:
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
         return intervals.Ratio(*map(plain, found))
 
-    def _ratio(self, first, second, over, under, columns, level):
+    def _ratio(
+        self,
+        first: str,
+        second: str,
+        over: NDArray[np.float64],
+        under: NDArray[np.float64],
+        columns: int | slice,
+        level: float,
+    ) -> intervals.Ratio[NDArray[np.float64]]:
         a, b = self._number(first), self._number(second)
         count = self.sums.joint[..., 0, 0, 0]
         count = column(count) if columns != -1 else count

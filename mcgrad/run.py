@@ -12,7 +12,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,7 +138,7 @@ def group_sums(
 ) -> PowerSums:
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
 
-    def sums():
+    def sums() -> Iterator[PowerSums]:
         for k in range(first, first + count, chunk):
             out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
             if stop is not None and stop[0]:
