@@ -72,9 +72,9 @@ class Environment:
     initial_uniforms: int = 0
     choices: int | tuple | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    init: Callable[..., Any] = None  # type: ignore[assignment]
-    step: Callable[..., Any] = None  # type: ignore[assignment]
-    reward: Callable[..., Any] = None  # type: ignore[assignment]
+    init: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
+    step: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
+    reward: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
     terminal: Callable | None = None
     done: Callable | None = None
     name: str = "environment"

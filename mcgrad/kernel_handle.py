@@ -40,8 +40,8 @@ class Kernel:
     """
 
     program: Program
-    names: tuple
-    parameters: tuple
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
     lanes: int
 
     def __repr__(self) -> str:
@@ -274,9 +274,9 @@ class _Nowhere:
         self.asked = True
         raise ValueError("theta: it is not given")
 
-    __array__ = __len__ = __iter__ = __getitem__ = __float__ = __bool__ = __eq__ = _refused  # type: ignore[assignment]
+    __array__ = __len__ = __iter__ = __getitem__ = __float__ = __bool__ = __eq__ = _refused
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = __matmul__ = _refused
-    __rtruediv__ = __rmatmul__ = __pow__ = __hash__ = _refused  # type: ignore[assignment]
+    __rtruediv__ = __rmatmul__ = __pow__ = __hash__ = _refused
 
 
 def _check_that_it_needs_none(problem: Problem, name: str, estimator: Estimator) -> None:

@@ -96,6 +96,21 @@ def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return kept
 
 
+@contextlib.contextmanager
+def own_memory(kept: dict[str, NDArray[np.float64]]) -> Iterator[None]:
+    """Let kernels on this thread use these arrays, and leave those here that they make: who takes turns allocates once."""
+    here = vars(_memory)
+    before = dict(here)
+    here.clear()
+    here.update(kept)
+    try:
+        yield
+    finally:
+        kept.update(here)
+        here.clear()
+        here.update(before)
+
+
 def samples(
     program: Program,
     seed: int,

@@ -10,6 +10,7 @@ compiled: where a call gets that far it runs on NumPy, on the smallest of proble
 
 import argparse
 import collections
+import functools
 import resource
 import signal
 import sys
@@ -18,6 +19,7 @@ import traceback
 import warnings
 
 import numpy as np
+import public_methods
 from odd_values import GAUSSIAN, LQ, PROBLEM, PW, SF, THETA, B, E, G, P, odd_values
 
 import mcgrad as mg
@@ -33,6 +35,7 @@ def opened(**options):
             pass
 
 
+@functools.cache
 def targets():
     """Return {name: (function, good arguments by name)}."""
     eye = [[1.0]]
@@ -220,7 +223,7 @@ def targets():
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"first": SF, "second": PW}
     for name in ("hessian_vector_product", "hessian_vector_product_variance"):
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"v": [1.0]}
-    return found
+    return found | public_methods.targets(PROBLEM, THETA)
 
 
 # The user's own function, which may raise what it likes, and how long to take.

@@ -17,7 +17,7 @@ from .values import value_function
 WORK = 5.0  # about so many seconds
 
 
-@of_each
+@of_each()
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
 
@@ -52,7 +52,7 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
     )
 
 
-@of_each
+@of_each()
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or one group's or pair's.
 
