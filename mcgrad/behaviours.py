@@ -91,6 +91,11 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
         For an estimator of another kind, or one with self-normalised weights.
     NoClosedForm
         Where no exact variance is known.
+
+    References
+    ----------
+    Jie and Abbeel (2010), On a connection between importance sampling and the likelihood ratio policy gradient; Hanna, Thomas,
+    Stone and Niekum (2017), Data-efficient policy evaluation through behavior policy search.
     """
     if not isinstance(estimator, ImportanceWeighted) or estimator.weights == "self-normalised":
         raise ValueError(
