@@ -28,7 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
-from .printing import listed
+from .printing import outline
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -63,7 +63,7 @@ class BestBehaviour(NamedTuple):
     region: tuple | None
 
     def __repr__(self) -> str:
-        return listed("Best behaviour", self._asdict())
+        return outline("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:

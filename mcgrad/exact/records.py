@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..printing import counted, listed
+from ..printing import counted, outline
 from .theory import Array
 
 
@@ -54,7 +54,7 @@ class ValueFunction:
 
     def __repr__(self) -> str:
         title = f"Values ({self.space}) of {counted(self.states, 'state variable')}, t = 0 to {self.horizon}"
-        return listed(title, _known(self))
+        return outline(title, _known(self))
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
         """Return V_t(s).
@@ -127,7 +127,7 @@ class ExactCritic:
     def __repr__(self) -> str:
         V = self.value
         title = f"Critic ({V.space}) of {counted(V.states, 'state variable')}"
-        return listed(
+        return outline(
             f"{title} and {counted(self.actions, 'action')}, t = 0 to {V.horizon - 1}",
             {"J": V.objective} | _known(self),
         )
@@ -205,7 +205,7 @@ class DifferentialValue:
     c: float | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
+        return outline(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
 
     def __call__(self, s: ArrayLike) -> Array:
         """Return V(s)."""
@@ -241,7 +241,7 @@ class GradientNews:
     level: Array | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
+        return outline(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
         """Return N_t(s, a), t = 0, ..., T - 1."""
