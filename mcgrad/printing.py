@@ -71,9 +71,19 @@ def numbers(x: Any) -> str:
     """Return an array in a few words: a vector's first numbers, else its shape."""
     x = np.asarray(x)
     if x.ndim != 1:
-        return f"{x.item():.6g}" if x.ndim == 0 else f"array {x.shape}"
-    first = ", ".join(f"{y:.6g}" for y in x[:MOST])
+        return figure(x.item()) if x.ndim == 0 else f"array {x.shape}"
+    first = ", ".join(figure(y) for y in x[:MOST])
     return f"[{first}{f', ... ({len(x)})' if len(x) > MOST else ''}]"
+
+
+def figure(x: Any) -> str:
+    """Return a number in six digits; a whole one beyond the range of floats as infinity, and what is no number as it is."""
+    try:
+        return f"{x:.6g}"
+    except OverflowError:
+        return "inf" if x > 0 else "-inf"
+    except (TypeError, ValueError):
+        return repr(x)
 
 
 def outline(title: str, things: Mapping[str, Any]) -> str:

@@ -40,9 +40,9 @@ ALLOWED = {
     "environment": "parts printing validate",
     "environments": "compiler problem validate",
     "estimate": "intervals printing",
-    "estimators": "baselines calls compiler critics per_step printing problem scan_types validate",
+    "estimators": "baselines calls compiler critics per_step policies printing problem scan_types validate",
     "exact": (
-        "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
+        "baselines compiler critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies printing problem rollouts truth validate"
     ),
     "exact/linear_quadratic": "baselines critics environments estimators exact policies printing problem validate",

@@ -19,7 +19,6 @@ from .questions import (
     average_reward,
     coefficients,
     covariance_matrix,
-    critic,
     differential_value,
     fisher,
     gradient,
@@ -42,7 +41,7 @@ from .questions import (
 )
 from .records import DifferentialValue, ExactCritic, GradientNews, ValueFunction
 from .recursion import ExactEstimate, ExactMoments, moments, value_function
-from .recursion.fallback import covariance, mean, value, variance
+from .recursion.fallback import covariance, critic, mean, value, variance
 from .theory import NoClosedForm
 
 __all__ = [

@@ -27,15 +27,15 @@ class ValueFunction:
         J = E V_0(s_0).
     space : str
         What is known: a "closed form", or the functions of the state in which the recursion was run: a "table",
-        "polynomials", "a grid of 100 points an axis".
+        "polynomials", "a table of 11 states that can be reached", "a grid of 100 points an axis".
     change : mapping
         By how much values moved at the last refinement of a grid, relative to their range. Empty where nothing is approximate.
     left : float
         The chance that a trajectory leaves the box of the grid.
     box : (low, high), (n,) arrays, or None
-        Where pilot trajectories were; the box of a grid is larger. None of a closed form.
+        Where pilot trajectories were; the box of a grid is larger. None where there is no grid.
     V : (T + 1, S) array, or None
-        V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
+        V_t(s) of a table, whose states are numbers 0, ..., S - 1 (n = 1); NaN where a state cannot be reached by then.
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
         Of a linear-quadratic one, V_t(s) = -(s^T P_t s + c_t).
     """
@@ -69,7 +69,7 @@ class ValueFunction:
         Returns
         -------
         (N,) or () array
-            NaN outside of the box of a grid.
+            NaN outside of the box of a grid, and of the states that can be reached.
 
         Raises
         ------
@@ -111,6 +111,8 @@ class ExactCritic:
     value : ValueFunction
     Q, policy : (T, S, A) and (S, A) arrays, or None
         Q_t(s, a) and pi(a | s) of a tabular problem.
+    drawn : callable, or None
+        drawn(t, states (N, n), e (N, .)) -> (N,), Q_t at the actions that the policy draws with noise e; of the recursion.
     F, U, cov : (T, m, n), (T, m, m) and (m, m) arrays, or None
         Of a linear-quadratic one, Q_t(s, K s + u) = V_t(s) - (2 u^T F_t s + u^T U_t u - tr U_t cov), cov that of the actions.
     """
@@ -123,6 +125,7 @@ class ExactCritic:
     F: Array | None = None
     U: Array | None = None
     cov: Array | None = None
+    drawn: Callable[[int, Array, Array], Array] | None = None
 
     def __repr__(self) -> str:
         V = self.value

@@ -99,7 +99,8 @@ class ExactMoments:
     covariances : (E, E, P), or (E, P, E, P) with `full_covariance`
     third, fourth : (E, P) or None
     space : str
-        What the functions of the state were: "table", "polynomials", "grid 240".
+        What the functions of the state were: "table", "polynomials", "a table of 11 states that can be reached",
+        "a grid of 240 points an axis".
     change : mapping
         By how much the moments moved, relative to the largest of their kind, when the grid, the noise, the start and the
         box were last refined: {"all": 3e-9}. Empty where nothing is approximate.
