@@ -95,7 +95,18 @@ class Estimate:
         return intervals.of_variance(self.variance, relative, column(self.count), level)
 
     def total_variance_interval(self, level: float = 0.95) -> intervals.Interval[float]:
-        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
+        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            For a level out of its range.
+        """
         relative = relative_error(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
         return intervals.Interval(plain(low), plain(high))

@@ -286,6 +286,15 @@ def sample(
 
     With `design` it is (N / design.size, P), the mean gradients of replicates; see `measure`.
 
+    Parameters
+    ----------
+    problem, theta, estimators
+        As in `measure`, without a batch.
+    count : int
+        N, a multiple of design.size if there is a design.
+    seed, start, design, machine, precision
+        As in `measure`.
+
     Raises
     ------
     ValueError

@@ -16,6 +16,7 @@ from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
 from .printing import counted
 from .source import Source, check_apart
+from .text import aligned
 
 if TYPE_CHECKING:
     import pandas
@@ -77,7 +78,13 @@ class Moments:
         return len(self.sums.own) if self.sums.own.ndim == 4 else None
 
     def entry(self, b: int) -> Moments:
-        """Return what was measured of one entry of a batch, as a measurement of its own."""
+        """Return what was measured of entry b of a batch, from -B to B - 1, as a measurement of its own.
+
+        Raises
+        ------
+        ValueError
+            For another number, and without a batch.
+        """
         if self.batch is None:
             raise ValueError("entry: expected moments of a batch, got those of a single measurement")
         b = validate.integer("b", b, -self.batch, self.batch - 1)
@@ -115,16 +122,17 @@ class Moments:
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on common noise, parameter by parameter.
+        """Return the covariance of two estimators on common noise, parameter by parameter, (P,).
 
-        Returns
-        -------
-        (P,) array
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
 
         Raises
         ------
         ValueError
-            For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`.
+            For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`. KeyError for another name.
         """
         a, b = self._number(first), self._number(second)
         if a == b:
@@ -137,10 +145,15 @@ class Moments:
     def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
         """Return the covariances of all parameters of one estimator with all of another, (P, P), on common noise.
 
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
         Raises
         ------
         ValueError
-            Unless measured with `full_covariance=True`.
+            Unless measured with `full_covariance=True`; KeyError for another name.
         """
         a, b = self._number(first), self._number(second)
         if not self.sums.covariances.full:
@@ -240,7 +253,7 @@ class Moments:
         Raises
         ------
         ValueError
-            For a file that holds something else.
+            For a file that holds something else; FileNotFoundError for none.
 
         Examples
         --------
@@ -273,11 +286,7 @@ class Moments:
             mean, kurtosis = np.linalg.norm(x.mean), f"{np.max(x.kurtosis):.3g}"
             figures = (f"{x.count}", f"{mean:.4g}", f"{x.total_variance:.4g}", f"{low:.4g} to {high:.4g}", kurtosis)
             rows.append((name, *figures, str(x.rollouts)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for first, *rest in rows:
-            others = "  ".join(x.rjust(w) for x, w in zip(rest, widths[1:], strict=True))
-            lines.append(f"  {first.ljust(widths[0])}  {others}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {line}" for line in aligned(rows))])
 
     def _repr_html_(self) -> str | None:
         return None if self.batch is not None else self.table()._repr_html_()

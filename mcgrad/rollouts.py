@@ -48,6 +48,30 @@ def rollout(
 ) -> Rollout:
     """Return trajectories `start`, ..., `start + count - 1`, to be looked at: the same that estimators see.
 
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    count : int
+        N, how many trajectories.
+    seed : int
+        From 0 to 2^64 - 1.
+    start : int
+        First trajectory.
+    machine : str
+        As in `measure`.
+
+    Returns
+    -------
+    Rollout
+        `states` (N, T + 1, n), `actions` (N, T, m), `rewards` (N, T), `terminal` and `lengths` (N,), `noise`; rewards are not
+        discounted.
+
+    Raises
+    ------
+    ValueError
+        For an argument out of its range, named; TraceError, which is one, for functions that cannot be traced.
+
     Examples
     --------
     >>> import mcgrad as mg
