@@ -54,12 +54,12 @@ class BestBehaviour(NamedTuple):
         None for softmax policies: it is finite wherever no action is forbidden.
     """
 
-    theta: np.ndarray
-    policy: object
-    estimator: object
-    variance: np.ndarray
-    on_policy: np.ndarray
-    scale: np.ndarray | None
+    theta: NDArray[np.float64]
+    policy: Policy
+    estimator: Estimator
+    variance: NDArray[np.float64]
+    on_policy: NDArray[np.float64]
+    scale: NDArray[np.float64] | None
     region: tuple | None
 
     def __repr__(self) -> str:
@@ -91,6 +91,11 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
         For an estimator of another kind, or one with self-normalised weights.
     NoClosedForm
         Where no exact variance is known.
+
+    References
+    ----------
+    Jie and Abbeel (2010), On a connection between importance sampling and the likelihood ratio policy gradient; Hanna, Thomas,
+    Stone and Niekum (2017), Data-efficient policy evaluation through behavior policy search.
     """
     if not isinstance(estimator, ImportanceWeighted) or estimator.weights == "self-normalised":
         raise ValueError(
@@ -110,11 +115,10 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
 def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary: Any) -> BestBehaviour:
     kind, n, m = problem.policy.closed_form, problem.environment.states, problem.environment.actions
     gain = n * m
-    own = np.exp(theta[gain:]) if kind.learn_std else np.ones(m)
-    root = own[:, None] * kind.root
+    K, root = kind.matrices(theta)
     diagonal = np.array_equal(root, np.diag(np.diag(root)))
     policy = linear_gaussian(n, m, learn_std=True, **({"std": np.diag(root)} if diagonal else {"cov": root @ root.T}))
-    origin = policy.theta(theta[:gain].reshape(m, n))
+    origin = policy.theta(K)
 
     def at(x):
         moved = origin.copy()

@@ -39,15 +39,15 @@ class Estimate:
         Rollouts that one sample takes: compare variance * rollouts, not variances.
     """
 
-    parameters: tuple
+    parameters: tuple[str, ...]
     count: int
     nonfinite: int
-    mean: np.ndarray
-    stderr: np.ndarray
-    variance: np.ndarray
-    variance_stderr: np.ndarray
-    skewness: np.ndarray
-    kurtosis: np.ndarray
+    mean: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    variance_stderr: NDArray[np.float64]
+    skewness: NDArray[np.float64]
+    kurtosis: NDArray[np.float64]
     rollouts: int = 1
     total_variance_stderr: float = math.nan
 
@@ -95,7 +95,18 @@ class Estimate:
         return intervals.of_variance(self.variance, relative, column(self.count), level)
 
     def total_variance_interval(self, level: float = 0.95) -> intervals.Interval[float]:
-        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
+        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            For a level out of its range.
+        """
         relative = relative_error(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
         return intervals.Interval(plain(low), plain(high))

@@ -57,7 +57,25 @@ class ValueFunction:
         return listed(title, _known(self))
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
-        """Return V_t(s), t = 0, ..., T; NaN outside of the box of a grid."""
+        """Return V_t(s).
+
+        Parameters
+        ----------
+        t : int
+            0, ..., T.
+        s : (N, n) or (n,) array
+            States; of a table, whole numbers from 0 to S - 1.
+
+        Returns
+        -------
+        (N,) or () array
+            NaN outside of the box of a grid.
+
+        Raises
+        ------
+        ValueError
+            For a time out of its range, another shape, or a state that is not in the table.
+        """
         found = self.function(validate.integer("t", t, 0, self.horizon), _rows("s", s, self.states))
         return found if np.ndim(s) == 2 else found[0]
 
@@ -118,7 +136,24 @@ class ExactCritic:
         )
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
-        """Return Q_t(s, a), t = 0, ..., T - 1."""
+        """Return Q_t(s, a).
+
+        Parameters
+        ----------
+        t : int
+            0, ..., T - 1.
+        s, a : (N, n) and (N, m), or (n,) and (m,) arrays
+            An action for each state; of a table, whole numbers.
+
+        Returns
+        -------
+        (N,) or () array
+
+        Raises
+        ------
+        ValueError
+            For a time out of its range, other shapes, or what is not in the table.
+        """
         t = validate.integer("t", t, 0, self.value.horizon - 1)
         states, actions = _rows("s", s, self.value.states), _rows("a", a, self.actions)
         if np.ndim(s) != np.ndim(a) or len(states) != len(actions):

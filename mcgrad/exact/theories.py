@@ -1,7 +1,7 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +16,7 @@ from ..environments.tabular import Tabular
 from ..problem import Problem
 from . import chaotic_map, linear_quadratic, one_step, tabular
 from .faithful import check_faithful
-from .theory import NoClosedForm, Theory
+from .theory import Array, NoClosedForm, Theory
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
 THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
@@ -30,9 +30,28 @@ THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
 }
 
 
+CHECKED = 16
+
+
 def theory_of(problem: Problem, theta: ArrayLike) -> Theory:
     """Return the theory of a problem at theta; a problem that is asked several questions in a row is read once."""
     return _theory(problem, tuple(problem.theta(theta).tolist()))
+
+
+def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Stack | None:
+    """Return linear-quadratic problems of one shape at thetas (B, P) in one; None where they are not that.
+
+    What a closed form speaks of is compared with the functions of a problem at some of the thetas, `CHECKED` or so.
+    """
+    try:
+        stack = linear_quadratic.stack_of(problems, thetas)
+    except NoClosedForm:
+        return None
+    if stack is not None:
+        first = {problem: b for b, problem in reversed([*enumerate(problems)])}
+        for b in {*first.values(), *np.linspace(0, len(thetas) - 1, CHECKED).astype(int).tolist()}:
+            check_faithful(problems[b], thetas[b])
+    return stack
 
 
 @functools.lru_cache(maxsize=4)

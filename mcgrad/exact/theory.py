@@ -12,8 +12,9 @@ added (`leaves` writes estimators in terms of them); and the moments of *leaves*
 A kind of problem derives from `Theory`, and overrides what it knows: the rest raises `NoClosedForm`.
 """
 
+import functools
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from ..estimators import Estimator
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]  # of parameters
+Answer = TypeVar("Answer")
 Signs = tuple[int, ...]  # of the noise of the start, of the actions and of the process, 1 or -1
 
 
@@ -47,6 +49,16 @@ class Alone(NamedTuple):
 def _unknown(what: str) -> Callable[..., Any]:
     def ask(self: "Theory", *arguments: Any) -> NoReturn:
         raise NoClosedForm(f"{what}: no closed form is known for {self.name}")
+
+    return ask
+
+
+def of_system(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Return the method of a theory that is a function of its `system`, and of what it is asked with."""
+
+    @functools.wraps(function)
+    def ask(self: "Theory", *arguments: Any) -> Answer:
+        return function(self.system, *arguments)
 
     return ask
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...printing import listed
-from ..theory import Array
+from ..theory import Array, Indices
 
 SYMMETRY_TOLERANCE = 1e-10
 
@@ -85,17 +85,23 @@ class System:
     @property
     def states(self) -> int:
         """n, the number of states."""
-        return self.B.shape[0]
+        return self.B.shape[-2]
 
     @property
     def actions(self) -> int:
         """m, the number of actions."""
-        return self.B.shape[1]
+        return self.B.shape[-1]
 
     @property
     def parameters(self) -> int:
         """P = m n, plus m log scales with `learn_scale`."""
         return self.K.size + (self.actions if self.learn_scale else 0)
+
+    def places(self, parameters: Indices) -> tuple[NDArray[np.bool_], Indices, Indices]:
+        """Return which parameters are entries K_ij, and i and j of these; of the log scale of row i, i and 0."""
+        gain = parameters < self.K.size
+        i, j = np.divmod(np.where(gain, parameters, 0), self.states)
+        return gain, np.where(gain, i, parameters - self.K.size), j
 
     @cached_property
     def closed(self) -> Array:
@@ -105,7 +111,12 @@ class System:
     @cached_property
     def policy_cov(self) -> Array:
         """Sigma = L L^T, (m, m)."""
-        return self.L @ self.L.T
+        return self.L @ self.L.swapaxes(-1, -2)
+
+    @cached_property
+    def spread(self) -> Array:
+        """B Sigma B^T + W, the covariance of s_{t+1} given s_t, (n, n)."""
+        return self.B @ self.policy_cov @ self.B.swapaxes(-1, -2) + (self.W + self.W.swapaxes(-1, -2)) / 2
 
     @cached_property
     def noise(self) -> Array:
@@ -126,6 +137,18 @@ class System:
                 "do not exist. Score-function estimators need an invertible L; reparameterization does not."
             )
         return np.asarray(np.linalg.inv(self.L), dtype=np.float64)
+
+
+class Stack(System):
+    """Systems of one shape, horizon and discount, whose arrays have a leading axis: those that differ one of B, others of 1.
+
+    For values, the objective and its gradient (see `values`); what has parameters as an axis of its own takes one system.
+    """
+
+    def __post_init__(self) -> None:
+        for name in ("Q", "R", "Qf"):
+            array = getattr(self, name)
+            object.__setattr__(self, name, (array + array.swapaxes(-1, -2)) / 2)
 
 
 def factor(cov: Array, name: str) -> Array:

@@ -1,4 +1,4 @@
-"""Values, the objective, its gradient, and the variance of the return: Riccati-like recursions, O(T (n+m)^3).
+"""Values, the objective and its gradient: Riccati-like recursions, O(T (n+m)^3).
 
 With P_T = terminal_weight Qf and c_T = 0, going backwards,
 
@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..theory import Array, Indices
+from .gaussian import symmetric, transpose
 from .system import System
 
 
@@ -24,23 +25,31 @@ def value(system: System) -> tuple[Array, Array]:
 
 
 def riccati(system: System) -> tuple[Array, Array, Array, Array]:
-    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once."""
+    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once.
+
+    Of a `Stack`, here and in what follows to `gradient`, all of them have a leading axis.
+    """
     if "riccati" in system.memo:
         return system.memo["riccati"]
     T, n, m = system.horizon, system.states, system.actions
-    A, B, K, R = system.closed, system.B, system.K, system.R
-    P, c, F, U = np.empty((T + 1, n, n)), np.zeros(T + 1), np.empty((T, m, n)), np.empty((T, m, m))
-    stage = system.Q + K.T @ R @ K
-    P[T] = system.terminal_weight * system.Qf
+    lead, W = system.closed.shape[:-2], system.W[..., None, :, :]
+    P, F, U = np.empty((*lead, T + 1, n, n)), np.empty((*lead, T, m, n)), np.empty((*lead, T, m, m))
+    P[..., T, :, :] = system.terminal_weight * system.Qf
     for t in reversed(range(T)):
-        weight = system.discount**t
-        F[t] = weight * R @ K + B.T @ P[t + 1] @ A
-        U[t] = weight * R + B.T @ P[t + 1] @ B
-        P[t] = weight * stage + A.T @ P[t + 1] @ A
-        P[t] = (P[t] + P[t].T) / 2
-        c[t] = c[t + 1] + np.sum(U[t] * system.policy_cov) + np.sum(P[t + 1] * system.W)
+        P[..., t, :, :], F[..., t, :, :], U[..., t, :, :] = _stage(system, t, P[..., t + 1, :, :])
+    c = np.zeros((*lead, T + 1))
+    added = np.sum(U * system.policy_cov[..., None, :, :], axis=(-2, -1)) + np.sum(P[..., 1:, :, :] * W, axis=(-2, -1))
+    c[..., :-1] = np.cumsum(added[..., ::-1], axis=-1)[..., ::-1]
     system.memo["riccati"] = P, c, F, U
     return system.memo["riccati"]
+
+
+def _stage(system: System, t: int, later: Array) -> tuple[Array, Array, Array]:
+    """Return P_t, F_t and U_t where P_{t+1} is `later`."""
+    A, K, weight = system.closed, system.K, system.discount**t
+    ahead = transpose(system.B) @ later
+    P = symmetric(weight * (system.Q + transpose(K) @ system.R @ K) + transpose(A) @ later @ A)
+    return P, weight * system.R @ K + ahead @ A, weight * system.R + ahead @ system.B
 
 
 def state_moments(system: System) -> tuple[Array, Array]:
@@ -48,12 +57,13 @@ def state_moments(system: System) -> tuple[Array, Array]:
     if "state_moments" in system.memo:
         return system.memo["state_moments"]
     T, n, A = system.horizon, system.states, system.closed
-    mean, cov = np.empty((T + 1, n)), np.empty((T + 1, n, n))
-    mean[0], cov[0] = system.mean, system.cov
-    spread = system.noise @ system.noise.T
+    lead = A.shape[:-2]
+    mean, cov = np.empty((*lead, T + 1, n)), np.empty((*lead, T + 1, n, n))
+    mean[..., 0, :], cov[..., 0, :, :] = system.mean, system.cov
+    back = transpose(A)
     for t in range(T):
-        mean[t + 1] = A @ mean[t]
-        cov[t + 1] = A @ cov[t] @ A.T + spread
+        mean[..., t + 1, :] = (A @ mean[..., t, :, None])[..., 0]
+        cov[..., t + 1, :, :] = A @ cov[..., t, :, :] @ back + system.spread
     system.memo["state_moments"] = mean, cov
     return mean, cov
 
@@ -62,23 +72,25 @@ def mean_return_to_go(system: System) -> Array:
     """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t^T P_t mu_t + c_t): (T+1,)."""
     P, c, _, _ = riccati(system)
     mean, cov = state_moments(system)
-    return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
+    return -(np.sum(P * cov, axis=(-2, -1)) + np.einsum("...i,...ij,...j->...", mean, P, mean) + c)
 
 
-def objective(system: System) -> float:
-    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0^T P_0 mu_0 + c_0): float."""
-    return float(mean_return_to_go(system)[0])
+def objective(system: System) -> Array:
+    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0^T P_0 mu_0 + c_0), a number."""
+    return np.asarray(mean_return_to_go(system)[..., 0])
 
 
 def gradient(system: System) -> Array:
     """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t^T], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
     _, _, F, U = riccati(system)
     mean, cov = state_moments(system)
-    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
-    parts = [-2 * np.einsum("tij,tjk->ik", F, second).ravel()]
+    mean, cov = mean[..., :-1, :], cov[..., :-1, :, :]
+    second = cov + mean[..., :, None] * mean[..., None, :]
+    on_gain = -2 * np.sum(F @ second, axis=-3)
+    parts = [on_gain.reshape(*on_gain.shape[:-2], -1)]
     if system.learn_scale:
-        parts.append(-2 * np.einsum("tij,ji->i", U, system.policy_cov))
-    return np.concatenate(parts)
+        parts.append(-2 * np.einsum("...tij,...ji->...i", U, system.policy_cov))
+    return np.concatenate(parts, axis=-1)
 
 
 def value_forms(system: System) -> Array:
@@ -127,20 +139,20 @@ def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
     """
     T, n, parameters = system.horizon, system.states, np.asarray(parameters)
     p, each = len(parameters), np.arange(len(parameters))
-    gain = parameters < system.K.size
-    i, j = np.divmod(np.where(gain, parameters, 0), n)
-    row = np.where(gain, 0, parameters - system.K.size)
+    gain, i, j = system.places(parameters)
     f = np.broadcast_to(f, (T, p, *f.shape[2:]))
     own, out = np.zeros((T, p, 1 + n, 1 + n)), np.zeros((T + 1, p, 1 + n, 1 + n))
     own[:, each, 1 + j, :] = np.where(gain[:, None], f[:, each, 1 + n + i, : 1 + n], 0.0)
     own = own + own.swapaxes(-1, -2)
     scaled = np.einsum("tpij,ji->tpi", f[..., 1 + n :, 1 + n :], system.policy_cov)
-    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, row])
-    move, spread = np.eye(1 + n), system.noise @ system.noise.T
+    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, i])
+    move = np.eye(1 + n)
     move[1:, 1:] = system.closed
     for t in reversed(range(T)):
         out[t] = own[t] + move.T @ out[t + 1] @ move
-        out[t, :, 0, 0] += np.sum(out[t + 1, :, 1:, 1:] * spread, axis=(-2, -1))
+    # What the noise adds to the constant, which moves to nothing else: all of it at once.
+    added = np.sum(out[1:, :, 1:, 1:] * system.spread, axis=(-2, -1))
+    out[:-1, :, 0, 0] += np.cumsum(added[::-1], axis=0)[::-1]
     return out
 
 
@@ -161,25 +173,6 @@ def gradient_news(system: System) -> tuple[Array, Array, Array]:
     return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
 
 
-def return_variance(system: System) -> float:
-    """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
-
-    With xi white, V_0(s_0) - J = -(2 mu^T P C xi + xi^T C^T P C xi - tr), delta_t = -(2 s_t^T Acl^T P G xi + 2 s_t^T K^T R
-    L eps gamma^t + xi^T Psi xi - tr): Var(l^T xi + xi^T N xi) = l^T l + 2 tr N N.
-    """
-    P, _, F, U = riccati(system)
-    mean, cov = state_moments(system)
-    C, m, G = system.initial_factor, system.actions, system.noise
-    first = C.T @ P[0] @ C
-    variance = np.sum((2 * C.T @ P[0] @ system.mean) ** 2) + 2 * np.sum(first**2)
-    linear = G.T @ P[1:] @ system.closed
-    linear[:, :m] = system.L.T @ F
-    quadratic = G.T @ P[1:] @ G
-    quadratic[:, :m, :m] = system.L.T @ U @ system.L
-    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
-    return float(variance + 4 * np.sum((linear @ second) * linear) + 2 * np.sum(quadratic**2))
-
-
 # ---- what a gradient sees of the future: a value function from the next block of time on ------------------------------
 
 
@@ -193,11 +186,8 @@ def bootstrapped(system: System, weight: Array, scale: float) -> System:
     exact, _, F, U = riccati(system)
     P, F, U = exact.copy(), F.copy(), U.copy()
     for t in reversed(range(system.horizon)):
-        discount = system.discount**t
-        F[t] = discount * system.R @ system.K + system.B.T @ P[t + 1] @ system.closed
-        U[t] = discount * system.R + system.B.T @ P[t + 1] @ system.B
-        own = discount * (system.Q + system.K.T @ system.R @ system.K) + system.closed.T @ P[t + 1] @ system.closed
-        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * (own + own.T) / 2
+        own, F[t], U[t] = _stage(system, t, P[t + 1])
+        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * own
     other = replace(system)
     other.memo["riccati"] = P, np.zeros(system.horizon + 1), F, U
     return other

@@ -20,7 +20,7 @@ WORK = 5.0  # about so many seconds
 TOLERANCE = 1e-5  # of a critic, relative to its range
 
 
-@of_each
+@of_each()
 def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the mean of an estimator, (P,): the gradient, or that and the exact bias.
 
@@ -55,7 +55,7 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
     )
 
 
-@of_each
+@of_each()
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or one group's or pair's.
 

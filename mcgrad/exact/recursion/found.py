@@ -45,16 +45,37 @@ class ExactEstimate:
         return _shape(self.fourth, self.variance, 2.0)
 
     def stderr(self, count: int) -> NDArray[np.float64]:
-        """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
-        count = validate.integer("count", count, 1)
+        """Return the standard error of a mean of `count` samples, sqrt(Var / N).
+
+        Parameters
+        ----------
+        count : int
+            N, from 1 to 2^63.
+
+        Raises
+        ------
+        ValueError
+            For a count out of its range.
+        """
+        count = validate.integer("count", count, 1, 2**63)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
         """Return the standard error of a variance measured on `count` samples, exactly.
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
+
+        Parameters
+        ----------
+        count : int
+            N, from 2 to 2^63.
+
+        Raises
+        ------
+        ValueError
+            For a count out of its range, and without fourth moments (`higher=True`).
         """
-        count = validate.integer("count", count, 2)
+        count = validate.integer("count", count, 2, 2**63)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
@@ -107,12 +128,36 @@ class ExactMoments:
         )
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
+        """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,).
+
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
+        Raises
+        ------
+        KeyError
+            For an estimator that was not asked for.
+        """
         found = self._block(first, second)
         return found.copy() if found.ndim == 1 else np.diag(found).copy()
 
     def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariances of all parameters of one estimator with all of another, (P, P)."""
+        """Return the covariances of all parameters of one estimator with all of another, (P, P).
+
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
+        Raises
+        ------
+        ValueError
+            Unless asked for with `full_covariance=True`.
+        KeyError
+            For an estimator that was not asked for.
+        """
         found = self._block(first, second)
         if found.ndim == 1:
             raise ValueError("covariance_matrix: ask for all of them, moments(..., full_covariance=True)")
@@ -123,6 +168,11 @@ class ExactMoments:
 
         Means on that of the largest mean, or of a hundredth of the largest standard deviation; variances on their own,
         covariances on that of standard deviations, third moments on that of the fourth ones, to the power 3/4.
+
+        Parameters
+        ----------
+        before : ExactMoments
+            Of the same estimators.
         """
         change = 0.0
         for name in self.names:
@@ -146,7 +196,7 @@ class ExactMoments:
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
 
     def _number(self, name: str) -> int:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
