@@ -1,7 +1,6 @@
 """Rollouts of a table on common noise: against enumeration of all numbers that choose, and measurement of the alias method."""
 
 import numpy as np
-import pytest
 
 import mcgrad as mg
 from mcgrad.exact.recursion import chain
