@@ -17,6 +17,7 @@ from ...problem import Problem
 from ...truth import told
 from ..arguments import checked_arguments
 from ..theory import NoClosedForm
+from .basis import TooSmall
 from .chain import Chain, Model
 from .directions import over_directions
 from .found import ExactEstimate, ExactMoments
@@ -128,7 +129,7 @@ def moments_within(
         else:
             try:
                 found = asked(Polynomials, "polynomials")
-            except NoClosedForm as error:
+            except (NoClosedForm, TooSmall) as error:
                 found = approximate(asked, dataclasses.replace(options, reason=error))
     return _checked(found, problem)
 
