@@ -9,7 +9,7 @@ import numpy as np
 from .. import baselines as b
 from .. import critics
 from .. import estimators as e
-from ..exact.recursion.truth import truth_within
+from ..exact.answers import truth_within
 from ..floor import floor
 from ..kernels.inputs import Inputs
 from ..kernels.program import gradient_program

@@ -13,36 +13,42 @@ the time.
 """
 
 from .bounds import efficiency_bound, gradient_news
-from .quadratures import quadrature
-from .questions import (
+from .joint_moments import moments
+from .optima import (
     average_gradient,
     average_reward,
-    coefficients,
-    covariance_matrix,
-    critic,
     differential_value,
     fisher,
-    gradient,
     hessian,
     hessian_vector_product,
     hessian_vector_product_variance,
+    natural_gradient,
+    optimum,
+    stationary,
+)
+from .quadratures import quadrature
+from .questions import (
+    coefficients,
+    covariance,
+    covariance_matrix,
+    critic,
+    gradient,
+    mean,
     mean_return_to_go,
     naive_optimal_over_time,
-    natural_gradient,
     objective,
     optimal_over_time,
     optimal_quadratic,
-    optimum,
     scaling,
     self_normalised_limits,
-    stationary,
     system,
     total_optimal_constant,
     total_optimal_over_time,
+    value,
+    variance,
 )
 from .records import ExactCritic, ValueFunction
-from .recursion import ExactEstimate, ExactMoments, moments, value_function
-from .recursion.fallback import covariance, mean, value, variance
+from .recursion import ExactEstimate, ExactMoments
 from .theory import NoClosedForm
 
 __all__ = [
@@ -82,6 +88,5 @@ __all__ = [
     "total_optimal_constant",
     "total_optimal_over_time",
     "value",
-    "value_function",
     "variance",
 ]

@@ -5,13 +5,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..problem import Problem
-from .questions import asked
-from .theories import theory_of
+from .answers import answered
+from .arguments import checked_arguments
 
 MODELS = ("markov", "tree", "stationary")
 
 
-@asked
+@checked_arguments
 def efficiency_bound(
     problem: Problem, theta: ArrayLike, model: str = "markov", matrix: bool = False
 ) -> NDArray[np.float64]:
@@ -78,10 +78,11 @@ def efficiency_bound(
     array([15.15])
     """
     validate.one_of("model", model, MODELS)
-    return theory_of(problem, theta).efficiency_bound(model, validate.flag("matrix", matrix))
+    matrix = validate.flag("matrix", matrix)
+    return answered("efficiency_bound", problem, theta, lambda theory: theory.efficiency_bound(model, matrix), work=0)
 
 
-@asked
+@checked_arguments
 def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
@@ -92,4 +93,4 @@ def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | t
     (T, P, m, n), (T, P, m, m) and (T, P) arrays
         Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
     """
-    return theory_of(problem, theta).gradient_news()
+    return answered("gradient_news", problem, theta, lambda theory: theory.gradient_news(), work=0)

@@ -21,11 +21,11 @@ from .noise import Quadrature
 from .periods import periods
 from .ring import Array, Monomial, Pair, Values
 from .trees import Tree
+from .work import TooMuch, Work
 
 PILOTS, SEED = 4096, 1
 TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
 LARGEST = 60_000_000  # numbers in the matrices of a step
-OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
@@ -75,31 +75,6 @@ def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
     if "box" in finer:  # with points as far apart as before
         changes["counts"] = int(np.ceil(found.counts * fine.reach / found.reach))
     return dataclasses.replace(found, **changes)
-
-
-class TooMuch(Exception):
-    """The work that is left is not enough for a level."""
-
-
-class Work:
-    """Counts operations, so that what is found does not depend on how fast a machine is.
-
-    Attributes
-    ----------
-    units : float
-        How many there may be, in units of about a second on a slow core.
-    spent : float
-        How many there were.
-    """
-
-    def __init__(self, units: float) -> None:
-        self.units, self.spent = units, 0.0
-
-    def spend(self, operations: float) -> None:
-        """Count operations, or raise TooMuch where they would be more than there may be."""
-        if self.spent + operations / OPERATIONS > self.units or np.isinf(operations):
-            raise TooMuch
-        self.spent += operations / OPERATIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,4 +275,4 @@ def checked_box(box: object, problem: Problem) -> tuple[Array, Array] | None:
 def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
     """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
     tolerance = validate.number("tolerance", tolerance, above=0.0)
-    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))
+    return Options(tolerance, Work(validate.number("work", work, above=0.0), shown=True), checked_box(box, problem))
