@@ -27,6 +27,8 @@ from .system import Outputs
 from .tables import states, table
 from .work import TooMuch, Work
 
+EXACT = 1e-9  # what is left of moments that are exact but for directions of theta
+
 
 def moments_within(
     problem: Problem,
@@ -40,7 +42,8 @@ def moments_within(
     estimators = {k: fitted(problem, theta, e, options) for k, e in estimators.items()}
     with np.errstate(all="ignore"):  # what overflows is no answer, see _checked
         model = Model(problem, theta, estimators, options.work)
-        found = in_some_space(problem, functools.partial(_asked, model, higher, full_covariance), options)
+        asked = functools.partial(_asked, model, higher, full_covariance, options.tolerance)
+        found = in_some_space(problem, asked, options)
     return _checked(found, problem)
 
 
@@ -86,8 +89,9 @@ def solve(
     return space.start(fields, outputs, output_pairs)
 
 
-def _asked(model: Model, higher: bool, full: bool, make: Make, space: str) -> ExactMoments:
+def _asked(model: Model, higher: bool, full: bool, tolerance: float, make: Make, space: str) -> ExactMoments:
     """Return the `ExactMoments` of a model in the spaces that make(chain, first, pairs) returns."""
+    between = EXACT if space in ("polynomials", "table") else tolerance / 10  # of directions
     solver = functools.partial(solve, make)
     E, P = len(model.names), model.parameters
     if full:
@@ -103,7 +107,7 @@ def _asked(model: Model, higher: bool, full: bool, make: Make, space: str) -> Ex
         answers = Answers(model, central_powers(model.gradients, mean, (3, 4)), [], solver)
         return [[answers.mean[j, k] for j in range(E * P)] for k in (3, 4)]
 
-    mean, covariance, central = over_directions(model, pairs, first_two, next_two if higher else None)
+    mean, covariance, central = over_directions(model, pairs, first_two, next_two if higher else None, between)
     covariances = np.zeros((E * P, E * P))
     for (j, k), x in zip(pairs, covariance, strict=True):
         covariances[j, k] = covariances[k, j] = x

@@ -171,7 +171,8 @@ def _at(
     def make(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
         if chain.states not in START:
             raise NoClosedForm(f"{options.reason}; and {chain.states} states, which are too many for a grid")
-        key = tuple(chain.trajectories)
+        direction = chain.model.direction
+        key = tuple(chain.trajectories), None if direction is None else direction.tobytes()
         if key not in boxes:
             boxes[key] = pilot_box(chain, options.box), periods(chain)
         how = level(chain.states, k, finer)

@@ -18,6 +18,7 @@ from ...truth import Truth, told
 from ..leaves import identity
 from ..records import ValueFunction
 from ..theory import Array, Leaf, NoClosedForm, Theory
+from .confirmed import confirm
 from .found import ExactMoments
 from .public import fitted, moments_within
 from .refine import Options
@@ -73,12 +74,25 @@ class Recursion(Theory):
 
     @functools.cached_property
     def _returns(self) -> ExactMoments:
-        return moments_within(self.problem, self.theta, {"return": whole_return(self.parameters)}, self.options)
+        return self._returns_at(self.theta)
+
+    def _returns_at(self, theta: Array) -> ExactMoments:
+        return moments_within(self.problem, theta, {"return": whole_return(self.parameters)}, self.options)
+
+    def _objective_at(self, theta: Array) -> tuple[float, float]:
+        found = self._returns_at(self.problem.theta(theta))
+        return float(found.mean[0, 0]), 0.01 * float(np.sqrt(found["return"].variance[0]))
 
     def gradient(self) -> Array:
-        """Return the mean of the reward to go."""
+        """Return the mean of the reward to go, confirmed by differences of J."""
+        return self._gradient
+
+    @functools.cached_property
+    def _gradient(self) -> Array:
         try:
-            return self.mean(self.whole(estimators.reward_to_go()))
+            found = self.mean(self.whole(estimators.reward_to_go()))
+            confirm(found, self._objective_at, self.theta, self.options.tolerance)
+            return found
         except NoClosedForm:
             raise
         except ValueError as error:
@@ -106,7 +120,8 @@ class Recursion(Theory):
         return cast(Array, generalised_inverse(self.fisher()) @ self.gradient())
 
     def hessian_vector_product(self, v: ArrayLike) -> Array:
-        """Return the mean of the estimator of H v by scores."""
+        """Return the mean of the estimator of H v by scores, once these are confirmed by the gradient."""
+        self.gradient()
         return self.mean(self.whole(estimators.score_hessian_vector_product(v)))
 
     def naive_over_time(self) -> Array:
