@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import baselines, critics, designs, environments, estimators, noises, policies
 from .compiler.functions import lookup, stop_gradient, where, with_derivative
 from .compiler.trace import TraceError
-from .kernel_handle import kernel
+from .kernel_handle import Kernel, kernel
 from .kernels.step_view import DiscontinuityWarning
 from .measurement import measure, sample
 from .moments import Moments
@@ -17,6 +17,7 @@ from .precision import PrecisionWarning
 from .problem import Environment, Policy, Problem
 from .rollouts import rollout
 from .targets import until
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import engines, exact, optimizers
@@ -30,13 +31,12 @@ if TYPE_CHECKING:
     from .fisher_information import fisher
     from .gradient_ascent import ascend
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Ascent",
     "BestBehaviour",
     "DiscontinuityWarning",
     "Environment",
+    "Kernel",
     "Moments",
     "Policy",
     "PrecisionWarning",

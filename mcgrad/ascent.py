@@ -1,13 +1,20 @@
 """What became of stochastic gradient ascent: iterates of many seeds, beside the objective; see `mcgrad.ascend`."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
+from .printing import counted, listed
+
+if TYPE_CHECKING:
+    import pandas
 
 WHAT = "an ascent"  # what a file says that it is
 
@@ -53,6 +60,18 @@ class Ascent:
     seconds: float
     method: str
 
+    def __repr__(self) -> str:
+        S, K, P = self.theta.shape
+        title = f"Ascent: {counted(S, 'seed')}, {counted(int(self.steps[-1]), 'step')}, {counted(P, 'parameter')}"
+        things = {"method": self.method, "rollouts a seed": f"{self.rollouts[-1]:,}"}
+        first, last = (f"{np.median(self.objective[:, k]):.6g}" for k in (0, -1))
+        things["J, median over seeds"] = f"{first} at the start, {last} after step {self.steps[-1]}"
+        if np.isfinite(self.optimum):
+            things["J at the optimum"] = f"{self.optimum:.6g}"
+        if self.nonfinite:
+            things["lost seeds"] = f"{self.nonfinite}"
+        return listed(title, things)
+
     @property
     def nonfinite(self) -> int:
         """Number of seeds that were lost."""
@@ -75,9 +94,9 @@ class Ascent:
         gaps = np.sort(self.gap(optimum), axis=0)
         return gaps[np.rint(levels * (len(gaps) - 1)).astype(int)]
 
-    def table(self):
+    def table(self) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, a row for each seed and recorded step, a column for each parameter."""
-        import pandas
+        import pandas  # heavy
 
         S, K = self.objective.shape
         columns = {
@@ -100,29 +119,29 @@ class Ascent:
         }
         return archive.save(path, {"what": WHAT, "parameters": self.parameters, "method": self.method}, arrays)
 
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> Ascent:
+        """Return the `Ascent` that `save` has written.
 
-def load(path: str | pathlib.Path) -> Ascent:
-    """Return the `Ascent` that `Ascent.save` has written.
+        Raises
+        ------
+        ValueError
+            For a file that holds something else.
 
-    Raises
-    ------
-    ValueError
-        For a file that holds something else.
-
-    Examples
-    --------
-    >>> import mcgrad as mg
-    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
-    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
-    >>> import pathlib, tempfile
-    >>> from mcgrad.ascent import load
-    >>> path = mg.estimators.reparameterization()
-    >>> climbed = mg.ascend(problem, [0.0], path, batch=16, steps=20, optimizer=mg.optimizers.sgd(0.01), seeds=8)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     again = load(climbed.save(pathlib.Path(folder) / "climbed"))
-    >>> bool((again.theta == climbed.theta).all())
-    True
-    """
-    words, arrays = archive.load(path, WHAT)
-    numbers = {name: float(arrays.pop(name)) for name in ("optimum", "seconds")}
-    return Ascent(parameters=tuple(words["parameters"]), method=words["method"], **numbers, **arrays)
+        Examples
+        --------
+        >>> import mcgrad as mg
+        >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+        >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+        >>> import pathlib, tempfile
+        >>> path = mg.estimators.reparameterization()
+        >>> climbed = mg.ascend(problem, [0.0], path, batch=16, steps=20, optimizer=mg.optimizers.sgd(0.01), seeds=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mg.Ascent.load(climbed.save(pathlib.Path(folder) / "climbed"))
+        >>> bool((again.theta == climbed.theta).all())
+        True
+        """
+        words, arrays = archive.load(path, WHAT)
+        optimum, seconds = (float(arrays.pop(name)) for name in ("optimum", "seconds"))
+        parameters, method = tuple(words["parameters"]), words["method"]
+        return cls(parameters=parameters, method=method, optimum=optimum, seconds=seconds, **arrays)

@@ -28,6 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
+from .printing import listed
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -60,6 +61,9 @@ class BestBehaviour(NamedTuple):
     on_policy: np.ndarray
     scale: np.ndarray | None
     region: tuple | None
+
+    def __repr__(self) -> str:
+        return listed("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:

@@ -1,5 +1,7 @@
 """The command line: `mcgrad new`, `check` and `compare` for a problem of one's own, `study` and `figure` for a study."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import importlib.machinery
@@ -12,8 +14,15 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from . import __version__, study_command
+
+if TYPE_CHECKING:
+    from .problem import Problem
+    from .study import Study
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
 
@@ -27,11 +36,12 @@ class Mistake(Exception):
     """Something that the user can put right; its message says what, where and how."""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status: 2 for a mistake in it or in the user's file."""
     asked = _parser().parse_args(arguments)
     try:
-        return asked.run(asked)
+        status: int = asked.run(asked)
+        return status
     except Mistake as mistake:
         print(f"mcgrad: {mistake}", file=sys.stderr)
         return 2
@@ -47,7 +57,7 @@ def main(arguments=None):
         return 1
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mcgrad", description="Which gradient estimator has the least variance on my problem, and at what cost?"
     )
@@ -56,9 +66,9 @@ def _parser():
     compare = commands.add_parser("compare", help="measure and time every estimator that exists for a problem")
     compare.set_defaults(run=_compare)
     compare.add_argument("file", type=pathlib.Path, help="a Python file that defines `problem` and `theta`")
-    compare.add_argument("--count", type=int, help="samples of each estimator (100000)")
-    compare.add_argument("--batch", type=int, help="samples in a batch, for the cosine (64)")
-    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument("--count", type=study_command.whole(1), help="samples of each estimator (100000)")
+    compare.add_argument("--batch", type=study_command.whole(1), help="samples in a batch, for the cosine (64)")
+    compare.add_argument("--seed", type=study_command.SEED, default=0)
     compare.add_argument("--only", nargs="+", metavar="NAME", help="compare these estimators alone")
     compare.add_argument("--parameters", action="store_true", help="print a line for each parameter, too")
     compare.add_argument(
@@ -68,8 +78,8 @@ def _parser():
     check = commands.add_parser("check", help="find mistakes in a problem")
     check.set_defaults(run=_check)
     check.add_argument("file", type=pathlib.Path, help="a Python file that defines `problem` and `theta`")
-    check.add_argument("--count", type=int, help="trajectories whose means are compared (50000)")
-    check.add_argument("--seed", type=int, default=0)
+    check.add_argument("--count", type=study_command.whole(1), help="trajectories whose means are compared (50000)")
+    check.add_argument("--seed", type=study_command.SEED, default=0)
     study = commands.add_parser("study", help="run a study of your own, or go on with it")
     study.set_defaults(run=_study)
     study.add_argument("file", type=pathlib.Path, help="a Python file that defines `STUDY`")
@@ -88,7 +98,7 @@ def _parser():
     return parser
 
 
-def _new(asked):
+def _new(asked: argparse.Namespace) -> int:
     text = (
         pathlib.Path(__file__)
         .with_name("template_study.py" if asked.study else "template.py")
@@ -108,7 +118,7 @@ def _new(asked):
     return 0
 
 
-def _study(asked):
+def _study(asked: argparse.Namespace) -> int:
     with _importable(asked.file):  # what it imports while it runs, too
         _, own = _own_study(asked)
         folder = asked.results or asked.file.resolve().parent / "results"
@@ -122,7 +132,7 @@ def _study(asked):
     return status
 
 
-def _figure(asked):
+def _figure(asked: argparse.Namespace) -> int:
     from . import study_figure
 
     with _importable(asked.file):
@@ -141,7 +151,7 @@ def _figure(asked):
     return 0
 
 
-def _own_study(asked):
+def _own_study(asked: argparse.Namespace) -> tuple[ModuleType, Study]:
     """Return a user's module and the study that it defines."""
     from .study import Study
 
@@ -157,7 +167,7 @@ def _own_study(asked):
 
 
 @contextlib.contextmanager
-def _importable(path):
+def _importable(path: pathlib.Path) -> Iterator[None]:
     """Let a file find what lies beside it, as Python lets a script."""
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
@@ -167,7 +177,7 @@ def _importable(path):
         sys.path.remove(folder)
 
 
-def _compare(asked):
+def _compare(asked: argparse.Namespace) -> int:
     from .comparison import compare
     from .comparison.files import write_files
 
@@ -175,7 +185,7 @@ def _compare(asked):
     user = load(asked.file)
     problem, theta, own, options = _read(user, asked)
 
-    def say(text):
+    def say(text: str) -> None:
         print(f"mcgrad: {time.perf_counter() - began:4.1f} s  {text}", file=sys.stderr, flush=True)
 
     try:
@@ -204,7 +214,7 @@ def _compare(asked):
     return 0
 
 
-def _check(asked):
+def _check(asked: argparse.Namespace) -> int:
     from .checks import check
 
     problem, theta, *_ = _read(load(asked.file), asked)
@@ -217,7 +227,7 @@ def _check(asked):
     return 0 if report.ok else 1
 
 
-def _read(user, asked):
+def _read(user: ModuleType, asked: argparse.Namespace) -> tuple[Problem, Any, Any, dict[str, Any]]:
     """Return (problem, theta, own estimators, options) from a loaded file and the command line."""
     from . import Problem
 
@@ -236,18 +246,20 @@ def _read(user, asked):
     return problem, user.theta, getattr(user, "estimators", None), options
 
 
-def load(path, writes="mcgrad new"):
+def load(path: pathlib.Path, writes: str = "mcgrad new") -> ModuleType:
     """Return the module that a file defines; whatever goes wrong in it is a Mistake with file and line."""
     if not path.is_file():
         raise Mistake(f"there is no file {path}; `{writes} {path}` writes one to start from")
     # A name of its own: a file may be called like a module of Python's.
     name = f"_problem_{path.stem}"
-    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, str(path)))
+    loader = importlib.machinery.SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None  # there is a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with _importable(path), _watched(path):
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except SyntaxError as error:
         raise Mistake(f"{error.filename}:{error.lineno}: {error.msg}: {(error.text or '').strip()}") from None
     except Exception as error:
@@ -256,11 +268,11 @@ def load(path, writes="mcgrad new"):
 
 
 @contextlib.contextmanager
-def _watched(path):
+def _watched(path: pathlib.Path) -> Iterator[None]:
     """Say where a file is that takes long to run."""
     runner = threading.get_ident()
 
-    def tell():
+    def tell() -> None:
         frames = traceback.extract_stack(sys._current_frames()[runner])
         here = [x for x in frames if x.filename == str(path)]
         where = f"{path}:{here[-1].lineno}: {here[-1].line}" if here else str(path)
@@ -275,7 +287,7 @@ def _watched(path):
         timer.cancel()
 
 
-def _place(error, path):
+def _place(error: BaseException, path: pathlib.Path) -> str:
     """Return "file:line: source" of the last line of the user's file that an error passed through, or ""."""
     names = {str(path), str(path.resolve())}  # workers have it by its full name
     frames = [(x.lineno, x.line) for x in traceback.extract_tb(error.__traceback__) if x.filename in names]

@@ -48,7 +48,7 @@ def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Pr
     -------
     Problem
         Rewards are divided by T: the mean of its return is the average reward (of a linear-quadratic problem with
-        `bootstrap`, up to a constant: its terminal reward -s'P s has not the mean zero of V).
+        `bootstrap`, up to a constant: its terminal reward -s^T P s has not the mean zero of V).
 
     Raises
     ------
@@ -61,18 +61,18 @@ def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Pr
         raise ValueError(f"problem: expected no discount for the average reward, got {problem.discount}")
     if environment.done is not None or environment.terminal is not None:
         raise ValueError(f"problem: expected one without an end and a terminal reward, got {environment.name}")
-    V: Any  # a table, or (P, c)
-    start, V, T = stationary(problem, theta), differential_value(problem, theta), problem.horizon
+    V: Any = differential_value(problem, theta)  # of a table, or quadratic
+    start, T = stationary(problem, theta), problem.horizon
     if environment.choices:
-        environment = continued(environment, start, V / T if bootstrap else None, T)
+        environment = continued(environment, start, V.V / T if bootstrap else None, T)
     else:
-        f, (P, _) = environment.closed_form, V
+        f = environment.closed_form
         environment = linear_quadratic(
             f.A,
             f.B,
             f.Q / T,
             f.R / T,
-            terminal_cost=P / T if bootstrap else None,
+            terminal_cost=V.P / T if bootstrap else None,
             process_noise=f.process_noise,
             initial_cov=start,
         )

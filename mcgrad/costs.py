@@ -55,6 +55,21 @@ class Cost:
 
     __repr__ = __str__  # a table is what one wants to see at a prompt
 
+    def table(self) -> Any:
+        """Return a pandas DataFrame: a row for each estimator, and one for all of them together."""
+        import pandas
+
+        rows = [
+            {"estimator": name, "nanoseconds": ns, "spread": self.spread[name], "rollouts": self.rollouts[name]}
+            for name, ns in self.nanoseconds.items()
+        ]
+        together = {"estimator": "together", "nanoseconds": self.together, "spread": self.together_spread}
+        return pandas.DataFrame([*rows, together]).astype({"rollouts": "Int64"})  # of all together there is no number
+
+    def _repr_html_(self) -> str:
+        html: str = self.table()._repr_html_()
+        return html
+
 
 def cost(
     problem: Problem,

@@ -35,6 +35,13 @@ from numpy.typing import NDArray
 from . import validate
 from .kernels.draws import NORMAL
 
+__all__ = ["Design", "latin_hypercube", "sobol", "stratified_start"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 LARGEST = 2**20  # points of a replicate
 MEMORY = 2**27  # numbers of a replicate: 1 GiB in each thread
 DIMENSIONS = 21201  # of Joe and Kuo's direction numbers

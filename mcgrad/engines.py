@@ -18,12 +18,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import validate
 from .run import thread_count
 
 __all__ = ["Refused", "ProcessPool", "executor"]
+
+Future: TypeAlias = concurrent.futures.Future[Any]
+# open(workers, scheduler), a context
+Open: TypeAlias = Callable[
+    [int | None, str | None], contextlib.AbstractContextManager[concurrent.futures.Executor | None]
+]
 
 NAMES = ("threads", "processes", "dask", "mpi")
 LIVES = 3  # times that a piece of work may lose its process
@@ -73,12 +79,12 @@ def executor(
 
 
 @contextlib.contextmanager
-def _threads(workers, scheduler):
+def _threads(workers: int | None, scheduler: str | None) -> Iterator[None]:
     yield None
 
 
 @contextlib.contextmanager
-def _processes(workers, scheduler):
+def _processes(workers: int | None, scheduler: str | None) -> Iterator[ProcessPool]:
     pool = ProcessPool(workers)
     try:
         yield pool
@@ -89,7 +95,7 @@ def _processes(workers, scheduler):
 
 
 @contextlib.contextmanager
-def _dask(workers, scheduler):
+def _dask(workers: int | None, scheduler: str | None) -> Iterator[concurrent.futures.Executor]:
     distributed = _library("distributed", "dask")
     with contextlib.ExitStack() as stack:
         if scheduler is None:
@@ -103,7 +109,7 @@ def _dask(workers, scheduler):
 
 
 @contextlib.contextmanager
-def _deaf():
+def _deaf() -> Iterator[None]:
     """Have the processes that are started here leave Ctrl-C to this one."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -116,7 +122,7 @@ def _deaf():
 
 
 @contextlib.contextmanager
-def _mpi(workers, scheduler):
+def _mpi(workers: int | None, scheduler: str | None) -> Iterator[concurrent.futures.Executor]:
     _library("mpi4py", "mpi")
     if not any(word.startswith("mpi4py.futures") for word in sys.orig_argv):
         raise Refused(
@@ -136,10 +142,10 @@ def _mpi(workers, scheduler):
         yield pool
 
 
-_OPEN: dict[str, Callable[..., Any]] = {"threads": _threads, "processes": _processes, "dask": _dask, "mpi": _mpi}
+_OPEN: dict[str, Open] = {"threads": _threads, "processes": _processes, "dask": _dask, "mpi": _mpi}
 
 
-def _library(name, extra):
+def _library(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -165,11 +171,11 @@ class ProcessPool(concurrent.futures.Executor):
 
     def __init__(self, workers: int | None = None) -> None:
         self.num_workers = thread_count(workers)
-        self._pool: Any = None
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._closed = False
         self._lock = threading.Lock()  # never held while a pool of Python's is asked for something: it may call back
 
-    def submit(self, function: Callable, /, *arguments: Any, **options: Any) -> concurrent.futures.Future:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future:
         """Return the future of a piece of work, which is done again up to twice when its process dies."""
         future = _Piece(lambda pool: pool.submit(function, *arguments, **options))
         self._send(future)
@@ -194,7 +200,7 @@ class ProcessPool(concurrent.futures.Executor):
             for process in processes:
                 process.join()
 
-    def _send(self, future):
+    def _send(self, future: _Piece) -> None:
         """Have a piece of work done by the pool that there is, or by a new one in place of one that has broken."""
         while True:
             with self._lock:
@@ -210,7 +216,7 @@ class ProcessPool(concurrent.futures.Executor):
         future.inner = inner
         inner.add_done_callback(lambda done: self._ended(future, pool, done))
 
-    def _ended(self, future, pool, inner):
+    def _ended(self, future: _Piece, pool: concurrent.futures.Executor, inner: Future) -> None:
         if future.cancelled() or inner.cancelled():
             future.cancel()
             future.set_running_or_notify_cancel()
@@ -231,26 +237,27 @@ class ProcessPool(concurrent.futures.Executor):
             else:
                 future.set_exception(error)
 
-    def _discard(self, pool):
+    def _discard(self, pool: concurrent.futures.Executor) -> None:
         with self._lock:
             if self._pool is pool:
                 self._pool = None
 
 
-class _Piece(concurrent.futures.Future):
+class _Piece(concurrent.futures.Future[Any]):
     """The future of a piece of work, whichever process does it in the end."""
 
-    def __init__(self, begin):
+    def __init__(self, begin: Callable[[concurrent.futures.Executor], Future]) -> None:
         super().__init__()
-        self.begin, self.lives, self.inner = begin, LIVES, None
+        self.begin, self.lives = begin, LIVES
+        self.inner: Future | None = None
 
-    def cancel(self):
+    def cancel(self) -> bool:
         if self.inner is not None:
             self.inner.cancel()
         return super().cancel()
 
 
-def _new_pool(workers):
+def _new_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
     spawn = multiprocessing.get_context(
         "spawn"
     )  # a copy of a process with threads would wait for locks that nobody holds
@@ -258,7 +265,7 @@ def _new_pool(workers):
 
 
 @contextlib.contextmanager
-def _one_thread_each():
+def _one_thread_each() -> Iterator[None]:
     """Have the processes that are started here do their linear algebra on one thread: there is one for each core."""
     names = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"} - set(os.environ)
     os.environ.update(dict.fromkeys(names, "1"))
@@ -269,13 +276,13 @@ def _one_thread_each():
             os.environ.pop(name, None)
 
 
-def _begin():
+def _begin() -> None:
     """Begin a process: Ctrl-C is for the one that has started it, with which it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent():
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import validate
-from .parts import check_choices, checked_params, counted, of_actions, shapes
+from .parts import check_choices, checked_params, of_actions, shapes
+from .printing import counted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

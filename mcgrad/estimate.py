@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import intervals
+from .printing import counted, listed
 
+SHOWN = 8  # parameters in print
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
     """What was measured of one estimator; every array is (P,). All variances are those of one trajectory's gradient.
 
@@ -49,6 +51,20 @@ class Estimate:
     rollouts: int = 1
     total_variance_stderr: float = math.nan
 
+    def __repr__(self) -> str:
+        P = counted(len(self.parameters), "parameter")
+        if np.ndim(self.count):
+            return f"Estimate of {P}, a batch of {len(np.atleast_1d(self.count))}"
+        lost = f", {self.nonfinite} more not finite" if self.nonfinite else ""
+        rows = {
+            name: f"mean {self.mean[p]:.4g} +- {self.stderr[p]:.2g}, variance {self.variance[p]:.4g} +- "
+            f"{self.variance_stderr[p]:.2g}, kurtosis {self.kurtosis[p]:.3g}"
+            for p, name in enumerate(self.parameters[:SHOWN])
+        }
+        if len(self.parameters) > SHOWN:
+            rows["..."] = f"total variance {self.total_variance:.4g} +- {self.total_variance_stderr:.2g}"
+        return listed(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
+
     @property
     def total_variance(self) -> float:
         """Sum of the variances of all parameters: the trace of the covariance matrix."""
@@ -59,7 +75,7 @@ class Estimate:
         """Whether the variance hangs on a few trajectories, (P,): where count < 100 kurtosis, it is likely too small."""
         return column(self.count) < FEW * np.nan_to_num(self.kurtosis)
 
-    def variance_interval(self, level: float = 0.95) -> intervals.Interval:
+    def variance_interval(self, level: float = 0.95) -> intervals.Interval[NDArray[np.float64]]:
         """Return (low, high), the confidence interval of each variance, each (P,).
 
         A chi-square distribution with degrees of freedom from the measured standard error, made wider where tails are heavy;
@@ -78,7 +94,7 @@ class Estimate:
         relative = relative_error(self.variance_stderr, self.variance)
         return intervals.of_variance(self.variance, relative, column(self.count), level)
 
-    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval:
+    def total_variance_interval(self, level: float = 0.95) -> intervals.Interval[float]:
         """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
         relative = relative_error(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)

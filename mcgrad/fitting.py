@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .estimators import Estimator
 from .estimators.fitted import is_unfitted
 from .moments import Moments
-from .power_sums import between_all
+from .power_sums import between_all, of_chunk
 from .problem import Problem
 from .run import END, Run
 
@@ -45,6 +45,33 @@ def folds(
     for this, other in (halves, halves[::-1]):
         trajectories = Range(problem, theta, run, *other)
         yield *this, {n: e.fit(trajectories) if is_unfitted(e) else e for n, e in estimators.items()}
+
+
+def stand_ins(problem: Problem, theta: NDArray[np.float64], estimators: dict[str, Estimator]) -> dict[str, Estimator]:
+    """Return the estimators with coefficients that nothing was simulated for: as good as any to tell what is measured."""
+    if not any(map(is_unfitted, estimators.values())):
+        return estimators
+    imagined = Imagined(problem, theta)
+    return {name: e.fit(imagined) if is_unfitted(e) else e for name, e in estimators.items()}
+
+
+class Imagined(NamedTuple):
+    """Trajectories whose gradients are the same random numbers each time, see `stand_ins`."""
+
+    problem: Problem
+    theta: np.ndarray
+
+    def moments(self, estimators: dict[str, Estimator], full: bool = False) -> Moments:
+        """Return moments of numbers that have nothing to do with the estimators."""
+        E, P = len(estimators), len(self.problem.parameters)
+        count = 2 * E * P + 64  # more than there are columns: covariance matrices have an inverse
+        columns = 1.0 + np.random.default_rng(0).standard_normal((E * P, count))
+        return Moments(tuple(estimators), self.problem.parameters, of_chunk(columns, E, between_all(E, full)))
+
+    def moments_of_each(self, variants: Iterable[dict[str, Estimator]]) -> Iterator[Moments]:
+        """Yield the moments of each of several dicts of estimators."""
+        for estimators in variants:
+            yield self.moments(estimators)
 
 
 class Range(NamedTuple):

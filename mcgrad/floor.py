@@ -1,6 +1,6 @@
 """The floor under a table of variances: what trajectories alone can give, and which estimators are outside, and why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +40,7 @@ class Floor(NamedTuple):
     oracle: float | None
     fitted: float | None
 
-    def lines(self, kinds: dict[str, str], variances: dict[str, float | None]) -> list[str]:
+    def lines(self, kinds: dict[str, str], variances: Mapping[str, float | None]) -> list[str]:
         """Return lines to print under a table.
 
         Parameters

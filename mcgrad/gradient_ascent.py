@@ -23,10 +23,10 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import batches, exact, optimizers, validate
 from .ascent import Ascent
@@ -34,14 +34,19 @@ from .compiler import backends
 from .differences import return_kernel
 from .estimators.estimator import Estimator, checked, rollouts
 from .estimators.fitted import is_unfitted
+from .kernels.program import Program, gradient_program
 from .kernels.program import checked as checked_theta
-from .kernels.program import gradient_program
 from .per_step import PerStep
 from .prepare import prepare
 from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import END, check_range, thread_count
+
+Array: TypeAlias = NDArray[np.float64]
+Seeds: TypeAlias = NDArray[np.uint64]
+# optimizer(thetas (S, P), gradients (S, P), state) -> (thetas, state); of a user's own only known when it returns
+Optimizer: TypeAlias = Callable[[Array, Array, Any], Any]
 
 JUDGE = END + 2**41  # trajectories on which objectives are measured: no one else's
 
@@ -53,7 +58,7 @@ def ascend(
     batch: int,
     steps: int,
     *,
-    optimizer: Callable,
+    optimizer: Optimizer,
     seeds: int | Sequence[int] = 16,
     record: int | Sequence[int] = 50,
     judged: int | None = 0,
@@ -156,7 +161,15 @@ def ascend(
     )
 
 
-def batch_gradients(problem, theta, estimator, batch, machine="simd"):
+class Gradients(Protocol):
+    """gradients(thetas (S, P), seeds (S,), first) -> (S, P)."""
+
+    def __call__(self, thetas: Array, seeds: Seeds, first: int, /) -> Array: ...
+
+
+def batch_gradients(
+    problem: Problem, theta: Array, estimator: Estimator, batch: int, machine: str = "simd"
+) -> Gradients:
     """Return the function gradients(thetas (S, P), seeds (S,), first) -> (S, P): mean gradients of batches.
 
     Row s is the mean over trajectories first, ..., first + batch - 1 of seed s at its theta; one kernel serves them all. nan
@@ -168,29 +181,29 @@ def batch_gradients(problem, theta, estimator, batch, machine="simd"):
     numbers = estimator.data(problem, theta)
     fixed = batches.without_data(program)
 
-    def at(theta):
+    def at(theta: Array) -> Program | None:
         if fixed or _equal(estimator.data(problem, theta), numbers):  # nothing that depends on theta is to be made anew
-            return batches.at(program, theta)
+            return program
         try:
             return gradient_program(problem, theta, {"g": estimator})
         except ValueError:  # it was possible at the start: what is wrong are numbers that overflow
             return None
 
-    def gradients(thetas, seeds, first):
+    def gradients(thetas: Array, seeds: Seeds, first: int) -> Array:
         out, programs = np.full_like(thetas, np.nan), [at(theta) for theta in thetas]
-        possible = [s for s, here in enumerate(programs) if here is not None]
+        possible = [(s, here) for s, here in enumerate(programs) if here is not None]
         size = max(batches.PIECE // (program.kernel.outputs * batch), 1)
         for k in range(0, len(possible), size):
-            part = possible[k : k + size]
-            chosen, of = [programs[s] for s in part], [int(seeds[s]) for s in part]
+            part, chosen = (list(x) for x in zip(*possible[k : k + size], strict=True))
+            of = [int(seeds[s]) for s in part]
             with np.errstate(over="ignore", invalid="ignore"):
-                out[part] = batches.samples(chosen, of, [first] * len(part), batch, machine).mean(axis=2)
+                out[part] = batches.samples(chosen, thetas[part], of, [first] * len(part), batch, machine).mean(axis=2)
         return out
 
     return gradients
 
 
-def _equal(one, other):
+def _equal(one: Any, other: Any) -> bool:
     """Tell whether two trees of an estimator's data hold the same numbers."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_equal(x, other[key]) for key, x in one.items())
@@ -199,16 +212,33 @@ def _equal(one, other):
     return np.array_equal(one, other)
 
 
-def _in_parts(gradients, pool, threads, thetas, seeds, first):
+def _in_parts(
+    gradients: Gradients,
+    pool: concurrent.futures.Executor,
+    threads: int,
+    thetas: Array,
+    seeds: Seeds,
+    first: int,
+    /,
+) -> Array:
     """Return what `gradients` does, with the seeds spread over threads."""
     parts = [slice(k * len(seeds) // threads, (k + 1) * len(seeds) // threads) for k in range(threads)]
     return np.concatenate(list(pool.map(lambda part: gradients(thetas[part], seeds[part], first), parts)))
 
 
-def _climb(gradients, optimizer, start, seeds, steps, batch, recorded, bar):
+def _climb(
+    gradients: Gradients,
+    optimizer: Optimizer,
+    start: Array,
+    seeds: Seeds,
+    steps: int,
+    batch: int,
+    recorded: NDArray[np.int64],
+    bar: Progress,
+) -> tuple[Array, NDArray[np.int64], float]:
     """Return the recorded iterates (S, K, P), the steps at which seeds were lost (S,), and the seconds it took."""
     thetas, state = start.copy(), None
-    lost = np.full(len(seeds), -1)
+    lost = np.full(len(seeds), -1, dtype=np.int64)
     path = np.empty((len(seeds), len(recorded), start.shape[1]))
     places = {int(k): i for i, k in enumerate(recorded)}
     began = time.perf_counter()
@@ -222,7 +252,7 @@ def _climb(gradients, optimizer, start, seeds, steps, batch, recorded, bar):
         gradient = np.zeros_like(thetas)
         if len(alive):
             gradient[alive] = gradients(thetas[alive], seeds[alive], k * batch)
-        good = np.isfinite(gradient).all(axis=1)
+        good: NDArray[np.bool_] = np.all(np.isfinite(gradient), axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             returned = optimizer(thetas, np.where(good[:, None], gradient, 0.0), state)
         if not (isinstance(returned, tuple) and len(returned) == 2 and np.shape(returned[0]) == thetas.shape):
@@ -236,7 +266,7 @@ def _climb(gradients, optimizer, start, seeds, steps, batch, recorded, bar):
     return path, lost, time.perf_counter() - began
 
 
-def _judged(problem, path, count, machine):
+def _judged(problem: Problem, path: Array, count: int | None, machine: str) -> tuple[Array, Array]:
     """Return J at iterates (S, K, P) and its standard error, (S, K) both."""
     S, K, P = path.shape
     objective, stderr = np.full((2, S, K), np.nan)
@@ -253,7 +283,7 @@ def _judged(problem, path, count, machine):
         elif known:
             J = _objective(problem, theta)
             values[i], errors[i] = (-np.inf if J is None else J), 0.0
-        elif count:
+        elif returns is not None and count:
             R = returns(theta, JUDGE, count)
             good = np.isfinite(R).all()
             values[i] = R.mean() if good else -np.inf
@@ -262,7 +292,7 @@ def _judged(problem, path, count, machine):
     return values[place], errors[place]
 
 
-def _objective(problem, theta):
+def _objective(problem: Problem, theta: Array) -> float | None:
     """Return J, or None where no closed form gives a number."""
     try:
         return exact.objective(problem, theta)
@@ -270,7 +300,7 @@ def _objective(problem, theta):
         return None
 
 
-def _optimum(problem, theta):
+def _optimum(problem: Problem, theta: Array) -> float:
     """Return the largest J of any constant gain of a linear-quadratic problem; nan where it is not known."""
     closed = problem.policy.closed_form
     if getattr(closed, "learn_std", False):  # it would be that of the std at which one stands
@@ -281,7 +311,7 @@ def _optimum(problem, theta):
         return math.nan
 
 
-def _pilots(thing):
+def _pilots(thing: Any) -> int:
     """Return how many pilot trajectories the baselines and critics of an estimator are fitted on, in each step."""
     if isinstance(thing, (tuple, list)):
         return sum(map(_pilots, thing))
@@ -292,8 +322,8 @@ def _pilots(thing):
     return own + sum(_pilots(getattr(thing, f.name)) for f in dataclasses.fields(thing))
 
 
-def _seeds(seeds):
-    if np.ndim(seeds) == 0:
+def _seeds(seeds: int | Sequence[int]) -> Seeds:
+    if isinstance(seeds, int) or np.ndim(seeds) == 0:
         return np.arange(validate.integer("seeds", seeds, 1, 10**6), dtype=np.uint64)
     found = [validate.integer("seeds", seed, 0, 2**64 - 1) for seed in seeds]
     if not found or len(set(found)) < len(found):
@@ -301,9 +331,9 @@ def _seeds(seeds):
     return np.array(found, dtype=np.uint64)
 
 
-def _recorded(record, steps):
+def _recorded(record: int | Sequence[int], steps: int) -> NDArray[np.int64]:
     """Return the numbers of the steps whose iterates are kept."""
-    if np.ndim(record) == 0:
+    if isinstance(record, int) or np.ndim(record) == 0:
         number = min(validate.integer("record", record, 1), steps + 1)
         return np.unique(np.rint(np.linspace(0, steps, number) if number > 1 else [steps]).astype(np.int64))
     found = sorted({validate.integer("record", k, 0, steps) for k in record})
@@ -312,9 +342,8 @@ def _recorded(record, steps):
     return np.array(found, dtype=np.int64)
 
 
-def _starts(problem, theta, seeds):
+def _starts(problem: Problem, theta: ArrayLike, seeds: int) -> Array:
     """Return where each seed starts, (S, P)."""
-    if np.ndim(theta) < 2:
-        return np.tile(checked_theta(problem, theta), (seeds, 1))
-    P = len(checked_theta(problem, theta[0]))
-    return validate.array("theta", theta, (seeds, P))
+    if isinstance(problem, Problem) and np.ndim(theta) == 2:
+        return validate.array("theta", theta, (seeds, len(problem.parameters)))
+    return np.tile(checked_theta(problem, theta), (seeds, 1))

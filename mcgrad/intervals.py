@@ -19,7 +19,7 @@ Zou and Donner (2008), Construction of confidence limits about effect measures. 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,24 +29,27 @@ from . import validate
 HEAVY = 3.0  # how fast intervals widen with the relative standard error, for heavy tails
 
 
-class Interval(NamedTuple):
+Numbers = TypeVar("Numbers")  # float, or an array with a number for each of several
+
+
+class Interval(NamedTuple, Generic[Numbers]):
     """Lower and upper confidence limit."""
 
-    low: np.ndarray
-    high: np.ndarray
+    low: Numbers
+    high: Numbers
 
 
-class Ratio(NamedTuple):
+class Ratio(NamedTuple, Generic[Numbers]):
     """A ratio of two variances with its confidence limits."""
 
-    ratio: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    ratio: Numbers
+    low: Numbers
+    high: Numbers
 
 
 def of_variance(
     variance: NDArray[np.float64], relative: NDArray[np.float64], count: int | NDArray[np.float64], level: float = 0.95
-) -> Interval:
+) -> Interval[NDArray[np.float64]]:
     """Return the interval of variances, or of sums of variances.
 
     Parameters
@@ -78,7 +81,7 @@ def of_ratio(
     squares: Sequence[NDArray[np.float64]],
     count: int | NDArray[np.float64],
     level: float = 0.95,
-) -> Ratio:
+) -> Ratio[NDArray[np.float64]]:
     """Return the ratio of two variances (arrays) and its interval.
 
     Parameters

@@ -7,7 +7,10 @@ calls the machine code, and nothing else. Trajectory i of a seed is the same in 
 import ctypes
 import dataclasses
 import functools
-from typing import Any
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +19,12 @@ from . import validate
 from .compiler import backends, native
 from .estimators.estimator import Estimator
 from .estimators.fitted import is_unfitted
-from .kernels.program import Program, checked, gradient_program
+from .kernels.program import Program, gradient_program
 from .prepare import prepare
 from .problem import Problem, written
 from .run import END
+
+Vector: TypeAlias = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -76,7 +81,9 @@ class Kernel:
         Parameters
         ----------
         theta : (P,) array
+            Finite; float64 in C's order is taken as it is, anything else copied.
         seed, first, count : int
+            The seed from 0 to 2^64 - 1; the first trajectory, from 0 on, and how many, up to number 2^59.
         out : array, optional
             From `out(count)`; it is overwritten.
 
@@ -86,25 +93,30 @@ class Kernel:
             For an argument that is not as described.
         """
         program, lanes = self.program, self.lanes
-        theta = np.ascontiguousarray(theta, dtype=np.float64)
-        if theta.shape != (len(self.parameters),):
-            raise ValueError(f"theta: expected shape ({len(self.parameters)},), got {theta.shape}")
-        if not (0 < count and 0 <= first and first + count <= END):
-            raise ValueError(f"first, count: expected 0 <= first < first + count <= 2^59, got {first} and {count}")
+        # What is as it should be is known at once, in less than a microsecond; whatever else there is takes its time.
+        theta = _vector(theta, len(self.parameters))
+        if not (type(seed) is int and 0 <= seed < 2**64):
+            seed = validate.integer("seed", seed, 0, 2**64 - 1)
+        if not (type(first) is int and first >= 0):
+            first = validate.integer("first", first, 0)
+        if not (type(count) is int and count > 0):
+            count = validate.integer("count", count, 1)
+        if first + count > END:
+            raise ValueError(f"first, count: expected first + count <= 2^59, got {first} and {count}")
         blocks = -(-count // lanes)
         if out is None:
             out = self.out(count)
         shape = (program.kernel.outputs, blocks * lanes)
-        if out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
-            raise ValueError(
-                f"out: expected a float64 array of shape {shape} in C's order, got {validate.describe(out)}"
-            )
+        fits = type(out) is np.ndarray and out.dtype == np.float64 and out.shape == shape
+        if not (fits and out.flags.carray):
+            what = f"a float64 array of shape {shape} that is C contiguous, aligned and writeable"
+            raise ValueError(f"out: expected {what}, as from out({count}), got {validate.describe(out)}")
         numbers = theta, program.p, program.c, program.rows, np.uint64(seed), np.uint64(first)
         self._compiled(*numbers, blocks, lanes, program.horizon, _NO_POINTS, self._work, out, _GO_ON)
         return out.reshape(len(self.names), len(self.parameters), -1)[:, :, :count]
 
     @functools.cached_property
-    def function(self) -> Any:
+    def function(self) -> Callable[[Vector, int, int, Vector, Vector], None]:
         """The kernel as a function that Numba compiles calls of: for code of one's own under `numba.njit`.
 
             function(theta, seed, first, out, work)
@@ -115,7 +127,7 @@ class Kernel:
         | argument | type | |
         |---|---|---|
         | theta | float64 (P,), C | |
-        | seed, first | int64 or uint64 | from 0 to 2^64 - 1; from 0 to 2^59 |
+        | seed, first | int64 or uint64 | from 0 to 2^64 - 1; from 0 to 2^59. No floats: Numba would cut them |
         | out | float64 (E P, n), C | n trajectories, a multiple of `lanes`: `out(n)` |
         | work | float64 (., .), C | `work()`; one for each thread |
 
@@ -178,9 +190,20 @@ class Kernel:
                 1,
             )
 
+        function.__doc__ = inspect.getdoc(type(self).function)
         return function
 
 
+def _vector(theta: Any, P: int) -> NDArray[np.float64]:
+    """Return theta, (P,) finite numbers: as it is where that is known at once, else checked and copied."""
+    plain = type(theta) is np.ndarray and theta.dtype == np.float64 and theta.shape == (P,)
+    if plain and theta.flags.c_contiguous and theta.flags.aligned:
+        if math.isfinite(sum(theta.tolist())) if P <= FEW else np.isfinite(theta).all():
+            return theta
+    return validate.array("theta", theta, (P,))
+
+
+FEW = 64  # numbers that Python adds in less time than NumPy takes to be called
 _KEPT: dict[int, Any] = {}  # address -> what lives there, for compiled code that has no other hold on it
 _NO_POINTS, _GO_ON = np.zeros((0, 0)), np.zeros(1, dtype=np.int64)
 
@@ -195,7 +218,8 @@ def kernel(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike 
         Name -> estimator, with no coefficients left to fit.
     theta : (P,) array, optional
         Where estimators take what they have to know from theta (exact values, fitted baselines): it stays what it is there,
-        whatever theta the kernel is called with. Needed for such estimators, and no others.
+        whatever theta the kernel is called with. Needed for such estimators, and no others: numbers that were given (a fixed
+        baseline, coefficients, widths, data of your own) are the same everywhere.
 
     Returns
     -------
@@ -226,13 +250,46 @@ def kernel(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike 
         raise ValueError(
             f"estimators: expected fixed coefficients in a kernel, but those of {unfitted[0]} are not fitted"
         )
-    P = len(problem.parameters) if isinstance(problem, Problem) else 0
-    program = gradient_program(problem, checked(problem, np.zeros(P) if theta is None else theta), estimators)
-    if theta is None and (program.data[0] or program.data[1] != program.data[2]):
-        raise ValueError(
-            "theta: expected the parameters at which estimators take their data (baselines, critics), got None"
-        )
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem: expected a Problem, got {validate.describe(problem)}")
+    if theta is None:
+        for name, e in estimators.items():
+            _check_that_it_needs_none(problem, name, e)
+        theta = np.zeros(len(problem.parameters))
+    program = gradient_program(problem, problem.theta(theta), estimators)
     return Kernel(program, tuple(estimators), problem.parameters, program.kernel.width("simd"))
+
+
+class _Nowhere:
+    """A theta that notes that it was asked for, and is not there."""
+
+    asked = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name != "__class__" and name != "asked":
+            self.asked = True
+        return object.__getattribute__(self, name)
+
+    def _refused(self, *_: Any, **__: Any) -> NoReturn:
+        self.asked = True
+        raise ValueError("theta: it is not given")
+
+    __array__ = __len__ = __iter__ = __getitem__ = __float__ = __bool__ = __eq__ = _refused  # type: ignore[assignment]
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = __matmul__ = _refused
+    __rtruediv__ = __rmatmul__ = __pow__ = __hash__ = _refused  # type: ignore[assignment]
+
+
+def _check_that_it_needs_none(problem: Problem, name: str, estimator: Estimator) -> None:
+    """Raise ValueError for an estimator whose data depend on theta: they are asked for where there is none."""
+    nowhere: Any = _Nowhere()
+    try:
+        estimator.data(problem, nowhere)
+    except Exception:
+        if not nowhere.asked:
+            raise
+    if nowhere.asked:
+        what = "baselines, critics, what is exact or fitted there"
+        raise ValueError(f"theta: expected the parameters at which {name!r} takes its data ({what}), got None")
 
 
 def source(problem: Problem, estimators: dict[str, Estimator], theta: ArrayLike | None = None) -> str:

@@ -2,8 +2,9 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,17 @@ from .designs import Design
 from .estimators.estimator import Estimator, rollouts
 from .estimators.fitted import is_unfitted
 from .estimators.knowledge import knows
-from .fitting import fit_on_pilots, folds
-from .kernels.program import checked
+from .fitting import fit_on_pilots, folds, stand_ins
+from .kernels.program import Program, checked
 from .moments import FORMED, Moments
-from .power_sums import Covariances, between_all, merge, together
+from .power_sums import Covariances, PowerSums, between_all, merge, together
 from .precision import checked_precision, rounding, warn_of_rounding
 from .prepare import prepare
 from .problem import Problem
 from .progress import Progress
 from .progress import checked as checked_progress
 from .run import CHUNK, Run, check_range, samples, thread_count
-from .source import Source
+from .source import Source, facts
 from .targets import Until, continued, measured_until
 
 
@@ -155,6 +156,7 @@ def measure(
         checked_precision(precision, machine),
     )
     theta = checked(problem, theta)
+    assert isinstance(problem, Problem)  # `checked` says so where it is none
     formed = _checked_covariances(tuple(estimators), covariances, validate.flag("full_covariance", full_covariance))
     if executor is not None and not isinstance(executor, concurrent.futures.Executor):
         raise ValueError(f"executor: expected a concurrent.futures.Executor, got {validate.describe(executor)}")
@@ -162,25 +164,35 @@ def measure(
     takes = tuple(run.unit * rollouts(e, problem) for e in estimators.values())
     known = tuple(knows(e, design is not None).kind for e in estimators.values())
 
-    def sums_of(first, number):
-        if batch is None:
-            return _sums(problem, theta, estimators, run, first, number, formed, bar)
-        here = dataclasses.replace(batch, firsts=tuple(k + first - start for k in batch.firsts))
-        return _sums_of_batch(here, estimators, run, number, formed, bar)
+    def program(problem: Problem, theta: NDArray[np.float64]) -> Program:
+        return run.program(problem, theta, stand_ins(problem, theta, estimators))
 
-    def moments(sums, lost, first, number):
-        made = Source(problem, theta, run.seed, first, number) if batch is None else batch.source(number)
-        return Moments(names, parameters, sums, takes, tuple(lost), known, (made,))
+    def sums_of(first: int, number: int) -> tuple[PowerSums, NDArray[np.float64]]:
+        if batch is None:
+            return _sums(problem, theta, estimators, run, first, number, formed, bar, programs[0])
+        here = dataclasses.replace(batch, firsts=tuple(k + first - start for k in batch.firsts))
+        return _sums_of_batch(here, estimators, run, number, formed, bar, programs)
+
+    def moments(sums: PowerSums, lost: Iterable[Any], first: int, number: int) -> Moments:
+        if batch is None:
+            source = Source(problem, theta, run.seed, first, number, facts(programs[0], problem, run.design))
+        else:
+            source = batch.source(number, programs, run.design)
+        return Moments(names, parameters, sums, takes, tuple(lost), known, (source,))
 
     bar = Progress(count * (1 if batch is None else len(batch)), checked_progress(progress))
     try:
+        programs = [program(problem, theta)] if batch is None else batch.programs(program)
         if target is None:
-            found, missed = moments(*sums_of(start, count), start, count), {}
+            sums, lost = sums_of(start, count)
+            found, missed = moments(sums, lost, start, count), dict[str, float]()
         else:
             first, before = (
-                (start, 0) if target.after is None else continued(target.after, moments(None, (), start, count))
+                (start, 0)
+                if target.after is None
+                else continued(target.after, moments(target.after.sums, (), start, count))
             )
-            if before and target.after.sums.covariances != formed:
+            if before and target.after is not None and target.after.sums.covariances != formed:
                 raise ValueError("after: expected the same covariances in both measurements")
             crossed = any(is_unfitted(e) and e.pilot is None for e in estimators.values())
             chunk = run.chunk_of(len(names) * len(parameters))
@@ -188,7 +200,7 @@ def measure(
             count = found.sources[0].count
     finally:
         bar.close()
-    if missed:
+    if missed and target is not None:
         warnings.warn(target.words(missed, count), stacklevel=2)
     unit = "trajectories" if design is None else "replicates"
     lost = {name: k for name, x in found.nonfinite.items() if (k := int(np.sum(x)))}
@@ -208,30 +220,51 @@ def measure(
     return found
 
 
-def _sums(problem, theta, estimators, run, start, count, formed, bar):
-    """Return the power sums of one measurement, and rounding errors by estimator."""
-    sums, lost = None, np.zeros(len(estimators))
+def _sums(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    estimators: dict[str, Estimator],
+    run: Run,
+    start: int,
+    count: int,
+    formed: Covariances,
+    bar: Progress,
+    whole: Program,
+) -> tuple[PowerSums, NDArray[np.float64]]:
+    """Return the power sums of one measurement, and rounding errors by estimator; `whole`: its program if nothing is fitted."""
+    parts, lost = [], np.zeros(len(estimators))
     ready = fit_on_pilots(problem, theta, estimators, run)
+    as_it_is = not any(map(is_unfitted, estimators.values()))
     for first, number, fitted in folds(problem, theta, ready, start, count, run):
-        program = run.program(problem, theta, fitted)
+        program = whole if as_it_is else run.program(problem, theta, fitted)
         lost = np.maximum(lost, rounding(program, run, first, number))
-        part = run.sums(program, first, number, formed, bar)
-        sums = part if sums is None else merge(sums, part)
-    return sums, lost
+        parts.append(run.sums(program, first, number, formed, bar))
+    return functools.reduce(merge, parts), lost
 
 
-def _sums_of_batch(batch, estimators, run, count, formed, bar):
+def _sums_of_batch(
+    batch: batches.Batch,
+    estimators: dict[str, Estimator],
+    run: Run,
+    count: int,
+    formed: Covariances,
+    bar: Progress,
+    programs: list[Program],
+) -> tuple[PowerSums, NDArray[np.float64]]:
     """Return the power sums of a batch, and rounding errors by estimator, each (B,)."""
-    if not any(map(is_unfitted, estimators.values())):
-        programs = batch.programs(estimators, run.precise)
-        if batches.fits(programs, run, count):
+    if not any(map(is_unfitted, estimators.values())) and batches.fits(programs, run, count):
+        lost = np.zeros((len(batch), len(estimators)))
+        if not all(map(batches.without_data, programs)):
             entries = zip(programs, batch.seeds, batch.firsts, strict=True)
-            lost = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
-            return batches.sums(programs, batch.seeds, batch.firsts, count, formed, run, bar), np.transpose(lost)
-    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, strict=True)
+            lost[:] = [rounding(p, run._replace(seed=seed), first, count) for p, seed, first in entries]
+        programs = batch.sharing(programs, estimators, run, count)
+        found = batches.sums(programs, batch.thetas, batch.seeds, batch.firsts, count, formed, run, bar)
+        return found, lost.T
+    at = (dataclasses.replace(p, theta=theta) for p, theta in zip(programs, batch.thetas, strict=True))
+    entries = zip(batch.problems, batch.thetas, batch.seeds, batch.firsts, at, strict=True)
     each = [
-        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar)
-        for problem, theta, seed, first in entries
+        _sums(problem, theta, estimators, run._replace(seed=seed), first, count, formed, bar, program)
+        for problem, theta, seed, first, program in entries
     ]
     return together([sums for sums, _ in each]), np.transpose([lost for _, lost in each])
 
@@ -286,7 +319,9 @@ def sample(
     return {name: np.ascontiguousarray(out[:, e]) for e, name in enumerate(estimators)}
 
 
-def _checked_covariances(names, chosen, full):
+def _checked_covariances(
+    names: Sequence[str], chosen: str | Sequence[tuple[str, str]] | None, full: bool
+) -> Covariances:
     """Return the `Covariances` that are asked for by names."""
     if full and chosen is not None:
         raise ValueError(
@@ -309,7 +344,7 @@ def _checked_covariances(names, chosen, full):
     return Covariances(tuple(sorted(pairs)))
 
 
-def _checked_design(design, count, start):
+def _checked_design(design: Design | None, count: int, start: int) -> Design | None:
     """Return a sampling design that divides a range of trajectories, or None."""
     if design is None:
         return None

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import archive, intervals
 from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
+from .printing import counted
 from .source import Source
 from .validate import describe
 
@@ -115,11 +116,11 @@ class Moments:
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on common noise.
+        """Return the covariance of two estimators on common noise, parameter by parameter.
 
         Returns
         -------
-        (P,) array, parameter by parameter; (P, P) if measured with `full_covariance=True`.
+        (P,) array
 
         Raises
         ------
@@ -127,14 +128,28 @@ class Moments:
             For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`.
         """
         a, b = self._number(first), self._number(second)
-        P = self.sums.joint.shape[-1]
-        n = self.sums.joint[..., 0, 0, 0, None, None]
-        if self.sums.covariances.full:
-            cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
-            return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
         if a == b:
             return self[first].variance
-        cross, n = self.sums.cross[..., self._pair(a, b), :], n[..., 0]
+        if self.sums.covariances.full:
+            return np.diagonal(self.covariance_matrix(first, second), axis1=-2, axis2=-1).copy()
+        n = self.sums.joint[..., 0, 0, 0, None]
+        return np.where(n > 1, self.sums.cross[..., self._pair(a, b), :], np.nan) / np.maximum(n - 1, 1)
+
+    def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
+        """Return the covariances of all parameters of one estimator with all of another, (P, P), on common noise.
+
+        Raises
+        ------
+        ValueError
+            Unless measured with `full_covariance=True`.
+        """
+        a, b = self._number(first), self._number(second)
+        if not self.sums.covariances.full:
+            raise ValueError(
+                "covariance_matrix: these moments have none; ask for it, measure(..., full_covariance=True)"
+            )
+        P, n = self.sums.joint.shape[-1], self.sums.joint[..., 0, 0, 0, None, None]
+        cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
         return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
 
     def _pair(self, a, b):
@@ -166,7 +181,7 @@ class Moments:
         overflowed = np.isnan(found) & (sums.degrees[..., None] > 0.0)
         return np.where(overflowed, np.inf, found)
 
-    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
+    def variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio[NDArray[np.float64]]:
         """Return (ratio, low, high): the variance of one estimator over that of another, with its confidence interval.
 
         Both were measured on common noise, and what their variances have in common is taken off: the interval is narrower
@@ -192,7 +207,7 @@ class Moments:
         a, b = self[first], self[second]
         return self._ratio(first, second, a.variance, b.variance, slice(None, -1), level)
 
-    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio:
+    def total_variance_ratio(self, first: str, second: str, level: float = 0.95) -> intervals.Ratio[float]:
         """Return (ratio, low, high) of the sums of the variances of all parameters, three floats; see `variance_ratio`."""
         a, b = self[first], self[second]
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
@@ -211,7 +226,7 @@ class Moments:
         return intervals.of_ratio(over, under, found, count, level)
 
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
-        """Write everything to one .npz file, which `mcgrad.moments.load` reads, with where it comes from; return its path."""
+        """Write everything to one .npz file, which `Moments.load` reads, with where it comes from; return its path."""
         words: dict[str, Any] = {k: getattr(self, k) for k in ("names", "parameters", "rollouts", "knows")}
         words |= {"what": WHAT, "sources": [x.words() for x in self.sources]}
         pairs, full = self.sums.covariances
@@ -219,8 +234,37 @@ class Moments:
         arrays = {f"sums_{name}": getattr(self.sums, name) for name in ARRAYS}
         return archive.save(path, words, arrays | {"rounding_errors": np.array(self.rounding_errors)})
 
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> Moments:
+        """Return the `Moments` that `save` has written.
+
+        Raises
+        ------
+        ValueError
+            For a file that holds something else.
+
+        Examples
+        --------
+        >>> import mcgrad as mg
+        >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
+        >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
+        >>> import pathlib, tempfile
+        >>> found = mg.measure(problem, [-0.6], {"path": mg.estimators.reparameterization()}, 20_000)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     again = mg.Moments.load(found.save(pathlib.Path(folder) / "found"))
+        >>> bool((again["path"].variance == found["path"].variance).all())
+        True
+        """
+        words, arrays = archive.load(path, WHAT)
+        lost = arrays.pop("rounding_errors")
+        formed = Covariances(tuple(map(tuple, words["pairs"])), words["full_covariance"])
+        sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()}, covariances=formed)
+        fields = {k: tuple(words[k]) for k in ("names", "parameters", "rollouts", "knows")}
+        sources = tuple(Source(**x) for x in words["sources"])
+        return cls(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)
+
     def __repr__(self) -> str:
-        lines = [f"Moments of {len(self)} estimators, {len(self.parameters)} parameters"]
+        lines = [f"Moments of {counted(len(self), 'estimator')}, {counted(len(self.parameters), 'parameter')}"]
         if self.batch is not None:
             return f"{lines[0]}, a batch of {self.batch}: found.entry(b) is one of them"
         rows = [("", "samples", "|mean|", "total variance", "95 %", "kurtosis", "rollouts")]
@@ -242,18 +286,34 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Return the moments of both sets of trajectories, which must not overlap (measure with `start=`).
 
+        Both are of the same problem, with the same numbers in it, theta, estimators, precision, sampling design and version of
+        this library: all of that is noted with a measurement and kept in its file. Seeds may differ.
+
         Raises
         ------
         ValueError
-            For moments of something else, or of some of the same trajectories.
+            For moments of something else, which says what differs; for some of the same trajectories; for a file of a version
+            that did not note what was measured.
         """
-        if (self.names, self.parameters) != (other.names, other.parameters):
+        if not isinstance(other, Moments):
+            raise ValueError(f"other: expected Moments, got {describe(other)}")
+        if self.names != other.names:
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
+        if self.parameters != other.parameters:
+            raise ValueError(f"other: expected the parameters {self.parameters}, got {other.parameters}")
         if self.batch != other.batch:
             sizes = ("no batch" if x.batch is None else f"a batch of {x.batch}" for x in (self, other))
             raise ValueError("other: expected {}, got {}".format(*sizes))
         if self.sums.covariances != other.sums.covariances:
             raise ValueError("other: expected the same covariances and full_covariance in both measurements")
+        if bool(self.sources) != bool(other.sources):
+            raise ValueError("other: expected moments from `measure` both times, got some of samples in memory")
+        for x in other.sources:
+            different = (a.differs(b) for a, b in zip(self.sources[0].each(), x.each(), strict=True))
+            if (what := next(filter(None, different), None)) is not None:
+                raise ValueError(
+                    f"other: expected moments of the same problem, theta and estimators; these differ in {what}"
+                )
         pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
         if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
             a, b = twice
@@ -262,8 +322,8 @@ class Moments:
                 f"{b.start} to {b.start + b.count - 1}; measure with start="
             )
         worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
-        sources = self.sources + other.sources if self.sources and other.sources else ()
-        return dataclasses.replace(self, sums=merge(self.sums, other.sums), rounding_errors=worst, sources=sources)
+        sums, sources = merge(self.sums, other.sums), self.sources + other.sources
+        return dataclasses.replace(self, sums=sums, rounding_errors=worst, sources=sources)
 
     def table(self, cost: Any = None) -> pandas.DataFrame:
         """Return a tidy pandas DataFrame, one row for each estimator and parameter.
@@ -343,33 +403,3 @@ def of_samples(samples: Mapping[str, ArrayLike], parameters: Sequence[str] | Non
         raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
     columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)
     return Moments(tuple(samples), parameters, of_chunk(columns, len(arrays)))
-
-
-def load(path: str | pathlib.Path) -> Moments:
-    """Return the `Moments` that `Moments.save` has written.
-
-    Raises
-    ------
-    ValueError
-        For a file that holds something else.
-
-    Examples
-    --------
-    >>> import mcgrad as mg
-    >>> system = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
-    >>> problem = mg.Problem(system, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=10)
-    >>> import pathlib, tempfile
-    >>> from mcgrad.moments import load
-    >>> found = mg.measure(problem, [-0.6], {"path": mg.estimators.reparameterization()}, 20_000)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     again = load(found.save(pathlib.Path(folder) / "found"))
-    >>> bool((again["path"].variance == found["path"].variance).all())
-    True
-    """
-    words, arrays = archive.load(path, WHAT)
-    lost = arrays.pop("rounding_errors")
-    formed = Covariances(tuple(map(tuple, words["pairs"])), words["full_covariance"])
-    sums = PowerSums(**{name.removeprefix("sums_"): x for name, x in arrays.items()}, covariances=formed)
-    fields = {k: tuple(words[k]) for k in ("names", "parameters", "rollouts", "knows")}
-    sources = tuple(Source(**x) for x in words["sources"])
-    return Moments(**fields, sums=sums, rounding_errors=tuple(lost), sources=sources)

@@ -20,6 +20,12 @@ from . import validate
 from .compiler.functions import where
 from .compiler.trace import TraceError, Tracer, user_line
 
+__all__ = ["binomial", "exponential", "laplace", "poisson", "student_t"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 def exponential(u: Any, rate: Any = 1.0) -> Any:
     """Return an exponential number, -log(1 - u) / rate: density rate exp(-rate x) for x > 0."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import validate
 from .fixed import Fixed
+from .printing import counted
 
 
 class Acting(Protocol):
@@ -39,11 +40,6 @@ def of_actions(thing: Acting) -> str:
     if isinstance(thing.choices, int):
         return f"one of {thing.choices} actions"
     return counted(thing.actions, "action")
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def shapes(params: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import validate
-from .parts import check_choices, checked_params, counted, of_actions
+from .parts import check_choices, checked_params, of_actions
+from .printing import counted
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import validate
 from .environment import Environment
 from .policy import Policy
+from .printing import counted
 
 # What is written in terms of problems, and what they offer all the same: `kernel_handle` puts it here.
 written = types.SimpleNamespace()
@@ -129,7 +130,7 @@ class Problem:
     def __repr__(self):
         discount = "by step" if self.discount_varies else f"{self.discount:g}"
         lines = [
-            f"Problem: horizon {self.horizon}, discount {discount}, {len(self.parameters)} parameters",
+            f"Problem: horizon {self.horizon}, discount {discount}, {counted(len(self.parameters), 'parameter')}",
             f"  environment  {self.environment!r}",
             f"  policy       {self.policy!r}",
         ]

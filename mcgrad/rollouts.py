@@ -1,12 +1,13 @@
 """Trajectories to be looked at: the same that estimators see."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import validate
 from .kernels.program import rollout_program
+from .printing import counted, listed
 from .problem import Problem
 from .run import CHUNK, END, check_range, run_kernel
 
@@ -17,6 +18,9 @@ class Noise(NamedTuple):
     initial: np.ndarray
     action: np.ndarray
     process: np.ndarray
+
+    def __repr__(self) -> str:
+        return listed("Noise", self._asdict())
 
 
 class Rollout(NamedTuple):
@@ -31,6 +35,12 @@ class Rollout(NamedTuple):
     terminal: np.ndarray
     lengths: np.ndarray
     noise: Noise
+
+    def __repr__(self) -> str:
+        N, T, _ = self.actions.shape
+        things: dict[str, Any] = self._asdict()
+        noise = ", ".join(f"{name} {x.shape}" for name, x in things.pop("noise")._asdict().items() if x.size)
+        return listed(f"Rollout: {counted(N, 'trajectory')} of {counted(T, 'step')}", things | {"noise": noise or None})
 
 
 def rollout(

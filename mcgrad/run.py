@@ -77,18 +77,18 @@ def run_kernel(
             kernel(*arrays, seed, np.uint64(first), 1, count, T, padded, work, out, stop)
         return out
     work = kernel_memory(program, machine)
-    out = _buffer("out", (program.kernel.outputs, blocks * width))
+    out = buffer("out", (program.kernel.outputs, blocks * width))
     kernel(*arrays, np.uint64(seed), np.uint64(first), blocks, width, T, padded, work, out, stop)
     return out[:, :count]
 
 
 def kernel_memory(program: Program, machine: str) -> NDArray[np.float64]:
-    """Return the workspace of a program on this thread; its contents are of no use to others."""
-    return _buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
+    """Return the workspace of a program on this thread."""
+    return buffer("work", program.kernel.memory(program.horizon, program.kernel.width(machine)))
 
 
-def _buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return an array of this thread, the same one as long as the shape stays the same."""
+def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return an array of this thread, with any contents: the same one as long as the shape stays the same."""
     kept = getattr(_memory, name, None)
     if kept is None or kept.shape != shape:
         kept = backends.aligned(shape)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import mcgrad as mg
 
-from . import executors, records, shards, study_pieces
+from . import executors, records, shards, study_pieces, validate
 from .merge_rows import MOMENTS, Misfit, merged
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
@@ -213,6 +213,9 @@ def carry_out(study: Study, folder: str | pathlib.Path, plan: Plan) -> list[dict
     """Run a study as planned, or what is left of it; see `run`."""
     if plan.preset not in PRESETS:
         raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {plan.preset!r}")
+    validate.integer("seed", plan.seed, 0, 2**64 - 1)
+    if plan.threads is not None:
+        validate.integer("threads", plan.threads, 1, 4096)
     if study.quiet and (plan.executor is not None or plan.shard is not None or plan.merge):
         raise Misfit(
             f"{study.name}: it measures times, and wants a machine to itself: run it without an engine or shards"

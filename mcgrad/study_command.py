@@ -4,10 +4,26 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import engines, executors, records, shards, study
+from . import engines, executors, records, shards, study, validate
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Return what reads an option that is a whole number in a range; the parser says which option it is."""
+
+    def number(text: str) -> int:
+        try:
+            return validate.integer("it", int(text), low, high)
+        except ValueError:
+            wanted = f"of at least {low}" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"expected a whole number {wanted}, got {text!r}") from None
+
+    return number
+
+
+SEED = whole(0, 2**64 - 1)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +43,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="another value of a setting (count, horizon, ...) wherever it occurs, into a folder of its own",
     )
     parser.add_argument("--more", action="store_true", help="add as many trajectories again to results that are there")
-    parser.add_argument("--seed", type=int, default=0, help="0 by default")
+    parser.add_argument("--seed", type=SEED, default=0, help="0 by default")
     parser.add_argument(
-        "--threads", type=int, help="all cores by default, one in each worker; results do not depend on it"
+        "--threads", type=whole(1, 4096), help="all cores by default, one in each worker; results do not depend on it"
     )
     parser.add_argument(
         "--engine", choices=engines.NAMES, default="threads", help="where settings are worked at; threads"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="of processes and of dask: as many as cores by default"
+        "--workers", type=whole(1), metavar="N", help="of processes and of dask: as many as cores by default"
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of dask; without it, workers are started here")
     parser.add_argument(

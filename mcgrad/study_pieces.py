@@ -6,6 +6,7 @@ own; whether they are the same is checked, and so are versions of libraries: row
 
 import functools
 import importlib
+import importlib.machinery
 import importlib.util
 import pathlib
 import sys
@@ -107,10 +108,12 @@ def _module(where: Origin) -> ModuleType:
         raise Misfit(f"{name}: {what}")
     own = f"{name} in {path}"  # files of one name in several folders are several studies
     if own not in sys.modules:
-        spec = importlib.util.spec_from_file_location(own, path)
+        loader = importlib.machinery.SourceFileLoader(own, str(path))
+        spec = importlib.util.spec_from_loader(own, loader)
+        assert spec is not None  # there is a loader
         module = sys.modules[own] = importlib.util.module_from_spec(spec)
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except BaseException:
             del sys.modules[own]
             raise

@@ -12,9 +12,10 @@ import numpy as np
 from . import validate
 from .moments import Moments
 from .power_sums import merge
+from .printing import counted, shown
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Until:
     """A precision that a measurement is to have; see `until`."""
 
@@ -22,6 +23,13 @@ class Until:
     mean: float | None
     most: int
     after: Moments | None = None
+
+    def __repr__(self) -> str:
+        wanted = {"variance": self.variance, "mean": self.mean, "most": self.most}
+        words = [f"{k}={shown(x)}" for k, x in wanted.items() if x is not None]
+        if self.after is not None:
+            words.append(f"after={counted(sum(x.count for x in self.after.sources), 'trajectory')}")
+        return f"until({', '.join(words)})"
 
     def errors(self, found: Moments) -> dict[str, float]:
         """Return {what and of which estimator: its relative standard error}, for what there is a target; the worst of a batch.
@@ -118,10 +126,15 @@ def continued(old: Moments, new: Moments) -> tuple[int, int]:
         raise ValueError("after: expected moments of one measurement and no batch")
     if (old.names, old.parameters, old.rollouts) != (new.names, new.parameters, new.rollouts):
         raise ValueError(f"after: expected moments of {new.names}, got those of {old.names}")
-    made, words = new.sources[0], new.sources[0].words()
-    ranges = sorted((x.start, x.count) for x in old.sources)
-    if not ranges or any(x.words()[k] != words[k] for x in old.sources for k in ("problem", "theta", "seed")):
-        raise ValueError("after: expected moments of the same problem, theta and seed")
+    made, ranges = new.sources[0], sorted((x.start, x.count) for x in old.sources)
+    if not ranges:
+        raise ValueError("after: expected moments from `measure`, got some of samples in memory")
+    for x in old.sources:
+        what = made.differs(x) or (f"seed: {made.seed} and {x.seed}" if x.seed != made.seed else None)
+        if what is not None:
+            raise ValueError(
+                f"after: expected moments of the same problem, theta, estimators and seed; these differ in {what}"
+            )
     if any(a + n != b for (a, n), (b, _) in itertools.pairwise(ranges)):
         raise ValueError(f"after: expected one range of trajectories, got (start, count) {ranges}")
     if made.start not in (0, ranges[0][0]):

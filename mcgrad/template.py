@@ -10,12 +10,12 @@ import math
 import mcgrad as mg
 
 
-def init(p, z):
+def init(p, z) -> tuple[float, float]:
     """Return the initial state. p: the parameters below; z: standard normals, `initial_noises` of them."""
     return (1.0 + 0.5 * z[0], 0.5 * z[1])
 
 
-def step(p, s, a, w):
+def step(p, s, a, w) -> tuple[float, float]:
     """Return the next state. s: state; a: action; w: standard normals, `noises` of them."""
     x, v = s
     force = a[0] - p.spring * x - p.friction * math.tanh(10.0 * v)
@@ -23,7 +23,7 @@ def step(p, s, a, w):
     return (x + p.dt * v, v)
 
 
-def reward(p, s, a, s_next, w):
+def reward(p, s, a, s_next, w) -> float:
     """Return the reward of the step, which is to be maximised."""
     return -(s_next[0] ** 2 + 0.1 * s_next[1] ** 2 + 0.01 * a[0] ** 2)
 

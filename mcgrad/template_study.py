@@ -11,7 +11,7 @@ from mcgrad import study
 
 
 def problem(horizon: int) -> tuple[mg.Problem, Any]:
-    """Return (problem, theta): s' = .9 s + .5 a + w, a = -.6 s + .5 e. Yours may be any `mg.Environment`."""
+    """Return (problem, theta): s_next = .9 s + .5 a + w, a = -.6 s + .5 e. Yours may be any `mg.Environment`."""
     environment = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
     policy = mg.policies.linear_gaussian(1, 1, std=0.5)
     return mg.Problem(environment, policy, horizon), policy.theta([-0.6])

@@ -206,7 +206,7 @@ def covariance(name: str, value: Any, n: int) -> NDArray[np.float64]:
 
 
 def factor(cov: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a lower triangular L with L L' = cov, for a covariance that may be singular."""
+    """Return a lower triangular L with L L^T = cov, for a covariance that may be singular."""
     try:
         return np.asarray(np.linalg.cholesky(cov), np.float64)
     except np.linalg.LinAlgError:

@@ -1,6 +1,6 @@
 """One scalar linear-quadratic problem, every rung, exactly: horizon, dimension, kurtosis, and where the usual order breaks.
 
-    s' = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward -(s^2 + .1 a^2), T steps
+    s_next = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward -(s^2 + .1 a^2), T steps
 
     horizon      the canonical table, T = 1 .. 20; kurtosis: from how many trajectories a variance is known to one percent
     dimension    n independent copies, ten steps, the gradient in one gain: the score function's variance is quadratic in n,

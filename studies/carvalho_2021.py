@@ -2,7 +2,7 @@
 
 An action a ~ N(mu, std^2 I) of d components, std .1, and a critic that is wrong by
 
-    A cos(2 pi f p'a + phi),    p ~ Dirichlet(1, ..., 1), phi uniform: another error for each sample
+    A cos(2 pi f p^T a + phi),    p ~ Dirichlet(1, ..., 1), phi uniform: another error for each sample
 
 The error adds nothing to the mean and this to the variance of each component of the gradient in mu:
 

@@ -1,6 +1,6 @@
 """How good is a gradient of several actions in each state: error and angle on four systems (Carvalho et al. 2021).
 
-s' = A s + B a without noise, from s = (9, ..., 9), rewards -1.5 |s|^2 - 1.2 |a|^2, discount .99, 1000 steps; the policy
+s_next = A s + B a without noise, from s = (9, ..., 9), rewards -1.5 |s|^2 - 1.2 |a|^2, discount .99, 1000 steps; the policy
 a = -K s + .1 z. In each state of N rollouts there are 2 M d looks at the exact Q (d actions), none of which moves the system:
 
     score function        z (Q - V) / std                                                 2 M d samples
@@ -89,7 +89,7 @@ SYSTEMS = {
 
 
 def system(name):
-    """Return (F, B, gain, H, V of the start): s' = F s + std B z; the mean over actions of dQ/da is gain s, Q's curvature H."""
+    """Return (F, B, gain, H, V of the start): s_next = F s + std B z; over actions dQ/da has mean gain s, Q's curvature H."""
     A, B, K = (np.array(x) for x in SYSTEMS[name])
     n, d = B.shape
     F, stage = A - B @ K, STATE_COST * np.eye(n) + ACTION_COST * K.T @ K

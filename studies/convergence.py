@@ -1,13 +1,13 @@
 """How fast a Monte Carlo gradient converges, what its errors look like, and how large a batch points uphill.
 
-On the scalar problem of the study `ladder` (s' = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), reward -(s^2 + .1 a^2),
+On the scalar problem of the study `ladder` (s_next = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), reward -(s^2 + .1 a^2),
 10 steps), whose gradient is known:
 
     running     the error |mean of N samples - gradient| of every rung of the ladder over independent repetitions: root mean
                 square, which should be sqrt(variance / N) (with evolution strategies: and the bias, at which it stays), and
                 quantiles, which tend to those of a normal distribution
     direction   how often the mean of a batch of B trajectories has the wrong sign
-    uphill      how often it points downhill, P(g'dJ < 0), and E cos(g, dJ), on two double integrators with 8 parameters
+    uphill      how often it points downhill, P(g^T dJ < 0), and E cos(g, dJ), on two double integrators with 8 parameters
     arms        the same on a bandit, exactly
     batches     the variance of a mean over a batch of G, with baselines made of the batch itself
 
@@ -194,7 +194,7 @@ def arms(largest, count, start, seed):
 
 
 def directions(B, baseline):
-    """Return {"downhill": P(g'dJ < 0), "cosine": E cos(g, dJ)} for batches of B arms, by going through all counts.
+    """Return {"downhill": P(g^T dJ < 0), "cosine": E cos(g, dJ)} for batches of B arms, by going through all counts.
 
     Parameters
     ----------

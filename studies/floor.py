@@ -1,6 +1,6 @@
 """What no estimator made of trajectories can go below, and what a differentiable simulator is worth.
 
-On the scalar problem of the study `ladder` (s' = .9 s + .5 a + w, a = -.6 s + std e, reward -(s^2 + .1 a^2), s_0 ~ N(0, 1)):
+On the scalar problem of `ladder` (s_next = .9 s + .5 a + w, a = -.6 s + std e, reward -(s^2 + .1 a^2), s_0 ~ N(0, 1)):
 
     ladder      the exact variance of each estimator, with what it must know, and the efficiency bounds of the gradient
     phase       pathwise variance over Markov bound, for std of the policy and process noise W, and where it is 1
@@ -10,7 +10,7 @@ On the scalar problem of the study `ladder` (s' = .9 s + .5 a + w, a = -.6 s + s
 
 The contour of `phase` has two laws. Where the noise of a few steps outgrows the spread of the start, all noise scales together,
 and W* is proportional to (b std)^2. Where noise is small both sides tend to Var dV_0(s_0); pathwise exceeds it by
-c std^2, the bound by c' W / std^2, and W* is proportional to std^4.
+c std^2, the bound by c^T W / std^2, and W* is proportional to std^4.
 
 What this does not say
 ----------------------
@@ -136,7 +136,7 @@ def identified(T=10, std=0.5, W=0.04):
 
     a, b and W are unknown and the same at all times, the start is whatever it is. With x = (s, a),
 
-        Var dV_0(s_0) + (dg/da, dg/db) (sum_t E x x' / W)^-1 (dg/da, dg/db)' + (dg/dW)^2 2 W^2 / T,     g = dJ/dK.
+        Var dV_0(s_0) + (dg/da, dg/db) (sum_t E x x^T / W)^-1 (dg/da, dg/db)^T + (dg/dW)^2 2 W^2 / T,     g = dJ/dK.
     """
     known = {"a": DECAY, "b": SLOPE, "W": W}
 

@@ -1,6 +1,6 @@
 """The noise-to-signal ratio of REINFORCE over policy and initial noise, and what else does better (Han and Yang 2026).
 
-    s' = s + .1 (v, a),  a = K s + std e,  K = (-1, -3),  s_0 ~ N(0, std_0^2 I),  r_t = -(|s_{t+1}|^2 + .01 a_t^2)
+    s_next = s + .1 (v, a),  a = K s + std e,  K = (-1, -3),  s_0 ~ N(0, std_0^2 I),  r_t = -(|s_{t+1}|^2 + .01 a_t^2)
 
 NSR = total variance of one trajectory's gradient, over the squared norm of the gradient, in K and log std together.
 Published: the map of REINFORCE over (std, std_0), exact for one step, with its slope of -2 in std, and the growth with the

@@ -1,7 +1,7 @@
 """How the variance of each estimator grows with the horizon, in stable and in unstable closed loops.
 
-A scalar linear-quadratic problem, s' = A s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward
--(s^2 + .1 a^2), with A such that the closed loop s' = rho s + ... has spectral radius rho = .5, .9, 1 or 1.1.
+A scalar linear-quadratic problem, s_next = A s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward
+-(s^2 + .1 a^2), with A such that the closed loop s_next = rho s + ... has spectral radius rho = .5, .9, 1 or 1.1.
 
     rho < 1:  score function, reward to go ~ T^3;  with a baseline over time or of value ~ T^2;  reparameterization ~ T
     rho = 1:  all ~ T^6
@@ -28,7 +28,7 @@ LONGEST = {0.5: 1000, 0.9: 1000, 1.0: 1000, 1.1: 100}
 
 
 def problem(radius, horizon):
-    """Return (problem, theta) for a closed loop s' = radius s + ... over a horizon."""
+    """Return (problem, theta) for a closed loop s_next = radius s + ... over a horizon."""
     environment = mg.environments.linear_quadratic(
         [[radius - B * K]], [[B]], [[Q]], [[R]], process_noise=[[PROCESS_NOISE]], initial_cov=[[1.0]]
     )

@@ -3,9 +3,9 @@
 From the returns alone to the derivatives of the model, estimators know ever more, and are held to vary ever less. Here are
 22 of them, each with its exact variance, with a measured one, and with the time that a sample takes, on
 
-    scalar                    s' = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), reward -(s^2 + .1 a^2), 10 steps
+    scalar                    s_next = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), reward -(s^2 + .1 a^2), 10 steps
     two double integrators    the workload W1 of the study of throughput: 4 states, 2 actions, 8 parameters, 50 steps
-    only actions cost         s' = 1.2 s + a, a = -.2 s + .2 e, reward -.1 a^2, 5 steps from s = 2: a loop at its margin
+    only actions cost         s_next = 1.2 s + a, a = -.2 s + .2 e, reward -.1 a^2, 5 steps from s = 2: a loop at its margin
 
 On the first two each rung keeps its promise, if one does not count rollouts: mirrored actions hardly help a pathwise
 gradient, and cost two. On the third, folk wisdom fails four times over:

@@ -26,7 +26,7 @@ SEED = 60  # one of many tables, on which the limits are far enough apart to be 
 
 
 def problem(seed=SEED):
-    """Return a random table whose rewards are known functions of (s, a, s'), and theta."""
+    """Return a random table whose rewards are known functions of (s, a, s_next), and theta."""
     rng = np.random.default_rng(seed)
     environment = mg.environments.tabular(
         rng.dirichlet(np.full(STATES, 0.3), size=(STATES, ACTIONS)),

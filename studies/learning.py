@@ -2,9 +2,9 @@
 
 Stochastic gradient ascent with the estimators of the ladder, many seeds each, on
 
-    scalar LQ                 s' = .9 s + .5 a + w, from K = 0; J* of the best constant gain is known
+    scalar LQ                 s_next = .9 s + .5 a + w, from K = 0; J* of the best constant gain is known
     two double integrators    the workload W1, from a fifth of its gain; J* likewise
-    unstable start            s' = 1.2 s + .5 a + w over 20 steps, from K = 0; J* likewise
+    unstable start            s_next = 1.2 s + .5 a + w over 20 steps, from K = 0; J* likewise
     corridor                  Sutton and Barto's, example 13.1, from p(right) = .1; J* = -11.66
     cart-pole                 200 steps, from a policy that pushes at random; J* <= 200, and is reached
     pendulum                  Gymnasium's, 100 steps from near upright, from no torque; J* is not known, J is

@@ -35,6 +35,7 @@ import mcgrad as mg
 from mcgrad import baselines as b
 from mcgrad import estimators as e
 from mcgrad import study
+from mcgrad.baselines.accepted import as_baseline
 from mcgrad.exact import chaotic_map
 from mcgrad.pilots import Known
 from mcgrad.prepare import known_truth
@@ -123,7 +124,7 @@ def known_baseline(p, theta, degree):
         return SCORE, b.value()
     mean = ask(mg.exact.mean_return_to_go, p, theta)
     if mean is not None:
-        return MEAN, b.as_baseline(mean)
+        return MEAN, as_baseline(mean)
     fitted = told(b.fitted_value(PILOT, degree, seed=1), known_truth)
     return SCORE, Known(fitted, fitted.data(p, theta))
 

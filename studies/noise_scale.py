@@ -1,6 +1,6 @@
 """Why there is no reward gradient in the policy gradient, and how to use it if the environment is differentiable.
 
-A scalar linear-quadratic problem, s' = .9 s + .5 a (+ w), a = -.6 s + std e, reward -(s^2 + .1 a^2), ten steps from
+A scalar linear-quadratic problem, s_next = .9 s + .5 a (+ w), a = -.6 s + std e, reward -(s^2 + .1 a^2), ten steps from
 s = 1. The return of a given trajectory does not depend on the parameter: the parameter moves the probability of
 trajectories. Written as a function of the noise instead, the trajectory depends on the parameter, and so does the return.
 Hence two ways for the reward to reach the parameter, by correlation with the noise (score function) or by its derivative

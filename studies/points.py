@@ -1,7 +1,7 @@
 """What points that are spread evenly buy: Latin hypercubes and Sobol points in place of random noise.
 
 The standard error of the gradient from N trajectories of one design, for N from 4 on, in a scalar linear-quadratic problem,
-s' = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward -(s^2 + .1 a^2), over 1 step and over 10:
+s_next = .9 s + .5 a + w, a = -.6 s + .5 e, w ~ N(0, .04), s_0 ~ N(0, 1), reward -(s^2 + .1 a^2), over 1 step and over 10:
 
     random             N independent trajectories, exactly and measured
     mirrored actions   N / 2 pairs of trajectories whose actions have opposite noise, exactly and measured

@@ -1,7 +1,7 @@
 """The variance of REINFORCE in random linear-quadratic problems, exactly, and as 30 trajectories show it (Preiss et al. 2019).
 
-    s' = A s + B a + w,  a = K s + e,  cost s'Qs + a'Ra,  ten steps, n = 5 states, m = 3 actions, s_0 ~ N(0, I/n)
-    A, B: entries N(0, 1/n), N(0, 1/m);  Q, R and the covariances of w and e: X'X, entries of X N(0, 1/k)
+    s_next = A s + B a + w,  a = K s + e,  cost s^T Q s + a^T R a,  ten steps, n = 5 states, m = 3 actions, s_0 ~ N(0, I/n)
+    A, B: entries N(0, 1/n), N(0, 1/m);  Q, R and the covariances of w and e: X^T X, entries of X N(0, 1/k)
 
 nu is the trace of the covariance of one trajectory's gradient, no baseline, no reward to go. The paper bounds it, and shows
 it by simulation: over 100 initial states the mean of sample variances of 30 trajectories each, without an error bar. Here nu

@@ -45,7 +45,7 @@ BATCH = 20_000  # samples of the released code, at each time
 
 
 class Quadratic(NamedTuple):
-    """x'H x + 2 h'x + c."""
+    """x'H x + 2 h^T x + c."""
 
     H: np.ndarray
     h: np.ndarray
@@ -104,7 +104,7 @@ def states(mu):
 
 
 def slopes(mu, value, t):
-    """Return (b_0, H, U): with mu_t + e from s the cost to go is (b_0 + H s)'e + e'Ue - v tr U above its mean."""
+    """Return (b_0, H, U): with mu_t + e from s the cost to go is (b_0 + H s)^T e + e^T Ue - v tr U above its mean."""
     later = value[t + 1]
     H = 2 * DISCOUNT * B.T @ later.H @ A
     b = 2 * (R @ mu[t] + DISCOUNT * B.T @ (later.H @ B @ mu[t] + later.h))

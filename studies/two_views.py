@@ -1,6 +1,6 @@
 """Where the parameter is: in how probable a trajectory is, or in the trajectory.
 
-A scalar linear-quadratic problem, s' = .9 s + .5 a, a = theta s + .3 e, reward -(s^2 + .1 a^2), ten steps from s = 1. A few
+A scalar linear-quadratic problem, s_next = .9 s + .5 a, a = theta s + .3 e, reward -(s^2 + .1 a^2), ten steps from s = 1. A few
 trajectories are drawn at theta_0 = -.6. Then theta moves, and one of two things is held fixed:
 
     the trajectory tau     its return R(tau) stays, its probability changes by p_theta(tau) / p_theta_0(tau)

@@ -1,6 +1,6 @@
 """Scores against directions: policy gradients and zeroth-order methods on linear-quadratic problems.
 
-Variance: one sample of the gradient on the scalar problem of the tables (s' = .9 s + .5 a + w, K = -.6), T = 5 and 10. Fazel,
+Variance: one sample of the gradient on the scalar problem of tables (s_next = .9 s + .5 a + w, K = -.6), T = 5 and 10. Fazel,
 Ge, Kakade and Mesbahi smooth the cost over a radius r and use one return per direction; a footnote holds it plausible that
 REINFORCE has the lower variance. Here by Gaussian smoothing of width h:
 

@@ -111,7 +111,7 @@ def linear(A, B, theta, T, std=0.5, discount=1.0, learn_std=False, noise=0.1):
 
 
 def two_steps(kick, breaks, jumps):
-    """Return the Case of s' = 0.5 s + kick(a), two actions N(theta s + shift, 0.4^2), reward -(s')^2 at the end."""
+    """Return the Case of s_next = 0.5 s + kick(a), two actions N(theta s + shift, 0.4^2), reward -(s_next)^2 at the end."""
     environment = mg.Environment(
         states=1,
         actions=1,

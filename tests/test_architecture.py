@@ -15,41 +15,43 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {
     "__main__": "command",
     "archive": "records",
-    "ascent": "archive validate",
-    "baselines": "calls compiler environments per_step problem scan_types truth validate",
+    "ascent": "archive printing validate",
+    "baselines": "calls compiler environments per_step printing problem scan_types truth validate",
     "batches": "compiler estimators executors kernels power_sums problem run source validate",
-    "behaviours": "estimators exact kernels policies problem validate",
+    "behaviours": "estimators exact kernels policies printing problem validate",
     "calls": "compiler validate",
     "checks": (
-        "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
+        "calls compiler differences estimators exact kernels pilots precompile prepare printing problem rollouts run validate"
     ),
-    "command": "checks comparison mcgrad study study_command study_figure",
+    "command": "checks comparison mcgrad problem study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimators exact exact/recursion floor intervals kernels moments "
-        "pilots power_sums precompile prepare problem provenance run study validate"
+        "baselines checks compiler costs critics differences estimate estimators exact exact/recursion floor intervals kernels "
+        "moments pilots power_sums precompile prepare problem provenance run study validate"
     ),
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",
-    "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
-    "critics": "baselines compiler environments per_step policies problem scan_types truth validate",
+    "costs": "compiler estimators kernels pilots precompile prepare printing problem run validate",
+    "critics": "baselines compiler environments per_step policies printing problem scan_types truth validate",
     "designs": "kernels validate",
     "differences": "compiler estimators kernels problem run validate",
     "directional_problem": "calls compiler problem validate",
     "engines": "run validate",
-    "environment": "parts validate",
+    "environment": "parts printing validate",
     "environments": "compiler problem validate",
-    "estimate": "intervals",
-    "estimators": "baselines calls compiler critics per_step problem scan_types validate",
+    "estimate": "intervals printing",
+    "estimators": "baselines calls compiler critics per_step printing problem scan_types validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
-        "exact/tabular policies problem rollouts truth validate"
+        "exact/tabular policies printing problem rollouts truth validate"
     ),
-    "exact/linear_quadratic": "baselines critics environments estimators exact policies problem validate",
+    "exact/linear_quadratic": "baselines critics environments estimators exact policies printing problem validate",
     "exact/one_step": "environments estimators exact policies problem",
-    "exact/recursion": "compiler environments estimators exact kernels per_step problem progress scan_types truth validate",
-    "exact/tabular": "environments estimators exact policies problem",
+    "exact/recursion": (
+        "compiler environments estimators exact kernels per_step printing problem progress scan_types truth validate"
+    ),
+    "exact/tabular": "environments estimators exact policies printing problem",
     "executors": "validate",
-    "fisher_information": "estimators kernels measurement problem",
+    "fisher_information": "estimators kernels measurement printing problem validate",
     "fitting": "estimators moments power_sums problem run",
     "fixed": "",
     "floor": "estimators exact problem",
@@ -63,44 +65,46 @@ ALLOWED = {
     "mcgrad": (
         "ascent baselines behaviours checks comparison compiler continuing_problem costs critics designs "
         "directional_problem engines environments estimators exact fisher_information gradient_ascent kernel_handle kernels "
-        "measurement moments noises optimizers policies precision problem rollouts targets"
+        "measurement moments noises optimizers policies precision problem rollouts targets version"
     ),
     "measurement": (
         "batches designs estimators fitting kernels moments power_sums precision prepare problem progress run source "
         "targets validate"
     ),
     "merge_rows": "",
-    "moments": "archive estimate intervals power_sums source validate",
+    "moments": "archive estimate intervals power_sums printing source validate",
     "noises": "compiler validate",
     "optimizers": "validate",
-    "parts": "fixed validate",
+    "parts": "fixed printing validate",
     "per_step": "",
     "pilots": "baselines estimators fitting kernels prepare problem rollouts run scan_types truth",
-    "policy": "parts validate",
+    "policy": "parts printing validate",
     "policies": "calls compiler problem validate",
     "power_sums": "compiler",
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
+    "printing": "",
     "prepare": "estimators exact truth validate",
-    "problem": "environment policy validate",
+    "problem": "environment policy printing validate",
     "progress": "compiler validate",
     "provenance": "mcgrad",
     "records": "",
-    "rollouts": "kernels problem run validate",
+    "rollouts": "kernels printing problem run validate",
     "run": "compiler designs estimators executors kernels power_sums problem validate",
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
-    "source": "",
-    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings",
-    "study_command": "engines executors records shards study",
+    "source": "version",
+    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings validate",
+    "study_command": "engines executors records shards study validate",
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
     "study_settings": "merge_rows",
-    "targets": "moments power_sums validate",
+    "targets": "moments power_sums printing validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
     "truth": "",
     "validate": "",
+    "version": "",
 }
 
 # Libraries that are not everywhere: which rooms may load them, at the top of a file or when they are needed.
@@ -117,7 +121,16 @@ LIBRARIES = {
         "intervals",
         "provenance",
     },
-    "pandas": {"moments", "comparison", "ascent", "study_figure"},
+    "pandas": {
+        "moments",
+        "comparison",
+        "ascent",
+        "costs",
+        "exact",
+        "exact/recursion",
+        "fisher_information",
+        "study_figure",
+    },
     "matplotlib": {"comparison", "study_figure", "template_study"},
     "gymnasium": {"gym"},
     "distributed": {"engines"},

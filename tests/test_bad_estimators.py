@@ -20,10 +20,12 @@ from refusals import (
 )
 
 import mcgrad as mg
+from mcgrad.baselines.known import Value
+from mcgrad.estimators import kinds
 
 BASELINES = [
     (B.value, "baseline: expected a baseline, got function .*; write value"),
-    (B.Value, "baseline: expected a baseline, got type .*; write value"),
+    (Value, "baseline: expected a baseline, got type .*; write value"),
     (lambda s: 0.0, "baseline: expected a baseline, got function"),
     ("value", "baseline: expected real numbers, got str 'value'"),
     (PW, "baseline: expected real numbers, got Reparameterization"),
@@ -94,7 +96,7 @@ CONTROLS = [
     (lambda: E.mixture(PW, "SF"), "expected an estimator, got str 'SF'"),
     (lambda: E.mixture("PW", SF), "expected an estimator, got str 'PW'"),
     (lambda: E.mixture(PW, SF, pilot=-1), "pilot: expected a whole number >= 16, got -1"),
-    (lambda: E.difference(PW, E.Score), "expected an estimator, got type"),
+    (lambda: E.difference(PW, kinds.Score), "expected an estimator, got type"),
     (lambda: E.difference(1.0, PW), "expected an estimator, got float 1.0"),
     (lambda: E.difference(E.mixture(SF, PW), PW), "needs fixed coefficients"),
     (lambda: E.mixture(E.reward_to_go(B.optimal_constant()), PW), "needs fixed coefficients"),

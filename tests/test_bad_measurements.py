@@ -16,6 +16,7 @@ from refusals import (
 )
 
 import mcgrad as mg
+from mcgrad.estimators import kinds
 
 COUNTS = [
     (0, "count: expected a whole number >= 1, got 0"),
@@ -59,7 +60,7 @@ ESTIMATORS = [
     ({"PW": None}, "estimators: expected name -> estimator, got 'PW' -> NoneType None"),
     ({"PW": "PW"}, "estimators: expected name -> estimator, got 'PW' -> str 'PW'"),
     ({1: PW}, "estimators: expected name -> estimator, got 1 -> Reparameterization"),
-    ({"PW": E.Reparameterization}, "estimators: expected name -> estimator, got 'PW' -> type"),
+    ({"PW": kinds.Reparameterization}, "estimators: expected name -> estimator, got 'PW' -> type"),
     ({"PW": E.reparameterization}, "estimators: expected name -> estimator, got 'PW' -> function"),
     ({"b": B.value()}, "estimators: expected name -> estimator, got 'b' -> Value"),
 ]

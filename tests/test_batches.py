@@ -10,7 +10,6 @@ import mcgrad as mg
 from mcgrad import estimators as E
 from mcgrad.estimate import Estimate
 from mcgrad.kernels import memo
-from mcgrad.moments import load
 from mcgrad.power_sums import ARRAYS
 
 BOTH = {"SF": E.reward_to_go(), "PW": E.reparameterization()}
@@ -214,7 +213,7 @@ def test_batches_merge(seed):
 
 def test_batches_are_kept_on_disk(tmp_path, seed):
     found = mg.measure([system(k) for k in range(3)], thetas(3), BOTH, 20, seed, noise="own")
-    again = load(found.save(tmp_path / "batch.npz"))
+    again = mg.Moments.load(found.save(tmp_path / "batch.npz"))
     assert again.batch == 3 and np.array_equal(again["SF"].mean, found["SF"].mean)
     assert [x.start for x in again.sources[0].each()] == [0, 20, 40]
     with pytest.raises(ValueError, match="expected other trajectories"):

@@ -114,14 +114,14 @@ def test_ratios_are_those_of_variance_times_time_and_their_intervals_hold_the_ex
     exactly = np.divide(*(mg.exact.variance(*problem, x).sum() for x in made)) * a.nanoseconds / b.nanoseconds
     ratio, low, high = found.ratio(a, b)
     assert ratio == pytest.approx(a.price / b.price) and low < exactly < high
-    still = [x._replace(nanoseconds_spread=0.0) for x in (a, b)]
+    still = [dataclasses.replace(x, nanoseconds_spread=0.0) for x in (a, b)]
     assert found.ratio(*still) == (
         ratio,
         *[pytest.approx(ratio)] * 2,
     )  # of what is exact nothing is left open but times
     of = {x.estimator: found.moments[x.estimator][x.estimator] for x in still}
     still = [
-        x._replace(exact="", variance=y.total_variance, variance_low=low, variance_high=high)
+        dataclasses.replace(x, exact="", variance=y.total_variance, variance_low=low, variance_high=high)
         for x in still
         for y in [of[x.estimator]]
         for low, high in [y.total_variance_interval()]
@@ -244,12 +244,12 @@ def test_the_recommendation_is_what_the_table_says(found):
     near = [row.estimator for row in passing if row is not best and found.ratio(row, best).low <= 1.0]
     said = text.partition("); ")[2].partition(" within its error bars.")[0].rpartition(" ")[0]
     assert said == (f"{', '.join(near[:-1])} and {near[-1]}" if len(near) > 1 else "".join(near))
-    still = dataclasses.replace(found, rows=(best._replace(variance=0.0), *found.rows))
+    still = dataclasses.replace(found, rows=(dataclasses.replace(best, variance=0.0), *found.rows))
     assert still.recommendation().startswith(f"Use {best.estimator}: it does not vary")
     plain = found["reward to go"]
-    as_cheap = plain._replace(nanoseconds=1.001 * best.price / plain.variance)
+    as_cheap = dataclasses.replace(plain, nanoseconds=1.001 * best.price / plain.variance)
     assert "reward to go is within its error bars" in dataclasses.replace(found, rows=(best, as_cheap)).recommendation()
-    nothing = dataclasses.replace(found, rows=(best._replace(bias_z=99.0),))
+    nothing = dataclasses.replace(found, rows=(dataclasses.replace(best, bias_z=99.0),))
     assert nothing.recommendation().startswith("No estimator")
 
 
@@ -289,8 +289,10 @@ def test_the_figure_is_drawn_again_byte_for_byte(found):
 
 
 def test_nothing_in_the_figure_is_cut_off_and_every_family_has_a_look_of_its_own(found):
-    long = found["decayed"]._replace(estimator="an estimator of my own with a name that is far too long for one line")
-    dear = found["score function"]._replace(nanoseconds=1e9)
+    long = dataclasses.replace(
+        found["decayed"], estimator="an estimator of my own with a name that is far too long for one line"
+    )
+    dear = dataclasses.replace(found["score function"], nanoseconds=1e9)
     figure = compare_figure.draw(dataclasses.replace(found, rows=(*found.rows, long, dear)))
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.text import Text

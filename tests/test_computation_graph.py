@@ -10,6 +10,7 @@ from support import SEED
 
 import mcgrad as mg
 from mcgrad import estimators as E
+from mcgrad.estimators import kinds
 from mcgrad.kernels.program import gradient_program
 
 # ---- random problems
@@ -55,8 +56,8 @@ def test_compiled_and_not_compiled_agree():
 
 
 def test_ends_of_the_line():
-    assert isinstance(E.computation_graph(), E.RewardToGo)
-    assert isinstance(E.computation_graph("all"), E.Reparameterization)
+    assert isinstance(E.computation_graph(), kinds.RewardToGo)
+    assert isinstance(E.computation_graph("all"), kinds.Reparameterization)
     graph = random_graphs.random_graph(2)  # Gaussian and function
     pairs = {
         "all": E.computation_graph("all"),

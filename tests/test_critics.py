@@ -10,6 +10,7 @@ from test_lq_cases import _first, reference
 
 import mcgrad as mg
 from mcgrad import baselines, critics, estimators
+from mcgrad.critics.exact_critic import Exact
 
 COUNT = 400_000
 rtg = estimators.reward_to_go
@@ -252,14 +253,14 @@ def test_power_of_these_tests(seed):
     problem, theta = case("S02")
     exact = mg.exact.gradient(problem, theta)
 
-    class Late(critics.Exact):
+    class Late(Exact):
         def data(self, problem, theta):
             data = super().data(problem, theta)
             return {k: mg.estimators.PerStep(np.roll(x.values, 1, axis=0)) for k, x in data.items()}
 
     undiscounted = dataclasses.replace(problem, discount=1.0)
 
-    class Forgetful(critics.Exact):
+    class Forgetful(Exact):
         def data(self, problem, theta):
             return super().data(undiscounted, theta)
 

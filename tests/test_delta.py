@@ -92,7 +92,7 @@ def test_unbiased_with_later_rewards_and_process_noise(seed):
         some = found[name].variance > 0
         z = found[name].mean[some] / found[name].stderr[some]
         assert np.abs(z).max() < 5, name
-    # Without the curvature in E[z T], diag(H L L') of the log scales, the mean would be off by more than that.
+    # Without the curvature in E[z T], diag(H L L^T) of the log scales, the mean would be off by more than that.
     rolled = mg.rollout(problem, theta, 2000, seed, **NUMPY)
     mu = rolled.states[:, :2] * theta[:2]
     root = np.diag(np.exp(theta[2:])) @ np.linalg.cholesky([[0.4, 0.15], [0.15, 0.3]])

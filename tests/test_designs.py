@@ -36,7 +36,7 @@ def uniform(points, rows, replicate=0, seed=0):
 
 
 def scalar(horizon, start=1.0, terminal=0.0):
-    """Return (problem, theta): s' = .9 s + .5 a + .2 w, a = -.6 s + .5 e from s_0 ~ N(0, start)."""
+    """Return (problem, theta): s_next = .9 s + .5 a + .2 w, a = -.6 s + .5 e from s_0 ~ N(0, start)."""
     environment = mg.environments.linear_quadratic(
         [[0.9]],
         [[0.5]],

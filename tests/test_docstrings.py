@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import pkgutil
 
@@ -17,10 +18,19 @@ WITH_EXAMPLES = [
 ]
 
 
+class Finder(doctest.DocTestFinder):
+    """It also finds examples of functions that are decorated (`printing.as_called`)."""
+
+    def _from_module(self, module, thing):
+        return super()._from_module(module, inspect.unwrap(thing) if callable(thing) else thing)
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_print_what_they_say(name):
-    found = doctest.testmod(importlib.import_module(name))
-    assert found.attempted and not found.failed
+    runner, module = doctest.DocTestRunner(verbose=False), importlib.import_module(name)
+    for example in Finder().find(module, name):
+        runner.run(example)
+    assert runner.summarize(verbose=False).attempted and not runner.failures
 
 
 def test_the_functions_that_are_used_most_have_examples():
@@ -29,7 +39,7 @@ def test_the_functions_that_are_used_most_have_examples():
     used += [x.objective, x.gradient, x.mean, x.variance, x.covariance, x.optimum, x.efficiency_bound, x.moments]
     used += [e.score_function, e.reward_to_go, e.reparameterization, e.leave_one_out, e.all_actions]
     used += [mcgrad.environments.linear_quadratic, mcgrad.policies.linear_gaussian, mcgrad.policies.softmax]
-    used += [mcgrad.baselines.value, mcgrad.environments.bandit, mcgrad.moments.load]
+    used += [mcgrad.baselines.value, mcgrad.environments.bandit, mcgrad.Moments.load]
     assert [f.__name__ for f in used if ">>> " not in f.__doc__] == []
 
 

@@ -5,6 +5,7 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.baselines import chebyshev
+from mcgrad.baselines.known import Value
 from mcgrad.exact import answers
 from mcgrad.exact.recursion import theory
 
@@ -87,6 +88,4 @@ def test_what_is_no_polynomial_is_refused(monkeypatch):
     )  # fmt: skip
     with pytest.raises(ValueError, match="no convergence|within work"):
         problem = mg.Problem(three, mg.policies.linear_gaussian(3, 1, std=0.3), horizon=2)
-        mg.sample(
-            problem, np.zeros(3), {"V": to_go(mg.baselines.Value(answers.truth_within(0.01)))}, 4, 0, machine="numpy"
-        )
+        mg.sample(problem, np.zeros(3), {"V": to_go(Value(answers.truth_within(0.01)))}, 4, 0, machine="numpy")

@@ -33,7 +33,10 @@ def test_one_trajectory():
             np.testing.assert_array_equal(it.mean, samples[name][0])
             for figures in (it.variance, it.stderr, it.variance_stderr):
                 assert np.isnan(figures).all()
-        assert np.isnan(found.covariance("SF", "PW")).all()
+        assert (
+            np.isnan(found.covariance("SF", "PW")).all()
+            and found.covariance("SF", "PW").shape == found["SF"].mean.shape
+        )
         assert len(found.table()) == 4
 
 

@@ -10,7 +10,7 @@ from test_literature import caught, results
 import mcgrad as mg
 from figures import files
 
-# Variances of score function, reward to go and reparameterization at T = 20 of s' = .9 s + .5 a + w, by closed loop.
+# Variances of score function, reward to go and reparameterization at T = 20 of s_next = .9 s + .5 a + w, by closed loop.
 POLES = {
     0.0: (483.97, 303.81, 1.063),
     0.5: (800.16, 428.86, 4.3461),

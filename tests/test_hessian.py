@@ -26,7 +26,7 @@ pw = E.reparameterization
 
 @pytest.mark.parametrize("seed", range(60))
 def test_forward_and_reverse_sweeps_agree(seed):
-    """ybar . (J xdot) = (J'ybar) . xdot on random expressions of all operations, kinks and branches among them."""
+    """ybar . (J xdot) = (J^T ybar) . xdot on random expressions of all operations, kinks and branches among them."""
     rng = np.random.default_rng(seed)
     graph = graphs.Graph()
     s = tuple(graph.input(f"s{i}") for i in range(3))
@@ -177,7 +177,7 @@ def test_score_and_pathwise_products_agree(seed):
 
 
 def test_discrete_actions_have_score_products(seed):
-    """Three arms: J = pi'q, dJ = pi (q - J), and H v by differences of that."""
+    """Three arms: J = pi^T q, dJ = pi (q - J), and H v by differences of that."""
     q, theta, v, h = np.array([1.0, 2.0, 0.0]), np.log([0.5, 0.3, 0.2]), np.array([1.0, -0.5, 0.3]), 1e-4
 
     def gradient(logits):

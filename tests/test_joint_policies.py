@@ -17,7 +17,7 @@ SF, PW = {"SF": mg.estimators.reward_to_go()}, {"PW": mg.estimators.reparameteri
 
 
 def loop(noise=0.1):
-    """Return s' = 0.9 s + 0.5 a + noise w, r = -(s^2 + 0.1 a^2), s_0 ~ N(0, 1)."""
+    """Return s_next = 0.9 s + 0.5 a + noise w, r = -(s^2 + 0.1 a^2), s_0 ~ N(0, 1)."""
     return mg.Environment(
         states=1,
         actions=1,

@@ -52,6 +52,7 @@ def test_memory_of_another_kind_is_refused_and_not_misread(kernel):
     import numba
 
     gradients, out, work = kernel.function, kernel.out(kernel.lanes), kernel.work()
+    assert "| argument | type |" in gradients.__doc__
     theta = np.array([0.1, -0.2])
     gradients(theta, 0, 0, out, work)
     spread = np.zeros(4)
@@ -108,7 +109,7 @@ def test_compiled_code_sees_the_same(kernel, seed):
 
 def test_what_estimators_have_to_know_is_that_of_one_theta(problem, seed):
     chosen = {"V": E.reward_to_go(mg.baselines.value())}
-    with pytest.raises(ValueError, match="theta: expected the parameters at which estimators take their data"):
+    with pytest.raises(ValueError, match="theta: expected the parameters at which 'V' takes its data"):
         mg.kernel(problem, chosen)
     handle = mg.kernel(problem, chosen, theta=[0.1, -0.2])
     found = handle.samples([0.1, -0.2], seed, 0, 20)
@@ -121,8 +122,21 @@ def test_what_estimators_have_to_know_is_that_of_one_theta(problem, seed):
     ("arguments", "message"),
     [
         (([0.1], 0, 0, 8), "theta: expected shape"),
-        (([0.1, 0.2], 0, 0, 0), "first, count: expected"),
-        (([0.1, 0.2], 0, -1, 8), "first, count: expected"),
+        ((None, 0, 0, 8), "theta: expected"),
+        (("abc", 0, 0, 8), "theta: expected"),
+        ((np.array([0.1, np.nan]), 0, 0, 8), "theta: expected finite numbers"),
+        ((np.array([0.1, np.inf]), 0, 0, 8), "theta: expected finite numbers"),
+        (([0.1, 0.2], -1, 0, 8), "seed: expected"),
+        (([0.1, 0.2], 2**64, 0, 8), "seed: expected"),
+        (([0.1, 0.2], 1.5, 0, 8), "seed: expected"),
+        (([0.1, 0.2], "1", 0, 8), "seed: expected"),
+        (([0.1, 0.2], True, 0, 8), "seed: expected"),
+        (([0.1, 0.2], 0, -1, 8), "first: expected"),
+        (([0.1, 0.2], 0, 1.5, 8), "first: expected"),
+        (([0.1, 0.2], 0, 2**59, 8), "first, count: expected"),
+        (([0.1, 0.2], 0, 0, 0), "count: expected"),
+        (([0.1, 0.2], 0, 0, 1.5), "count: expected"),
+        (([0.1, 0.2], 0, 0, 8, [1]), "out: expected"),
         (([0.1, 0.2], 0, 0, 8, np.zeros((4, 3))), "out: expected a float64 array of shape"),
         (([0.1, 0.2], 0, 0, 8, np.zeros((4, 16), dtype=np.float32)), "out: expected"),
     ],
@@ -130,6 +144,62 @@ def test_what_estimators_have_to_know_is_that_of_one_theta(problem, seed):
 def test_samples_of_something_else(kernel, arguments, message):
     with pytest.raises(ValueError, match=message):
         kernel.samples(*arguments)
+
+
+def test_memory_that_cannot_be_written_to_is_refused(kernel):
+    still, apart = kernel.out(8), kernel.out(8)
+    still.flags.writeable = False
+    spread = np.zeros((apart.shape[0], apart.shape[1] + 1))[:, 1:]
+    odd = np.zeros(apart.nbytes + 8, np.uint8)[1 : 1 + apart.nbytes].view(np.float64).reshape(apart.shape)
+    for out in (still, spread, odd):
+        with pytest.raises(ValueError, match="out: expected .* C contiguous, aligned and writeable"):
+            kernel.samples([0.1, -0.2], 0, 0, 8, out)
+
+
+def test_any_whole_numbers_and_any_array_will_do(kernel):
+    plain = kernel.samples(np.array([0.1, -0.2]), 3, 5, 8)
+    spread = np.zeros(4)
+    spread[::2] = 0.1, -0.2
+    for theta in ((0.1, -0.2), spread[::2], np.array([1e200, 1e200])):
+        found = kernel.samples(theta, np.uint64(3), 5.0, np.int32(8))
+        assert theta[0] == 1e200 or np.array_equal(found, plain)  # whose square overflows is finite all the same
+
+
+def test_what_does_not_depend_on_theta_asks_for_none(problem):
+    """Numbers that were given are the same everywhere; whatever asks theta for something is seen, deep inside, too."""
+    B = mg.baselines
+    given = {
+        "groups": E.leave_one_out(4),
+        "same batch": E.same_batch_mean(4),
+        "evolution": E.evolution_strategies(0.1),
+        "differences": E.finite_differences(0.1, 2),
+        "constant": E.reward_to_go(-1.0),
+        "state": E.reward_to_go(B.of_state(lambda p, s: p.k * s[0], k=2.0)),
+        "own": E.custom(
+            lambda c, x, later: (c.d * later + x.reward, x.score), lambda c, end: end.reward, data={"d": 0.5}
+        ),
+        "branches": E.measure_valued(),
+        "fixed": E.control_variate(E.reward_to_go(), [E.score()], coefficients=[[0.5, 0.5]]),
+        "natural": E.natural(E.reward_to_go(), np.eye(2)),
+        "short": E.short_horizon(2, B.of_state(lambda p, s: s[0])),
+    }
+    for name, e in given.items():
+        one, other = (mg.kernel(problem, {name: e}, theta).program for theta in (None, [0.1, -0.2]))
+        assert np.array_equal(one.c, other.c) and np.array_equal(one.rows, other.rows), name
+        assert one.kernel == other.kernel
+
+    class Own(E.Estimator):
+        def data(self, problem, theta):
+            return {"d": 2.0 * theta[0]}
+
+        def step(self, c, x, carry):
+            return carry, tuple(c.d * z for z in x.score)
+
+    exact = E.reward_to_go(B.value())
+    for e in (exact, E.reward_to_go(B.fitted_value(64)), E.antithetic(exact), E.natural(exact, np.eye(2)), Own()):
+        with pytest.raises(ValueError, match="theta: expected the parameters at which 'it' takes its data"):
+            mg.kernel(problem, {"it": e})
+    assert isinstance(mg.kernel(problem, {"it": Own()}, [0.1, -0.2]), mg.Kernel)
 
 
 def test_kernels_of_something_else(problem):

@@ -86,7 +86,7 @@ def test_branches_by_hand():
     found = mg.sample(problem, theta, {"mvd": mvd()}, 50, seed=3, machine="numpy")["mvd"].reshape(50, 2, 4)
     s = path.states[:, 0]
     mu = s @ theta.reshape(2, 4).T
-    # r = -(s's + .1 a'a): the difference is -.1 ((mu + sigma W)^2 - (mu - sigma W)^2) = -.4 sigma mu W.
+    # r = -(s^T s + .1 a^T a): the difference is -.1 ((mu + sigma W)^2 - (mu - sigma W)^2) = -.4 sigma mu W.
     W = found[:, :, 0] / (-0.4 * mu * s[:, :1] / np.sqrt(2 * np.pi))
     np.testing.assert_allclose(found, (-0.4 * mu * W / np.sqrt(2 * np.pi))[:, :, None] * s[:, None, :], rtol=1e-9)
     assert (W > 0).all()

@@ -48,6 +48,24 @@ def test_systems_and_their_baselines_trace_once(seed):
     assert memo.size() == 1
 
 
+@pytest.mark.parametrize("S", [3, 6])
+def test_tables_trace_once(S, seed):
+    """Probabilities are numbers, of a search (3 states) and of the alias method (6); which of them are zero is not."""
+    rng = np.random.default_rng(seed)
+    policy = mg.policies.softmax(S, 2)
+    for _ in range(3):
+        P, start = rng.dirichlet(np.ones(S), size=(S, 2)), rng.dirichlet(np.ones(S))
+        table = mg.environments.tabular(P, rng.normal(size=(S, 2)), start)
+        assert_right(mg.Problem(table, policy, 3), rng.normal(size=2 * S), {"SF": E.reward_to_go()})
+    assert memo.size() == 1
+    assert_right(
+        mg.Problem(mg.environments.tabular(P, rng.normal(size=(S, 2)), np.eye(S)[1]), policy, 3),
+        rng.normal(size=2 * S),
+        {"SF": E.reward_to_go()},
+    )
+    assert memo.size() == 2
+
+
 def test_every_estimator_is_remembered_with_its_numbers(seed):
     """Equal constants share a place in a kernel, and others do not: which are equal is part of the structure."""
     rng = np.random.default_rng(seed)

@@ -154,7 +154,7 @@ def test_measure_forms_covariances_between_few_estimators_or_as_asked(tmp_path):
     assert none["7"].total_variance_stderr == every["7"].total_variance_stderr
     with pytest.raises(ValueError, match="covariances: that of '0' and '1' was not asked for"):
         none.covariance("0", "1")
-    back = moments.load(pair.save(tmp_path / "pair"))
+    back = mg.Moments.load(pair.save(tmp_path / "pair"))
     np.testing.assert_array_equal(back.variance_ratio("1", "3"), every.variance_ratio("1", "3"))
     with pytest.raises(ValueError, match="covariances: that of"):
         back.covariance("0", "1")
@@ -206,7 +206,7 @@ def measured(start=0, count=200, seed=3):
 def test_saved_moments_come_back_bit_for_bit_with_their_provenance(tmp_path):
     found = measured()
     path = found.save(tmp_path / "found")
-    back = moments.load(path)
+    back = mg.Moments.load(path)
     assert path.name == "found.npz" and [x.name for x in tmp_path.iterdir()] == ["found.npz"]
     for name in ("PW", "SF"):
         for field in ("mean", "variance", "variance_stderr", "kurtosis"):
@@ -216,11 +216,11 @@ def test_saved_moments_come_back_bit_for_bit_with_their_provenance(tmp_path):
     assert (source.seed, source.start, source.count) == (3, 0, 200) and "linear-quadratic n=4 m=2" in source.problem
     whole, apart = found.merge(measured(200)), back.merge(measured(200))
     np.testing.assert_array_equal(whole["SF"].variance, apart["SF"].variance)
-    again = moments.load(whole.save(tmp_path / "whole.npz"))
+    again = mg.Moments.load(whole.save(tmp_path / "whole.npz"))
     assert [x.start for x in again.sources] == [0, 200]
     (tmp_path / "other.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="path: expected a file with moments of gradients"):
-        moments.load(tmp_path / "other.npz")
+        mg.Moments.load(tmp_path / "other.npz")
 
 
 def test_moments_go_to_another_process():

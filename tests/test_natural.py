@@ -75,7 +75,7 @@ def test_covariance_matrices(problem, seed):
         # The standard error of a covariance of such samples is below sqrt(kurtosis / N) of the standard deviations.
         kurtosis = max(found[a].kurtosis.max(), found[b].kurtosis.max())
         spread = np.sqrt(np.outer(found[a].variance, found[b].variance) * kurtosis / COUNT)
-        assert np.all(np.abs(found.covariance(a, b) - exact) < 5 * spread)
+        assert np.all(np.abs(found.covariance_matrix(a, b) - exact) < 5 * spread)
 
 
 def test_estimated_fisher_matrices(problem, seed):
@@ -95,7 +95,7 @@ def test_estimated_fisher_matrices(problem, seed):
 
 
 def test_natural_gradients_do_not_see_how_theta_is_written(seed):
-    """With theta = M phi, g_phi = M'g and F_phi = M'F M: the natural gradient in phi moves theta as that in theta does."""
+    """With theta = M phi, g_phi = M^T g and F_phi = M^T F M: the natural gradient in phi moves theta as that in theta does."""
     problem, theta = pendulum(horizon=6)
     M = np.array([[1.0, 0.2, 0.0], [0.0, 3.0, -0.4], [0.5, 0.0, 0.1]])
     own = problem.policy.eta
@@ -120,7 +120,7 @@ def test_natural_gradients_do_not_see_how_theta_is_written(seed):
 def test_directions_that_change_nothing(seed):
     """All logits of a softmax up by one: no other policy. F is singular, and the natural gradient has no such component.
 
-    It is the vector of advantages, up to a constant: q - q'pi [Kakade 2002].
+    It is the vector of advantages, up to a constant: q - q^T pi [Kakade 2002].
     """
     q, pi = np.array([1.0, 2.0, 0.0]), np.array([0.45, 0.35, 0.2])
     problem = mg.Problem(mg.environments.bandit(q), mg.policies.softmax(1, 3), 1)

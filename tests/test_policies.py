@@ -59,7 +59,7 @@ def started(policy, seed=3):
 
 
 def covariance(policy, theta, head):
-    """Return L L' for L = diag(exp(l)) L_c, l the difference from where the scales start for a learned std."""
+    """Return L L^T for L = diag(exp(l)) L_c, l the difference from where the scales start for a learned std."""
     known = np.diag(np.square(head["std"])) if "std" in head else COV
     scales = np.exp((theta[len(theta) - len(policy.start) :] - policy.start) if head.get("learn_std") else np.zeros(2))
     return scales[:, None] * known * scales

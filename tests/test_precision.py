@@ -17,7 +17,7 @@ NOTHING = {"to go": mg.estimators.reward_to_go(), "pathwise": mg.estimators.repa
 
 
 def loop(radius, horizon, std=0.5):
-    """Return a scalar loop s' = radius s + ... with a spectral radius."""
+    """Return a scalar loop s_next = radius s + ... with a spectral radius."""
     environment = mg.environments.linear_quadratic([[radius + 0.3]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
     policy = mg.policies.linear_gaussian(1, 1, std=std)
     return mg.Problem(environment, policy, horizon), policy.theta([-0.6])

@@ -306,3 +306,26 @@ def test_the_version_is_told(capsys):
     with pytest.raises(SystemExit) as stop:
         command.main(["--version"])
     assert stop.value.code == 0 and capsys.readouterr().out == f"mcgrad {mg.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study", "x.py", "--threads", "0"], "argument --threads: expected a whole number from 1 to 4096, got '0'"),
+        (["study", "x.py", "--seed", "-1"], "argument --seed: expected a whole number from 0 to"),
+        (["study", "x.py", "--workers", "0"], "argument --workers: expected a whole number of at least 1"),
+        (["compare", "x.py", "--seed", "1.5"], "argument --seed: expected a whole number from 0 to"),
+        (["compare", "x.py", "--batch", "0"], "argument --batch: expected a whole number of at least 1"),
+        (["check", "x.py", "--count", "many"], "argument --count: expected a whole number of at least 1, got 'many'"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_options_that_are_out_of_range_are_named(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(words)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+    from mcgrad import template_study
+
+    for options, what in (({"seed": -1}, "seed"), ({"threads": 0}, "threads")):
+        with pytest.raises(ValueError, match=f"^{what}: expected a whole number"):
+            study.run(template_study.STUDY, "nowhere", preset="quick", **options)

@@ -136,7 +136,7 @@ def test_the_bernoulli_toy_has_a_baseline_without_variance():
 
 
 def test_the_fisher_matrix_and_the_natural_gradient():
-    """Against the mean of Z Z'; and a bandit's natural gradient is q - mean q over its arms (Kakade 2001)."""
+    """Against the mean of Z Z^T; and a bandit's natural gradient is q - mean q over its arms (Kakade 2001)."""
     environment, *_ = chain(3, 2, ends=[2])
     problem, theta = mg.Problem(environment, mg.policies.softmax(3, 2), 3), np.linspace(-0.5, 0.5, 6)
     found, exact = mg.fisher(problem, theta, 200_000, SEED), mg.exact.fisher(problem, theta)

@@ -195,7 +195,7 @@ def test_an_own_estimator_of_a_jump_is_excluded_and_one_without_a_theory_needs_a
     assert found["my pathwise"].jumps and not found.passes(found["my pathwise"])
     mine = found["my score"]
     assert found.passes(mine) and not mine.unbiased and found.contends(mine) == (mine.visible_bias <= 0.05)
-    seen, unseen = (mine._replace(visible_bias=x) for x in (0.049, 0.051))
+    seen, unseen = (dataclasses.replace(mine, visible_bias=x) for x in (0.049, 0.051))
     assert found.contends(seen) and not found.contends(unseen)
     alone = dataclasses.replace(found, rows=(seen,))
     assert "No theory says that it is unbiased" in alone.recommendation()
@@ -235,8 +235,9 @@ def test_hybrid_actions_may_be_followed_in_part_though_the_choice_jumps():
     q = 1.0 / (1.0 + math.exp(-0.3))
     truth = np.array([q * (1.0 - q) * (0.04 - 0.64), 1.6 * q - 0.4 * (1.0 - q)])
     assert (np.abs(part.mean - truth) < 5 * part.stderr).all()
-    assert not found.contends(part._replace(visible_bias=0.1)) and found.contends(part._replace(visible_bias=0.03))
-    alone = dataclasses.replace(found, rows=(part._replace(visible_bias=0.03),))
+    assert not found.contends(dataclasses.replace(part, visible_bias=0.1))
+    assert found.contends(dataclasses.replace(part, visible_bias=0.03))
+    alone = dataclasses.replace(found, rows=(dataclasses.replace(part, visible_bias=0.03),))
     assert "no jump lies on the way of what it follows" in alone.recommendation()
 
 

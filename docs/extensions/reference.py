@@ -10,7 +10,6 @@ import importlib
 import inspect
 import re
 
-from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 INTERNAL = ("See the module", "Abstract")  # classes that only the library makes
@@ -106,19 +105,8 @@ def escaped(line):
     return "".join(p if k % 2 else re.sub(r"([*|]|(?<=\w)_(?=\W|$))", r"\\\1", p) for k, p in enumerate(parts))
 
 
-def without_source(app, doctree):
-    """Take the link to its source from what is documented under a file's name, as `mcgrad.moments.load`.
-
-    The listing of a source links back to its names under one module alone, and nearly all are documented as `mcgrad.Moments`.
-    """
-    for signature in doctree.findall(addnodes.desc_signature):
-        if signature.get("module", "").count(".") and signature["fullname"] == "load":
-            signature["module"] = ""
-
-
 def setup(app):
     """Tell Sphinx about the directive."""
-    app.connect("doctree-read", without_source, priority=400)  # before the listings are made
     app.add_directive("public-names", PublicNames)
     app.connect("autodoc-process-docstring", as_written, priority=400)  # before numpydoc takes sections apart
     return {"parallel_read_safe": True}

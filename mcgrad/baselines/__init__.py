@@ -23,16 +23,17 @@ learning; Peters and Schaal (2008), Reinforcement learning of motor skills with 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from .. import validate
-from .baseline import Baseline, Constant, NoBaseline, OfState, TimeDependent
+from ..printing import as_called
+from .accepted import BaselineLike, as_baseline
+from .baseline import Baseline, OfState
 from .fitted import FittedValue
 from .known import MeanReturn, MeanToGo, Value
 from .optimal import (
-    ForEachParameter,
     NaiveOptimalOverTime,
     Optimal,
     OptimalConstant,
@@ -43,22 +44,6 @@ from .optimal import (
 
 __all__ = [
     "Baseline",
-    "Constant",
-    "FittedValue",
-    "ForEachParameter",
-    "MeanReturn",
-    "MeanToGo",
-    "NaiveOptimalOverTime",
-    "NoBaseline",
-    "OfState",
-    "OptimalConstant",
-    "OptimalOverTime",
-    "OptimalQuadratic",
-    "TimeDependent",
-    "TotalOptimal",
-    "Optimal",
-    "Value",
-    "as_baseline",
     "fitted_value",
     "mean_return",
     "mean_to_go",
@@ -73,20 +58,23 @@ __all__ = [
 ]
 
 
-# What a user may pass for a baseline; `as_baseline` makes one of it.
-BaselineLike: TypeAlias = Baseline | OptimalConstant | ArrayLike | None
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
+@as_called
 def mean_return() -> Baseline:
     """Return b = J, the exact mean of the return."""
     return MeanReturn()
 
 
+@as_called
 def mean_to_go() -> Baseline:
     """Return b_t = E G_t, the exact mean of the return to go."""
     return MeanToGo()
 
 
+@as_called
 def value() -> Baseline:
     """Return the exact value function as a baseline.
 
@@ -106,12 +94,14 @@ def value() -> Baseline:
     return Value()
 
 
+@as_called
 def of_state(function: Callable[..., Any], **params: ArrayLike) -> Baseline:
     """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
     validate.function("function", function)
     return OfState(function, {validate.name("params", k): validate.array(k, v) for k, v in params.items()})
 
 
+@as_called
 def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     """Return a value function that is fitted to the returns to go of pilot trajectories, by least squares for each time.
 
@@ -134,6 +124,7 @@ def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     )
 
 
+@as_called
 def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalConstant:
     """Return the constant of least variance, b_p = E[g_p Z_p] / E[Z_p^2] for each parameter p, Z = sum_t z_t.
 
@@ -153,11 +144,13 @@ def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalCo
     return OptimalConstant(validate.integer("pilot", pilot, 16), _as_base(base))
 
 
+@as_called
 def total_optimal_constant(base: BaselineLike = None) -> Baseline:
     """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
     return TotalOptimal(_as_base(base))
 
 
+@as_called
 def naive_optimal_over_time() -> Baseline:
     """Return the textbook's optimum for each time and parameter, E[z_t^2 G_t] / E[z_t^2], exact.
 
@@ -167,6 +160,7 @@ def naive_optimal_over_time() -> Baseline:
     return NaiveOptimalOverTime()
 
 
+@as_called
 def optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the number of least variance for each time and parameter, b_t = E[g z_t] / E[z_t^2], exact.
 
@@ -178,11 +172,13 @@ def optimal_over_time(base: BaselineLike = None) -> Baseline:
     return OptimalOverTime(_as_base(base))
 
 
+@as_called
 def total_optimal_over_time(base: BaselineLike = None) -> Baseline:
     """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
     return TotalOptimal(_as_base(base), over_time=True)
 
 
+@as_called
 def optimal_quadratic() -> Baseline:
     """Return the quadratic function of the state of least variance for each parameter, exact; for reward to go.
 
@@ -196,19 +192,3 @@ def _as_base(base: BaselineLike) -> Baseline:
     if isinstance(base, (OptimalConstant, Optimal)):
         raise ValueError(f"base: expected a baseline that is not tuned itself, got {type(base).__name__}")
     return base
-
-
-def as_baseline(b: BaselineLike) -> Baseline | OptimalConstant:
-    """Return a baseline for what a user passes: None, a number, a vector over time, or a baseline."""
-    if b is None:
-        return NoBaseline()
-    if isinstance(b, (Baseline, OptimalConstant)):
-        return b
-    if isinstance(b, type) or callable(b):
-        raise ValueError(
-            f"baseline: expected a baseline, got {validate.describe(b)}; write value(), of_state(function)"
-        )
-    b = validate.array("baseline", b)
-    if b.ndim > 1:
-        raise ValueError(f"baseline: expected a number or one number for each time step, got shape {b.shape}")
-    return Constant(float(b)) if b.ndim == 0 else TimeDependent(b)

@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from ..calls import call
 from ..per_step import PerStep
+from ..printing import AsCalled
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, StateView
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Baseline:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Baseline(AsCalled):
     """A baseline b_t(s_t). Derive from it: `value` is traced, `data` gives the numbers that it reads as `c.name`."""
 
     is_constant: ClassVar[bool] = False  # one number for all times
@@ -31,7 +32,7 @@ class Baseline:
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NoBaseline(Baseline):
     """b = 0."""
 
@@ -41,7 +42,7 @@ class NoBaseline(Baseline):
         return 0.0
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Constant(Baseline):
     """The same number at every time."""
 
@@ -56,7 +57,7 @@ class Constant(Baseline):
         return c.b
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TimeDependent(Baseline):
     """A number for each time, b_0, ..., b_{T-1}."""
 
@@ -70,7 +71,7 @@ class TimeDependent(Baseline):
         return c.b
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class OfState(Baseline):
     """A function of the state given by the user."""
 

@@ -17,7 +17,7 @@ from .baseline import Baseline
 from .forms import evaluate_form, fit_form
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class FittedValue(Baseline):
     """A polynomial in the state for each time, or a table where there are few states, fitted to pilot trajectories.
 

@@ -1,4 +1,4 @@
-"""Polynomials of the state as forms (1, s)' F (1, s), upper triangular, and their fit to returns in least squares.
+"""Polynomials of the state as forms (1, s)^T F (1, s), upper triangular, and their fit to returns in least squares.
 
 How far a fit can be trusted is part of it:
 
@@ -49,7 +49,7 @@ def least_squares_form(states: NDArray[np.float64], values: NDArray[np.float64],
 
 
 def evaluate_form(form: Any, s: Numbers, degree: int) -> Number:
-    """Return (1, s)' form (1, s) for an upper triangular form of at most the given degree, traced."""
+    """Return (1, s)^T form (1, s) for an upper triangular form of at most the given degree, traced."""
     total = form[0, 0]
     for i in range(1, len(s) + 1 if degree else 1):
         slope = form[0, i]
@@ -88,7 +88,7 @@ class _Columns:
         self.x /= self.norms
 
     def coefficients(self, degree: int, gram: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the coefficients of least squares from X'X and X'y, 0 for columns beyond the degree."""
+        """Return the coefficients of least squares from X^T X and X^T y, 0 for columns beyond the degree."""
         used = self.degrees <= degree
         gram, moments = gram[np.ix_(used, used)], moments[used]
         damped = gram + RIDGE * np.eye(len(gram))

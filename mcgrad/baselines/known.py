@@ -14,7 +14,7 @@ from . import chebyshev
 from .baseline import Baseline, over_time
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MeanReturn(Baseline):
     """J, the exact mean of the return."""
 
@@ -29,7 +29,7 @@ class MeanReturn(Baseline):
         return c.b
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MeanToGo(Baseline):
     """b_t = E G_t, the exact mean of the return to go."""
 
@@ -43,21 +43,21 @@ class MeanToGo(Baseline):
         return c.b
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Value(Baseline):
-    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s' P_t s + c_t), a table, or Chebyshev polynomials."""
+    """The exact value function V_t(s) = E[G_t | s_t = s]: -(s^T P_t s + c_t), a table, or Chebyshev polynomials."""
 
     truth: Truth | None = None
     only_data = ("truth",)
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
-        V = asked(self).value(problem, theta)
-        if V.table is not None:
-            return {"V": PerStep(V.table)}
-        if V.P is None:
-            return chebyshev.series(V)
-        upper = np.triu(V.P) + np.triu(V.P, 1)
-        return {"P": PerStep(upper), "c": PerStep(V.c)}
+        found = asked(self).value(problem, theta)
+        if found.V is not None:
+            return {"V": PerStep(found.V)}
+        if found.P is None:
+            return chebyshev.series(found)
+        upper = np.triu(found.P) + np.triu(found.P, 1)
+        return {"P": PerStep(upper), "c": PerStep(found.c)}
 
     def value(self, c: Constants, x: StateView) -> Number:
         if x.problem.environment.choices:

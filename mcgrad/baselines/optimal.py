@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..per_step import PerStep
+from ..printing import AsCalled
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, StateView
 from ..truth import Truth, asked
@@ -14,8 +15,8 @@ from .baseline import Baseline, NoBaseline, over_time
 from .forms import evaluate_form
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class OptimalConstant:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class OptimalConstant(AsCalled):
     """The constant of least variance for each parameter, fitted on `pilot` trajectories of their own."""
 
     pilot: int
@@ -23,7 +24,7 @@ class OptimalConstant:
     only_data = ("pilot",)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Optimal(Baseline):
     """Derive from it: a baseline of least variance for a certain estimator, exact (linear-quadratic problems).
 
@@ -41,7 +42,7 @@ class Optimal(Baseline):
     only_data = ("target", "truth")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TotalOptimal(Optimal):
     """One number, or one for each time, of least variance summed over the gain K: the same for all parameters."""
 
@@ -65,7 +66,7 @@ class TotalOptimal(Optimal):
         return self.base.value(c.base, x) + c.b
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ForEachParameter(Optimal):
     """A polynomial in the state for each parameter. Derive from it and define `forms`."""
 
@@ -73,7 +74,7 @@ class ForEachParameter(Optimal):
     degree = 0
 
     def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return b_tp(s) = (1, s)' form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
+        """Return b_tp(s) = (1, s)^T form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
         raise NotImplementedError
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
@@ -86,7 +87,7 @@ class ForEachParameter(Optimal):
         return tuple(evaluate_form(form, x.s, self.degree) for form in c.b)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class OptimalOverTime(ForEachParameter):
     """b_tp = E[g_p z_tp] / E[z_tp^2]."""
 
@@ -94,7 +95,7 @@ class OptimalOverTime(ForEachParameter):
         return constant_forms(problem, asked(self).optimal_over_time(problem, theta, self.target))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NaiveOptimalOverTime(ForEachParameter):
     """b_tp = E[z_tp^2 G_t] / E[z_tp^2]."""
 
@@ -102,7 +103,7 @@ class NaiveOptimalOverTime(ForEachParameter):
         return constant_forms(problem, asked(self).naive_optimal_over_time(problem, theta))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class OptimalQuadratic(ForEachParameter):
     """The quadratic function of the state of least variance."""
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 CHANCE = 1e-4  # of a false alarm by a z, comparisons counted
+MARKS = {"ok": "ok", "wrong": "WRONG", "note": "note", "none": "-"}
 UNSEEN = 0.1  # what would have hidden an error of more than this part has not been tested
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Finding:
     """The answer to one question.
 
@@ -29,8 +30,13 @@ class Finding:
     text: str
     values: Mapping[Any, Any] = dataclasses.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        mark = MARKS[self.status]
+        first, *more = self.text.splitlines()
+        return "\n".join([f"{self.name:<9} {mark:<6} {first}", *(f"{'':16} {line}" for line in more)])
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What `mcgrad.check` found: `report["score"]` is a Finding, `print(report)` tells all of them."""
 
@@ -49,13 +55,8 @@ class Report:
         """The names of what is wrong."""
         return [x.name for x in self.findings if x.status == "wrong"]
 
-    def __str__(self) -> str:
-        marks = {"ok": "ok", "wrong": "WRONG", "note": "note", "none": "-"}
-        lines = []
-        for x in self.findings:
-            first, *more = x.text.splitlines()
-            lines += [f"{x.name:<9} {marks[x.status]:<6} {first}", *(f"{'':16} {line}" for line in more)]
-        return "\n".join(lines)
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.findings))
 
 
 def limit(comparisons: int) -> float:

@@ -12,27 +12,23 @@ recommended is unbiased by theory, has passed the test for bias, and does not re
 """
 
 import dataclasses
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import exact, validate
-from ..baselines import Value
 from ..checks import check
 from ..checks.gradients import directions
 from ..checks.jumps import return_jumps
 from ..compiler.trace import TraceError
 from ..costs import timed
-from ..critics import Exact
-from ..differences import return_kernel, slopes
+from ..differences import ReturnKernel, Slopes, return_kernel, slopes
 from ..estimators.estimator import Estimator, rollouts
-from ..estimators.knowledge import knows
 from ..estimators.reward_to_go import reward_to_go
 from ..estimators.score import score
-from ..floor import floor
 from ..kernels.flat import flat_parameters, may_jump
 from ..kernels.inputs import Inputs
 from ..kernels.program import checked, gradient_program, rollout_program
@@ -42,12 +38,15 @@ from ..precompile import CompilerPool
 from ..prepare import checked_estimators
 from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, RESTS_ON, SCORE, Candidate, candidates
-from .comparison import ROLLOUTS, Comparison, Row
+from .comparison import ROLLOUTS, Comparison
 from .evidence import Claim, Evidence, Jumps
 from .known import contradicts, exactly
 from .measuring import measure
 from .rests import is_smoothed, is_unbiased, rests_on
+from .summary import concluded
 from .verdict import judge, limit
+
+Array: TypeAlias = NDArray[np.float64]
 
 DIFFERENCES = 2**19  # rollouts that central differences take, about
 AXES = 64  # parameters up to which they are a gradient where nothing else can be the reference
@@ -58,11 +57,11 @@ def compare(
     problem: Problem,
     theta: ArrayLike,
     estimators: dict[str, Estimator] | None = None,
+    count: int = 100_000,
+    seed: int = 0,
     *,
     only: Sequence[str] | None = None,
-    count: int = 100_000,
     batch: int = 64,
-    seed: int = 0,
     seconds: float = 0.03,
     say: Callable[[str], object] | None = None,
     machine: str = "simd",
@@ -75,13 +74,13 @@ def compare(
     theta : (P,) array
     estimators : dict, optional
         Name -> estimator, in addition to those of `mcgrad.comparison.candidates`; one of the same name takes its place.
-    only : sequence of str, optional
-        Names: compare no others.
     count : int
         Samples of each; fewer of those that take many rollouts.
+    seed : int
+    only : sequence of str, optional
+        Names: compare no others.
     batch : int
         B of the cosine.
-    seed : int
     seconds : float
         How long each is timed, alone on one thread.
     say : callable, optional
@@ -137,11 +136,11 @@ def compare(
             say("estimators disagree: checking the problem")
             report = check(problem, theta, min(count, CHECKED), seed)
     costs = dict(zip(found, times, strict=False))
-    results = _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
+    results = concluded(problem, theta, found, missing, evidence, verdict, report, objective, costs, times[-1], seed)
     return dataclasses.replace(results, contradicted=contradicted)
 
 
-def _exactly(problem, theta):
+def _exactly(problem: Problem, theta: Array) -> tuple[Array, float] | tuple[None, None]:
     """Return the gradient and J if they are known, else (None, None)."""
     try:
         return exact.gradient(problem, theta), exact.objective(problem, theta)
@@ -152,7 +151,13 @@ def _exactly(problem, theta):
 # ---- what there is ---------------------------------------------------------------------------------------------
 
 
-def _available(problem, theta, own, only, crew):
+def _available(
+    problem: Problem,
+    theta: Array,
+    own: dict[str, Estimator] | None,
+    only: Sequence[str] | None,
+    crew: CompilerPool,
+) -> tuple[dict[str, Estimator], dict[str, Claim], dict[str, str]]:
     """Return {name: estimator} with fitted numbers, {name: Claim}, and {name: why there is none}."""
     rollout_program(problem, theta)  # an error in the user's functions is one of the problem, not of an estimator
     try:
@@ -162,12 +167,14 @@ def _available(problem, theta, own, only, crew):
     except ValueError:
         pass  # there is none: every estimator that needs one will say so
     own = checked_estimators(own) if own else {}
-    tried = candidates(problem, theta) | {name: Candidate(lambda e=e: e, "own", False) for name, e in own.items()}
+    tried = candidates(problem, theta) | {name: _own(e) for name, e in own.items()}
     unknown = set(only or ()) - set(tried)
     if unknown:
         raise ValueError(f"only: expected names among {', '.join(tried)}, got {', '.join(sorted(unknown))}")
     tried = {name: x for name, x in tried.items() if only is None or name in only}
-    found, claims, missing = {}, {}, {}
+    found: dict[str, Estimator] = {}
+    claims: dict[str, Claim] = {}
+    missing: dict[str, str] = {}
     followed = _followed(problem, theta)
     for name in sorted(tried, key=lambda name: tried[name].pilot):  # the compiler can begin while others are fitted
         try:
@@ -185,10 +192,15 @@ def _available(problem, theta, own, only, crew):
             missing[name] = str(error)
     if not found:
         raise ValueError(f"problem: no estimator exists for it: {next(iter(missing.values()))}")
-    return *({name: x[name] for name in tried if name in x} for x in (found, claims)), missing
+    made = {name: found[name] for name in tried if name in found}
+    return made, {name: claims[name] for name in made}, missing
 
 
-def _followed(problem, theta):
+def _own(estimator: Estimator) -> Candidate:
+    return Candidate(lambda: estimator, "own", False)
+
+
+def _followed(problem: Problem, theta: Array) -> frozenset[str]:
     """Return what score functions rest on besides the score, where there are functions of theta to follow.
 
     Actions are drawn and may jump with theta, they are scored: a jump of the return need not lie on the way of what is
@@ -208,7 +220,9 @@ def _followed(problem, theta):
 # ---- what returns alone say ------------------------------------------------------------------------------------
 
 
-def _with_returns(problem, theta, evidence, returns, count, seed):
+def _with_returns(
+    problem: Problem, theta: Array, evidence: Evidence, returns: ReturnKernel, count: int, seed: int
+) -> Evidence:
     """Return the evidence with what returns alone say: Jumps, and central differences where the gradient is not known.
 
     Differences are along the axes or, of many parameters, along some directions; jumps are searched for where somebody follows
@@ -222,7 +236,7 @@ def _with_returns(problem, theta, evidence, returns, count, seed):
     if evidence.exact is not None and not search:
         return evidence
 
-    def differences(lines, most):
+    def differences(lines: Array, most: int) -> Slopes:
         number = int(np.clip(most // (8 * len(lines)), min(64 * batch, count), count))
         return slopes(returns, theta, lines, number)
 
@@ -241,94 +255,12 @@ def _with_returns(problem, theta, evidence, returns, count, seed):
     return evidence._replace(slopes=found, directions=lines)
 
 
-def _with_known(problem, theta, found, evidence):
+def _with_known(
+    problem: Problem, theta: Array, found: Mapping[str, Estimator], evidence: Evidence
+) -> tuple[Evidence, tuple[str, ...]]:
     """Return the evidence with exact moments, and the names of those whose exact moments are not those that were measured."""
     finite = {name: e for name, e in found.items() if not evidence.found(name).nonfinite}
     known = exactly(problem, theta, finite)
     most = limit(2 * len(theta) * max(len(known), 1))
     wrong = tuple(name for name, x in known.items() if contradicts(x, evidence.measured[name].moments, name, most))
     return evidence._replace(known={name: x for name, x in known.items() if name not in wrong}), wrong
-
-
-# ---- what it means ---------------------------------------------------------------------------------------------
-
-
-def _summary(problem, theta, found, missing, evidence, verdict, report, objective, costs, together, seed):
-    size = float(np.linalg.norm(verdict.gradient))
-    rows = []
-    for name, e in found.items():
-        x, claim, apart = evidence.found(name), evidence.claims[name], verdict.apart[name]
-        known, total = evidence.known.get(name), x.total_variance
-        low, high = x.total_variance_interval()
-        if known is not None:
-            total = low = high = float(known.variance.sum())
-        cosine, cosine_stderr = _cosine(evidence.measured[name].batches_of(name), verdict.gradient)
-        row = Row(
-            estimator=name,
-            family=claim.family,
-            knows=knows(e).kind,
-            exact_values=any(isinstance(getattr(e, x, None), (Exact, Value)) for x in ("critic", "baseline")),
-            unbiased=evidence.unbiased(name) or (claim.unbiased and evidence.broken(name)),
-            smoothed=claim.smoothed,
-            jumps=evidence.broken(name),
-            rollouts=rollouts(e, problem),
-            count=x.count,
-            nonfinite=x.nonfinite,
-            exact="" if known is None else known.by,
-            mean=evidence.mean(name),
-            stderr=x.stderr if known is None else known.stderr,
-            variance=total,
-            variance_stderr=x.total_variance_stderr if known is None else 0.0,
-            variance_low=low,
-            variance_high=high,
-            rests_on_few=known is None and _rests_on_few(x),
-            signal_to_noise=size / math.sqrt(total) if total > 0 else math.inf,
-            cosine=cosine,
-            cosine_stderr=cosine_stderr,
-            nanoseconds=costs[name][0],
-            nanoseconds_spread=costs[name][1],
-            bias_z=None if apart is None else apart.worst,
-            visible_bias=None if apart is None else apart.visible(verdict.threshold, size),
-        )
-        rows.append(row)
-    rows.sort(key=lambda row: row.price if math.isfinite(row.price) else math.inf)
-    return Comparison(
-        title=_title(problem),
-        parameters=problem.parameters,
-        rows=tuple(rows),
-        missing=missing,
-        verdict=verdict,
-        jumps=evidence.jumps,
-        report=report,
-        objective=objective,
-        moments={name: evidence.measured[name].moments for name in found},
-        batch=evidence.batch,
-        seed=seed,
-        together=together,
-        no_score=problem.policy.no_score,
-        slopes=evidence.slopes,
-        floor=floor(problem, theta) if evidence.exact is not None else None,
-    )
-
-
-def _rests_on_few(x):
-    """Tell whether a variance that matters in the total rests on few trajectories."""
-    return bool(np.any(x.rests_on_few & (x.variance > 0.1 * x.total_variance)))
-
-
-def _cosine(means, gradient):
-    """Return the mean cosine of batch means (P, batches) with a gradient, and its standard error."""
-    with np.errstate(all="ignore"):
-        cosines = gradient @ means / (np.linalg.norm(means, axis=0) * np.linalg.norm(gradient))
-    cosines = cosines[np.isfinite(cosines)]
-    if len(cosines) < 2:
-        return math.nan, math.nan
-    return float(cosines.mean()), float(cosines.std(ddof=1) / math.sqrt(len(cosines)))
-
-
-def _title(problem):
-    T, gamma, P = problem.horizon, problem.discount, len(problem.parameters)
-    steps, names = "step" if T == 1 else "steps", "parameter" if P == 1 else "parameters"
-    varies = f", discount from {np.min(gamma):g} to {np.max(gamma):g}"
-    discount = varies if problem.discount_varies else "" if gamma == 1.0 else f", discount {gamma:g}"
-    return f"{problem.environment.name} under {problem.policy.name}, {T} {steps}{discount}, {P} {names}"

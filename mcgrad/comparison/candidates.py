@@ -5,15 +5,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import baselines as b
 from .. import critics
 from .. import estimators as e
+from ..baselines.known import Value
 from ..exact.answers import truth_within
 from ..floor import floor
 from ..kernels.inputs import Inputs
 from ..kernels.program import gradient_program
 from ..pilots import PILOT_COUNT, known_value, mean_to_go
+from ..problem import Problem
 
 QUICK = 0.2  # work, about as many seconds, that an exact value function may take where there is no closed form
 MOST_COMPONENTS = 8  # of an action that are tried one by one
@@ -22,7 +25,7 @@ APART = 30.0  # parameters whose sizes differ by more have widths of their own
 SCORE, DERIVATIVES, IN_PART, MEASURE = "score", "derivatives", "derivatives in part", "measure"
 
 # Family -> what its members rest on, besides the returns themselves.
-RESTS_ON = {
+RESTS_ON: dict[str, frozenset[str]] = {
     "score": frozenset({SCORE}),  # the density of the policy
     "measure": frozenset({MEASURE}),  # the decomposition of the derivative of the density
     "pathwise": frozenset({DERIVATIVES}),  # of dynamics, rewards and draws: what they do not see is jumps
@@ -49,39 +52,39 @@ class Candidate(NamedTuple):
         Whether something has to be fitted first.
     """
 
-    make: Callable
+    make: Callable[[], e.Estimator]
     family: str
     unbiased: bool = True
     pilot: bool = False
 
 
-def candidates(problem, theta):
+def candidates(problem: Problem, theta: ArrayLike) -> dict[str, Candidate]:
     """Return {name: Candidate}; the plain estimator of each family comes before what is derived from it."""
     theta = problem.theta(theta)
     width, words = smoothing(theta)
 
     @functools.cache
-    def to_go():
+    def to_go() -> NDArray[np.float64]:
         return mean_to_go(problem, theta)
 
     @functools.cache
-    def value():
+    def value() -> b.Baseline:
         return known_value(problem, theta)
 
-    def mixed():
+    def mixed() -> e.Estimator:
         # The pathwise part first: where there is none, nothing is fitted.
         gradient_program(problem, theta, {"": e.reparameterization()})
         return e.mixture(e.reward_to_go(value()), e.reparameterization())
 
-    def in_part():
+    def in_part() -> e.Estimator:
         return e.computation_graph(followable(problem, theta), value())
 
-    def mirrored(estimator):
+    def mirrored(estimator: e.Estimator) -> e.Estimator:
         if not problem.environment.actions:
             raise ValueError("there are no actions to mirror")
         return e.antithetic(estimator, "actions")
 
-    def fits(make, family):
+    def fits(make: Callable[[], e.Estimator], family: str) -> Candidate:
         return Candidate(make, family, pilot=True)
 
     # Critics, exact and fitted, where there are exact ones: as a control variate, and in place of the return.
@@ -105,7 +108,7 @@ def candidates(problem, theta):
         "reward to go, mean to go": fits(lambda: e.reward_to_go(to_go()), "score"),
         "reward to go, optimal constant": fits(lambda: e.reward_to_go(b.optimal_constant(PILOT_COUNT)), "score"),
         "reward to go, fitted value": fits(lambda: e.reward_to_go(value()), "score"),
-        "reward to go, exact value": Candidate(lambda: e.reward_to_go(b.Value(truth_within(QUICK))), "score"),
+        "reward to go, exact value": Candidate(lambda: e.reward_to_go(Value(truth_within(QUICK))), "score"),
         "reward to go, mirrored actions": Candidate(lambda: mirrored(e.reward_to_go()), "score"),
         "pathwise": Candidate(e.reparameterization, "pathwise"),
         "pathwise, mirrored actions": Candidate(lambda: mirrored(e.reparameterization()), "pathwise"),
@@ -117,7 +120,7 @@ def candidates(problem, theta):
     } | with_critics
 
 
-def followable(problem, theta):
+def followable(problem: Problem, theta: NDArray[np.float64]) -> list[int]:
     """Return the random components of the action that can be followed while others are scored, as a hybrid action has them.
 
     Raises
@@ -139,7 +142,7 @@ def followable(problem, theta):
     return found
 
 
-def smoothing(theta):
+def smoothing(theta: NDArray[np.float64]) -> tuple[float | tuple[float, ...], str]:
     """Return a width for evolution strategies, and in words: a twentieth of theta's size, to one digit.
 
     One for all parameters, where these are of one size; where they are not, that of each.

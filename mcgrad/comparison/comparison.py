@@ -1,182 +1,49 @@
-"""What a comparison of estimators found: a table, rows for a file, and a recommendation."""
+"""How a comparison of estimators is told: a table, rows for a file, and a recommendation."""
 
 from __future__ import annotations
 
 import dataclasses
 import html
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..checks.findings import reason
-from ..estimators.knowledge import FITTED, ORACLE
-from .evidence import DIFFERENCES, EXACT, Jumps
+from .evidence import DIFFERENCES, EXACT
 from .known import CLOSED, RECURSION
-from .prices import price_interval, price_ratio
+from .prices import price_interval
 from .recommendation import recommendation
+from .results import Results
+from .row import Row
 from .text import aligned, figure, listed, within
 
 if TYPE_CHECKING:
     import pandas
-from .verdict import Verdict
 
 ROLLOUTS = 16  # estimators that take more of them for a sample are measured apart, on fewer samples
-OWN = 0.05  # of the gradient: a bias that must have been visible before an estimator without a theory is recommended
 SHOWN = 3  # rows of the short form
 
 
-class Row(NamedTuple):
-    """What was found of one estimator; `mean`, `stderr` (P,), the rest are numbers (see the module)."""
-
-    estimator: str
-    family: str
-    knows: str  # one of `mcgrad.estimators.knowledge.KINDS`
-    exact_values: bool  # its critic or its baseline are the exact values, which few problems have
-    unbiased: bool  # by theory, if what it rests on is right
-    smoothed: bool  # of an objective smoothed over a width
-    jumps: bool  # it rests on derivatives of a return that jumps
-    rollouts: int
-    count: int
-    nonfinite: int
-    exact: str  # by what `mean` and `variance` are exact; empty where they are measured
-    mean: np.ndarray
-    stderr: np.ndarray
-    variance: float
-    variance_stderr: float
-    variance_low: float  # the 95 percent confidence interval
-    variance_high: float
-    rests_on_few: bool  # trajectories, so that the variance is likely too small
-    signal_to_noise: float
-    cosine: float
-    cosine_stderr: float
-    nanoseconds: float
-    nanoseconds_spread: float
-    bias_z: float | None  # None: it is the reference itself
-    visible_bias: float | None  # the bias, as a fraction of the gradient, that the test would just see
-
-    @property
-    def price(self):
-        """Variance times nanoseconds: what a mean of given accuracy costs."""
-        return self.variance * self.nanoseconds
-
-
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
-    """What `mcgrad.compare` found.
-
-    Attributes
-    ----------
-    title : str
-        The problem, in a few words.
-    parameters : tuple of str
-    rows : tuple of Row
-        The least variance times time first.
-    missing : dict
-        Name -> why there is no such estimator here.
-    verdict : Verdict
-        What the gradient is taken from, who agrees with it and who does not.
-    jumps : Jumps
-        Whether the return jumps, declared or found.
-    report : Report or None
-        What `mcgrad.check` found, where estimators disagree.
-    objective : float or None
-        The exact J, if it is known.
-    moments : dict
-        Name -> Moments that hold it.
-    batch, seed : int
-    together : (float, float)
-        Nanoseconds of a sample of all estimators with few rollouts from one kernel, and their spread.
-    no_score : str or None
-        Why the policy has no score.
-    slopes : Slopes or None
-        Central differences of returns, where the gradient is not known exactly.
-    floor : Floor or None
-        What trajectories alone can give, where it is known.
-    contradicted : tuple of str
-        Those whose exact moments are not what was measured.
-    """
-
-    title: str
-    parameters: tuple
-    rows: tuple
-    missing: dict
-    verdict: Verdict
-    jumps: Jumps
-    report: Any
-    objective: float | None
-    moments: dict
-    batch: int
-    seed: int
-    together: tuple
-    no_score: str | None = None
-    slopes: Any = None
-    floor: Any = None
-    contradicted: tuple = ()
-
-    def ratio(self, row: Row, other: Row) -> tuple[float, float, float]:
-        """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
-        return price_ratio(row, other, self.moments)
-
-    def __getitem__(self, name):
-        return next(row for row in self.rows if row.estimator == name)
-
-    @property
-    def reference(self) -> str | None:
-        """What the gradient is: "exact", "central differences", or the name of an estimator."""
-        return self.verdict.reference
-
-    @property
-    def gradient(self) -> NDArray[np.float64]:
-        """The gradient, (P,)."""
-        return self.verdict.gradient
-
-    @property
-    def threshold(self) -> float:
-        """The z above which an estimator fails the test for bias."""
-        return self.verdict.threshold
-
-    def passes(self, row: Row) -> bool:
-        """Tell whether an estimator passes the test for bias, was finite on every trajectory, and does not miss jumps."""
-        agrees = row.bias_z is None or row.bias_z <= self.threshold
-        return bool(agrees and row.nonfinite == 0 and row.variance >= 0 and not row.jumps)
-
-    def contends(self, row: Row) -> bool:
-        """Tell whether an estimator can be recommended.
-
-        It passes, and theory says that it is unbiased; where no theory says so (one's own estimators, those that follow what
-        may jump), a bias of five percent of the gradient must have been visible. Not where a critic stands in for a return: an
-        exact one is the answer, and what a fitted one costs is not in the variance.
-        """
-        if not (self.verdict.trusted and self.passes(row)) or row.knows in (ORACLE, FITTED):
-            return False
-        tested = row.visible_bias is not None and row.visible_bias <= OWN
-        return row.unbiased or (not row.smoothed and tested)
-
-    def contenders(self) -> list[Row]:
-        """Return those that can be recommended, the cheapest first; none where estimators disagree on what the gradient is."""
-        if self._is_disputed():
-            return []
-        return [row for row in self.rows if self.contends(row)]
-
-    def _is_disputed(self):
-        return self.verdict.disagreement is not None and self.reference != EXACT
+class Comparison(Results):
+    """What `mcgrad.compare` found: `print` it, `table()` it; `Results` says what it holds."""
 
     def recommendation(self) -> str:
         """Return which estimator, by which factor, and how sure that is; or why none."""
         return recommendation(self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join([*self.heading(), "", *self.lines(), "", *self.footnotes(), "", self.recommendation()])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         lines = [self.title, *(f"  {line}" for line in aligned(self._short())), self.recommendation()]
         if len(self.rows) > SHOWN:
             lines.append(f"(print(...) shows all {len(self.rows)} estimators; .rows has them for programs)")
         return "\n".join(lines)
 
-    def _repr_html_(self):
-        def line(cells, tag):
+    def _repr_html_(self) -> str:
+        def line(cells: Sequence[str], tag: str) -> str:
             first, *rest = (html.escape(str(x)) for x in cells)
             others = "".join(f'<{tag} style="text-align: right">{x}</{tag}>' for x in rest)
             return f'<tr><{tag} style="text-align: left">{first}</{tag}>{others}</tr>'
@@ -186,7 +53,7 @@ class Comparison:
         said = [f"<p>{html.escape(x).replace(chr(10), '<br>')}</p>" for x in (self.title, self.recommendation())]
         return f"{said[0]}<table>{''.join(table)}</table>{said[1]}"
 
-    def _short(self):
+    def _short(self) -> list[tuple[str, ...]]:
         cells = {row[0]: row for row in self.cells()}
         shown = (self.contenders() or list(self.rows))[:SHOWN]
         columns = [0] + [self.cells()[0].index(x) for x in ("total variance", "variance x ns", "x best")]
@@ -200,7 +67,7 @@ class Comparison:
         where = {EXACT: "exact", DIFFERENCES: "by central differences"}.get(self.reference, f"that of {self.reference}")
         where += ", exactly" if any(row.exact for row in self.rows if row.estimator == self.reference) else ""
         where += "" if self.verdict.trusted else ", which nothing vouches for"
-        where += ", in dispute" if self._is_disputed() else ""
+        where += ", in dispute" if self.is_disputed() else ""
         return [
             f"{self.title}{known}",
             f"{max(counts)} samples of each{few}; seed {self.seed}; gradient: {where}, "
@@ -220,7 +87,7 @@ class Comparison:
     def cells(self) -> list[tuple[str, ...]]:
         """Return the cells of the table, the head first."""
         single = len(self.parameters) == 1
-        head = (
+        head: tuple[str, ...] = (
             "",
             "knows",
             "mean" if single else "|mean|",
@@ -239,23 +106,23 @@ class Comparison:
             )
             variance = within(row.variance, row.variance_low, row.variance_high) + (" few" if row.rests_on_few else "")
             variance += {CLOSED: " exact", RECURSION: " exact*"}.get(row.exact, "")
-            cells = (row.estimator, row.knows, mean, variance, f"{row.signal_to_noise:.3g}")
+            cells: tuple[str, ...] = (row.estimator, row.knows, mean, variance, f"{row.signal_to_noise:.3g}")
             cells += (f"{row.cosine:.3f}", str(row.rollouts), figure(row.nanoseconds, row.nanoseconds_spread))
             cells += (f"{row.price:.4g}", self._times(row, best), self._mark(row))
             lines.append(cells)
         return lines
 
-    def _times(self, row, best):
+    def _times(self, row: Row, best: Row | None) -> str:
         """Return how much dearer a row is than the best."""
         if best is None or row is best:
             return "-" if best is None else "1"
         ratio = self.ratio(row, best)
         return "-" if np.isnan(ratio.ratio) else within(*ratio)  # of nothing over nothing
 
-    def _mark(self, row):
+    def _mark(self, row: Row) -> str:
         """Return the z of a row, and what is to be thought of it."""
         z = "reference" if row.bias_z is None else f"{row.bias_z:.1f}"
-        word = "APART" if self._is_disputed() else "FAILS"
+        word = "APART" if self.is_disputed() else "FAILS"
         fails = row.bias_z is not None and row.bias_z > self.threshold
         mark = "JUMPS" if row.jumps else word if fails else "smoothed" if row.smoothed else ""
         mark = mark or ("" if self.passes(row) else word)
@@ -308,12 +175,12 @@ class Comparison:
             # What did not vary at all has no interval.
             below = {r.estimator: (r.variance_high if r.variance > 0 else 0.0) * r.rollouts for r in self.rows}
             lines += self.floor.lines({row.estimator: row.knows for row in self.rows}, below)
-        reasons = {}
+        reasons: dict[str, list[str]] = {}
         for name, why in self.missing.items():
             reasons.setdefault(reason(why), []).append(name)
         return lines + [f"not here: {'; '.join(names)} ({why})" for why, names in reasons.items()]
 
-    def _exact(self):
+    def _exact(self) -> list[str]:
         """Return what is said of exact means and variances."""
         by = {row.exact for row in self.rows}
         lines = ["exact: mean and variance by a closed form, without the kernels."] if CLOSED in by else []
@@ -331,7 +198,7 @@ class Comparison:
         """Return one dict for each estimator, for a CSV file; those that do not exist here with the reason."""
         rows = []
         for row in self.rows:
-            known = row._asdict()
+            known = dict(vars(row))
             known |= {"mean_norm": float(np.linalg.norm(known.pop("mean"))), "batch": self.batch, "seed": self.seed}
             del known["stderr"]
             known |= {"variance_x_rollouts": row.variance * row.rollouts, "variance_x_nanoseconds": row.price}

@@ -1,9 +1,10 @@
 """Estimators that theory calls unbiased disagree: who with whom, which of them rests on least, and whose premise is wrong."""
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
-from .evidence import DIFFERENCES, EXACT
+from .evidence import DIFFERENCES, EXACT, Evidence
 from .text import listed
 
 
@@ -20,19 +21,18 @@ class Disagreement(NamedTuple):
         For a person.
     """
 
-    pairs: tuple
-    beside: tuple
-    against: tuple
-    text: tuple
+    pairs: tuple[tuple[str, str, float], ...]
+    beside: tuple[str, ...]
+    against: tuple[str, ...]
+    text: tuple[str, ...]
 
 
-def among(evidence, sound, rivals, threshold):
+def among(evidence: Evidence, sound: Sequence[str], rivals: Collection[str], threshold: float) -> Disagreement:
     """Return the Disagreement of estimators, the best first, of which `rivals` are apart from the first."""
     arbiter = EXACT if evidence.exact is not None else DIFFERENCES if evidence.slopes is not None else None
-    beside, against = [], []
-    for name in sound if arbiter else ():
-        (against if evidence.apart(name, arbiter).worst > threshold else beside).append(name)
-    spoken = {}  # one of each family: of those that are apart the best
+    against = [name for name in sound if arbiter and evidence.apart(name, arbiter).worst > threshold]
+    beside = [name for name in sound if arbiter and name not in against]
+    spoken: dict[str, str] = {}  # one of each family: of those that are apart the best
     for name in (*(x for x in sound if x in rivals or x in against), *sound):
         spoken.setdefault(evidence.claims[name].family, name)
     names = sorted(spoken.values(), key=sound.index)
@@ -52,7 +52,7 @@ def among(evidence, sound, rivals, threshold):
     return Disagreement(tuple(pairs), tuple(beside) if against else (), tuple(against), tuple(text))
 
 
-def _who_is_right(evidence, arbiter, against, beside):
+def _who_is_right(evidence: Evidence, arbiter: str, against: Sequence[str], beside: Sequence[str]) -> str:
     """Return what it says that some agree with what rests on least, and others do not."""
     rests_least = (
         "The exact gradient is the truth"
@@ -73,7 +73,7 @@ def _who_is_right(evidence, arbiter, against, beside):
     )
 
 
-def _blame(rests):
+def _blame(rests: Collection[str]) -> str:
     """Return what is wrong with what they rest on."""
     said = []
     if SCORE in rests:

@@ -5,10 +5,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..differences import Slopes
+from ..estimate import Estimate
 from .candidates import DERIVATIVES, IN_PART
 from .known import TOLERANCE, Known
-from .measuring import from_another, from_exact, from_slopes
+from .measuring import Apart, Samples, from_another, from_exact, from_slopes
 
 EXACT, DIFFERENCES = "exact", "central differences"
 
@@ -28,7 +31,7 @@ class Claim(NamedTuple):
     """
 
     family: str
-    rests: frozenset
+    rests: frozenset[str]
     unbiased: bool
     smoothed: bool = False
 
@@ -47,7 +50,7 @@ class Jumps(NamedTuple):
     declared: str | None = None
     found: str | None = None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.declared or self.found)
 
 
@@ -72,26 +75,26 @@ class Evidence(NamedTuple):
         Name -> `Known`, the exact moments of those of which these are known.
     """
 
-    measured: dict
-    claims: dict
+    measured: dict[str, Samples]
+    claims: dict[str, Claim]
     jumps: Jumps
-    exact: np.ndarray | None
-    slopes: object
-    directions: np.ndarray | None
-    common: frozenset
+    exact: NDArray[np.float64] | None
+    slopes: Slopes | None
+    directions: NDArray[np.float64] | None
+    common: frozenset[str]
     batch: int
     known: Mapping[str, Known] = MappingProxyType({})
 
-    def found(self, name):
+    def found(self, name: str) -> Estimate:
         """Return the Estimate of an estimator."""
         return self.measured[name].moments[name]
 
-    def broken(self, name):
+    def broken(self, name: str) -> bool:
         """Tell whether an estimator rests on derivatives of a return that jumps."""
         rests = self.claims[name].rests
         return bool(self.jumps) and (DERIVATIVES in rests or (IN_PART in rests and bool(self.jumps.declared)))
 
-    def unbiased(self, name):
+    def unbiased(self, name: str) -> bool:
         """Tell whether theory says that an estimator is unbiased here.
 
         Where a jump was found it is not known whether it lies on the way of what is followed in part.
@@ -99,26 +102,28 @@ class Evidence(NamedTuple):
         claim = self.claims[name]
         return claim.unbiased and not self.broken(name) and not (IN_PART in claim.rests and bool(self.jumps))
 
-    def sound(self):
+    def sound(self) -> list[str]:
         """Return the names of those that theory calls unbiased here, known best first."""
         names = [name for name in self.claims if self.unbiased(name) and self._is_finite(name)]
         return sorted(names, key=lambda name: (name not in self.known, np.linalg.norm(self.found(name).stderr)))
 
-    def mean(self, name):
+    def mean(self, name: str) -> NDArray[np.float64]:
         """Return the mean of an estimator, exactly where it is known."""
         return self.known[name].mean if name in self.known else self.found(name).mean
 
-    def apart(self, name, other):
+    def apart(self, name: str, other: str) -> Apart:
         """Return how far an estimator is Apart from another one, from DIFFERENCES or from what is EXACT."""
         if other == EXACT:
+            assert self.exact is not None
             return from_exact(self.measured[name], name, self.exact)
         if other == DIFFERENCES:
+            assert self.slopes is not None and self.directions is not None
             common = name in self.common
             return from_slopes(self.measured[name], name, self.slopes, self.directions, self.batch, common)
         if other in self.known:
             return from_exact(self.measured[name], name, self.known[other].mean, TOLERANCE)
         return from_another(self.measured[name], name, self.measured[other], other)
 
-    def _is_finite(self, name):
+    def _is_finite(self, name: str) -> bool:
         x = self.found(name)
         return x.nonfinite == 0 and x.count > 1 and bool(np.isfinite(x.mean).all() and np.isfinite(x.stderr).all())

@@ -1,13 +1,23 @@
 """The figure of a comparison: what a given accuracy costs with each estimator, as a dot plot."""
 
+from __future__ import annotations
+
 import importlib.resources
 import io
 import textwrap
 import tomllib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..estimators.knowledge import FITTED, ORACLE
+from .comparison import Comparison
 from .prices import price_interval
+from .row import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class Look(NamedTuple):
@@ -30,7 +40,10 @@ LABELS = {
     "own": "your own",
     "returns": "returns alone",
 }
-LOOKS = {family: Look(*(TABLE["kinds"][family][x] for x in ("colour", "marker")), LABELS[family]) for family in LABELS}
+LOOKS = {
+    family: Look(TABLE["kinds"][family]["colour"], TABLE["kinds"][family]["marker"], label)
+    for family, label in LABELS.items()
+}
 MARKS, CRITICS = TABLE["marks"], (ORACLE, FITTED)  # of what is known besides trajectories
 INK, QUIET = TABLE["ink"], TABLE["quiet"]
 WIDTH, ROW, LINE = 5.0, 0.25, 0.18  # inches: of the figure, of a row, of a line of text
@@ -55,7 +68,7 @@ STYLE = {
 }
 
 
-def draw(comparison):
+def draw(comparison: Comparison) -> Figure:
     """Return a matplotlib figure: variance x time of each estimator that varies, the least at the top."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -77,21 +90,21 @@ def draw(comparison):
         axis.tick_params(axis="y", length=0)
         for side in ("left", "right", "top"):
             axis.spines[side].set_visible(False)
-        place = {"loc": "upper left", "ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
-        place["bbox_to_anchor"] = (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)
+        place: dict[str, Any] = {"ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
+        place |= {"loc": "upper left", "bbox_to_anchor": (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)}
         figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
         figure.text(0.02, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 0.5)
         figure.text(0.02, 0.1 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
     return figure
 
 
-def _points(axis, comparison, rows):
+def _points(axis: Axes, comparison: Comparison, rows: Sequence[Row]) -> None:
     """Draw a point with its bars in each row, and at the right by how much it is dearer than the best."""
     best = next((row.price for row in comparison.contenders()), None)
     for y, row in enumerate(rows):
         axis.axhline(y, color="#e6e6e6", linewidth=0.7, zorder=0)
         colour, marker, _ = LOOKS[row.family]
-        look = {"marker": marker, "markersize": MARKER, "markeredgecolor": colour}
+        look: dict[str, Any] = {"marker": marker, "markersize": MARKER, "markeredgecolor": colour}
         look["markerfacecolor"] = colour if comparison.contends(row) else "white"
         bars = {"elinewidth": 1.2, "capsize": 2.5, "color": colour, "zorder": 3, "linestyle": "none"}
         low, high = price_interval(row)
@@ -105,13 +118,13 @@ def _points(axis, comparison, rows):
     axis.margins(x=0.06)
 
 
-def _label(row):
+def _label(row: Row) -> str:
     """Return the name of a row, not too long, with the mark of what it knows besides trajectories."""
     name = row.estimator if len(row.estimator) < LONGEST else f"{row.estimator[: LONGEST - 2]}\N{HORIZONTAL ELLIPSIS}"
     return f"{name}\N{HAIR SPACE}{MARKS[row.knows]['mark']}" if row.knows in MARKS else name
 
 
-def _legend(comparison, rows):
+def _legend(comparison: Comparison, rows: Sequence[Row]) -> list[Line2D]:
     """Return a handle for each family that is drawn, and one for what cannot be recommended."""
     from matplotlib.lines import Line2D
 
@@ -125,7 +138,7 @@ def _legend(comparison, rows):
     return handles
 
 
-def number(x):
+def number(x: float) -> str:
     """Return a ratio in two digits."""
     if not 0.01 <= x < 1e4:
         mantissa, _, exponent = f"{x:.1e}".partition("e")
@@ -133,7 +146,7 @@ def number(x):
     return f"{x:.1f}" if 0.995 <= x < 9.95 else f"{float(f'{x:.2g}'):g}"
 
 
-def message(comparison):
+def message(comparison: Comparison) -> str:
     """Return what the figure says, in one sentence."""
     passing = comparison.contenders()
     if passing:
@@ -143,7 +156,7 @@ def message(comparison):
     return "No estimator here is known to be unbiased"
 
 
-def caption(comparison):
+def caption(comparison: Comparison) -> str:
     """Return what is drawn."""
     count = max(row.count for row in comparison.rows)
     return (
@@ -154,7 +167,7 @@ def caption(comparison):
     )
 
 
-def _knowledge(comparison):
+def _knowledge(comparison: Comparison) -> str:
     """Return what the marks mean that are drawn, and the floor."""
     shown = {row.knows for row in comparison.rows if row.price > 0}
     words = {x["mark"]: x["words"] for kind, x in MARKS.items() if kind in shown}
@@ -166,11 +179,11 @@ def _knowledge(comparison):
     return f" Without a mark: trajectories alone{bounds}; {', '.join(said)}." if said else ""
 
 
-def _wrapped(text, width):
+def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width)
 
 
-def rendered(figure, title):
+def rendered(figure: Figure, title: str) -> dict[str, bytes]:
     """Return {"pdf": bytes, "png": bytes}, without dates, so that drawing again gives the same bytes."""
     import matplotlib
 

@@ -10,14 +10,19 @@ import datetime
 import hashlib
 import json
 import os
+import pathlib
+from typing import Any
 
 from ..provenance import versions
 from ..study import as_csv
+from .comparison import Comparison
 
 MADE_BY = "mcgrad compare"
 
 
-def write_files(comparison, folder, stem, figure=True):
+def write_files(
+    comparison: Comparison, folder: pathlib.Path, stem: str, figure: bool = True
+) -> tuple[list[pathlib.Path], pathlib.Path | None]:
     """Write the files of a comparison; return their paths, and a file that was in the way or None.
 
     Parameters
@@ -61,9 +66,10 @@ def write_files(comparison, folder, stem, figure=True):
     return [folder / name for name in files], foreign
 
 
-def _free(folder, stem):
+def _free(folder: pathlib.Path, stem: str) -> tuple[str, pathlib.Path | None]:
     """Return the first stem, numbers tried in order, all of whose files are ours or not there, and what was in the way."""
-    foreign, number = None, 1
+    foreign: pathlib.Path | None = None
+    number = 1
     while True:
         tried = stem if number == 1 else f"{stem}_{number}"
         in_the_way = _foreign(folder, tried)
@@ -72,7 +78,7 @@ def _free(folder, stem):
         foreign, number = foreign or in_the_way, number + 1
 
 
-def _foreign(folder, stem):
+def _foreign(folder: pathlib.Path, stem: str) -> pathlib.Path | None:
     """Return the path of a file with one of our names that we have not written, or None."""
     vouched = _vouched(folder / f"{stem}.json")
     names = [f"{stem}{ending}" for ending in (".json", ".csv", "_parameters.csv", ".pdf", ".png")]
@@ -86,7 +92,7 @@ def _foreign(folder, stem):
     return None
 
 
-def _vouched(path):
+def _vouched(path: pathlib.Path) -> dict[str, Any] | None:
     """Return {name: digest} from a JSON file that we wrote, {} if there is none, None if it is somebody else's."""
     if not path.exists():
         return {}
@@ -97,9 +103,9 @@ def _vouched(path):
         return None
 
 
-def _digest(content):
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _csv(rows):
+def _csv(rows: list[dict[str, Any]]) -> bytes:
     return as_csv(tuple(dict.fromkeys(key for row in rows for key in row)), rows).encode()

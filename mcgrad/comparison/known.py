@@ -75,7 +75,7 @@ def exactly(problem: Problem, theta: NDArray[np.float64], estimators: Mapping[st
     return found
 
 
-def _is_quick(problem, theta):
+def _is_quick(problem: Problem, theta: NDArray[np.float64]) -> bool:
     """Tell whether values are known, or come to rest soon: variances take several times as long."""
     try:
         truth_within(QUICK).value(problem, theta)

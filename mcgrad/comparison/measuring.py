@@ -17,14 +17,20 @@ Generalized linear models, section 2.4.2 (Anscombe residuals).
 """
 
 import concurrent.futures
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..estimators.estimator import rollouts
+from ..differences import Slopes
+from ..estimate import Estimate
+from ..estimators.estimator import Estimator, rollouts
 from ..estimators.knowledge import knows
+from ..kernels.program import Program
 from ..moments import Moments
-from ..power_sums import Accumulator, of_chunk
+from ..power_sums import Accumulator, PowerSums, of_chunk
+from ..problem import Problem
 from ..run import default_chunk, run_kernel, thread_count
 
 BATCHES = 30  # from so many batches on the skewness of a difference is taken from them
@@ -34,9 +40,9 @@ class Samples(NamedTuple):
     """Moments of some estimators, and means of batches of their samples (E, P, batches)."""
 
     moments: Moments
-    batches: np.ndarray
+    batches: NDArray[np.float64]
 
-    def batches_of(self, name):
+    def batches_of(self, name: str) -> NDArray[np.float64]:
         """Return the batch means of an estimator, (P, batches)."""
         return self.batches[self.moments.names.index(name)]
 
@@ -54,27 +60,36 @@ class Apart(NamedTuple):
         A bound on what of it is the fault of what is compared with.
     """
 
-    z: np.ndarray
-    error: np.ndarray
-    bias: np.ndarray
+    z: NDArray[np.float64]
+    error: NDArray[np.float64]
+    bias: NDArray[np.float64]
 
     @property
-    def worst(self):
+    def worst(self) -> float:
         """The largest z."""
         return float(self.z.max())
 
-    def visible(self, limit, size):
+    def visible(self, limit: float, size: float) -> float:
         """Return the difference that would just be seen, as a fraction of a gradient of that size."""
         return float(np.linalg.norm(limit * self.error + self.bias) / size) if size > 0 else np.inf
 
 
-def measure(program, problem, found, first, count, batch, seed, machine="simd"):
+def measure(
+    program: Program,
+    problem: Problem,
+    found: Mapping[str, Estimator],
+    first: int,
+    count: int,
+    batch: int,
+    seed: int,
+    machine: str = "simd",
+) -> dict[str, Samples]:
     """Return {name: Samples}; the same numbers for any number of threads."""
     names, P = program.names, len(problem.parameters)
     E = len(names)
     size = max(default_chunk(program.kernel.outputs) // batch, 1) * batch
 
-    def piece(k):
+    def piece(k: int) -> tuple[PowerSums, NDArray[np.float64]]:
         out = run_kernel(program, seed, k, min(size, first + count - k), machine)
         sums = of_chunk(out, E)
         samples = out.reshape(E, P, -1)
@@ -82,7 +97,8 @@ def measure(program, problem, found, first, count, batch, seed, machine="simd"):
         with np.errstate(all="ignore"):
             return sums, whole.reshape(E, P, -1, batch).mean(axis=3)
 
-    merged, batches = Accumulator(), []
+    merged = Accumulator()
+    batches: list[NDArray[np.float64]] = []
     with concurrent.futures.ThreadPoolExecutor(thread_count(None)) as pool:
         for sums, means in pool.map(piece, range(first, first + count, size)):
             merged.add(sums)
@@ -97,13 +113,13 @@ def measure(program, problem, found, first, count, batch, seed, machine="simd"):
     return dict.fromkeys(names, Samples(moments, np.concatenate(batches, axis=2)))
 
 
-def from_exact(samples, name, gradient, tolerance=0.0):
+def from_exact(samples: Samples, name: str, gradient: NDArray[np.float64], tolerance: float = 0.0) -> Apart:
     """Return how far the mean of an estimator is from a gradient known to a tolerance of its largest component, (P,)."""
     x = samples.moments[name]
     return _apart(x.mean - gradient, x.stderr, _third(x), gradient, tolerance * np.abs(gradient).max())
 
 
-def from_another(samples, name, others, other):
+def from_another(samples: Samples, name: str, others: Samples, other: str) -> Apart:
     """Return how far the means of two estimators are apart, on common noise where they were measured on the same."""
     x, y = samples.moments[name], others.moments[other]
     if samples.moments is not others.moments:
@@ -115,7 +131,9 @@ def from_another(samples, name, others, other):
     return _apart(x.mean - y.mean, np.sqrt(np.maximum(square, 0.0)), third, y.mean)
 
 
-def from_slopes(samples, name, slopes, directions, batch, common):
+def from_slopes(
+    samples: Samples, name: str, slopes: Slopes, directions: NDArray[np.float64], batch: int, common: bool
+) -> Apart:
     """Return how far the mean of an estimator is from differences of returns, along directions (D, P): (D,).
 
     `common`: both began with the same trajectory, so that a batch of the one is a batch of the other.
@@ -134,16 +152,18 @@ def from_slopes(samples, name, slopes, directions, batch, common):
     return _apart(mean - estimate, error, third, estimate, bias)
 
 
-def _finite(batches):
+def _finite(batches: NDArray[np.float64]) -> NDArray[np.float64]:
     return batches[:, np.isfinite(batches).all(axis=0)]
 
 
-def _third(x):
+def _third(x: Estimate) -> NDArray[np.float64]:
     """Return the third cumulant of a mean."""
     return np.where(np.isfinite(x.skewness), x.skewness, 0.0) * x.stderr**3 / np.sqrt(max(x.count, 1))
 
 
-def _cumulants(batches):
+def _cumulants(
+    batches: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean of batches (D, number), its standard error and its third cumulant."""
     number = batches.shape[1]
     if number < 2:
@@ -154,7 +174,13 @@ def _cumulants(batches):
     return mean, batches.std(axis=1, ddof=1) / np.sqrt(number), third
 
 
-def _apart(difference, error, third, size, bias=0.0):
+def _apart(
+    difference: NDArray[np.float64],
+    error: NDArray[np.float64],
+    third: NDArray[np.float64],
+    size: NDArray[np.float64],
+    bias: NDArray[np.float64] | float = 0.0,
+) -> Apart:
     """Return Apart from a difference, of which `bias` may be no fault of the estimator's."""
     beyond = np.maximum(np.abs(difference) - bias, 0.0)
     rounding = 1e-9 * np.abs(size)  # two that do not vary agree to rounding
@@ -165,7 +191,7 @@ def _apart(difference, error, third, size, bias=0.0):
     return Apart(np.where(np.isnan(t), 0.0, z), error, np.broadcast_to(bias, error.shape))
 
 
-def unskewed(t, g):
+def unskewed(t: NDArray[np.float64], g: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the normal score |z| of a studentised mean t of skewness g, see the module."""
     u, size = np.maximum(-t * g, 0.0), np.maximum(np.abs(g), 1e-6)  # less skewness makes no difference
     with np.errstate(over="ignore"):

@@ -1,9 +1,15 @@
 """The sentences that end a comparison: which estimator and why, or what is known instead and what would help."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..checks.findings import reason
+from ..differences import Slopes
+from .disagreement import Disagreement
 from .evidence import DIFFERENCES, EXACT
+from .results import Results
+from .row import Row
 from .text import listed, short
 
 LISTED = 6  # parameters that are named
@@ -11,18 +17,19 @@ STILL = 1e-24  # a variance of rounding, relative to the square of the mean
 PLAIN = "reward to go"  # what everybody begins with
 
 
-def recommendation(comparison):
+def recommendation(comparison: Results) -> str:
     """Return the sentences: nothing that the table does not support."""
-    if comparison.verdict.disagreement and comparison.reference != EXACT:
-        return _disagreement(comparison)
+    disagreement = comparison.verdict.disagreement
+    if disagreement and comparison.reference != EXACT:
+        return _disagreement(comparison, disagreement)
     passing = comparison.contenders()
     text = _use(comparison, passing) if passing else _nothing(comparison)
-    if comparison.verdict.disagreement:
-        text += "\n" + "\n".join(comparison.verdict.disagreement.text)
+    if disagreement:
+        text += "\n" + "\n".join(disagreement.text)
     return text
 
 
-def _use(comparison, passing):
+def _use(comparison: Results, passing: Sequence[Row]) -> str:
     best, *others = passing
     if all(row.variance == 0.0 and not row.mean.any() for row in comparison.rows):
         text = "Nothing to choose: all are 0 on every trajectory, exactly. Does what theta changes reach a reward"
@@ -48,36 +55,33 @@ def _use(comparison, passing):
         text += " (No theory says that it is unbiased: the test for bias does.)"
     if best.exact_values:
         text += " (With exact values, which few problems have; fitted ones keep it unbiased.)"
-    if best.bias_z is not None and 0.1 < best.visible_bias < np.inf:
+    if best.visible_bias is not None and 0.1 < best.visible_bias < np.inf:
         text += f" (Only a bias above {best.visible_bias:.2g} of the gradient would have been seen.)"
     return text + _witness(comparison)
 
 
-def _witness(comparison):
+def _witness(comparison: Results) -> str:
     """Return what confirms the gradient that all were compared with."""
-    verdict = comparison.verdict
+    witness, visible = comparison.verdict.witness, comparison.verdict.witness_visible
     if comparison.reference in (EXACT, DIFFERENCES):
         return ""
-    if (
-        verdict.witness is None
-        or not np.isfinite(verdict.witness.error).all()
-        or not np.isfinite(verdict.witness.bias).all()
-    ):
+    known = witness is not None and np.isfinite(witness.error).all() and np.isfinite(witness.bias).all()
+    if visible is None or not known:
         return " Nothing that rests on returns alone confirms the gradient."
-    if not np.isfinite(verdict.witness_visible):
+    if not np.isfinite(visible):
         return " Central differences of returns agree with the gradient, which is zero."
-    if verdict.witness_visible > 1.0:
+    if visible > 1.0:
         return (
             " Central differences of returns do not contradict the gradient, but only an error above "
-            f"{100 * verdict.witness_visible:.2g}% of it would have been seen."
+            f"{100 * visible:.2g}% of it would have been seen."
         )
     return (
-        f" Central differences of returns agree with the gradient: an error above {100 * verdict.witness_visible:.2g}% of it "
+        f" Central differences of returns agree with the gradient: an error above {100 * visible:.2g}% of it "
         "would have been seen."
     )
 
 
-def _nothing(comparison):
+def _nothing(comparison: Results) -> str:
     """Return why nothing is recommended, what is known all the same, and what would help."""
     rows, jumps = comparison.rows, comparison.jumps
     intact = [row for row in rows if row.unbiased and not row.jumps]
@@ -96,9 +100,9 @@ def _nothing(comparison):
         text += f": the return jumps as theta moves, and {listed(missing)} {'does' if len(missing) == 1 else 'do'} not see it"
         text += f"; there is no score ({reason(comparison.no_score)})" if comparison.no_score else ""
     text += "."
-    if comparison.reference == DIFFERENCES:
+    if comparison.reference == DIFFERENCES and comparison.slopes is not None:
         z = [row.estimator for row in rows if row.smoothed and comparison.passes(row)]
-        text += f" Central differences on common noise give the gradient: {_gradient(comparison)}"
+        text += f" Central differences on common noise give the gradient: {_gradient(comparison.parameters, comparison.slopes)}"
         text += f"; {listed(z)}, of a smoothed objective, is not apart from it beyond chance." if z else "."
     if jumps:
         text += (
@@ -109,17 +113,15 @@ def _nothing(comparison):
     return text
 
 
-def _gradient(comparison):
+def _gradient(parameters: Sequence[str], slopes: Slopes) -> str:
     """Return the gradient of central differences in words; its error is two standard errors and the bound on the bias."""
-    slopes = comparison.slopes
     errors = 2.0 * slopes.stderr + slopes.bias
-    values = zip(comparison.parameters, slopes.estimate, errors, strict=True)
+    values = zip(parameters, slopes.estimate, errors, strict=True)
     said = [f"{name} {value:.4g} +- {error:.2g}" for name, value, error in values]
     return ", ".join(said[:LISTED]) + (", ..." if len(said) > LISTED else "")
 
 
-def _disagreement(comparison):
-    found = comparison.verdict.disagreement
+def _disagreement(comparison: Results, found: Disagreement) -> str:
     lines = ["No recommendation: estimators that theory calls unbiased disagree, beyond chance."]
     lines += [f"  {line}" for line in found.text]
     if comparison.report is not None:

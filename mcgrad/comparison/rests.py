@@ -6,11 +6,24 @@ their width.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..compiler.namespaces import rebind
-from ..estimators import Antithetic, ComputationGraph, MeasureValued, Reparameterization, RewardToGo, ScoreFunction
-from ..estimators.estimator import scans
+from ..estimators.estimator import Estimator, scans
+from ..estimators.kinds import (
+    Antithetic,
+    ComputationGraph,
+    MeasureValued,
+    Reparameterization,
+    RewardToGo,
+    ScoreFunction,
+)
 from ..kernels.tracing import traced
+from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
 UNBIASED = (
@@ -21,16 +34,19 @@ UNBIASED = (
 )  # whatever the baseline, if it does not look at the action
 
 
-def rests_on(problem, theta, estimator):
+def rests_on(problem: Problem, theta: NDArray[np.float64], estimator: Estimator) -> frozenset[str]:
     """Return what an estimator rests on besides returns: a set of SCORE, DERIVATIVES and MEASURE."""
-    found = set()
+    found: set[str] = set()
 
-    def telling(function):
-        def asked(*arguments):
+    def telling(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+        if function is None:
+            return None
+
+        def asked(*arguments: Any) -> Any:
             found.add(SCORE)
             return rebind(function)(*arguments)
 
-        return asked if function else None
+        return asked
 
     policy = problem.policy
     policy = dataclasses.replace(policy, score=telling(policy.score), log_prob=telling(policy.log_prob))
@@ -44,16 +60,16 @@ def rests_on(problem, theta, estimator):
     return frozenset(found)
 
 
-def _in_part(scan):
+def _in_part(scan: Estimator) -> bool:
     return isinstance(scan, ComputationGraph) and (scan.components is not None or scan.times is not None)
 
 
-def is_smoothed(estimator):
+def is_smoothed(estimator: Estimator) -> bool:
     """Tell whether an estimator looks at perturbed parameters, and so at another objective."""
     return any(variation.shift for _, variation in scans(estimator))
 
 
-def is_unbiased(estimator):
+def is_unbiased(estimator: Estimator) -> bool:
     """Tell whether theory says that an estimator is unbiased if what it rests on is right; False where it is not known."""
     if type(estimator) is Antithetic:
         return all(map(is_unbiased, estimator.parts))

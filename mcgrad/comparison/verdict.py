@@ -14,12 +14,15 @@ all parameters of all rows and of the differences counted (Bonferroni).
 """
 
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..differences import Slopes
 from .disagreement import Disagreement, among
-from .evidence import DIFFERENCES, EXACT
+from .evidence import DIFFERENCES, EXACT, Evidence
 from .measuring import Apart
 
 CHANCE = 1e-3  # of a false alarm in a comparison
@@ -47,22 +50,22 @@ class Verdict(NamedTuple):
     """
 
     reference: str
-    gradient: np.ndarray
+    gradient: NDArray[np.float64]
     trusted: bool
-    apart: dict
+    apart: dict[str, Apart | None]
     threshold: float
     witness: Apart | None
     witness_visible: float | None
     disagreement: Disagreement | None
 
 
-def judge(evidence):
+def judge(evidence: Evidence) -> Verdict:
     """Return the Verdict on what was measured."""
     P = len(next(iter(evidence.measured.values())).moments.parameters)
     threshold = limit(P * (len(evidence.claims) + 1))
     sound = evidence.sound()
     found = _verdict(evidence, sound, threshold)
-    rivals = {name for name in sound if found.apart[name] is not None and found.apart[name].worst > threshold}
+    rivals = {name for name in sound if (x := found.apart[name]) is not None and x.worst > threshold}
     if not rivals and (found.witness is None or found.witness.worst <= threshold):
         return found
     disagreement = among(evidence, sound, rivals, threshold)
@@ -73,40 +76,39 @@ def judge(evidence):
     return found._replace(disagreement=disagreement)
 
 
-def _verdict(evidence, sound, threshold):
+def _verdict(evidence: Evidence, sound: Sequence[str], threshold: float) -> Verdict:
     """Return the Verdict where `sound` are the names that may be the reference, the best first."""
     trusted = True
     if evidence.exact is not None:
         reference, gradient = EXACT, evidence.exact
     elif sound:
         reference, gradient = sound[0], evidence.mean(sound[0])
-    elif evidence.slopes is not None and _is_whole(evidence):
+    elif evidence.slopes is not None and _is_whole(evidence.slopes, evidence.directions):
         reference, gradient = DIFFERENCES, evidence.slopes.estimate
     else:
         reference, trusted = _known_best(evidence), False
         gradient = evidence.found(reference).mean
     apart = {name: None if name == reference else evidence.apart(name, reference) for name in evidence.claims}
     witness = visible = None
-    if reference in sound and evidence.slopes is not None:
+    if reference in sound and evidence.slopes is not None and evidence.directions is not None:
         witness = evidence.apart(reference, DIFFERENCES)
         visible = witness.visible(threshold, float(np.linalg.norm(evidence.directions @ gradient)))
     return Verdict(reference, gradient, trusted, apart, threshold, witness, visible, None)
 
 
-def limit(comparisons, chance=CHANCE):
+def limit(comparisons: int, chance: float = CHANCE) -> float:
     """Return the z that one of so many numbers exceeds by chance, in one of 1000 comparisons."""
     return statistics.NormalDist().inv_cdf(1.0 - chance / (2 * comparisons))
 
 
-def _is_whole(evidence):
+def _is_whole(slopes: Slopes, directions: NDArray[np.float64] | None) -> bool:
     """Tell whether the differences are a gradient, and good for something."""
-    P = evidence.directions.shape[1]
-    return np.array_equal(evidence.directions, np.eye(P)) and bool(
-        np.isfinite(evidence.slopes.estimate).all() and np.isfinite(evidence.slopes.stderr).all()
-    )
+    if directions is None or not np.array_equal(directions, np.eye(directions.shape[1])):
+        return False
+    return bool(np.isfinite(slopes.estimate).all() and np.isfinite(slopes.stderr).all())
 
 
-def _known_best(evidence):
+def _known_best(evidence: Evidence) -> str:
     """Return the name of what to draw the gradient from where nothing can be relied on."""
     names = [name for name in evidence.claims if evidence.found(name).count > 1]
     if not names:

@@ -27,8 +27,10 @@ In single precision, which the first two know, all values are float32: noise, ar
 The parameters that come in, and what goes out to be summed, are float64.
 """
 
+import ast
 import dataclasses
 import functools
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -41,7 +43,7 @@ from .operations import FUNCTIONS
 
 Names: TypeAlias = dict[str, Any]  # what the names of a kernel's text mean on a machine
 
-# Fused multiply-add is allowed, nothing else: see simd.FLAGS.
+# Fused multiply-add is allowed, nothing else.
 OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 MACHINES = ("simd", "scalar", "numpy")
@@ -92,10 +94,20 @@ class KernelText:
         """How many operations the text has, about."""
         return len(OPERATION.findall(self.text))
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """What tells the text from others."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:20]
+
     @property
     def seconds(self) -> float:
         """How long it takes to compile the text, within a factor of two or three."""
         return 0.1 + 2e-5 * len(self.text)
+
+    @property
+    def waits(self) -> bool:
+        """Whether trajectories that end early wait for the longest one of their block."""
+        return "any_positive(" in self.text
 
     def memory(self, horizon: int, width: int) -> tuple[int, int]:
         """Return the shape of the workspace of one block: a row for each time step, and some for the sums."""
@@ -117,10 +129,9 @@ class KernelText:
         many registers, small kernels take twice as many lanes, and so do all in single precision, whose lanes are half as
         wide; but not where trajectories end early, and wait for the longest one of their block.
         """
-        waits = "any_positive(" in self.text
-        small = wide_registers() and self.operations <= SMALL and not waits
+        small = wide_registers() and self.operations <= SMALL and not self.waits
         lanes = 8 if self.workspace > 16 else 32 if small else 16
-        return 2 * lanes if self.precision == "single" and not waits else lanes
+        return 2 * lanes if self.precision == "single" and not self.waits else lanes
 
 
 @functools.cache
@@ -191,14 +202,24 @@ def _build_lanes(kernel: KernelText, width: int) -> tuple[bytes, list[str]]:
     from . import native, simd
 
     element = simd.F64 if kernel.precision == "double" else simd.F32
-    namespace = _simd_names(width, element)
-    exec(compile(kernel.text, "<kernel>", "exec"), namespace)
+    namespace = _simd_names(width, element) | {"rounded": simd.rounded}
+    tree = ast.fix_missing_locations(_Rounded().visit(ast.parse(kernel.text)))
+    exec(compile(tree, "<kernel>", "exec"), namespace)
     functions = {
         name: simd.lanes_function(namespace[name], results, width, element) for name, _, results in kernel.functions
     }
     functions |= _loop_names(width, element)
     loops = kernel.text[kernel.text.rindex("def kernel(") :]
     return native.compile_text(loops, functions, ARGUMENTS)
+
+
+class _Rounded(ast.NodeTransformer):
+    """What has a name is rounded: products are fused into the sums in which they are written, no others."""
+
+    def visit_Assign(self, node):
+        if isinstance(node.targets[0], ast.Name):
+            node.value = ast.Call(ast.Name("rounded", ast.Load()), [node.value], [])
+        return node
 
 
 def workspace(kernel: KernelText, horizon: int, width: int) -> NDArray[np.float64]:

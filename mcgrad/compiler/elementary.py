@@ -34,7 +34,7 @@ from typing import Any
 from llvmlite import ir
 
 from .reduction import payne_hanek
-from .simd import F64, U64, Value, absolute, any_lane, bits, floats, floor, llvm_function, vector, where
+from .simd import F64, U64, Value, absolute, any_lane, bits, floats, floor, llvm_function, rounded, vector, where
 from .special import SIN_PI
 
 INF, NAN = float("inf"), float("nan")
@@ -99,6 +99,7 @@ def horner(x: Any, coefficients: Sequence[float]) -> Any:
 
 def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
     """Return the rounded sum of a and b and its rounding error (Knuth)."""
+    a, b = rounded(a), rounded(b)
     s = a + b
     t = s - a
     return s, (a - (s - t)) + (b - t)
@@ -106,13 +107,9 @@ def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
 
 def fast_two_sum(a: Value, b: Value) -> tuple[Value, Value]:
     """Return the rounded sum of a and b and its rounding error, if |a| >= |b| or a = 0 (Dekker)."""
+    a, b = rounded(a), rounded(b)
     s = a + b
     return s, b - (s - a)
-
-
-def _times(a: Value, b: Value) -> Value:
-    """Return the rounded product of two values, which is never fused into a sum."""
-    return Value(a.builder, a.builder.fmul(a.ir, b.ir))
 
 
 def two_product(a: Any, b: Any) -> tuple[Value, Value]:
@@ -120,8 +117,8 @@ def two_product(a: Any, b: Any) -> tuple[Value, Value]:
 
     In the error term, fusing would do no harm: its products are exact.
     """
-    a, b = (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b)
-    product = _times(a, b)
+    a, b = map(rounded, (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b))
+    product = rounded(a * b)
     (a1, a2), (b1, b2) = _halves(a), _halves(b)
     return product, ((a1 * b1 - product) + (a1 * b2 + a2 * b1)) + a2 * b2
 
@@ -254,7 +251,7 @@ def _exp_sum(x: Value, low: Value | None = None) -> Value:
     r = a - b if low is None else a - (b - low)
     half = n >> 1
     e = (1.0 + (r + r * r * horner(r, EXP))) * floats(half << 52)
-    return _times(e, floats((n - half) << 52))
+    return e * floats((n - half) << 52)
 
 
 @emitted(F64)
@@ -403,7 +400,7 @@ def _log_pair(x: Value) -> tuple[Value, Value]:
     # s = f / d with d = 2 + f; the remainder of the division gives the second part of s.
     d, d_low = fast_two_sum(f.constant(2.0), f)
     inverse = 1.0 / d
-    s = f * inverse
+    s = rounded(f * inverse)
     product, error = two_product(s, d)
     s_low = (((f - product) - error) - s * d_low) * inverse
     # rest = s y L  with  L = 2/3 + y T(y)

@@ -108,7 +108,7 @@ def word_lanes(width: int) -> Callable[..., Word]:
 def from_word() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the functions of a word, of SIMD lanes, that make two standard normals and a uniform number."""
     from . import elementary
-    from .simd import bits, floats, sqrt
+    from .simd import bits, floats, rounded, sqrt
 
     def normal_pair(w):
         u = floats((w >> 12) & 0x000FFFFFFFFFF000 | ONE) - (1.0 - 2.0**-41)
@@ -116,7 +116,7 @@ def from_word() -> tuple[Callable[..., Any], Callable[..., Any]]:
         r = sqrt(-2.0 * elementary.log_unit(u))
         r = floats(bits(r) ^ (w << SIGN))
         sine, cosine = elementary.sincospi_half(f)
-        return r * cosine, r * sine
+        return rounded(r * cosine), rounded(r * sine)  # as they are where they are drawn once and read
 
     return normal_pair, lambda w: floats((w >> UNIFORM) | ONE) - (1.0 - 2.0**-53)
 

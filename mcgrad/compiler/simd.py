@@ -22,10 +22,6 @@ I32 = ir.IntType(32)
 F32, U32 = ir.FloatType(), I32
 FLOATS = (F64, F32)
 
-# Products may be fused into sums (fma). Nothing else: reassociation would make the bits depend on the SIMD width,
-# and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
-FLAGS = ("contract",)
-
 
 def vector(element: ir.Type, width: int) -> ir.Type:
     """Return the LLVM type of `width` elements (the element type itself for one lane)."""
@@ -38,13 +34,24 @@ class Value:
     Operators emit instructions through the builder that the value carries. Python and NumPy numbers are broadcast to
     the type of the other operand; where float64 meets float32, it is rounded. Comparisons are ordered (false for NaN),
     except `!=`, which is true for NaN.
+
+    A product is fused into the sum that it enters (fma, where the processor has it; of two products the right one), unless
+    it was `rounded` before. So the text alone decides what is fused. LLVM may not: which of two products it takes hangs on
+    the order in which its passes have left the sum, and nothing promises that this is the same in two kernels whose noise
+    alone comes from elsewhere. Nor may it change floats otherwise: reassociation would make bits depend on the SIMD width,
+    and `nnan` would remove the tests for NaN that non-finite trajectories are counted with.
+
+    Attributes
+    ----------
+    factors : None or tuple of two Value
+        Of a product that is not rounded yet.
     """
 
-    __slots__ = ("builder", "ir")
+    __slots__ = ("builder", "factors", "ir")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, builder: ir.IRBuilder, ir_value: ir.Value) -> None:
-        self.builder, self.ir = builder, ir_value
+    def __init__(self, builder: ir.IRBuilder, ir_value: ir.Value, factors: tuple[Value, Value] | None = None) -> None:
+        self.builder, self.ir, self.factors = builder, ir_value, factors
 
     # ---- types -------------------------------------------------------------------------------------------------
 
@@ -88,9 +95,12 @@ class Value:
         a, b = self._pair(other)
         if swap:
             a, b = b, a
-        instruction, options = (on_float, {"flags": FLAGS}) if a.element in FLOATS else (on_int, {})
+        instruction = on_float if a.element in FLOATS else on_int
         assert instruction is not None, f"there is no such operation on {a.element}"
-        return Value(self.builder, getattr(self.builder, instruction)(a.ir, b.ir, **options))
+        if instruction in ("fadd", "fsub") and (a.factors or b.factors):
+            return _fused(a, b, instruction == "fsub")
+        result = Value(self.builder, getattr(self.builder, instruction)(a.ir, b.ir))
+        return Value(self.builder, result.ir, (a, b)) if instruction == "fmul" else result
 
     # ---- arithmetic --------------------------------------------------------------------------------------------
 
@@ -237,11 +247,26 @@ def llvm_function(name: str) -> Callable[..., Value]:
     return apply
 
 
+fmuladd = llvm_function("fmuladd")
 sqrt = llvm_function("sqrt")
 absolute = llvm_function("fabs")
 floor = llvm_function("floor")
 trunc = llvm_function("trunc")
 rint = llvm_function("rint")
+
+
+def _fused(a: Value, b: Value, minus: bool) -> Value:
+    """Return a + b or a - b, of which one is a product, the right one if both are."""
+    if b.factors:
+        x, y = b.factors
+        return fmuladd(-x if minus else x, y, a)
+    assert a.factors is not None
+    return fmuladd(*a.factors, -b if minus else b)
+
+
+def rounded(x: Any) -> Any:
+    """Return a value that is not fused into a sum, though it be a product."""
+    return Value(x.builder, x.ir) if isinstance(x, Value) else x
 
 
 def minimum(a: Any, b: Any) -> Value:

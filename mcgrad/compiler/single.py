@@ -11,7 +11,7 @@ from typing import Any
 
 from . import elementary
 from .elementary import INF, NAN, copysign, emitted, horner
-from .simd import F32, U32, Value, absolute, any_lane, bits, floats, narrow, sqrt, vector, where, widen
+from .simd import F32, U32, Value, absolute, any_lane, bits, floats, narrow, rounded, sqrt, vector, where, widen
 
 # sin r = r + r y S(y),  cos r = 1 - y/2 + y^2 C(y)  with  y = r^2,  |r| <= pi/4
 SIN = (-0.16666655242443085, 0.008332191966474056, -0.00019518790941219777)
@@ -162,7 +162,7 @@ def normal_pair(word: Value) -> tuple[Value, Value]:
     angle = (floats((low >> 1) & 0x007FFFFF | 0x3F800000) - 1.5) + 2.0**-24
     r = floats(bits(r) ^ (low << 31))
     y = angle * angle
-    return r * horner(y, COS_PI), r * (angle * horner(y, SIN_PI))
+    return rounded(r * horner(y, COS_PI)), rounded(r * (angle * horner(y, SIN_PI)))
 
 
 def uniform(word: Value) -> Value:

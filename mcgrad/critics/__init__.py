@@ -15,14 +15,19 @@ Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of measure-va
 """
 
 from .. import validate
-from ..baselines import Baseline
+from ..printing import as_called
 from .critic import Critic
 from .exact_critic import Exact
 from .fitted_model import FittedModel
 
-__all__ = ["Critic", "Exact", "FittedModel", "as_critic", "as_value", "exact", "fitted_model"]
+__all__ = ["Critic", "exact", "fitted_model"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+@as_called
 def exact() -> Exact:
     """Return the exact critic of a linear-quadratic or a tabular problem under its policy.
 
@@ -31,6 +36,7 @@ def exact() -> Exact:
     return Exact()
 
 
+@as_called
 def fitted_model(pilot: int = 4096, seed: int = 0) -> FittedModel:
     """Return the critic of a model that is fitted to pilot trajectories, of a linear-quadratic or a tabular problem.
 
@@ -44,24 +50,3 @@ def fitted_model(pilot: int = 4096, seed: int = 0) -> FittedModel:
     seed : int
     """
     return FittedModel(validate.integer("pilot", pilot, 16), validate.integer("seed", seed, 0))
-
-
-def as_critic(critic: Critic | None) -> Critic:
-    """Return the critic to use for what a user passes: None for the exact one."""
-    if critic is None:
-        return exact()
-    if not isinstance(critic, Critic):
-        raise ValueError(f"critic: expected one of mcgrad.critics, got {validate.describe(critic)}")
-    return critic
-
-
-def as_value(critic: Baseline | None) -> Baseline:
-    """Return the value function to use for what a user passes: a critic, a baseline of the state, or None (exact)."""
-    if critic is None:
-        return exact()
-    if not isinstance(critic, Baseline) or critic.per_parameter:
-        raise ValueError(
-            "critic: expected one of mcgrad.critics, or a baseline such as fitted_value() or of_state(), "
-            f"got {validate.describe(critic)}"
-        )
-    return critic

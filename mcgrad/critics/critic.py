@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline
+from ..baselines.baseline import Baseline
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, Numbers, StateView
 
@@ -24,7 +24,7 @@ class Wrong(Protocol):
     def frequency(self) -> float: ...
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Critic(Baseline):
     """Values of states and actions. Derive from it: its methods are traced, `data` gives the numbers that they read."""
 
@@ -41,7 +41,7 @@ class Critic(Baseline):
         raise NotImplementedError
 
     def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
-        """Return A_t of the Taylor expansion of Q_t about the mean action, u' dQ_t/da, and E_a[score * A_t | s_t]."""
+        """Return A_t of the Taylor expansion of Q_t about the mean action, u^T dQ_t/da, and E_a[score * A_t | s_t]."""
         raise NotImplementedError
 
     def expected_score(self, c: Constants, x: StateView) -> Numbers:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..printing import shown
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, Numbers, StateView
 from ..truth import Truth, asked
@@ -14,7 +15,7 @@ from . import quadratic, table
 from .critic import Critic
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Exact(Critic):
     """The critic of a linear-quadratic or a tabular problem under its policy; see the module for how it may be wrong."""
 
@@ -24,6 +25,13 @@ class Exact(Critic):
     frequency: float = 0.0
     truth: Truth | None = None
     only_data = ("truth",)
+
+    def __repr__(self) -> str:
+        errors = [
+            f"{k}={shown(getattr(self, k))}" for k, x in (("scale", 1.0), ("shift", 0.0)) if getattr(self, k) != x
+        ]
+        errors += [f"oscillation=({shown(self.amplitude)}, {shown(self.frequency)})"] * bool(self.amplitude)
+        return f"exact().wrong({', '.join(errors)})" if errors else "exact()"
 
     def wrong(self, scale: float = 1.0, shift: float = 0.0, oscillation: tuple[float, float] = (0.0, 0.0)) -> "Exact":
         """Return scale Q + shift + amplitude sum_i cos(frequency a_i), Q the exact one.

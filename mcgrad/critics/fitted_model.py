@@ -16,7 +16,7 @@ from .critic import Critic
 from .exact_critic import Exact
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class FittedModel(Critic):
     """The exact critic of a fitted environment.
 

@@ -1,6 +1,6 @@
 """The critic of a linear-quadratic problem; `wrong` says in which way it may err, see `mcgrad.critics`.
 
-    V_t(s) = -(s' P_t s + c_t),    Q_t(s, a) = V_t(s) + A_t(s, a),    A_t = -(2 u' F_t s + u' U_t u - tr U_t Sigma),
+    V_t(s) = -(s^T P_t s + c_t),    Q_t(s, a) = V_t(s) + A_t(s, a),    A_t = -(2 u^T F_t s + u^T U_t u - tr U_t Sigma),
 
 with u = a - K s, and with the discount counted from time 0 (the matrices: `mcgrad.exact.critic`).
 """
@@ -96,13 +96,14 @@ def expected_score(wrong: Wrong, c: Constants, x: StateView) -> Numbers:
 
 def news_data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that `gradient_news` reads."""
-    parts = (wrong.scale * x for x in truth.gradient_news(problem, theta))
+    news = truth.gradient_news(problem, theta)
+    parts = (wrong.scale * x for x in (news.linear, news.quadratic, news.level))
     linear, quadratic, level = (np.concatenate([x, np.zeros_like(x[:1])]) for x in parts)  # no action at the end
     return {"linear": PerStep(linear), "quadratic": PerStep(quadratic), "level": PerStep(level)}
 
 
 def gradient_news(c: Constants, x: StateView) -> Numbers:
-    """Return u' linear_p s + u' quadratic_p u - level_p for each parameter p."""
+    """Return u^T linear_p s + u^T quadratic_p u - level_p for each parameter p."""
     u, s = np.array([a - mu for a, mu in zip(x.a, x.eta, strict=False)]), np.array(x.s)
     return tuple(u @ (c.linear[p] @ s + c.quadratic[p] @ u) - c.level[p] for p in range(len(c.level)))
 

@@ -22,7 +22,7 @@ NO_DERIVATIVE = (
 def data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that the functions below read."""
     exact = truth.critic(problem, theta)
-    Q, policy = exact.table, exact.policy
+    Q, policy = exact.Q, exact.policy
     oscillation = wrong.amplitude * np.cos(wrong.frequency * np.arange(Q.shape[2]))
     Q = np.concatenate([wrong.scale * Q + wrong.shift + oscillation, np.zeros_like(Q[:1])])  # no action at the end
     return {"V": PerStep(np.sum(policy * Q, axis=2)), "Q": PerStep(Q)}
@@ -46,7 +46,7 @@ def expected_score(wrong: Wrong, c: Constants, x: StateView) -> Numbers:
 
 def news_data(wrong: Wrong, problem: Problem, theta: NDArray[np.float64], truth: Truth) -> Data:
     """Return the numbers that `gradient_news` reads."""
-    news = wrong.scale * truth.gradient_news(problem, theta)
+    news = wrong.scale * truth.gradient_news(problem, theta).N
     return {"news": PerStep(np.concatenate([news, np.zeros_like(news[:1])]))}
 
 

@@ -10,7 +10,7 @@ Vose (1991), A linear algorithm for generating random numbers with a given distr
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,45 +19,34 @@ from ..compiler.functions import lookup, where
 from ..compiler.trace import Number, Numbers
 
 
-class Chances:
-    """Rows of probabilities of outcomes 0, ..., K - 1.
-
-    Parameters
-    ----------
-    probability : (R, K) array
+class Chances(NamedTuple):
+    """How an outcome is looked up, whatever the probabilities are: kernels are remembered by it.
 
     Attributes
     ----------
     size : int
         K rounded up to a power of two, for which u * size is exact and never size itself.
-    uniforms : int
-        How many uniform numbers a choice takes: 1, or 0 if there is but one possible outcome, the same in all rows.
-    params : dict
-        The tables, to be passed on as parameters of an environment.
+    certain : int or None
+        The only possible outcome, if it is the same one in all rows.
+    by_alias : bool
+        By the alias method, not by a search.
     """
 
-    def __init__(self, probability: NDArray[np.float64]) -> None:
-        R, K = probability.shape
-        self.size = 2 ** int(np.ceil(np.log2(K)))
-        certain = np.argmax(probability, axis=1)
-        self.certain = (
-            int(certain[0]) if (probability.max(axis=1) == 1.0).all() and (certain == certain[0]).all() else None
-        )
-        self.uniforms = 1 if self.certain is None else 0
-        chances = np.concatenate([probability, np.zeros((R, self.size - K))], axis=1)
-        self.params = {}
-        if self.uniforms and self.size > 4:
-            stay, alias = _alias_tables(chances)
-            self.params = {"stay": stay.ravel(), "alias": alias.ravel()}
-        elif self.uniforms:
-            self.params = {"bounds": _bounds(chances).ravel()}
+    size: int
+    certain: int | None
+    by_alias: bool
+
+    @property
+    def uniforms(self) -> int:
+        """Return how many uniform numbers a choice takes: 1, or 0 if there is but one possible outcome."""
+        return 1 if self.certain is None else 0
 
     def choose(self, table: Callable[[str], Any], row: Number, u: Numbers) -> Number:
         """Return the outcome that the first of the numbers `u` chooses in a row; table(name) are traced `params`."""
         if self.certain is not None:
             return float(self.certain)
         (u, *_), first = u, row * float(self.size)
-        if "alias" in self.params:
+        if self.by_alias:
             scaled = u * float(self.size)
             cell = np.floor(scaled)
             stays = scaled - cell < lookup(table("stay"), first + cell)
@@ -74,6 +63,20 @@ class Chances:
         """Return the table of values (R, K) of the outcomes, with rows of length `size`, ravelled."""
         R, K = values.shape
         return np.concatenate([values, np.zeros((R, self.size - K))], axis=1).ravel().astype(float)
+
+
+def chances(probability: NDArray[np.float64]) -> tuple[Chances, dict[str, NDArray[np.float64]]]:
+    """Return how to choose among outcomes with the probabilities (R, K), and the tables for it: params of an environment."""
+    R, K = probability.shape
+    size = 2 ** int(np.ceil(np.log2(K)))
+    likely = np.argmax(probability, axis=1)
+    if (probability.max(axis=1) == 1.0).all() and (likely == likely[0]).all():
+        return Chances(size, int(likely[0]), False), {}
+    padded = np.concatenate([probability, np.zeros((R, size - K))], axis=1)
+    if size <= 4:
+        return Chances(size, None, False), {"bounds": _bounds(padded).ravel()}
+    stay, alias = _alias_tables(padded)
+    return Chances(size, None, True), {"stay": stay.ravel(), "alias": alias.ravel()}
 
 
 def _bounds(chances: NDArray[np.float64]) -> NDArray[np.float64]:

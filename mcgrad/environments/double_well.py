@@ -18,8 +18,8 @@ def double_well(
 ) -> Environment:
     """Return overdamped motion in the potential U(s) = depth (s^2 - 1)^2, pushed by the action.
 
-        s' = s + dt (a - U'(s)) + noise_std sqrt(dt) w,    w ~ N(0, 1)
-        r = -dt ((s' - target)^2 + action_cost a^2)
+        s_next = s + dt (a - U'(s)) + noise_std sqrt(dt) w,    w ~ N(0, 1)
+        r = -dt ((s_next - target)^2 + action_cost a^2)
 
     The Euler-Maruyama step of ds = (a - U'(s)) dt + noise_std dW. It starts in the left well, and the reward is in the right
     one, behind a barrier of height `depth` at 0, where trajectories with nearly the same noise part: derivatives of the

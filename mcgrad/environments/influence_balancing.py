@@ -7,9 +7,9 @@ from ..problem import Environment
 
 
 def influence_balancing(n: int = 23, positive: int = 10) -> Environment:
-    """Return the environment s' = A s + signs a, A = (I + shift) / 2, with reward -(s'_1 - 1)^2 / 2.
+    """Return the environment s_next = A s + signs a, A = (I + shift) / 2, with reward -(s_next_1 - 1)^2 / 2.
 
-        s'_i = (s_i + s_{i+1}) / 2 + sign_i a,    the first `positive` signs +1, the others -1, s_{n+1} = 0, s_0 = 0
+        s_next_i = (s_i + s_{i+1}) / 2 + sign_i a,    the first `positive` signs +1, the others -1, s_{n+1} = 0, s_0 = 0
 
     The action reaches s_1 at once with sign_1, and later through all the others: under a constant a = theta,
     s_1 -> 2 (2 positive - n) theta, which is -6 theta for the defaults; the loss at theta = 0.5 is 8 per step in the long

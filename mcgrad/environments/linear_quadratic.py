@@ -33,7 +33,7 @@ def linear_quadratic(
     initial_mean: ArrayLike | None = None,
     initial_cov: ArrayLike | None = None,
 ) -> Environment:
-    """Return s' = A s + B a + w with reward -(s'Qs + a'Ra), and -s'Q_f s at the end.
+    """Return s_next = A s + B a + w with reward -(s^T Q s + a^T R a), and -s^T Q_f s at the end.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def linear_quadratic(
         return np.array([sum(q * y for q, y, use in zip(row, x, uses, strict=True) if use) for row, uses in rows])
 
     def form(p, name, x):
-        """Return x' matrix x."""
+        """Return x^T matrix x."""
         uses = np.any(used[name], axis=1).tolist()
         return sum(y * z for y, z, use in zip(x, times(p, name, x), uses, strict=True) if use)
 
@@ -133,7 +133,7 @@ def linear_quadratic(
 
 
 def doubled(Q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the upper triangle U of a symmetric Q, off-diagonal elements doubled: x'Qx = x'Ux with half the products."""
+    """Return the upper triangle U of a symmetric Q, off-diagonal elements doubled: x^T Q x = x^T U x with half the products."""
     return np.triu(Q) + np.triu(Q, 1)
 
 

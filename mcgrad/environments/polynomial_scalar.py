@@ -5,7 +5,7 @@ from ..problem import Environment
 
 
 def quadratic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: float = 0.1) -> Environment:
-    """Return s' = s + dt (-s^2 + a) with reward -(s'^2 + action_cost a^2), s_0 ~ N(0, initial_cov).
+    """Return s_next = s + dt (-s^2 + a) with reward -(s_next^2 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^2 + std e: `linear_features(lambda s: (s[0], s[0] ** 2), 1, 1, std)`,
     its horizon T = 6. `mcgrad.exact.quadrature` has the moments of its estimators.
@@ -32,7 +32,7 @@ def quadratic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov:
 
 
 def cubic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: float = 0.1) -> Environment:
-    """Return s' = s + dt (-s^3 + a) with reward -(1.25 s'^6 + action_cost a^2), s_0 ~ N(0, initial_cov).
+    """Return s_next = s + dt (-s^3 + a) with reward -(1.25 s_next^6 + action_cost a^2), s_0 ~ N(0, initial_cov).
 
     The published policy is a = theta_1 s + theta_2 s^3 + std e: `linear_features(lambda s: (s[0], s[0] ** 3), 1, 1, std)`,
     its horizon T = 3. In continuous time and for ever, a = -s^3 / 2 is optimal, with value -s^4 / 4.
@@ -45,7 +45,7 @@ def cubic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: flo
 def _polynomial(
     power: int, state_cost: float, cost_power: int, dt: float, action_cost: float, initial_cov: float, name: str
 ) -> Environment:
-    """Return s' = s + dt (-s^power + a) with reward -(state_cost s'^cost_power + action_cost a^2)."""
+    """Return s_next = s + dt (-s^power + a) with reward -(state_cost s_next^cost_power + action_cost a^2)."""
     cov = validate.number("initial_cov", initial_cov, low=0.0)
     params = {"dt": validate.number("dt", dt, above=0.0), "action_cost": validate.number("action_cost", action_cost)}
     params |= {"state_cost": state_cost, "initial_std": cov**0.5}

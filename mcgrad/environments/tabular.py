@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from ..compiler.functions import lookup, where
 from ..problem import Environment
-from .chances import Chances
+from .chances import chances
 
 
 class Tabular(NamedTuple):
@@ -44,7 +44,7 @@ def tabular(
     terminal: ArrayLike | None = None,
     name: str = "tabular",
 ) -> Environment:
-    """Return the environment with transitions P(s' | s, a) and rewards r(s, a, s'), or with P(s', r | s, a).
+    """Return the environment with transitions P(s_next | s, a) and rewards r(s, a, s_next), or with P(s_next, r | s, a).
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def tabular(
     start : (S,) array
         Probabilities of the initial state.
     reward_probability : (S, A, S, R) array
-        P(r | s, a, s') for rewards of the last form.
+        P(r | s, a, s_next) for rewards of the last form.
     ends : sequence of int
         States in which an episode is over.
     terminal : (S,) array, optional
@@ -82,12 +82,14 @@ def tabular(
     rewards = validate.array("reward", reward)
     if rewards.ndim == 2:
         rewards = np.broadcast_to(validate.array("reward", rewards, (S, A))[:, :, None], (S, A, S))
-    chances = np.ones((S, A, S, 1))
+    given = np.ones((S, A, S, 1))
     if rewards.ndim == 4:
         rewards = validate.array("reward", rewards, (S, A, S, None))
         if reward_probability is None:
-            raise ValueError("reward_probability: expected P(r | s, a, s') for rewards of shape (S, A, S, R), got None")
-        chances = validate.probabilities(
+            raise ValueError(
+                "reward_probability: expected P(r | s, a, s_next) for rewards of shape (S, A, S, R), got None"
+            )
+        given = validate.probabilities(
             "reward_probability", validate.array("reward_probability", reward_probability, rewards.shape)
         )
     else:
@@ -96,7 +98,7 @@ def tabular(
             raise ValueError(
                 f"reward_probability: expected None unless reward is (S, A, S, R), got it with reward {np.shape(reward)}"
             )
-    probability = (transition[..., None] * chances).reshape(S, A, -1)
+    probability = (transition[..., None] * given).reshape(S, A, -1)
     next_state = np.broadcast_to(np.arange(S)[:, None], rewards.shape).reshape(S, A, -1)
     return _environment(*_possible(probability, next_state, rewards.reshape(S, A, -1)), start, over, terminal, name)
 
@@ -134,9 +136,9 @@ def _environment(
     name: str,
 ) -> Environment:
     S, A, K = probability.shape
-    drawn = Chances(probability.reshape(S * A, K))
-    begun = Chances(start[None, :])
-    params = {f"outcome_{k}": v for k, v in drawn.params.items()} | {f"start_{k}": v for k, v in begun.params.items()}
+    drawn, outcomes = chances(probability.reshape(S * A, K))
+    begun, starts = chances(start[None, :])
+    params = {f"outcome_{k}": v for k, v in outcomes.items()} | {f"start_{k}": v for k, v in starts.items()}
     by_action = bool((reward == reward[:, :, :1])[probability > 0.0].all())
     numbered = bool((next_state == np.arange(K)).all())  # outcome k leads to state k
     params["rewards"] = reward[:, :, 0].ravel() if by_action else drawn.padded(reward.reshape(S * A, K))

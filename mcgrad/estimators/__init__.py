@@ -1,78 +1,47 @@
-"""Gradient estimators, one file for each idea."""
+"""Gradient estimators, one file for each idea.
+
+Here are the functions that make them, and what one of your own is written with: `Estimator`, `Combined`, `RolloutVariant`,
+`BehaviourPolicy` and `PerStep`. The records that the functions return are in `mcgrad.estimators.kinds`.
+"""
 
 from ..per_step import PerStep
-from .action_control_variate import ActionControlVariate, action_control_variate
-from .advantage import Advantage, QFunction, advantage, q_function
-from .all_actions import AllActions, all_actions
-from .alpha_order import AlphaOrder, alpha_order
-from .antithetic import Antithetic, antithetic
-from .clipped_ratio import ClippedRatio, clipped_ratio
-from .computation_graph import ComputationGraph, computation_graph
-from .control_variate import ControlVariate, Difference, control_variate, difference, mixture
-from .delta import Delta, delta
-from .direct_derivative import DirectDerivative, direct_derivative
-from .doubly_robust import DoublyRobust, doubly_robust
+from .action_control_variate import action_control_variate
+from .advantage import advantage, q_function
+from .all_actions import all_actions
+from .alpha_order import alpha_order
+from .antithetic import antithetic
+from .clipped_ratio import clipped_ratio
+from .computation_graph import computation_graph
+from .control_variate import control_variate, difference, mixture
+from .delta import delta
+from .direct_derivative import direct_derivative
+from .doubly_robust import doubly_robust
 from .estimator import BehaviourPolicy, Combined, Estimator, RolloutVariant, custom
-from .generalized_advantage import GeneralizedAdvantage, generalized_advantage
-from .groups import Group, leave_one_out, same_batch_mean, standardised
-from .importance_weighted import ImportanceWeighted, SelfNormalised, importance_weighted
-from .inverse_variance import InverseVariance, inverse_variance
-from .inverse_variance_per_step import InverseVariancePerStep, inverse_variance_per_step
-from .knowledge import Knowledge, knows
-from .measure_valued import MeasureValued, measure_valued
-from .natural import Natural, natural
-from .parameter_space import EvolutionStrategies, FiniteDifferences, evolution_strategies, finite_differences, spsa
-from .persistent import PersistentEvolutionStrategies, persistent_evolution_strategies
-from .reparameterization import Reparameterization, reparameterization
-from .reward_to_go import RewardToGo, reward_to_go
-from .score import Score, score
-from .score_function import ScoreFunction, score_function
-from .score_hessian_vector_product import ScoreHessianVectorProduct, score_hessian_vector_product
-from .short_horizon import ShortHorizon, short_horizon, truncated_reparameterization
-from .trajectory_control_variate import TrajectoryControlVariate, trajectory_control_variate
-from .value_gradient import ValueGradient, value_gradient
-from .weighted_score import WeightedScore
+from .generalized_advantage import generalized_advantage
+from .groups import leave_one_out, same_batch_mean, standardised
+from .importance_weighted import importance_weighted
+from .inverse_variance import inverse_variance
+from .inverse_variance_per_step import inverse_variance_per_step
+from .knowledge import knows
+from .measure_valued import measure_valued
+from .natural import natural
+from .parameter_space import evolution_strategies, finite_differences, spsa
+from .persistent import persistent_evolution_strategies
+from .reparameterization import reparameterization
+from .reward_to_go import reward_to_go
+from .score import score
+from .score_function import score_function
+from .score_hessian_vector_product import score_hessian_vector_product
+from .short_horizon import short_horizon, truncated_reparameterization
+from .trajectory_control_variate import trajectory_control_variate
+from .value_gradient import value_gradient
 
 __all__ = [
-    "ActionControlVariate",
-    "Advantage",
-    "AllActions",
-    "AlphaOrder",
-    "Antithetic",
     "BehaviourPolicy",
-    "ClippedRatio",
     "Combined",
-    "ComputationGraph",
-    "ControlVariate",
-    "Delta",
-    "Difference",
-    "DirectDerivative",
-    "DoublyRobust",
     "Estimator",
-    "EvolutionStrategies",
-    "FiniteDifferences",
-    "GeneralizedAdvantage",
-    "Group",
-    "ImportanceWeighted",
-    "InverseVariance",
-    "InverseVariancePerStep",
-    "Knowledge",
-    "MeasureValued",
-    "Natural",
     "PerStep",
-    "PersistentEvolutionStrategies",
-    "QFunction",
-    "Reparameterization",
-    "RewardToGo",
     "RolloutVariant",
-    "Score",
-    "ScoreFunction",
-    "ScoreHessianVectorProduct",
-    "SelfNormalised",
-    "ShortHorizon",
-    "TrajectoryControlVariate",
-    "ValueGradient",
-    "WeightedScore",
     "action_control_variate",
     "advantage",
     "all_actions",
@@ -112,3 +81,7 @@ __all__ = [
     "truncated_reparameterization",
     "value_gradient",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,7 +2,7 @@
 
     g = sum_t z_t (G_t - q_t(s_t, a_t)) + sum_t E_a[z_t q_t(s_t, a) | s_t]
 
-q_t is Q_t of a critic, or (Q-Prop) its Taylor expansion about the mean action, V_t + u' dQ_t/da. Unbiased for every
+q_t is Q_t of a critic, or (Q-Prop) its Taylor expansion about the mean action, V_t + u^T dQ_t/da. Unbiased for every
 critic.
 
 References
@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -31,7 +33,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ActionControlVariate(Estimator):
     """See the module."""
 
@@ -56,6 +58,7 @@ class ActionControlVariate(Estimator):
         return to_go, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
 
+@as_called
 def action_control_variate(critic: Critic | None = None, first_order: bool = False) -> Estimator:
     """Return the score function with reward to go less a critic's Q_t, and the mean of what was subtracted.
 

@@ -20,7 +20,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -32,7 +34,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Advantage(Estimator):
     """See the module: A_t, the advantage of a critic."""
 
@@ -46,7 +48,7 @@ class Advantage(Estimator):
         return carry, tuple(A * z for z in x.score)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class QFunction(Advantage):
     """See the module: Q_t, the action value of a critic."""
 
@@ -55,6 +57,7 @@ class QFunction(Advantage):
         return carry, tuple(Q * z for z in x.score)
 
 
+@as_called
 def q_function(critic: Critic | None = None) -> Estimator:
     """Return sum_t z_t Q_t(s_t, a_t).
 
@@ -66,6 +69,7 @@ def q_function(critic: Critic | None = None) -> Estimator:
     return QFunction(as_critic(critic))
 
 
+@as_called
 def advantage(critic: Critic | None = None) -> Estimator:
     """Return sum_t z_t A_t(s_t, a_t), the score function with the advantage of a critic (the exact one by default)."""
     return Advantage(as_critic(critic))

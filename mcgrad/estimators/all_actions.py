@@ -20,7 +20,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -32,7 +34,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AllActions(Estimator):
     """See the module."""
 
@@ -45,6 +47,7 @@ class AllActions(Estimator):
         return carry, self.critic.expected_score(c, x)
 
 
+@as_called
 def all_actions(critic: Critic | None = None) -> Estimator:
     """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default.
 

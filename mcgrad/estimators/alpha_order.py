@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Constants,
@@ -42,7 +43,7 @@ from .estimator import Combined, Direction, Estimator
 from .fitted import Fitted, Trajectories, checked_part
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AlphaOrder(Fitted, Combined):
     """See the module; parts are X and Y, `alpha` is None while it is still to be fitted."""
 
@@ -105,6 +106,7 @@ def confidence_radius(
     return (half + math.sqrt(half * half + 2.0 * count * variance * log)) / count
 
 
+@as_called
 def alpha_order(
     first_order: Estimator,
     zeroth_order: Estimator,

@@ -16,6 +16,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from .. import validate
+from ..printing import as_called
 from ..scan_types import (
     Constants,
     Numbers,
@@ -23,7 +24,7 @@ from ..scan_types import (
 from .estimator import PLAIN, Combined, Direction, Estimator, RolloutVariant, checked
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Antithetic(Combined):
     """See the module; `flip` says which noise: "all" or "actions"."""
 
@@ -33,6 +34,7 @@ class Antithetic(Combined):
         return tuple(0.5 * (x + y) for x, y in zip(*gradients, strict=True))
 
 
+@as_called
 def antithetic(estimator: Estimator, flip: str = "all") -> Estimator:
     """Return the average of an estimator over pairs of mirrored rollouts.
 

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
+from ..printing import as_called
 from ..problem import Policy, Problem
 from ..scan_types import (
     Carry,
@@ -36,7 +38,7 @@ from .estimator import BehaviourPolicy, Combined, Direction, Estimator, RolloutV
 from .importance_weighted import check_behaviour
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ClippedSurrogate(Estimator):
     """g of the module, of a rollout of the behaviour policy."""
 
@@ -61,7 +63,7 @@ class ClippedSurrogate(Estimator):
         return to_go, tuple(counts * advantage * z for z in x.score)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ClippedRatio(Combined):
     """See the module."""
 
@@ -75,6 +77,7 @@ class ClippedRatio(Combined):
         return gradients[0]
 
 
+@as_called
 def clipped_ratio(
     behaviour_theta: ArrayLike,
     clip: float | None = 0.2,

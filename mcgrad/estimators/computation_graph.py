@@ -27,10 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
 from ..baselines.optimal import Optimal, OptimalConstant
 from ..compiler.functions import where
 from ..per_step import PerStep
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -47,7 +49,7 @@ from .reward_to_go import reward_to_go
 from .with_baseline import with_baseline
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ComputationGraph(Estimator):
     """See the module.
 
@@ -101,6 +103,7 @@ class ComputationGraph(Estimator):
         return dict.fromkeys(self._components(x), 1.0 if self.times is None else c.followed_now)
 
 
+@as_called
 def computation_graph(
     path: Sequence[int] | str = (), baseline: BaselineLike = None, *, times: Sequence[int] | None = None
 ) -> Estimator:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Constants,
@@ -30,7 +31,7 @@ from .estimator import Combined, Direction, Estimator
 from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ControlVariate(Fitted, Combined):
     """See the module. parts[0] is the estimator, parts[1:] are the controls.
 
@@ -79,8 +80,8 @@ class ControlVariate(Fitted, Combined):
         k, P = len(names) - 1, len(moments[names[0]].mean)
         target, controls = names[0], names[1:]
         if self.full:
-            among = np.block([[moments.covariance(a, b) for b in controls] for a in controls])
-            onto = np.concatenate([moments.covariance(a, target) for a in controls])
+            among = np.block([[moments.covariance_matrix(a, b) for b in controls] for a in controls])
+            onto = np.concatenate([moments.covariance_matrix(a, target) for a in controls])
             solution = _least_squares(among, onto)  # (k P, P): control k, q -> parameter p
             coefficients = solution.reshape(k, P, P).swapaxes(1, 2)
         else:
@@ -100,7 +101,7 @@ def _least_squares(among: NDArray[np.float64], onto: NDArray[np.float64]) -> NDA
     return (solution.T / scale).T
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Difference(Combined):
     """X - Y for two estimators of the same gradient: a control variate."""
 
@@ -108,6 +109,7 @@ class Difference(Combined):
         return tuple(x - y for x, y in zip(*gradients, strict=True))
 
 
+@as_called
 def control_variate(
     estimator: Estimator,
     controls: Sequence[Estimator] | Estimator,
@@ -144,11 +146,13 @@ def control_variate(
     return ControlVariate((estimator, *zeros), coefficients=coefficients, pilot=pilot, full=full)
 
 
+@as_called
 def difference(x: Estimator, y: Estimator) -> Estimator:
     """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
     return Difference(tuple(checked_part(name, part, "a difference") for name, part in (("x", x), ("y", y))))
 
 
+@as_called
 def mixture(first: Estimator, *others: Estimator, pilot: int | None = None) -> Estimator:
     """Return the mixture of least variance of two or more unbiased estimators, weights per parameter summing to one.
 

@@ -1,11 +1,11 @@
 """The delta method: the Taylor expansion of the reward about the mean action, whose gradient is known, as a control variate.
 
-    T_t(a) = r_t(mu) + u' g + u' H u / 2,    u = a - mu,  g = dr_t/da,  H = d2r_t/da2  at the mean action mu(s_t)
+    T_t(a) = r_t(mu) + u^T g + u^T H u / 2,    u = a - mu,  g = dr_t/da,  H = d2r_t/da2  at the mean action mu(s_t)
 
     scored      h = sum_t z_t T_t(a_t) - E_a[z_t T_t | s_t]
-    followed    h = sum_t (da_t/deta)' (g + H u_t) - E_a[(da/deta)' (g + H u) | s_t]
+    followed    h = sum_t (da_t/deta)^T (g + H u_t) - E_a[(da/deta)^T (g + H u) | s_t]
 
-    a = mu(eta) + L(eta) e:  both expectations are  (dmu/deta)' g + sum_k (dL_k/deta)' H L_k,  L_k the columns of L
+    a = mu(eta) + L(eta) e:  both expectations are  (dmu/deta)^T g + sum_k (dL_k/deta)^T H L_k,  L_k the columns of L
 
 r_t is the reward as a function of the action at the state, the process noise and the time of step t, through s_{t+1} as well.
 E h = 0 for every reward, with kinks, jumps and wrong derivatives too: those make h a worse control variate, not a biased one.
@@ -25,6 +25,7 @@ from .. import validate
 from ..compiler.derive import pull_back
 from ..compiler.emit import live_nodes
 from ..compiler.trace import Graph, Tracer
+from ..printing import as_called
 from ..scan_types import (
     Carry,
     Constants,
@@ -36,7 +37,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Delta(Estimator):
     """See the module and `delta`."""
 
@@ -72,6 +73,7 @@ class Delta(Estimator):
         return gradient  # its mean is zero, whatever else theta does
 
 
+@as_called
 def delta(order: int = 2, *, pathwise: bool = False, centred: bool = False) -> Estimator:
     """Return an estimate of zero: the gradient of the reward's Taylor expansion about the mean action, less its mean.
 

@@ -14,6 +14,7 @@ estimation for RL.
 
 import dataclasses
 
+from ..printing import as_called
 from ..scan_types import (
     Carry,
     Constants,
@@ -24,7 +25,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DirectDerivative(Estimator):
     """See the module."""
 
@@ -40,6 +41,7 @@ class DirectDerivative(Estimator):
         return direct
 
 
+@as_called
 def direct_derivative() -> Estimator:
     """Return dR/dtheta with all sampled actions held fixed: biased by what a score function estimates."""
     return DirectDerivative()

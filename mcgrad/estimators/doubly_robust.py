@@ -24,7 +24,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -38,7 +40,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class DoublyRobust(Estimator):
     """See the module."""
 
@@ -68,6 +70,7 @@ class DoublyRobust(Estimator):
         return tuple(g - n for g, n in zip(sums, carry[1], strict=True))
 
 
+@as_called
 def doubly_robust(critic: Critic | None = None) -> Estimator:
     """Return the doubly robust policy gradient: of all that trajectories alone can tell, without Markov states, the most.
 

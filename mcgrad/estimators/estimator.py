@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.namespaces import rebind
+from ..printing import AsCalled, as_called, changed
 from ..problem import Policy, Problem
 from ..scan_types import (
     Carry,
@@ -34,8 +35,8 @@ from ..scan_types import (
 Direction: TypeAlias = Callable[[str | int], Numbers]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Estimator:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Estimator(AsCalled):
     """A gradient estimator. Derive from it, or pass functions to `custom`; only `step` has to be given.
 
     Within the methods, `c` holds the numbers that `data` returned: `c.name`, an array or a number; of `PerStep` data, the
@@ -100,6 +101,7 @@ class Estimator:
         return tuple(g + d for g, d in zip(gradient, direct, strict=True))
 
 
+@as_called
 def custom(
     step: Callable[..., Any],
     last: Callable[..., Any] | None = None,
@@ -132,7 +134,7 @@ def _named(data: Data) -> Data:
     return {validate.name("data", k): _named(x) if isinstance(x, dict) else x for k, x in data.items()}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Custom(Estimator):
     """An estimator made of plain functions, see `custom`."""
 
@@ -166,7 +168,7 @@ def checked(name: str, estimator: object) -> Estimator:
     return estimator
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BehaviourPolicy:
     """What acts in a rollout in place of the policy at theta.
 
@@ -180,8 +182,10 @@ class BehaviourPolicy:
     theta: tuple[float, ...]
     policy: Policy | None = None
 
+    __repr__ = changed
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class RolloutVariant:
     """How a rollout differs from the plain one with the same trajectory number.
 
@@ -217,6 +221,8 @@ class RolloutVariant:
     behaviour: BehaviourPolicy | None = None
     members: bool = False
 
+    __repr__ = changed
+
     def of(self, inner: "RolloutVariant") -> "RolloutVariant":
         """Return the variation that varies an already varied rollout once more."""
         if sum(bool(x) for v in (self, inner) for x in (v.shift, v.behaviour)) > 1:
@@ -241,7 +247,7 @@ class RolloutVariant:
 PLAIN = RolloutVariant()
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Combined(Estimator):
     """Several estimators whose gradients are combined, on the same rollout or on variations of it.
 
@@ -279,7 +285,7 @@ class Combined(Estimator):
 MOST_MEMBERS = 64
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Members(Estimator):
     """One sample from the rollouts of a group, each with noise of its own, that are taken up one after the other.
 

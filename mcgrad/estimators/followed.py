@@ -30,7 +30,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Followed(Estimator):
     """An estimator with its total derivatives.
 

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline
-from ..critics import as_value
+from ..baselines.baseline import Baseline
+from ..critics.accepted import as_value
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -33,7 +34,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class GeneralizedAdvantage(Estimator):
     """See the module."""
 
@@ -56,6 +57,7 @@ class GeneralizedAdvantage(Estimator):
         return (value, advantage), tuple(advantage * z for z in x.score)
 
 
+@as_called
 def generalized_advantage(decay: float = 0.95, critic: Baseline | None = None) -> Estimator:
     """Return the score function with the generalized advantage estimate.
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.functions import where
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -38,7 +39,7 @@ from .estimator import MOST_MEMBERS, Estimator, Members
 EQUAL = 1e-13  # returns that differ by less of their mean are equal: what is left is rounding
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ReturnAndScore(Estimator):
     """(R, Z_1, ..., Z_P, D_1, ..., D_P) of a rollout: not a gradient, but what group baselines are made of."""
 
@@ -57,7 +58,7 @@ class ReturnAndScore(Estimator):
         return (*gradient[: -len(direct)], *direct)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Group(Members):
     """See the module; `kind` is "leave one out", "mean" or "standardised"; `ddof` and `epsilon` are of the last."""
 
@@ -99,6 +100,7 @@ class Group(Members):
         return tuple(where(equal, 0.0, x / (self.size * (std + c.epsilon))) for x in totals)
 
 
+@as_called
 def leave_one_out(size: int) -> Estimator:
     """Return the score function less the mean return of the other trajectories in groups of 2 to 64.
 
@@ -115,11 +117,13 @@ def leave_one_out(size: int) -> Estimator:
     return _group(size, "leave one out")
 
 
+@as_called
 def same_batch_mean(size: int) -> Estimator:
     """Return the score function less the mean return of its own group of 2 to 64: biased by the factor 1 - 1/size."""
     return _group(size, "mean")
 
 
+@as_called
 def standardised(size: int, ddof: int = 0, epsilon: float = 0.0) -> Estimator:
     """Return the score function with returns standardised within the group (GRPO): biased.
 

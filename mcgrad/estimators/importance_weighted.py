@@ -38,9 +38,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
 from ..baselines.optimal import Optimal
 from ..compiler.functions import where
+from ..printing import as_called
 from ..problem import Policy, Problem
 from ..scan_types import (
     Carry,
@@ -58,7 +60,7 @@ LOWEST = -1e300  # a log weight below all others
 KINDS = ("trajectory", "per decision", "self-normalised")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class WeightAndGradient(Estimator):
     """(log w, sum_t z_t (R - b_t)) of a rollout: the weight is still to be applied."""
 
@@ -89,7 +91,7 @@ class WeightAndGradient(Estimator):
         return (gradient[0], *super().with_direct(gradient[1:], direct))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PerDecision(Estimator):
     """V_0 of the module, as a carry of its own."""
 
@@ -117,7 +119,7 @@ class PerDecision(Estimator):
         return carry[1]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ImportanceWeighted(Combined):
     """See the module; `weights` is "trajectory" or "per decision"."""
 
@@ -139,7 +141,7 @@ class ImportanceWeighted(Combined):
         return tuple(w * x for x in gradient[1:])
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SelfNormalised(Members):
     """See the module."""
 
@@ -186,6 +188,7 @@ def check_behaviour(problem: Problem, behaviour: BehaviourPolicy) -> None:
     validate.array("behaviour_theta", behaviour.theta, (len(other.parameters),))
 
 
+@as_called
 def importance_weighted(
     behaviour_theta: ArrayLike,
     weights: str = "trajectory",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Constants,
@@ -29,7 +30,7 @@ from .estimator import Combined, Direction, Estimator
 from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class InverseVariance(Fitted, Combined):
     """See the module.
 
@@ -83,6 +84,7 @@ def weights(variances: ArrayLike, shared: bool = False) -> NDArray[np.float64]:
     return w / w.sum(axis=0)
 
 
+@as_called
 def inverse_variance(
     first: Estimator,
     *others: Estimator,

@@ -22,9 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..baselines import Baseline, BaselineLike, Optimal, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
+from ..baselines.optimal import Optimal
 from ..compiler.functions import where
 from ..per_step import PerStep
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -42,7 +45,7 @@ from .fitted import Fitted, Trajectories
 from .inverse_variance import weights as inverse_weights
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class InverseVariancePerStep(Fitted, Estimator):
     """See the module.
 
@@ -113,7 +116,7 @@ class InverseVariancePerStep(Fitted, Estimator):
         return {name: dataclasses.replace(self, weights=w) for name, w in zip("XY", only, strict=True)}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Known(Baseline):
     """A baseline whose data are known: it is not fitted again for every step."""
 
@@ -128,6 +131,7 @@ class _Known(Baseline):
         return self.baseline.value(c, x)
 
 
+@as_called
 def inverse_variance_per_step(
     baseline: BaselineLike = None, *, weights: ArrayLike | None = None, pilot: int = 4096, shared: bool = False
 ) -> Estimator:

@@ -19,8 +19,9 @@ critic is that of this environment, which a trajectory does not tell.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..baselines import NoBaseline, Value
-from ..critics import Exact
+from ..baselines.baseline import NoBaseline
+from ..baselines.known import Value
+from ..critics.exact_critic import Exact
 from .action_control_variate import ActionControlVariate
 from .advantage import Advantage
 from .all_actions import AllActions

@@ -30,8 +30,10 @@ from numpy.typing import NDArray
 
 from .. import validate
 from ..compiler.functions import where
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
 from ..per_step import PerStep
+from ..printing import as_called
 from ..problem import Policy, Problem
 from ..scan_types import (
     Carry,
@@ -45,7 +47,7 @@ from .branch_request import BranchRequest, replacements_count
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class MeasureValued(Estimator):
     """See the module."""
 
@@ -114,6 +116,7 @@ def scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
     )
 
 
+@as_called
 def measure_valued(branches: str = "common", times: str = "all", *, critic: Critic | None = None) -> Estimator:
     """Return the measure-valued gradient for a Gaussian policy with independent actions.
 

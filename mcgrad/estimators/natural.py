@@ -1,6 +1,6 @@
 """The natural gradient: steepest ascent where the distribution of trajectories is the measure of distance.
 
-    F^-1 g,    F = E[Z Z'],    Z = sum_t z_t,    z_t = d log p(a_t | s_t) / dtheta
+    F^-1 g,    F = E[Z Z^T],    Z = sum_t z_t,    z_t = d log p(a_t | s_t) / dtheta
 
 Unbiased for F^-1 dJ/dtheta if g is for the gradient and F does not depend on the same trajectories. F is the Fisher matrix
 of the whole trajectory, T steps that all count alike: with discounting, too, as the rewards have no part in it. (The Fisher
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -33,9 +34,9 @@ from .fitted import Fitted, Trajectories, checked_part, checked_pilot
 from .score import Score
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ScoreSquare(Score):
-    """Z_row Z: one row of Z Z', whose mean is the Fisher matrix. Not a gradient."""
+    """Z_row Z: one row of Z Z^T, whose mean is the Fisher matrix. Not a gradient."""
 
     row: int = 0
 
@@ -43,7 +44,7 @@ class ScoreSquare(Score):
         return tuple(sums[self.row] * z for z in sums)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Natural(Fitted, Combined):
     """See the module; parts[0] estimates the gradient, `fisher` (P, P) is None while it is still to be estimated."""
 
@@ -85,6 +86,7 @@ def generalised_inverse(fisher: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.pinv(fisher / np.outer(scale, scale), rcond=1e-10, hermitian=True) / np.outer(scale, scale)
 
 
+@as_called
 def natural(estimator: Estimator, fisher: ArrayLike | None = None, *, pilot: int | None = None) -> Estimator:
     """Return F^-1 times an estimator of the gradient.
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -39,7 +40,7 @@ from .estimator import Combined, Direction, Estimator, RolloutVariant
 Width: TypeAlias = float | tuple[float, ...]  # of all parameters, or one for each
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Return(Estimator):
     """The return R of a rollout: one number, not a gradient; a part of other estimators."""
 
@@ -55,7 +56,7 @@ class Return(Estimator):
         return (whole_return,)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Perturbed(Combined):
     width: Width = 0.0
     noise: str = "common"
@@ -65,7 +66,7 @@ class _Perturbed(Combined):
         return super().data(problem, theta) | {"width": checked_widths(self.width, problem)}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class EvolutionStrategies(_Perturbed):
     """See the module; one return or a pair of them, along normal directions or random signs."""
 
@@ -81,7 +82,7 @@ class EvolutionStrategies(_Perturbed):
         return tuple(slope * d for d in z)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class FiniteDifferences(_Perturbed):
     """See the module."""
 
@@ -100,6 +101,7 @@ class FiniteDifferences(_Perturbed):
         return tuple((up - down) / (2.0 * h) for ((up,), (down,)), h in zip(pairs, widths, strict=True))
 
 
+@as_called
 def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common") -> Estimator:
     """Return the evolution-strategies (PGPE) gradient along normal directions.
 
@@ -121,11 +123,13 @@ def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
 
 
+@as_called
 def spsa(width: ArrayLike, noise: str = "common") -> Estimator:
     """Return the simultaneous-perturbation gradient: a pair of returns along random signs, times h > 0, a float or (P,)."""
     return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
 
 
+@as_called
 def finite_differences(width: ArrayLike, parameters: int, noise: str = "common") -> Estimator:
     """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
     P = validate.size("parameters", parameters)

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from ..compiler.functions import where
 from ..per_step import PerStep
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -39,7 +40,7 @@ from .estimator import Combined, Direction, Estimator, RolloutVariant
 from .parameter_space import checked_widths
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PerturbedRewards(Estimator):
     """sum_j (z_0 + ... + z_j) r_j / h of one rollout, as sum_j z_j (the rewards from unroll j on) / h."""
 
@@ -74,7 +75,7 @@ class PerturbedRewards(Estimator):
         return carry[1]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class PersistentEvolutionStrategies(Combined):
     """See the module; one rollout or a mirrored pair."""
 
@@ -90,6 +91,7 @@ class PersistentEvolutionStrategies(Combined):
         return tuple(0.5 * (up - down) for up, down in zip(*gradients, strict=True))
 
 
+@as_called
 def persistent_evolution_strategies(
     width: ArrayLike, unroll: int, points: int = 2, noise: str = "common", *, truncated: bool = False
 ) -> Estimator:

@@ -17,6 +17,7 @@ import dataclasses
 import math
 
 from ..compiler.functions import where
+from ..printing import as_called
 from ..scan_types import (
     Carry,
     Constants,
@@ -29,7 +30,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Pathwise(Estimator):
     """What estimators have in common that follow everything: the return, and its derivative where it is finite."""
 
@@ -55,11 +56,12 @@ class Pathwise(Estimator):
         return tuple(where(abs(whole_return) < math.inf, d, math.nan) for d in direct)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Reparameterization(Pathwise):
     """See the module."""
 
 
+@as_called
 def reparameterization() -> Estimator:
     """Return the pathwise gradient dR/dtheta at fixed noise; unbiased for differentiable problems.
 

@@ -15,7 +15,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -29,7 +31,7 @@ from .estimator import Estimator
 from .with_baseline import with_baseline
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RewardToGo(Estimator):
     """See the module."""
 
@@ -49,6 +51,7 @@ class RewardToGo(Estimator):
         return to_go, tuple(advantage * z for z in x.score)
 
 
+@as_called
 def reward_to_go(baseline: BaselineLike = None) -> Estimator:
     """Return the score function with reward to go, sum_t z_t (G_t - b_t(s_t)).
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from ..printing import as_called
 from ..scan_types import (
     Carry,
     Constants,
@@ -12,7 +13,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score(Estimator):
     """The sum of the scores alone, sum_t z_t: mean zero, a control variate for every estimator."""
 
@@ -23,6 +24,7 @@ class Score(Estimator):
         return gradient  # it says nothing about the return
 
 
+@as_called
 def score() -> Estimator:
     """Return the sum of the scores: an estimate of zero, for use as a control variate."""
     return Score()

@@ -15,7 +15,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline, BaselineLike, as_baseline
+from ..baselines.accepted import BaselineLike, as_baseline
+from ..baselines.baseline import Baseline
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -30,7 +32,7 @@ from .estimator import Estimator
 from .with_baseline import with_baseline
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ScoreFunction(Estimator):
     """See the module."""
 
@@ -58,6 +60,7 @@ class ScoreFunction(Estimator):
         return tuple(whole_return * z - b for z, b in zip(scores, baselines, strict=True))
 
 
+@as_called
 def score_function(baseline: BaselineLike = None) -> Estimator:
     """Return the score function with the whole return, R sum_t z_t, less a baseline.
 

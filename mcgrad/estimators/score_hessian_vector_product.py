@@ -4,7 +4,7 @@
 
     E g = H v,    H = d^2 J / dtheta^2,
 
-since d^2 p / dtheta^2 = p (Z Z' + dZ/dtheta) for the density p of the trajectory; E[Z Z' + dZ/dtheta] = 0 lets a constant b
+since d^2 p / dtheta^2 = p (Z Z^T + dZ/dtheta) for the density p of the trajectory; E[Z Z^T + dZ/dtheta] = 0 lets a constant b
 do no harm. It needs log p(a | eta) as a function of the action: the noise behind the action moves with theta, the action
 does not. Where the environment is differentiable, `reparameterization()` on `mcgrad.directional(problem, v)` varies less.
 
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import validate
 from ..calls import call
 from ..compiler.derive import pull_back, push_forward
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -35,7 +36,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ScoreHessianVectorProduct(Estimator):
     """See the module."""
 
@@ -76,6 +77,7 @@ class ScoreHessianVectorProduct(Estimator):
         return tuple((whole_return - c.b) * (along * z + dz) for z, dz in zip(sums, curvature, strict=True))
 
 
+@as_called
 def score_hessian_vector_product(v: ArrayLike, baseline: float = 0.0) -> Estimator:
     """Return the score-function estimate of H v, H the Hessian of the objective.
 

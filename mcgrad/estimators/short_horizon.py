@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
-from ..baselines import Baseline, NoBaseline
+from ..baselines.baseline import Baseline, NoBaseline
 from ..compiler.derive import pull_back
 from ..compiler.functions import where
-from ..critics import as_value
+from ..critics.accepted import as_value
 from ..per_step import PerStep
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Constants,
@@ -37,7 +38,7 @@ from .estimator import Estimator
 from .reparameterization import Pathwise
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ShortHorizon(Pathwise):
     """See the module."""
 
@@ -64,6 +65,7 @@ class ShortHorizon(Pathwise):
         return tuple(a + b for a, b in zip(bars, through_policy, strict=False))
 
 
+@as_called
 def short_horizon(steps: int, critic: Baseline | None = None) -> Estimator:
     """Return the pathwise gradient over blocks of `steps` rewards, each followed by a value function.
 
@@ -76,6 +78,7 @@ def short_horizon(steps: int, critic: Baseline | None = None) -> Estimator:
     return ShortHorizon(validate.integer("steps", steps, 1), as_value(critic))
 
 
+@as_called
 def truncated_reparameterization(steps: int) -> Estimator:
     """Return the pathwise gradient cut every `steps` steps: biased, since it forgets what comes after its block."""
     return ShortHorizon(validate.integer("steps", steps, 1), NoBaseline())

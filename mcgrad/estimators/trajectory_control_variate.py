@@ -16,7 +16,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -29,7 +31,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TrajectoryControlVariate(Estimator):
     """See the module."""
 
@@ -50,6 +52,7 @@ class TrajectoryControlVariate(Estimator):
         return unexplained, tuple(left * z + h for z, h in zip(x.score, expected, strict=True))
 
 
+@as_called
 def trajectory_control_variate(critic: Critic | None = None) -> Estimator:
     """Return the score function less a critic's advantages of this and all later actions.
 

@@ -20,7 +20,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..critics import Critic, as_critic
+from ..critics.accepted import as_critic
+from ..critics.critic import Critic
+from ..printing import as_called
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -32,7 +34,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ValueGradient(Estimator):
     """See the module."""
 
@@ -45,6 +47,7 @@ class ValueGradient(Estimator):
         return carry, x.sample_vjp(self.critic.action_gradient(c, x))
 
 
+@as_called
 def value_gradient(critic: Critic | None = None) -> Estimator:
     """Return sum_t (da_t/dtheta)^T dQ_t/da with a critic, the exact one by default."""
     return ValueGradient(as_critic(critic))

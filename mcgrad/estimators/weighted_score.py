@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines import Baseline
+from ..baselines.baseline import Baseline
 from ..problem import Problem
 from ..scan_types import (
     Carry,
@@ -29,7 +29,7 @@ from ..scan_types import (
 from .estimator import Estimator
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class WeightedScore(Estimator):
     """See the module; `baseline` is one whose value is a tuple, a number for each parameter."""
 

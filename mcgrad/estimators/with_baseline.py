@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from ..baselines import Baseline, Optimal, OptimalConstant
+from ..baselines.baseline import Baseline
+from ..baselines.optimal import Optimal, OptimalConstant
 from .control_variate import ControlVariate, Difference
 from .score import Score
 from .weighted_score import WeightedScore

@@ -4,7 +4,8 @@ The functions here take a `Problem` (`questions`). What a kind of problem knows 
 `theories` which knows which): `linear_quadratic`, `tabular`, `one_step`, and `chaotic_map`. What estimators are made of is read
 once (`leaves`), and combinations, groups, pairs and optimal coefficients stand once, on top of any theory (`algebra`). None of
 these shares code with the kernels: they are the witnesses against them. What no theory knows is found by `recursion`, which
-traces estimators as the kernels do; whether it may is said by `work`, and decided in `recursion.fallback` alone.
+traces estimators as the kernels do: a theory, too, and the last line of the table in `theories`. Whether it may is said by
+`work` (`answers`).
 
 Of what the recursion can do, too, there are closed forms for what it cannot. `linear_quadratic`: costs that grow as (n + m)^3;
 branches, bounds, optima, second derivatives. `tabular`: optimal baselines over time, covariances between parameters, and 3

@@ -2,7 +2,7 @@
 
 A sample is a sum of C X over leaves X, each on a rollout: the plain one, or one whose noise has other signs. C is a number, one
 for each parameter (P,), or a matrix (P, P) that mixes them (natural gradients, controls of all parameters). With J a joint
-covariance, Cov(C X, D Y)_p = (C J D')_pp, which is c_p d_p Cov(X_p, Y_p) where nothing is mixed.
+covariance, Cov(C X, D Y)_p = (C J D^T)_pp, which is c_p d_p Cov(X_p, Y_p) where nothing is mixed.
 """
 
 from collections.abc import Callable, Hashable
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import estimators
-from ..estimators import ControlVariate, Estimator
+from ..estimators import Estimator, reward_to_go
+from ..estimators import kinds as estimators
 from ..estimators.inverse_variance import weights as inverse_weights
 from ..estimators.natural import generalised_inverse
 from .leaves import Pathwise, Rule, Tuning, folded, identity, read
@@ -87,7 +87,7 @@ def _joint_terms(theory: Theory, one: list[Term], two: list[Term]) -> Array:
     return total
 
 
-def coefficients(theory: Theory, estimator: ControlVariate) -> Array:
+def coefficients(theory: Theory, estimator: estimators.ControlVariate) -> Array:
     """Return the coefficients of least variance of a control variate, (k, P), or (k, P, P) if it is `full`.
 
     Covariance matrices of controls may be singular: what never varies gets 0.
@@ -123,8 +123,8 @@ def total_optimal_constant(theory: Theory, estimator: Estimator) -> float:
 
 
 def optimal_quadratic(theory: Theory, estimator: Estimator) -> Array:
-    """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
-    if terms_key(theory, estimator) != terms_key(theory, estimators.reward_to_go()):
+    """Return the quadratic b_tp(s) = (1, s)^T form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
+    if terms_key(theory, estimator) != terms_key(theory, reward_to_go()):
         raise NoClosedForm("the optimal quadratic baseline is known for reward_to_go() alone")
     return theory.quadratic()
 

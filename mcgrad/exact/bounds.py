@@ -7,6 +7,7 @@ from .. import validate
 from ..problem import Problem
 from .answers import answered
 from .arguments import checked_arguments
+from .records import GradientNews
 
 MODELS = ("markov", "tree", "stationary")
 
@@ -22,9 +23,9 @@ def efficiency_bound(
 
         omega_t = r_t + V_{t+1}(s_{t+1}) - Q_t(s_t, a_t),     n_t = dV_{t+1}(s_{t+1}) - dQ_t(s_t, a_t),
 
-        tree         Cov dV_0 + sum_t E (Z_t omega_t + n_t)(..)'
-        markov       Cov dV_0 + sum_t E (zeta_t omega_t + n_t)(..)',     zeta_t = E[Z_t | s_t, a_t]
-        stationary   Cov dV_0 + E sum_t h_t h_t',     h_t = sum_k w_k(s_t) phi_k(s_t, a_t, r_t, s_{t+1}), with phi_k the markov
+        tree         Cov dV_0 + sum_t E (Z_t omega_t + n_t)(..)^T
+        markov       Cov dV_0 + sum_t E (zeta_t omega_t + n_t)(..)^T,     zeta_t = E[Z_t | s_t, a_t]
+        stationary   Cov dV_0 + E sum_t h_t h_t^T,     h_t = sum_k w_k(s_t) phi_k(s_t, a_t, r_t, s_{t+1}), with phi_k the markov
                      term of stage k and w_k(s) the share of the visits of s that are made at time k
 
     and stationary <= markov <= tree as matrices. One estimator attains the tree bound with a single trajectory:
@@ -83,14 +84,9 @@ def efficiency_bound(
 
 
 @checked_arguments
-def gradient_news(problem: Problem, theta: ArrayLike) -> NDArray[np.float64] | tuple[NDArray[np.float64], ...]:
+def gradient_news(problem: Problem, theta: ArrayLike) -> GradientNews:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
-    Returns
-    -------
-    (T, S, A, P) array
-        Of a tabular problem or a bandit.
-    (T, P, m, n), (T, P, m, m) and (T, P) arrays
-        Of a linear-quadratic problem: linear, quadratic and level of u' linear_p s + u' quadratic_p u - level_p, u = a - K s.
+    It is a function of t, s and a with its arrays.
     """
     return answered("gradient_news", problem, theta, lambda theory: theory.gradient_news(), work=0)

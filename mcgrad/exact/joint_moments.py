@@ -34,14 +34,15 @@ def moments(
     The carry V of a reverse scan is affine in what comes later, V = a(x) + L(x) V', x = (s, noise). So m = E[V | s] and
     C = Cov[V | s] obey
 
-        m_t(s) = E[a + L m_{t+1}(s')],    C_t(s) = Cov(a + L m_{t+1}(s') | s) + E[L C_{t+1}(s') L^T],
+        m_t(s) = E[a + L m_{t+1}(s_next)],    C_t(s) = Cov(a + L m_{t+1}(s_next) | s) + E[L C_{t+1}(s_next) L^T],
 
-    s' the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
+    s_next the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
     states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
     else interpolated on a grid, for n <= 3, that is refined together with the noise, the start and the box until nothing
     moves by more than `tolerance`. Where noise does nothing but to choose and the horizon is short, all states that can be
-    reached are enumerated instead. It shares traced derivatives and estimators with the kernels: a truth for a measurement,
-    but no witness of these.
+    reached are enumerated instead. Rollouts that branch off (`estimators.measure_valued`) have functions of two states besides:
+    moments up to the second, on grids without kinks. It shares traced derivatives and estimators with the kernels: a truth for
+    a measurement, but no witness of these.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Estimators on a single rollout, read once for all theories: each is a rule of one shape.
 
-    g = sum_t [E_t d_t + z_t f_t(s_t, a_t) + E_a[z_t q_t | s_t] + (da_t/deta)' dk_t/da_t - n (dQ_t - E_a[dQ_t | s_t])] + c Z
+    g = sum_t [E_t d_t + z_t f_t(s_t, a_t) + E_a[z_t q_t | s_t] + (da_t/deta)^T dk_t/da_t - n (dQ_t - E_a[dQ_t | s_t])] + c Z
 
 with the score z_t, Z = sum_t z_t, its trace E_t = lam E_{t-1} + z_t, d_t = r_t (discounted, the terminal reward as d_T) or the
 temporal-difference error d_t = r_t + v_{t+1}(s_{t+1}) - k_t(s_t, a_t) of a critic, and dQ = dQ/dtheta. The score function adds
@@ -15,9 +15,11 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .. import baselines, critics, estimators
-from ..baselines import Baseline
+from ..baselines import kinds as baselines
+from ..baselines.baseline import Baseline
+from ..critics.exact_critic import Exact
 from ..estimators import Estimator
+from ..estimators import kinds as estimators
 from ..rollouts import pilot
 from .theory import Array, Leaf, NoClosedForm, Theory
 
@@ -153,9 +155,7 @@ def _leaf(theory: Theory, estimator: Estimator, tuning: Tuning) -> Leaf:
             return Rule(trace=1.0, weight=-q, expected=q)
         case estimators.TrajectoryControlVariate(critic=c) | estimators.DoublyRobust(critic=c):
             q, news = of_action(theory, c), 0.0
-            if isinstance(estimator, estimators.DoublyRobust) and isinstance(
-                c, critics.Exact
-            ):  # other critics are refused
+            if isinstance(estimator, estimators.DoublyRobust) and isinstance(c, Exact):  # other critics are refused
                 news = c.scale
             return Rule(trace=1.0, ahead=of_state(theory, c), known=q, expected=q, news=news)
         case estimators.Delta():
@@ -199,7 +199,7 @@ def of_state(theory: Theory, b: Baseline, tuning: Tuning = UNTUNED) -> Array:
             return of_state(theory, base, tuning) + theory.over_time(tuned(theory, target))
         case baselines.Value():
             return theory.value_function()
-        case critics.Exact(scale=scale, shift=shift, amplitude=amplitude, frequency=frequency):
+        case Exact(scale=scale, shift=shift, amplitude=amplitude, frequency=frequency):
             V = _scaled(theory, theory.value_function(), scale, shift)
             return V + theory.over_actions(theory.ripples(amplitude, frequency)) if amplitude else V
         case baselines.FittedValue():
@@ -209,7 +209,7 @@ def of_state(theory: Theory, b: Baseline, tuning: Tuning = UNTUNED) -> Array:
 
 def of_action(theory: Theory, q: Baseline) -> Array:
     """Return a critic as the function of (t, s, a) that it is."""
-    if not isinstance(q, critics.Exact):
+    if not isinstance(q, Exact):
         raise NoClosedForm(f"no closed form is known with the critic {type(q).__name__}")
     found = _scaled(theory, theory.action_value(), q.scale, q.shift)
     return found + theory.ripples(q.amplitude, q.frequency) if q.amplitude else found

@@ -10,6 +10,7 @@ from ..problem import Problem
 from .answers import WORK, answered
 from .arguments import checked_arguments
 from .linear_quadratic.optimum import Optimum
+from .records import DifferentialValue
 from .theory import Array, Theory
 
 # ---- metrics, second derivatives, optima -------------------------------------------------------------------------
@@ -17,7 +18,7 @@ from .theory import Array, Theory
 
 @checked_arguments
 def fisher(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
-    """Return the Fisher matrix E[Z Z'] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
+    """Return the Fisher matrix E[Z Z^T] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
 
     It is that of the distribution of trajectories under theta: neither rewards nor the discount have a part in it.
     """
@@ -93,8 +94,8 @@ def average_gradient(problem: Problem, theta: ArrayLike) -> Array:
 
 
 @checked_arguments
-def differential_value(problem: Problem, theta: ArrayLike) -> Array | tuple[Array, float]:
-    """Return V(s) = E[sum_t (r_t - J) | s_0 = s]: a table (S,), or P and c of -(s' P s + c)."""
+def differential_value(problem: Problem, theta: ArrayLike) -> DifferentialValue:
+    """Return V(s) = E[sum_t (r_t - J) | s_0 = s] as a function of s, with its arrays."""
     return _without_discount("differential_value", problem, theta, lambda theory: theory.differential_value())
 
 

@@ -16,8 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import baselines, validate
-from ..estimators import Difference, Estimator, Reparameterization, RewardToGo, Score, ScoreFunction
+from .. import validate
+from ..baselines import kinds as baselines
+from ..estimators import Estimator
+from ..estimators.kinds import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
+from ..printing import listed, numbers
 from ..problem import Problem
 from .arguments import checked_arguments
 from .numpy_rollout import AtNodes, Trajectories
@@ -36,7 +39,7 @@ class Exact(NamedTuple):
     variance: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Quadrature:
     """What quadrature found: `found["SF"].mean`, `.variance` and `found.covariance("SF", "PW")`, as of a measurement.
 
@@ -57,6 +60,13 @@ class Quadrature:
     means: np.ndarray
     seconds: np.ndarray
     change: float = np.nan
+
+    def __repr__(self) -> str:
+        title = f"Quadrature: J = {self.objective:.8g}, moments moved by {self.change:.1e}"
+        means = {
+            name: f"mean {numbers(self[name].mean)}, variance {numbers(self[name].variance)}" for name in self.names
+        }
+        return listed(title, means)
 
     def __getitem__(self, name):
         return Exact(self.means[self._number(name)], self.covariance(name, name))

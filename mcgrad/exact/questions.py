@@ -5,8 +5,8 @@ Every question goes through `answered`: closed forms first, and the recursion ov
 
 from numpy.typing import ArrayLike
 
-from .. import estimators
 from ..estimators import Estimator
+from ..estimators import kinds as estimators
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
 from .answers import TOLERANCE, WORK, answered
@@ -261,7 +261,7 @@ def naive_optimal_over_time(problem: Problem, theta: ArrayLike, *, work: float =
 
 @checked_arguments
 def optimal_quadratic(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
-    """Return the quadratic b_tp(s) = (1, s)' form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
+    """Return the quadratic b_tp(s) = (1, s)^T form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
     return answered(
         "optimal_quadratic", problem, theta, lambda theory: algebra.optimal_quadratic(theory, estimator), work=0
     )

@@ -108,13 +108,12 @@ class Given(Random):
     def step(self, stream: Stream = 0, time: str = "t") -> str:
         if self.start_only:
             return super().step(stream, time)
-        first = self._first(stream)
-        return f"point_step(points[{first} + {len(self.of_start)} + {time} * {len(self.of_step)} :], b)"
+        return f"point_step(points[{self._first(stream)} + {len(self.of_start)} + {time} * {len(self.of_step)} :], b)"
 
     def direction(self) -> str:
         if self.start_only:
             return super().direction()
-        return f"point_theta(points[{self.rows - self.parameters} :], b)"
+        return f"point_theta(points[{first_row(str(len(self.streams)), self.of_start, self.of_step)} :], b)"
 
     def texts(self, directions: bool) -> tuple[list[str], list[Function]]:
         # What branches off, and directions that are drawn anew on the way, are random in any case.
@@ -123,10 +122,15 @@ class Given(Random):
         texts += [_given_text(name, count) for name, count in given.items()]
         return texts, functions + [(name, 2, count) for name, count in given.items()]
 
-    def _first(self, stream: Stream) -> int | str:
-        directions = self.parameters if self.directions and not self.start_only else 0
-        each = (self.rows - directions) // len(self.streams)
-        return f"{MEMBER} * {each}" if stream == MEMBER else self.streams.index(stream) * each
+    def _first(self, stream: Stream) -> str:
+        """Return the first row of a stream; the text of a kernel is the same for all horizons."""
+        place = MEMBER if stream == MEMBER else str(self.streams.index(int(stream)))
+        return first_row(place, self.of_start, () if self.start_only else self.of_step)
+
+
+def first_row(place: str, of_start: Kinds, of_step: Kinds) -> str:
+    """Return the text of the first row of the stream at a place among those that points are given for."""
+    return "0" if place == "0" else f"{place} * ({len(of_start)} + horizon * {len(of_step)})"
 
 
 def flip_text(name: str, signs: Sequence[tuple[int, str]]) -> str:

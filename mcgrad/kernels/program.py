@@ -167,7 +167,7 @@ def _written(problem: Problem, graphs: Traced, estimators: Mapping[str, Estimato
         lines[:0] = ["totals = tail(work, horizon)", "totals[:] = 0.0"]
     texts.append(function_text("finish", arguments, graph, gradients))
     functions.append(("finish", len(arguments), len(gradients)))
-    texts.append(_deliver_text(len(gradients)))
+    texts.append(deliver_text(len(gradients)))
     functions.append(("deliver", 3, None))
     lines.append(f"deliver(out, b, finish({', '.join(arguments)}))")
     kinds = ", ".join(dict.fromkeys(type(e).__name__ for e in estimators.values()))
@@ -206,8 +206,8 @@ def _written_rollout(problem: Problem) -> Written:
         *simulation.texts,
         record_text,
         end_text,
-        _deliver_text(len(record)),
-        _deliver_text(len(ending), "deliver_end"),
+        deliver_text(len(record)),
+        deliver_text(len(ending), "deliver_end"),
     ]
     functions += [
         *simulation.functions,
@@ -243,6 +243,7 @@ def _label(problem: Problem, what: str) -> str:
     return "".join(x if x.isprintable() else "?" for x in line)
 
 
-def _deliver_text(count: int, name: str = "deliver") -> str:
-    lines = [f"    put(out, {q}, b, values[{q}])" for q in range(count)]
+def deliver_text(count: int, name: str = "deliver") -> str:
+    """Return a function that writes values to the first rows of `out`."""
+    lines = [f"    put(out, {q}, b, values[{q}])" for q in range(count)] or ["    pass"]
     return f"def {name}(out, b, values):\n" + "\n".join(lines) + "\n"

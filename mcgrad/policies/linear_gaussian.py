@@ -33,7 +33,7 @@ def linear_gaussian(
         Standard deviation of each action, >= 0. With 0 the policy is deterministic: pathwise gradients are those of
         back-propagation through time, and there is no score function.
     cov : (m, m)
-        Full covariance of the action, instead of `std`; L is its lower triangular factor, L L' = cov.
+        Full covariance of the action, instead of `std`; L is its lower triangular factor, L L^T = cov.
     learn_std : bool
         Append m log scales to theta: the logarithms of `std`; with `cov`, those of factors on the rows of L.
         `policy.theta(K)` gives theta with the scales where `std` or `cov` put them (log std, or 0 for cov).

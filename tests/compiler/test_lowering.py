@@ -1,11 +1,12 @@
 """Loops as machine code do what Python does with the same text, and what is no loop of a kernel is refused."""
 
 import inspect
+import platform
 
 import numpy as np
 import pytest
 
-from mcgrad.compiler import lowering, native
+from mcgrad.compiler import backends, lowering, native
 
 
 def whole(x, out):
@@ -73,6 +74,32 @@ def test_products_are_not_fused_into_sums():
     x, out = np.array([1.0 + 2.0**-30, 1.0 - 2.0**-30, -1.0]), np.zeros(1)
     native.link(*native.compile_text(text, {}, ("in1", "out1")))(x, out)
     assert out[0] == 0.0  # fused, it would be -2^-60
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="some processors have no fused multiply-add")
+def test_products_are_fused_into_the_sums_in_which_they_are_written():
+    text = """
+def values(theta):
+    x, y, one = theta[0], theta[1], theta[2]
+    product = x * y
+    return (product - one, x * y - one, one - x * y, one * one - x * y, -(x * y) + one,)
+
+def deliver(out, b, values):
+    for k in range(5):
+        put(out, k, b, values[k])
+
+def kernel(theta, p, c, rows, seed, first, blocks, width, horizon, points, work, out, stop):
+    for b in range(blocks):
+        deliver(out, b, values(theta))
+"""
+    functions = ("values", 1, 5), ("deliver", 3, None)
+    kernel = backends.KernelText(text, functions, 0, 5, "products")
+    out, none, numbers = np.zeros((5, 4)), np.zeros((0, 0)), np.array([1.0 + 2.0**-30, 1.0 - 2.0**-30, 1.0])
+    stop, nothing = np.zeros(1, dtype=np.int64), np.zeros(0)
+    loaded = backends.compiled(kernel, width=4)
+    loaded(numbers, nothing, nothing, none, 0, 0, 1, 4, 1, none, np.zeros((1, 4)), out, stop)
+    error = 2.0**-60
+    assert np.array_equal(out, np.tile([[0.0], [-error], [error], [error], [0.0]], 4))
 
 
 @pytest.mark.parametrize(

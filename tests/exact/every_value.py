@@ -12,6 +12,8 @@ import warnings
 import numpy as np
 
 import mcgrad as mg
+from mcgrad.baselines.accepted import as_baseline
+from mcgrad.estimators import kinds
 
 E, B, C, ENV, POL = mg.estimators, mg.baselines, mg.critics, mg.environments, mg.policies
 STORED = pathlib.Path(__file__).parents[1] / "reference" / "exact_values.json"
@@ -111,10 +113,10 @@ def estimators(P, T):
             f"blocks 2, {name}": E.short_horizon(2, critic),
         }
     found |= {
-        "gae .9, times": E.generalized_advantage(0.9, B.as_baseline(b)),
+        "gae .9, times": E.generalized_advantage(0.9, as_baseline(b)),
         "gae .9, EG": E.generalized_advantage(0.9, B.mean_to_go()),
-        "gae .9, none": E.generalized_advantage(0.9, B.as_baseline(0.0)),
-        "gae 1, times": E.generalized_advantage(1.0, B.as_baseline(b)),
+        "gae .9, none": E.generalized_advantage(0.9, as_baseline(0.0)),
+        "gae 1, times": E.generalized_advantage(1.0, as_baseline(b)),
         "pathwise": pw(),
         "truncated 2": E.truncated_reparameterization(2),
         "truncated 99": E.truncated_reparameterization(99),
@@ -230,7 +232,7 @@ def questions(problem, theta):
         yield f"mean of {name}", of(x.mean, estimator, work=0)
         yield f"variance of {name}", of(x.variance, estimator, work=0)
         yield f"covariance of {name} and to go", of(x.covariance, estimator, rtg, work=0)
-        if isinstance(estimator, E.ControlVariate):
+        if isinstance(estimator, kinds.ControlVariate):
             yield f"coefficients of {name}", of(x.coefficients, estimator)
     for name, estimator in (("SF", sf), ("to go", rtg), ("pathwise", pw), ("to go, value", E.reward_to_go(B.value()))):
         for question in (

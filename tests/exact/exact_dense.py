@@ -1,7 +1,7 @@
 """The slow referee: every quantity of a trajectory as one matrix of the whole noise vector, moments by joint
 cumulants.
 
-xi = (white noise of s_0, then eps_t and white process noise for each t); q(xi) = (1, xi)'M(1, xi). Estimators
+xi = (white noise of s_0, then eps_t and white process noise for each t); q(xi) = (1, xi)^T M(1, xi). Estimators
 are sums of products of two such quadratics. Cumulants of quadratic forms by sums over permutations, moments
 by sums over set partitions. Works for float and for `fractions.Fraction` (dtype object) alike.
 """
@@ -24,7 +24,7 @@ def partitions(items):
 
 
 def cumulant(quadratics):
-    """2^(k-1)/k sum_perm tr(A..A) + 2^(k-3) sum_perm b'A..A b for q = c + b'xi + xi'A xi, xi white."""
+    """2^(k-1)/k sum_perm tr(A..A) + 2^(k-3) sum_perm b^T A..A b for q = c + b^T xi + xi^T A xi, xi white."""
     k = len(quadratics)
     if k == 1:
         return quadratics[0][0, 0] + np.trace(quadratics[0][1:, 1:])

@@ -85,7 +85,7 @@ def AllActions():  # noqa: N802
 
 
 def ValueGradient():  # noqa: N802
-    """sum_t d_t'grad_a Q_t."""
+    """sum_t d_t^T grad_a Q_t."""
     return lambda theory: _read(theory, E.value_gradient())
 
 
@@ -127,7 +127,7 @@ def combination_variance(system, combination):
 
 
 def weighted_variance(system, along, scored, forms=None):
-    """Of sum_t k_t (da_t/dp)'dR/da_t + sum_t l_t z_t (G_t - b_t), (P,)."""
+    """Of sum_t k_t (da_t/dp)^T dR/da_t + sum_t l_t z_t (G_t - b_t), (P,)."""
     return _variance_of(system, OfPath(system, along, scored, forms))
 
 

@@ -11,7 +11,7 @@ from mcgrad.exact.tabular import System, softmax
 
 
 def outcomes(table, rewards):
-    """P (S, A, S), and the means and variances of the reward, (S, A, S), from P(s', r | s, a): (S, A, S, K)."""
+    """P (S, A, S), and the means and variances of the reward, (S, A, S), from P(s_next, r | s, a): (S, A, S, K)."""
     P = table.sum(axis=-1)
     share = np.divide(table, P[..., None], out=np.zeros_like(table), where=P[..., None] > 0)
     mean = np.sum(share * rewards, axis=-1)
@@ -19,7 +19,7 @@ def outcomes(table, rewards):
 
 
 def random_problem(seed, S=3, A=2, T=3, P=3, discount=0.8, rewards=2, ends=True, terminal=True, ending=0.0):
-    """A problem as plain arrays: P(s', r | s, a) with `rewards` values of r, shared features, an end, a terminal reward."""
+    """A problem as plain arrays: P(s_next, r | s, a) with `rewards` values of r, shared features, an end, a terminal reward."""
     rng = np.random.default_rng(seed)
     table = rng.random((S, A, S, rewards)) * (rng.random((S, A, S, 1)) < 0.8) + 1e-3
     table /= table.sum(axis=(2, 3), keepdims=True)

@@ -9,6 +9,8 @@ from exact_dense import Dense, covariance, expectation
 from mcgrad import baselines as B
 from mcgrad import critics as C
 from mcgrad import estimators as E
+from mcgrad.baselines.accepted import as_baseline
+from mcgrad.estimators import kinds
 from mcgrad.exact import NoClosedForm, algebra
 
 SHAPES = [(0, 1, 1, 3), (1, 2, 1, 3), (5, 2, 2, 2)]
@@ -64,7 +66,7 @@ def test_named_values(pair):
     V = lq.value_baseline(system)
     to_go = lq.time_baseline(system, lq.mean_return_to_go(system)[:T])
     shifted = 0.8 * V + lq.constant_baseline(system, 0.3)
-    for critic, forms in ((C.exact().wrong(0.8, 0.3), shifted), (B.mean_to_go(), to_go), (B.as_baseline(0.5), 0 * V)):
+    for critic, forms in ((C.exact().wrong(0.8, 0.3), shifted), (B.mean_to_go(), to_go), (as_baseline(0.5), 0 * V)):
         forms = forms + (lq.constant_baseline(system, 0.5) if critic is not None and not forms.any() else 0.0)
         found = algebra.variance(theory, E.generalized_advantage(0.7, critic))
         for p in some(system):
@@ -166,7 +168,7 @@ def test_pairs_of_pairs_and_their_controls(pair):
 # ---- what is not known ---------------------------------------------------------------------------------------------
 
 
-class OwnReturn(E.RewardToGo):
+class OwnReturn(kinds.RewardToGo):
     """Derived from an estimator whose variance is known, with a step that may do anything."""
 
     def step(self, c, x, later):
@@ -175,7 +177,7 @@ class OwnReturn(E.RewardToGo):
 
 def test_nothing_is_said_of_estimators_of_your_own():
     theory = lq.theory_of(random_system(0, 1, 1, 3))
-    own = OwnReturn(B.as_baseline(None))
+    own = OwnReturn(as_baseline(None))
     for estimator in (own, E.antithetic(own), E.difference(own, E.score())):
         with pytest.raises(NoClosedForm, match="OwnReturn"):
             algebra.variance(theory, estimator)

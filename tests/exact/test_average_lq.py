@@ -11,7 +11,7 @@ from mcgrad.exact.linear_quadratic import average
 
 
 def average_gradient_by_perturbation(system):
-    """dJ/dtheta from dS = Acl dS Acl' + (the derivative of the rest), the witness of the theorem: (P,)."""
+    """dJ/dtheta from dS = Acl dS Acl^T + (the derivative of the rest), the witness of the theorem: (P,)."""
     S, B, K, R = average.stationary_covariance(system), system.B, system.K, system.R
     stage, found = system.Q + K.T @ R @ K, []
     for i, j in np.ndindex(K.shape):
@@ -73,7 +73,7 @@ def test_reward_value_and_covariance():
     F, U = average.differential_advantage(system)
     np.testing.assert_allclose(F, system.R @ system.K + system.B.T @ P @ system.closed)
     np.testing.assert_allclose(U, system.R + system.B.T @ P @ system.B)
-    # Bellman: V(s) = E[r - J + V(s')] for some states, by the moments of a and s'
+    # Bellman: V(s) = E[r - J + V(s_next)] for some states, by the moments of a and s_next
     for s in np.random.default_rng(0).normal(size=(4, 3)):
         a, after = system.K @ s, system.closed @ s
         reward = -(s @ system.Q @ s + a @ system.R @ a + np.sum(system.R * system.policy_cov))

@@ -265,7 +265,7 @@ def test_a_state_in_equilibrium_has_the_stationary_bound_in_more_dimensions():
     middle = states @ s.closed.T + u @ s.B.T
     inverse, phi, dS = np.linalg.inv(S), 0.0, np.zeros((2, 2, 2))
 
-    def news(form):  # of x'form x once w is known
+    def news(form):  # of x^T form x once w is known
         after = middle + w
         return np.sum((after @ form) * after - (middle @ form) * middle, axis=1) - np.sum(form * s.W)
 

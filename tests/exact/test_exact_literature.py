@@ -97,7 +97,7 @@ def test_deterministic_limit():
 
 
 def test_one_step_with_cost_on_the_next_state():
-    """T = 1, r = -(q s'^2 + r a^2): closed forms for five estimators (F = a + bk)."""
+    """T = 1, r = -(q s_next^2 + r a^2): closed forms for five estimators (F = a + bk)."""
     a, b, q, r, k, var, start = 0.9, 0.5, 1.0, 0.1, -0.6, 0.25, 1.3
     F = a + b * k
     ss, se, ee = F * F * q + k * k * r, F * q * b + k * r, b * b * q + r

@@ -114,6 +114,6 @@ def test_values_are_functions_with_their_arrays():
     problem, theta = random_walk()
     V, Q = mg.exact.value(problem, theta), mg.exact.critic(problem, theta)
     states = np.array([[1.0], [3.0]])
-    np.testing.assert_array_equal(V(0, states), V.table[0, [1, 3]])
+    np.testing.assert_array_equal(V(0, states), V.V[0, [1, 3]])
     mean = sum(Q.policy[[1, 3], a] * Q(0, states, np.full((2, 1), float(a))) for a in (0, 1))
     np.testing.assert_allclose(mean, V(0, states), rtol=1e-12)

@@ -8,6 +8,7 @@ import pytest
 from exact_cases import canonical, random_system
 
 from mcgrad import estimators as E
+from mcgrad.estimators import kinds
 from mcgrad.exact import algebra
 from mcgrad.exact.linear_quadratic import covariances, values
 
@@ -147,21 +148,21 @@ def test_combinations():
     def of_combination(*pairs):
         return np.maximum(sum(c * d * theory.covariance(u, v) for c, u in pairs for d, v in pairs), 0.0)
 
-    assert np.all(algebra.variance(theory, E.Difference((x, x))) == 0)
-    mixture = E.ControlVariate((y, E.Difference((x, y))))
+    assert np.all(algebra.variance(theory, kinds.Difference((x, x))) == 0)
+    mixture = kinds.ControlVariate((y, kinds.Difference((x, y))))
     weight = -algebra.coefficients(theory, mixture)[0]
     np.testing.assert_allclose(
         of_combination((weight, x), (1 - weight, y)), algebra.variance(theory, mixture), rtol=1e-10
     )
-    own, score = E.ControlVariate((x, E.score())), exact.Score()(theory)
+    own, score = kinds.ControlVariate((x, E.score())), exact.Score()(theory)
     c = algebra.coefficients(theory, own)[0]
     np.testing.assert_allclose(of_combination((1.0, x), (-c, score)), algebra.variance(theory, own), rtol=1e-10)
     for h in (-0.1, 0.1):
         assert np.all(of_combination((1.0, x), (h - c, score)) > algebra.variance(theory, own))
-    same = E.ControlVariate((x, E.Difference((x, x))))
+    same = kinds.ControlVariate((x, kinds.Difference((x, x))))
     np.testing.assert_allclose(algebra.variance(theory, same), exact.variance(SYSTEM, ESTIMATORS[1]))
     assert np.all(algebra.coefficients(theory, same) == 0)
-    full = E.ControlVariate((x, E.score()), full=True)  # by the scores of all parameters, so better
+    full = kinds.ControlVariate((x, E.score()), full=True)  # by the scores of all parameters, so better
     assert np.all(algebra.variance(theory, full) < algebra.variance(theory, own))
     C = algebra.coefficients(theory, full)[0]
     cross, among = theory.joint(score, x), theory.joint(score, score)

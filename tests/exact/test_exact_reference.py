@@ -37,6 +37,7 @@ from lq_leaves import (
 )
 
 from mcgrad import estimators as E
+from mcgrad.estimators import kinds
 from mcgrad.exact import algebra
 
 TOLERANCE = 1e-9
@@ -103,7 +104,7 @@ def exact(system, key):
     if key.startswith("mix("):
         X, Y = (estimator(system, part) for part in inner.split(","))
         x, y = (of(theory_of(system)) for of in (X, Y))
-        mixed = E.ControlVariate((y, E.Difference((x, y))))
+        mixed = kinds.ControlVariate((y, kinds.Difference((x, y))))
         weight = -algebra.coefficients(theory_of(system), mixed)[0]
         return algebra.variance(theory_of(system), mixed), dict(cov=covariance(system, X, Y), alpha=weight)
     if key.startswith("anti_"):
@@ -114,12 +115,12 @@ def exact(system, key):
             system, {"crn": "shared", "critic": "critic", "indep": "independent"}[key[4:]]
         ), {}
     if key.endswith("_cvscore"):
-        controlled = E.ControlVariate((estimator(system, key[:-8])(theory_of(system)), E.score()))
+        controlled = kinds.ControlVariate((estimator(system, key[:-8])(theory_of(system)), E.score()))
         found = algebra.coefficients(theory_of(system), controlled)[0]
         return algebra.variance(theory_of(system), controlled), dict(c=found)
     if key.endswith("_cvfull"):  # the scores of K alone
         system = dataclasses.replace(system, learn_scale=False)
-        controlled = E.ControlVariate((estimator(system, key[:-7])(theory_of(system)), E.score()), full=True)
+        controlled = kinds.ControlVariate((estimator(system, key[:-7])(theory_of(system)), E.score()), full=True)
         found = algebra.coefficients(theory_of(system), controlled)[0]
         return algebra.variance(theory_of(system), controlled), dict(cvec=found)
     found = {}

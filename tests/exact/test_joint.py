@@ -94,7 +94,7 @@ def test_fisher(seed, n, m, T):
 def test_the_natural_gradient_of_one_step_is_that_of_the_compatible_critic():
     """-2 Sigma F_0 for the gain, whatever the states: the weights of a critic linear in the score [Peters & Schaal 2008].
 
-    The advantage is A_0 = -(2 u'F_0 s + ...), its regression on the scores (Sigma^-1 u)_i s_j has the weights -2 Sigma F_0.
+    The advantage is A_0 = -(2 u^T F_0 s + ...), its regression on the scores (Sigma^-1 u)_i s_j has the weights -2 Sigma F_0.
     """
     system = random_system(11, 3, 2, 1)
     _, _, F, _ = lq.values.riccati(system)

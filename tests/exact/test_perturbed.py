@@ -115,7 +115,7 @@ def test_signs_and_differences_by_brute_force(noise):
 
 
 def test_a_width_for_each_parameter_is_another_unit():
-    """States in other units, s' = D s and K' = K / D: widths h / D, and gradients D g."""
+    """States in other units, s~ = D s and K~ = K / D: widths h / D, and gradients D g."""
     D = np.array([1.0, 3.0])
     scaled = {"A": np.diag(D) @ SMALL.A / D, "B": D[:, None] * SMALL.B, "K": SMALL.K / D, "mean": D * SMALL.mean}
     scaled |= {name: getattr(SMALL, name) / np.outer(D, D) for name in ("Q", "Qf")}

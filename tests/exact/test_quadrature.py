@@ -57,7 +57,7 @@ def test_linear_quadratic_problems_are_exact(pair):
 
 
 def test_one_step_of_the_quadratic_system_in_closed_form():
-    """J = -E[s'^2] - E[a^2], s' = s + h (a - s^2), a = x s + y s^2 + std e: Gaussian moments E s^2 = v, E s^4 = 3 v^2."""
+    """J = -E[s_next^2] - E[a^2], s_next = s + h (a - s^2), a = x s + y s^2 + std e: moments E s^2 = v, E s^4 = 3 v^2."""
     problem, theta = quadratic(horizon=1)
     x, y, log_std = theta
     v, h, var = 0.1, 0.05, math.exp(2 * log_std)

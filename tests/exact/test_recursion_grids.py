@@ -186,7 +186,7 @@ def test_value_functions():
     assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12) == known.objective
     walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
     V, known = of_recursion(walk, logits), mg.exact.value(walk, logits)
-    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), known.table[2], atol=1e-13)
+    np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), known.V[2], atol=1e-13)
     for same in (V, known):  # one kind of record, and one door
         assert (
             isinstance(same, mg.exact.ValueFunction) and same.horizon == 9 and same.space == "table" and not same.change

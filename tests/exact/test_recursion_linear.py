@@ -196,10 +196,7 @@ def test_what_cannot_be_done_says_why():
     refused = {
         "drawn anew in blocks": e.persistent_evolution_strategies(0.1, 2),
         "sqrt .* do not follow from those of its members": e.standardised(3),
-        "branch off at every time": e.measure_valued(),
-        "branch off at one random time": e.measure_valued(times="one"),
         r"\(>\).*self-normalised weights.*do not follow": e.importance_weighted([-0.5], "self-normalised", group=3),
-        "in place of other noise": e.measure_valued(critic=mg.critics.exact()),
     }
     for why, estimator in refused.items():
         with pytest.raises(mg.exact.NoClosedForm, match=why):

@@ -9,6 +9,7 @@ from lq_leaves import System, scaling, theory_of
 
 from mcgrad import baselines as B
 from mcgrad import estimators as E
+from mcgrad.estimators import kinds
 from mcgrad.exact import NoClosedForm, algebra
 
 LEVEL = E.score_function(B.mean_return())
@@ -16,11 +17,11 @@ MAKE = {
     "SF": E.score_function(),
     "SF number": E.score_function(3.0),
     "SF mean": LEVEL,
-    "SF best": E.ControlVariate((E.score_function(), E.score())),
+    "SF best": kinds.ControlVariate((E.score_function(), E.score())),
     "to go": E.reward_to_go(),
     "to go number": E.reward_to_go(3.0),
     "to go level": E.reward_to_go(B.mean_return()),
-    "to go best level": E.ControlVariate((E.reward_to_go(), E.score())),
+    "to go best level": kinds.ControlVariate((E.reward_to_go(), E.score())),
     "to go mean": E.reward_to_go(B.mean_to_go()),
     "to go best": E.reward_to_go(B.optimal_over_time()),
     "to go value": E.reward_to_go(B.value()),

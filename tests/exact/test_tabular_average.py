@@ -13,18 +13,18 @@ def continuing(seed=31, S=4, A=2, **options):
 
 
 def fundamental_matrix(system):
-    """M = (I - P_pi + 1 mu')^-1 [Schweitzer 1968]."""
+    """M = (I - P_pi + 1 mu^T)^-1 [Schweitzer 1968]."""
     return np.linalg.inv(np.eye(system.states) - system.closed + average.stationary_distribution(system))
 
 
 def distribution_gradient(system):
-    """dmu/dtheta, dmu' = mu'dP_pi M, by the perturbation formula: (S, P)."""
+    """dmu/dtheta, dmu' = mu^T dP_pi M, by the perturbation formula: (S, P)."""
     visits = average.stationary_distribution(system)[:, None] * system.policy
     return fundamental_matrix(system).T @ np.einsum("sa,sax,sap->xp", visits, system.P, system.score)
 
 
 def gradient_by_perturbation(system):
-    """dJ/dtheta = dmu'r_pi + mu'dr_pi: (P,)."""
+    """dJ/dtheta = dmu^T r_pi + mu^T dr_pi: (P,)."""
     visits = average.stationary_distribution(system)[:, None] * system.policy
     own = np.einsum("sa,sap->p", visits * system.mean_reward, system.score)
     return np.sum(system.policy * system.mean_reward, axis=1) @ distribution_gradient(system) + own

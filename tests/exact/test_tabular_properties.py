@@ -5,7 +5,7 @@ import pytest
 import tabular_leaves as tb
 from tabular_cases import random_problem, system_of
 
-from mcgrad import estimators as E
+from mcgrad.estimators import kinds
 from mcgrad.exact import algebra
 
 BASIC = [
@@ -72,7 +72,7 @@ def test_known_identities():
     system = system_of(random_problem(23, S=3, A=3, T=4))
     V = tb.RewardToGo(tb.value_baseline(system))
     np.testing.assert_allclose(tb.variance(system, tb.GeneralizedAdvantage(1.0)), tb.variance(system, V), rtol=1e-12)
-    difference = E.Difference((tb.GeneralizedAdvantage(1.0)(tb.theory_of(system)), V(tb.theory_of(system))))
+    difference = kinds.Difference((tb.GeneralizedAdvantage(1.0)(tb.theory_of(system)), V(tb.theory_of(system))))
     assert (algebra.variance(tb.theory_of(system), difference) < 1e-13 * tb.variance(system, V)).all()
     np.testing.assert_allclose(tb.covariance(system, tb.Return(), tb.Score()), tb.gradient(system), rtol=1e-12)
     assert np.abs(tb.covariance(system, tb.AllActions(), tb.Score())).max() > 1e-3  # not uncorrelated

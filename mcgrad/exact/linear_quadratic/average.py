@@ -2,10 +2,10 @@
 
 With Acl = A + B K stable (spectral radius below 1), the state has a stationary distribution N(0, S), and
 
-    S = Acl S Acl' + B Sigma B' + W,     J = E r = -tr (Q + K'R K) S - tr R Sigma,
-    P = Acl'P Acl + Q + K'R K,           V(s) = E[sum_t (r_t - J) | s_0 = s] = -(s'P s - tr P S),
+    S = Acl S Acl^T + B Sigma B^T + W,     J = E r = -tr (Q + K^T R K) S - tr R Sigma,
+    P = Acl^T P Acl + Q + K^T R K,           V(s) = E[sum_t (r_t - J) | s_0 = s] = -(s^T P s - tr P S),
 
-two discrete Lyapunov equations. With F = R K + B'P Acl and U = R + B'P B, Q(s, K s + u) = V(s) - (2 u'F s + u'U u -
+two discrete Lyapunov equations. With F = R K + B^T P Acl and U = R + B^T P B, Q(s, K s + u) = V(s) - (2 u^T F s + u^T U u -
 tr U Sigma) and the policy gradient theorem reads
 
     dJ/dK = -2 F S,     dJ/dls_i = -2 (U Sigma)_ii.
@@ -31,13 +31,13 @@ def average_reward(system: System) -> float:
 
 
 def differential_value(system: System) -> tuple[Array, float]:
-    """P (n, n) and c with V(s) = -(s'P s + c), c = -tr P S, so that its stationary mean is 0."""
+    """P (n, n) and c with V(s) = -(s^T P s + c), c = -tr P S, so that its stationary mean is 0."""
     P = lyapunov(system, system.closed.T, system.Q + system.K.T @ system.R @ system.K)
     return P, -float(np.sum(P * stationary_covariance(system)))
 
 
 def differential_advantage(system: System) -> tuple[Array, Array]:
-    """F (m, n) and U (m, m) with Q(s, K s + u) = V(s) - (2 u'F s + u'U u - tr U Sigma)."""
+    """F (m, n) and U (m, m) with Q(s, K s + u) = V(s) - (2 u^T F s + u^T U u - tr U Sigma)."""
     P, _ = differential_value(system)
     return system.R @ system.K + system.B.T @ P @ system.closed, system.R + system.B.T @ P @ system.B
 
@@ -52,7 +52,7 @@ def average_gradient(system: System) -> Array:
 
 
 def lyapunov(system: System, A: Array, Q: Array) -> Array:
-    """X = A X A' + Q for a symmetric Q and the stable A + B K or its transpose."""
+    """X = A X A^T + Q for a symmetric Q and the stable A + B K or its transpose."""
     from scipy.linalg import solve_discrete_lyapunov  # SciPy takes a while to import
 
     radius = np.abs(np.linalg.eigvals(system.closed)).max()

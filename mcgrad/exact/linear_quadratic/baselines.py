@@ -1,7 +1,7 @@
 """Baselines that depend on the state: the quadratic one of least variance, and the textbook's optimum over time.
 
 Subtracting b_t(s_t) from an estimator X means X - sum_t b_t(s_t) z_t, and E[z_t z_k] = 0 for t != k: so the best quadratic is
-the solution c_t of E[z_t^2 phi phi'] c_t = Cov(X, z_t phi), phi the products of (1, s).
+the solution c_t of E[z_t^2 phi phi^T] c_t = Cov(X, z_t phi), phi the products of (1, s).
 """
 
 import numpy as np

@@ -13,9 +13,10 @@ action, u = L v, of products of few quadratics (`quadratics`), and a matrix over
 the past of the tree bound, which is no function of the state, no second moment is needed either: with A_t(x) =
 E[sum_{k>=t} omega_k^2 | s_t, u_t], summed by parts,
 
-    sum_t E[Z_t Z_t' omega_t^2] = sum_t E[(Z_t Z_t' - Z_{t-1} Z_{t-1}') A_t] = sum_t E[(d_t + z_t) z_t' A_t + z_t d_t' A_t].
+    sum_t E[Z_t Z_t^T omega_t^2] = sum_t E[(Z_t Z_t^T - Z_{t-1} Z_{t-1}^T) A_t]
+                                 = sum_t E[(d_t + z_t) z_t^T A_t + z_t d_t^T A_t].
 
-**stationary**: h*(s, a, s') = sum_t mu_t phi_t / sum_k mu_k with the densities mu_t of s_t is a ratio, with a closed form where
+**stationary**: h*(s, a, s_next) = sum_t mu_t phi_t / sum_k mu_k with the densities mu_t of s_t is a ratio, in closed form where
 all mu_t are one, and the ratio 1 / T. Else it needs one variable: for n = 1
 
     phi_t = (H_{t+1} - P_{t+1} zeta_t) ((x + w)^2 - x^2 - W),     x = Acl s + B u;
@@ -41,7 +42,7 @@ NODES, REACH, PANEL = 12, 12.0, 0.5  # of a panel; standard deviations to integr
 
 
 class Stage(NamedTuple):
-    """What x = Acl s_t + B u_t is: mean (n,) and X (n, N) of y = (e, v); W, and second = E[x x'] (n, n)."""
+    """What x = Acl s_t + B u_t is: mean (n,) and X (n, N) of y = (e, v); W, and second = E[x x^T] (n, n)."""
 
     mean: Array
     X: Array
@@ -49,11 +50,11 @@ class Stage(NamedTuple):
     second: Array
 
     def weight(self, G: Array, g: float) -> Weight:
-        """Return x'G x + g as a Weight."""
+        """Return x^T G x + g as a Weight."""
         return Weight(np.sum(G * self.second) + g, 2 * self.X.T @ G @ self.mean, self.X.T @ G @ self.X)
 
     def with_news(self, P: Array, H: Array) -> Quadratic:
-        """Return E[omega n_p | x] less its mean, where omega = -(x + w)'P (x + w) and n_p = (x + w)'H_p (x + w), centred."""
+        """Return E[omega n_p | x] less its mean, where omega = -y^T P y and n_p = y^T H_p y, y = x + w, centred."""
         both = P @ self.W @ H
         both = both + gaussian.transpose(both)
         return Quadratic(-4 * (both @ self.mean) @ self.X, -2 * self.X.T @ both @ self.X)
@@ -101,7 +102,7 @@ def markov_bound(system: System, matrix: bool = False) -> Array:
 
 
 def _with_news(x: Stage, zeta: Quadratic, P: Array, H: Array, matrix: bool) -> Array:
-    """E[zeta omega n' + n omega zeta' + n n']."""
+    """E[zeta omega n^T + n omega zeta^T + n n^T]."""
     return both_ways(inner(zeta, x.with_news(P, H), matrix), matrix) + x.news(H, matrix)
 
 
@@ -117,14 +118,14 @@ def _start(system: System, H: Array, matrix: bool) -> Array:
 
 
 def _surprise(system: System, P: Array, other: Array) -> tuple[Array, float]:
-    """Return G and g of E[omega omega' | x] = x'G x + g, for omega = -((x + w)'P (x + w) - its mean) and another P."""
+    """Return G and g of E[omega omega' | x] = x^T G x + g, omega = -(y^T P y - its mean), y = x + w, omega' of another P."""
     W = system.W
     both = P @ W @ other
     return 2 * (both + both.T), 2 * np.sum((P @ W) * (other @ W).T)
 
 
 def _surprises_to_go(system: System, P: Array) -> tuple[Array, Array]:
-    """Return G_t (T, n, n) and g_t (T,) of E[sum_{k>=t} omega_k^2 | s_t, u_t] = x'G x + g."""
+    """Return G_t (T, n, n) and g_t (T,) of E[sum_{k>=t} omega_k^2 | s_t, u_t] = x^T G x + g."""
     T, n = system.horizon, system.states
     G, g, A = np.zeros((T + 1, n, n)), np.zeros(T + 1), system.closed
     spread = A @ system.W @ A.T + system.B @ system.policy_cov @ system.B.T
@@ -170,7 +171,7 @@ def in_equilibrium(system: System) -> bool:
 
 
 def _at_all_times(system: System, matrix: bool) -> Array:
-    """Each w_t is 1 / T: Cov dV_0 + E (sum_t phi_t)(sum_t phi_t)' / T, all phi_t functions of one (s, u, w)."""
+    """Each w_t is 1 / T: Cov dV_0 + E (sum_t phi_t)(sum_t phi_t)^T / T, all phi_t functions of one (s, u, w)."""
     past, P, H, T = Past(system).in_one_basis(), riccati(system)[0], _gradients(system), system.horizon
     x, news = _stage(past, 0), H[1:].sum(axis=0)
     zeta = [past.before(t) + past.now(t) for t in range(T)]
@@ -212,7 +213,7 @@ def _pooled(system: System, H: Array, past: Past, times: Indices, matrix: bool) 
 
 
 def _over_actions(system: System, s: Array, a: Array, b: Array, matrix: bool) -> Array:
-    """E[(a - b z)(a - b z)' (4 x^2 W + 2 W^2)] over the action, for each s: (N, P) or (N, P, P)."""
+    """E[(a - b z)(a - b z)^T (4 x^2 W + 2 W^2)] over the action, for each s: (N, P) or (N, P, P)."""
     m, N, W = system.actions, len(s), system.W[0, 0]
     inverse, L = system.inverse_factor.T, system.L
     forms = np.zeros((N, system.parameters, 1 + m, 1 + m))  # a - b z, of (1, v), u = L v

@@ -1,6 +1,6 @@
 """The Gaussian chain x_t that the estimators live on, and the moments of the carries that travel along it.
 
-    x~_{t+1} = A_t x~_t + G_t xi_t,    x~ = (1, x), x centred, E[x x'] = C without its first row and column.
+    x~_{t+1} = A_t x~_t + G_t xi_t,    x~ = (1, x), x centred, E[x x^T] = C without its first row and column.
 
 x is made of one path or two: the state of a trajectory, perhaps with its sensitivity for a list of parameters. Two paths are
 either one trajectory with two sensitivities, of other parameters or of other kinds (then they share the state), or two
@@ -8,16 +8,16 @@ trajectories driven by the same noise with other signs (antithetic pairs). A car
 with an innovation y: the eligibility of the score (y = z, from 0) and the running estimate of the return
 (y = delta, from V_0(s_0) - J). Both are chaos of order at most two, so that
 
-    N_t = E[Y x~x~'],      M_t = E[Y Y' x~x~']
+    N_t = E[Y x~ x~^T],      M_t = E[Y Y' x~ x~^T]
 
 are all that is ever needed of them. With c = G linear x~, Q the quadratic part of y (c', Q' those of y') and
 k = E[y y' | x], these obey linear recursions:
 
-    N_{t+1} = lam (A N A' + E[y x~x~'])                                                              (push)
-        E[y x~x~' | x] = A x~ c' + c x~'A' + 2 G Q G'                       with the x~ after y on the left
-    M_{t+1} = lam lam' (A M A' + M_00 GG' + E[Y y' x~x~'] + E[y Y' x~x~'] + E[y y' x~x~'])          (push2)
-        E[y y' x~x~' | x] = k (A x~x~'A' + GG') + sym(A x~ c3' + c c'' + 4 G Q Q' G')
-        c3 = 2 G (Q linear' + Q' linear) x~,   sym(a) = a + a'.
+    N_{t+1} = lam (A N A^T + E[y x~ x~^T])                                                              (push)
+        E[y x~ x~^T | x] = A x~ c^T + c x~'A' + 2 G Q G^T                       with the x~ after y on the left
+    M_{t+1} = lam lam' (A M A^T + M_00 G G^T + E[Y y' x~ x~^T] + E[y Y' x~ x~^T] + E[y y' x~ x~^T])          (push2)
+        E[y y' x~ x~^T | x] = k (A x~ x~^T A^T + G G^T) + sym(A x~ c3^T + c c'^T + 4 G Q Q' G^T)
+        c3 = 2 G (Q linear' + Q' linear) x~,   sym(a) = a + a^T.
 
 Cost O(T P N^3), N the size of x~, for all stages and parameters in one batch; only the recursions loop.
 """
@@ -96,7 +96,7 @@ class Chain:
         for t in range(self.system.horizon - 1):
             A = _at(transition, t)
             self.C[t + 1] = A @ self.C[t] @ transpose(A) + _at(self.inflow, t)
-        self.second = self.C.copy()  # E[x~x~']
+        self.second = self.C.copy()  # E[x~ x~^T]
         self.second[..., 0, 0] = 1.0
 
     # ---- innovations and forms of a path, in the coordinates of the chain ----
@@ -135,7 +135,7 @@ class Chain:
     # ---- moments of the carries ----
 
     def carry_mean(self, carry: Carry) -> Array:
-        """N_t = E[Y_t x~x~'], (T, P, N, N)."""
+        """N_t = E[Y_t x~ x~^T], (T, P, N, N)."""
         if carry not in self._means:
             atom, start = self._feed(carry)
             first = 0.0 if start is None else self._push(start, self._origin, self.G0, np.ones((1, 1, 1)))
@@ -144,7 +144,7 @@ class Chain:
         return self._means[carry]
 
     def carry_second(self, one: Carry, two: Carry) -> Array:
-        """M_t = E[Y_t Y'_t x~x~'], (T, P, N, N)."""
+        """M_t = E[Y_t Y'_t x~ x~^T], (T, P, N, N)."""
         key = tuple(sorted((one, two)))
         if key not in self._seconds:
             (one, two), first = key, 0.0
@@ -171,13 +171,13 @@ class Chain:
 
     @staticmethod
     def _push(atom: Innovation, A: Array, G: Array, N: Array) -> Array:
-        """Return E[Y y x~x~'] after a stage from N = E[Y x~x~'] before it (Y = 1: N = E[x~x~'])."""
+        """Return E[Y y x~ x~^T] after a stage from N = E[Y x~ x~^T] before it (Y = 1: N = E[x~ x~^T])."""
         cross = A @ N @ transpose(G @ atom.linear)
         return cross + transpose(cross) + 2 * N[..., :1, :1] * (G @ atom.quadratic @ transpose(G))
 
     @staticmethod
     def _push2(a: Innovation, b: Innovation, A: Array, G: Array, second: Array, C: Array) -> Array:
-        """Return E[y y' x~x~'] after a stage from E[x~x~'] before it and its centred part C."""
+        """Return E[y y' x~ x~^T] after a stage from E[x~ x~^T] before it and its centred part C."""
         moved = G @ transpose(G)
         lifted = lift(cumulant2(a, b), C)
         third = A @ second @ transpose(2 * G @ (a.quadratic @ b.linear + b.quadratic @ a.linear))
@@ -187,7 +187,7 @@ class Chain:
         return A @ lifted @ transpose(A) + lifted[..., :1, :1] * moved + cross + transpose(cross)
 
     def _run(self, source: Array, first: float | Array, decay: float, inflow: Array | None = None) -> Array:
-        """M_{t+1} = decay (A M A' + M_00 inflow + source_t), M_0 = first."""
+        """M_{t+1} = decay (A M A^T + M_00 inflow + source_t), M_0 = first."""
         shape = np.broadcast_shapes(source.shape[1:], self.A.shape[1:], np.shape(first)[1:])
         out = np.empty((self.system.horizon, *shape))
         out[0] = first

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import estimators
+from ...estimators import kinds as estimators
 from ..theory import Array
 from .covariances import variance
 from .exponents import CLOSE, KINDS, Exponent, Known
@@ -136,7 +136,7 @@ class _Orders:
 
     @staticmethod
     def _shock(forms: Array, root: Array, moved: Array, order: int) -> Array:
-        """Order of 2 x'form root xi + xi'root'form root xi - tr, x = Acl s, for a root of the given order."""
+        """Order of 2 x^T form root xi + xi^T root^T form root xi - tr, x = Acl s, for a root of the given order."""
         linear = forms @ root  # (T, p, n, r)
         seen = _some(linear.swapaxes(-1, -2) @ moved[:, None] @ linear)
         line = np.where(seen, 0, np.where(_some(linear), 1, NEVER)) + order

@@ -1,13 +1,13 @@
 """Expectations of products of quadratic forms of one Gaussian vector, and of such products times a carry.
 
-A *form* is a symmetric matrix q of x~ = (1, x), x ~ N(0, S): q(x) = x~'q x~. With C = diag(0, S),
+A *form* is a symmetric matrix q of x~ = (1, x), x ~ N(0, S): q(x) = x~^T q x~. With C = diag(0, S),
 
     E q = q_00 + tr(q C),     the gradient of q at the mean is 2 q[:, 0],     its Hessian 2 q[1:, 1:],
 
 and joint cumulants are traces (Mathai & Provost 1992, Quadratic Forms in Random Variables, ch. 3).
 
 A *carry* Y is a centred random variable, chaos of order at most two of a Gaussian vector that contains x, given
-by its moments N = E[Y x~x~'] (N_00 = 0). With gamma = E[Y x] and Gamma = E[Y x x'], the rest of N,
+by its moments N = E[Y x~ x~^T] (N_00 = 0). With gamma = E[Y x] and Gamma = E[Y x x^T], the rest of N,
 
     E[Y f(x)] = d/de E f under N(e gamma, S + e Gamma) at e = 0,
 
@@ -23,7 +23,7 @@ def transpose(a: Array) -> Array:
 
 
 def symmetric(a: Array) -> Array:
-    """Symmetric part, (a + a') / 2."""
+    """Symmetric part, (a + a^T) / 2."""
     return (a + transpose(a)) / 2
 
 
@@ -33,7 +33,7 @@ def trace(a: Array, b: Array) -> Array:
 
 
 def bilinear(u: Array, a: Array, v: Array) -> Array:
-    """Bilinear form u'a v over the last axes."""
+    """Bilinear form u^T a v over the last axes."""
     return (u * (a @ v[..., None])[..., 0]).sum(-1)
 
 
@@ -43,12 +43,12 @@ def mean(q: Array, C: Array) -> Array:
 
 
 def mean2(p: Array, q: Array, C: Array) -> Array:
-    """E[p q] = E p E q + 2 tr(pCqC) + 4 p_0'C q_0, with p_0 = p[:, 0]."""
+    """E[p q] = E p E q + 2 tr(pCqC) + 4 p_0^T C q_0, with p_0 = p[:, 0]."""
     return mean(p, C) * mean(q, C) + _cumulant2(p, q, C)
 
 
 def mean3(p: Array, q: Array, r: Array, C: Array) -> Array:
-    """E[p q r] by cumulants; the third is 8 tr(pCqCrC) + 8 (p_0'CqCr_0 + q_0'CpCr_0 + p_0'CrCq_0)."""
+    """E[p q r] by cumulants; the third is 8 tr(pCqCrC) + 8 (p_0^T CqCr_0 + q_0^T CpCr_0 + p_0^T CrCq_0)."""
     a, b, c = mean(p, C), mean(q, C), mean(r, C)
     pC, qC, rC = p @ C, q @ C, r @ C
     p0, q0, r0 = (C @ f[..., :1] for f in (p, q, r))
@@ -71,7 +71,7 @@ def carried2(p: Array, q: Array, C: Array, N: Array) -> Array:
     """E[Y p q] = E p E[Y q] + E q E[Y p] + cumulant(Y, p, q).
 
     The last is the derivative of the cumulant of p and q along the carry,
-    4 tr(Gamma p C q) + 4 (gamma'p C q_0 + gamma'q C p_0) + 4 p_0'Gamma q_0.
+    4 tr(Gamma p C q) + 4 (gamma^T p C q_0 + gamma^T q C p_0) + 4 p_0^T Gamma q_0.
     """
     gamma, Gamma = N[..., 0], N.copy()
     Gamma[..., 0, :] = Gamma[..., :, 0] = 0.0
@@ -83,7 +83,7 @@ def carried2(p: Array, q: Array, C: Array, N: Array) -> Array:
 
 
 def lift(q: Array, C: Array) -> Array:
-    """E[q x~x~'] = E q (C + e_0e_0') + 2 CqC + 2 (C q_0 e_0' + e_0 q_0'C)."""
+    """E[q x~ x~^T] = E q (C + e_0 e_0^T) + 2 CqC + 2 (C q_0 e_0^T + e_0 q_0^T C)."""
     level = mean(q, C)[..., None, None]
     out = level * C + 2 * C @ q @ C
     slope = 2 * (C @ q[..., :1])[..., 0]

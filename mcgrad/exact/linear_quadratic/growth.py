@@ -15,7 +15,7 @@ baseline, lambda = 1, action control variates. lambda < 1 counts with the exact 
 
 import numpy as np
 
-from ... import estimators
+from ...estimators import kinds as estimators
 from .exponents import CLOSE, KINDS, Exponent, Known
 from .system import System
 

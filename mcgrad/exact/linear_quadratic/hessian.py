@@ -2,8 +2,8 @@
 
 With d = d/dalpha at theta + alpha v, V the gain part of v and v_i that of the log scale of row i,
 
-    (s, ds)' moves with diag(A, A), diag(B, B),    (a, da) = [[K, 0], [V, K]] (s, ds) + [[L, 0], [diag(v) L, 0]] eps,
-    dr_t = -gamma^t (2 s'Q ds + 2 a'R da):   costs [[0, Q], [Q, 0]] and so on.
+    (s, ds)^T moves with diag(A, A), diag(B, B),    (a, da) = [[K, 0], [V, K]] (s, ds) + [[L, 0], [diag(v) L, 0]] eps,
+    dr_t = -gamma^t (2 s^T Q ds + 2 a^T R da):   costs [[0, Q], [Q, 0]] and so on.
 
 Its objective is v . dJ/dtheta. A parameter of the problem moves two of the big gain at once (or two log scales), so that the
 product of the Hessian with v is a sum of two entries of the gradient, and its pathwise estimate a sum of two estimates.

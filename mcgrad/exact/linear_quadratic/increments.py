@@ -11,7 +11,7 @@ eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and H_t(s) = E[what the scores fr
     E_{t-1}' eps_t                    E_t' = lam (E_{t-1}' + z_t), the past of the trace
     [z_t (eps_t + f_t)]
     (U_t + E[f_t | s_t]) z_t          the score function: (J_t + c + E[f_t | s_t]) z_t, J_t = E[R | F_t], which is a carry and J
-    [(da_t/dp)' dk_t/da] - n [dQ_t]
+    [(da_t/dp)^T dk_t/da] - n [dQ_t]
     H_{t+1}(s_{t+1}) - E[H_{t+1}(s_{t+1}) | s_t]
 
 U_t = V_t, eps_t is the temporal-difference error delta_t, where d_t = r_t; and U_t = 0 where d_t is the error of the exact
@@ -156,7 +156,7 @@ class OfRule(Increments):
 class OfPath(Increments):
     """dR/dp along the path with the noise held fixed; L may be singular.
 
-        sum_t k_t (da_t/dp)' dR/da_t + sum_t l_t z_t (G_t - b_t(s_t))
+        sum_t k_t (da_t/dp)^T dR/da_t + sum_t l_t z_t (G_t - b_t(s_t))
 
     is the gradient in a parameter that acts at time t with strength k_t (pathwise) and l_t (score): in the theory of both the
     sensitivities E_s and E_u become k_t E_s and k_t E_u, the score z_t becomes l_t z_t, and what time t adds to H, in which

@@ -1,12 +1,12 @@
 """Conditionally centred quadratics of one stage's noise, and their joint cumulants given the state.
 
-An *innovation* is y = (linear x~)'xi + xi'quadratic xi - tr(quadratic), where xi ~ N(0, I_r) is the noise of the stage
+An *innovation* is y = (linear x~)^T xi + xi^T quadratic xi - tr(quadratic), where xi ~ N(0, I_r) is the noise of the stage
 (the white noise of the policy, then that of the process) and x~ = (1, x) is known before it: E[y | x] = 0.
 With a, b, .. for the linear parts and A, B, .. for the quadratic ones, the joint cumulants given x are
 
-    k(a, b)       = a'b + 2 tr AB
-    k(a, b, c)    = 2 (a'Bc + b'Ac + a'Cb) + 8 tr ABC
-    k(a, b, c, d) = 4 sum over the six pairs (a, b) of a'(CD + DC)b + 16 (tr ABCD + tr ABDC + tr ACBD),
+    k(a, b)       = a^T b + 2 tr AB
+    k(a, b, c)    = 2 (a^T Bc + b^T Ac + a^T Cb) + 8 tr ABC
+    k(a, b, c, d) = 4 sum over the six pairs (a, b) of a^T (CD + DC) b + 16 (tr ABCD + tr ABDC + tr ACBD),
 
 at most quadratic in the linear parts, hence forms of x (see `gaussian`).
 
@@ -23,7 +23,7 @@ from .gaussian import symmetric, trace, transpose
 
 
 class Innovation(NamedTuple):
-    """The quadratic y = (linear x~)'xi + xi'quadratic xi - tr(quadratic)."""
+    """The quadratic y = (linear x~)^T xi + xi^T quadratic xi - tr(quadratic)."""
 
     linear: Array
     quadratic: Array

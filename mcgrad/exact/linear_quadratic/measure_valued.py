@@ -85,7 +85,7 @@ def _squares(system: System, branches: str) -> tuple[Array, Array, Array]:
     of_gain, of_scale = 4 / np.pi * squares, variances * slopes + 8 * (kappa * variances) ** 2
     if branches == "independent":
         quadratic, constant, own = _future_variances(system)
-        # What the two branches add: 2 cv_t(s, u_-i), and 4 sigma^2 (B'C_t B)_ii, for both kinds of pairs.
+        # What the two branches add: 2 cv_t(s, u_-i), and 4 sigma^2 (B^T C_t B)_ii, for both kinds of pairs.
         spread = _weighted(system, quadratic, constant + 2 * own)
         of_gain = of_gain + spread / (np.pi * np.repeat(variances, system.states))
         of_scale = of_scale + 2 * _mean(system, quadratic, constant + 2 * own)
@@ -107,7 +107,7 @@ def _branch_squares(system: System, system_noise: bool) -> tuple[Array, Array]:
     """E b_t^2 (T, m) and E q_t^2 = E[s_j^2 b_t^2] (T, mn), b_t = dG_t/du_ti at u_ti = 0.
 
     b_t^2 has the mean 4 (F s)_i^2 + 4 sum_{k != i} U_ik^2 sigma_k^2 + (future noise). The future noise in b_t is
-    -2 B'P_{t+1} w_t + B'nu_{t+1}, nu_t = -2 F_t'u_t - 2 Acl'P_{t+1} w_t + Acl'nu_{t+1}.
+    -2 B^T P_{t+1} w_t + B^T nu_{t+1}, nu_t = -2 F_t^T u_t - 2 Acl^T P_{t+1} w_t + Acl^T nu_{t+1}.
     """
     P, _, F, U = riccati(system)
     A, B, W, Sigma = system.closed, system.B, system.W, system.policy_cov
@@ -123,7 +123,7 @@ def _branch_squares(system: System, system_noise: bool) -> tuple[Array, Array]:
 
 
 def _forms(system: System, quadratic: Array, constant: Array) -> tuple[Chain, Array]:
-    """Return the chain of states, and s'quadratic_i s + constant_i as its forms."""
+    """Return the chain of states, and s^T quadratic_i s + constant_i as its forms."""
     n, m, T = system.states, system.actions, system.horizon
     form = np.zeros((T, m, n + 1, n + 1))
     form[..., 1:, 1:], form[..., 0, 0] = quadratic, constant
@@ -131,13 +131,13 @@ def _forms(system: System, quadratic: Array, constant: Array) -> tuple[Chain, Ar
 
 
 def _mean(system: System, quadratic: Array, constant: Array) -> Array:
-    """E[s'quadratic_i s + constant_i]: (T, m, n, n), (T, m) -> (T, m)."""
+    """E[s^T quadratic_i s + constant_i]: (T, m, n, n), (T, m) -> (T, m)."""
     chain, form = _forms(system, quadratic, constant)
     return gaussian.mean(chain.form(form), chain.C)
 
 
 def _weighted(system: System, quadratic: Array, constant: Array) -> Array:
-    """E[s_j^2 (s'quadratic_i s + constant_i)] for each entry ij of K: (T, m, n, n), (T, m) -> (T, mn)."""
+    """E[s_j^2 (s^T quadratic_i s + constant_i)] for each entry ij of K: (T, m, n, n), (T, m) -> (T, mn)."""
     n, m = system.states, system.actions
     chain, form = _forms(system, quadratic, constant)
     square = np.zeros((1, n, n + 1, n + 1))
@@ -149,9 +149,9 @@ def _weighted(system: System, quadratic: Array, constant: Array) -> Array:
 def _future_variances(system: System) -> tuple[Array, Array, Array]:
     """Return the mean variances of the future: quadratic (T, m, n, n), constant (T, m) and own (T, m).
 
-        E[Var(G_t | s, u) | s, u_ti] = s'quadratic_i s + constant_i + own_i u_ti^2 / sigma_i^2 + (odd in u_ti).
+        E[Var(G_t | s, u) | s, u_ti] = s^T quadratic_i s + constant_i + own_i u_ti^2 / sigma_i^2 + (odd in u_ti).
 
-    cv_t(s, u) = Var(G_t | s, u) = x'C_t x + k_t at x = Acl s + B u. Given s, u_-i and W (or M and U) independent branches
+    cv_t(s, u) = Var(G_t | s, u) = x^T C_t x + k_t at x = Acl s + B u. Given s, u_-i and W (or M and U) independent branches
     are independent of each other and of the rest of the path, so that with the all-action terms h_t for times that differ
 
         E g^2 = E (sum_t h_t)^2 - sum_t E h_t^2 + sum_t E c_t^2.
@@ -160,7 +160,7 @@ def _future_variances(system: System) -> tuple[Array, Array, Array]:
     A, B, W, Sigma = system.closed, system.B, system.W, system.policy_cov
     T, n, m = system.horizon, system.states, system.actions
     quadratic, constant, own = np.empty((T, m, n, n)), np.empty((T, m)), np.empty((T, m))
-    N, k = np.zeros((n, n)), 0.0  # Var(G_t | s_t) = s'N s + k
+    N, k = np.zeros((n, n)), 0.0  # Var(G_t | s_t) = s^T N s + k
     for t in reversed(range(T)):
         C = 4 * P[t + 1] @ W @ P[t + 1] + N
         k = k + 2 * np.sum((P[t + 1] @ W) * (P[t + 1] @ W).T) + np.sum(N * W)

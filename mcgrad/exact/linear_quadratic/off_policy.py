@@ -5,9 +5,9 @@ are linear in x, and so rewards, scores and log weights
 
     log w_t = (|eps_t|^2 - |v_t|^2) / 2 + log det L_b - log det L
 
-are forms x'M x. For a form l, the exponential e^l times the density of xi is an unnormalised Gaussian,
+are forms x^T M x. For a form l, the exponential e^l times the density of xi is an unnormalised Gaussian,
 
-    E[e^l f(xi)] = C E f(m + F z),     D = I - 2 l_xx,  m = 2 D^-1 l_x0,  F F' = D^-1,  C = exp(l_00 + l_0x m) / sqrt(det D),
+    E[e^l f(xi)] = C E f(m + F z),     D = I - 2 l_xx,  m = 2 D^-1 l_x0,  F F^T = D^-1,  C = exp(l_00 + l_0x m) / sqrt(det D),
 
 which is finite only if D is positive definite; else the moment is infinite. The square of
 
@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...printing import listed
 from ..theory import Array
 from .system import System
 from .values import gradient, gradient_to_go, riccati
@@ -43,6 +44,9 @@ class Limits(NamedTuple):
 
     bias: Array
     variance: Array
+
+    def __repr__(self) -> str:
+        return listed("Limits of self-normalised weights, times G", self._asdict())
 
 
 def importance_weighted_variance(
@@ -120,7 +124,7 @@ def _moment(forms: Sequence[Array]) -> float:
 
 
 def _cumulant(forms: Sequence[Array]) -> float:
-    """Joint cumulant 2^(k-1) (sum over circles tr(A..A) + sum over orders a'A..A a) of forms c + 2 a'z + z'A z."""
+    """Joint cumulant 2^(k-1) (sum over circles tr(A..A) + sum over orders a^T A..A a) of forms c + 2 a^T z + z^T A z."""
     if len(forms) == 1:
         return np.trace(forms[0])
     total = 0.0

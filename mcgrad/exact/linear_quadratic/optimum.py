@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...printing import listed
 from ..theory import Array
 from .system import System
 from .values import gradient, objective
@@ -26,7 +27,7 @@ FLAT = 1e-9  # curvatures below this part of the largest count as this part
 TOLERANCE = 1e-9  # of the last step, relative to 1 + |K|
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optimum:
     """A maximum of J over constant gains: K (m, n), J there, |dJ/dK| there, and the iterations it took."""
 
@@ -34,6 +35,9 @@ class Optimum:
     objective: float
     gradient_norm: float
     iterations: int
+
+    def __repr__(self) -> str:
+        return listed("Optimum", vars(self))
 
 
 def optimum(system: System) -> Optimum:
@@ -67,10 +71,10 @@ def optimum(system: System) -> Optimum:
 
 
 def infinite_horizon_gain(system: System) -> Array:
-    """Return K = -(R + gamma B'PB)^-1 gamma B'PA, P the stabilising solution of the discounted Riccati equation: (m, n).
+    """Return K = -(R + gamma B^T P B)^-1 gamma B^T P A, P the stabilising solution of the discounted Riccati equation: (m, n).
 
-    P = Q + gamma A'PA - gamma^2 A'PB (R + gamma B'PB)^-1 B'PA; the best gain for sum_t gamma^t r_t without end,
-    whatever the noises. ValueError where there is no such P with R + gamma B'PB positive definite: the pair
+    P = Q + gamma A^T P A - gamma^2 A^T P B (R + gamma B^T P B)^-1 B^T P A; the best gain for sum_t gamma^t r_t without end,
+    whatever the noises. ValueError where there is no such P with R + gamma B^T P B positive definite: the pair
     (sqrt(gamma) A, B) not stabilisable, a mode on the unit circle that no cost sees, or costs that reward action.
     """
     from scipy.linalg import solve_discrete_are

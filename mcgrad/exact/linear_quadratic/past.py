@@ -2,15 +2,15 @@
 
 d_t is the derivative of the log density of s_t ~ N(mu_t, S_t), a quadratic form, exactly:
 
-    d_t(s) = dmu'S^- y + y'S^- dS S^- y / 2 - tr(S^- dS) / 2,     y = s - mu_t.
+    d_t(s) = dmu^T S^- y + y^T S^- dS S^- y / 2 - tr(S^- dS) / 2,     y = s - mu_t.
 
 S_t may be singular, or nearly so, and d_t does not care how long the axes of S_t are. So nothing here inverts S_t. With
 y = C_t e, e white of as many components as S_t has rank, and the singular value decomposition
 
     [Acl C_t, G] = C_{t+1} Q     (rows of Q orthonormal),     e_{t+1} = Q (e_t; xi_t),
 
-d_t(s) = alpha_t'e + (e'beta_t e - tr beta_t) / 2 with alpha_{t+1} = Q E[Z_t (e_t; xi_t)] and beta_{t+1} =
-Q E[Z_t (e_t; xi_t)(e_t; xi_t)'] Q': rotations alone.
+d_t(s) = alpha_t^T e + (e^T beta_t e - tr beta_t) / 2 with alpha_{t+1} = Q E[Z_t (e_t; xi_t)] and beta_{t+1} =
+Q E[Z_t (e_t; xi_t)(e_t; xi_t)^T] Q^T: rotations alone.
 """
 
 import copy
@@ -70,7 +70,7 @@ class Past:
 
 
 def _pressed(factor: Array) -> tuple[Array, Array]:
-    """Return C (n, n) and Q (n, k) with C Q = factor (n, k), Q Q' a projection; columns beyond the rank are 0."""
+    """Return C (n, n) and Q (n, k) with C Q = factor (n, k), Q Q^T a projection; columns beyond the rank are 0."""
     n, k = factor.shape
     C, Q = np.zeros((n, n)), np.zeros((n, k))
     size = np.linalg.norm(factor, axis=1)

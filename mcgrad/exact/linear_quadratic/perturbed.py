@@ -15,7 +15,7 @@ is of degree 4T + 2 in each z_p, and a tensor Gauss-Hermite rule with 2T + 2 nod
 
 A pair with *common* noise is one system of 2n states. With s = (s+ + s-)/2, d = (s+ - s-)/(2h) and the direction Z,
 
-    s' = Acl s + h^2 B Z d + B u + w,     d' = Acl d + B Z s,     (R+ - R-)/(2h) = -sum_t gamma^t 2 (s'Qd + a'Re) - ..,
+    s_next = Acl s + h^2 B Z d + B u + w,    d' = Acl d + B Z s,    (R+ - R-)/(2h) = -sum_t gamma^t 2 (s^T Q d + a^T R e) - ..,
 
 a = K s + h^2 Z d + u, e = K d + Z s: no difference is ever taken, and h = 0 is the derivative along Z. (With widths h_p it is
 h = max h_p, and Z_p = z_p h_p / h.) Averaged over z,
@@ -122,10 +122,10 @@ def _constant_gains(system: System, K: Array) -> tuple[Array, Array]:
 def weighted_return_moments(system: System, gains: Array, weights: Array) -> tuple[Array, Array]:
     """Mean and variance of sum_t weights_t r_t, r_T at the end, under gains (N, T, m, n), weights (N, T + 1): (N,), (N,).
 
-    J as in `values`; Var(G_t | s_t) = s'N_t s + k_t with C_t = 4 P_{t+1} W P_{t+1} + N_{t+1},
+    J as in `values`; Var(G_t | s_t) = s^T N_t s + k_t with C_t = 4 P_{t+1} W P_{t+1} + N_{t+1},
 
-        N_t = 4 F_t'Sigma F_t + Acl'C_t Acl,
-        k_t = k_{t+1} + 2 tr(P W P W) + tr(N W) + tr(B'C_t B Sigma) + 2 tr(U_t Sigma U_t Sigma),     P, N at t + 1.
+        N_t = 4 F_t^T Sigma F_t + Acl^T C_t Acl,
+        k_t = k_{t+1} + 2 tr(P W P W) + tr(N W) + tr(B^T C_t B Sigma) + 2 tr(U_t Sigma U_t Sigma),     P, N at t + 1.
     """
     B, R, W, Sigma, cov, mu = system.B, system.R, system.W, system.policy_cov, system.cov, system.mean
     w = weights[..., None, None]

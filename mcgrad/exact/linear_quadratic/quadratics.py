@@ -1,10 +1,10 @@
 """Centred quadratics of white noise, one for each parameter, and what they have in common as matrices over the parameters.
 
-    f = l'y + y'Q y - tr Q,     E[f g] = <f, g> = l.l' + 2 tr QQ',     E[f g a] = <f a, g>
+    f = l^T y + y^T Q y - tr Q,     E[f g] = <f, g> = l.l' + 2 tr Q Q',     E[f g a] = <f a, g>
 
-for another quadratic a = E[a] + b'y + y'C y - tr C, where f a stands for the part of first and second order of the product,
+for another quadratic a = E[a] + b^T y + y^T C y - tr C, where f a stands for the part of first and second order of the product,
 
-    l -> E[a] l + 2 C l + 2 Q b,     Q -> E[a] Q + sym(l b') + 4 sym(Q C),     sym(x) = (x + x') / 2:
+    l -> E[a] l + 2 C l + 2 Q b,     Q -> E[a] Q + sym(l b^T) + 4 sym(Q C),     sym(x) = (x + x^T) / 2:
 
 chaos of other orders has no covariance with g. So E[f_p g_q a] for all p and q is one product of matrices, (P, N + N^2) each.
 """
@@ -37,7 +37,7 @@ class Quadratic(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """level + slope'y + y'curve y - tr curve."""
+    """level + slope^T y + y^T curve y - tr curve."""
 
     level: float
     slope: Array
@@ -57,5 +57,5 @@ def flat(x: Array) -> Array:
 
 
 def both_ways(x: Array, matrix: bool) -> Array:
-    """Return x + x', of a diagonal alone 2 x."""
+    """Return x + x^T, of a diagonal alone 2 x."""
     return x + x.T if matrix else 2 * x

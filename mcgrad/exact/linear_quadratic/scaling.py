@@ -8,8 +8,10 @@ the log scales, of systems without coincidences (an F_t that vanishes on the way
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import critics, estimators, validate
-from ...estimators import Estimator
+from ... import validate
+from ...critics.exact_critic import Exact
+from ...estimators import Estimator, reward_to_go, score_function
+from ...estimators import kinds as estimators
 from .. import algebra
 from ..leaves import Pathwise, Rule
 from ..theory import Array, NoClosedForm, Theory
@@ -42,7 +44,7 @@ def _known(theory: Theory, X: Estimator) -> Known:
     if isinstance(leaf, Pathwise):
         return Known(estimators.Reparameterization)
     critic = getattr(X, "critic", None)
-    if isinstance(critic, critics.Exact) and (critic.shift, critic.amplitude) != (0.0, 0.0):
+    if isinstance(critic, Exact) and (critic.shift, critic.amplitude) != (0.0, 0.0):
         raise NoClosedForm(f"no exponents are known for a critic that is {critic}")
     if isinstance(leaf, Rule) and leaf.trace == 1.0 and leaf.ahead is None and not np.ndim(leaf.expected):
         kind = estimators.ScoreFunction if leaf.whole else estimators.RewardToGo
@@ -78,7 +80,7 @@ def _of_to_go(theory: Theory, leaf: Rule) -> tuple[str, Array]:
         return "state", forms
     if _equal(b, mean_return_to_go(theory.system)[:-1, None]):
         return "mean", forms
-    cov, power = algebra.with_scores(theory, estimators.reward_to_go())
+    cov, power = algebra.with_scores(theory, reward_to_go())
     gain = slice(0, theory.system.K.size)
     totals = [algebra.ratio(cov[:, p].sum(axis=1), power[:, p].sum(axis=1))[:, None] for p in (slice(None), gain)]
     if any(_equal(b, x) for x in (algebra.ratio(cov, power), *totals)):
@@ -93,7 +95,7 @@ def _of_to_go(theory: Theory, leaf: Rule) -> tuple[str, Array]:
 
 def _best_constants(theory: Theory, whole: bool, for_each: bool | int) -> list[Array]:
     """Return the constants of least variance: for each parameter, or for the sums over all of them and over the gain."""
-    X = estimators.score_function() if whole else estimators.reward_to_go()
+    X = score_function() if whole else reward_to_go()
     cov, power = (x.sum(axis=0) for x in algebra.with_scores(theory, X))
     if for_each:
         return [algebra.ratio(cov, power)]

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ... import baselines, critics, estimators
-from ...baselines import Baseline
+from ...baselines import kinds as baselines
+from ...baselines.baseline import Baseline
+from ...critics.exact_critic import Exact
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...estimators.measure_valued import scales
 from ...policies.linear_gaussian import LinearGaussian
 from ..leaves import of_state
@@ -80,6 +82,6 @@ def scale_of(critic: Baseline) -> float:
             return 0.0
         case baselines.Value():
             return 1.0
-        case critics.Exact(scale=scale, amplitude=0.0):
+        case Exact(scale=scale, amplitude=0.0):
             return scale
     raise NoClosedForm(f"no closed form is known here with {critic}")

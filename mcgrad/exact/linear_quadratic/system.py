@@ -1,24 +1,25 @@
 """A linear-quadratic problem with a linear Gaussian policy: the data of every function in this room.
 
     s_0 ~ N(mean, cov),   a_t = K s_t + L eps_t,   s_{t+1} = A s_t + B a_t + w_t,   eps_t ~ N(0, I), w_t ~
-    N(0, W) r_t = -gamma^t (s_t'Q s_t + a_t'R a_t)  for t < T,      r_T = -terminal_weight * s_T'Qf s_T
+    N(0, W) r_t = -gamma^t (s_t^T Q s_t + a_t^T R a_t)  for t < T,      r_T = -terminal_weight * s_T^T Qf s_T
 
 Parameters, in order: K.ravel() (K[i, j], row major), then, with `learn_scale`, one log scale for each row of
 L, L = diag(exp ls) Lc at ls = 0, so that da/dls_i at fixed noise is e_i (L eps)_i.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...printing import listed
 from ..theory import Array
 
 SYMMETRY_TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The arrays of one problem, checked. Q, R and Qf are replaced by their symmetric parts.
 
@@ -77,6 +78,10 @@ class System:
             if not np.isfinite(getattr(self, name)):
                 raise ValueError(f"{name}: expected a finite number, got {getattr(self, name)}")
 
+    def __repr__(self) -> str:
+        names = [x.name for x in fields(self) if x.repr]
+        return listed("Linear-quadratic system", {name: getattr(self, name) for name in names})
+
     @property
     def states(self) -> int:
         """n, the number of states."""
@@ -99,7 +104,7 @@ class System:
 
     @cached_property
     def policy_cov(self) -> Array:
-        """Sigma = L L', (m, m)."""
+        """Sigma = L L^T, (m, m)."""
         return self.L @ self.L.T
 
     @cached_property
@@ -109,7 +114,7 @@ class System:
 
     @cached_property
     def initial_factor(self) -> Array:
-        """C with C C' = cov, (n, rank): s_0 = mean + C xi."""
+        """C with C C^T = cov, (n, rank): s_0 = mean + C xi."""
         return factor(self.cov, "cov")
 
     @cached_property
@@ -124,7 +129,7 @@ class System:
 
 
 def factor(cov: Array, name: str) -> Array:
-    """Return a (n, rank) factor C of a covariance, C C' = cov, without its zero directions.
+    """Return a (n, rank) factor C of a covariance, C C^T = cov, without its zero directions.
 
     Raises ValueError, with the name, if it is not symmetric or has a negative eigenvalue.
     """

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
 from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
@@ -109,16 +109,25 @@ class LinearQuadratic(Theory):
         return values.mean_return_to_go(self.system)[: self.horizon]
 
     def fisher(self) -> Array:
-        """Return E[Z Z'], (P, P)."""
+        """Return E[Z Z^T], (P, P)."""
         return natural.trajectory_fisher(self.system)
 
     def natural_gradient(self) -> Array:
         """Return F^-1 dJ/dtheta, (P,)."""
         return np.asarray(np.linalg.solve(self.fisher(), self.gradient()), dtype=np.float64)
 
-    def gradient_news(self) -> tuple[Array, ...]:
+    def gradient_news(self) -> records.GradientNews:
         """Return what an action decides of the gradient to go, as forms of (s, u)."""
-        return values.gradient_news(self.system)
+        linear, quadratic, level = values.gradient_news(self.system)
+        T, _, m, n = linear.shape
+        K = self.system.K
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            u = a - s @ K.T
+            forms = np.einsum("ki,pij,kj->kp", u, linear[t], s) + np.einsum("ki,pij,kj->kp", u, quadratic[t], u)
+            return forms - level[t]
+
+        return records.GradientNews(function, T, n, m, linear=linear, quadratic=quadratic, level=level)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -153,9 +162,14 @@ class LinearQuadratic(Theory):
         """Return its gradient, (P,)."""
         return average.average_gradient(self.system)
 
-    def differential_value(self) -> tuple[Array, float]:
-        """Return P and c of -(s' P s + c)."""
-        return average.differential_value(self.system)
+    def differential_value(self) -> records.DifferentialValue:
+        """Return P and c of -(s^T P s + c)."""
+        P, c = average.differential_value(self.system)
+
+        def function(s: Array) -> Array:
+            return -(np.einsum("ki,ij,kj->k", s, P, s) + c)
+
+        return records.DifferentialValue(function, len(P), P=P, c=float(c))
 
     def stationary(self) -> Array:
         """Return the covariance of the stationary state, (n, n)."""
@@ -311,7 +325,7 @@ def _rule(x: Leaf) -> Rule:
 
 
 def step_variances(system: System, forms: Array | None = None) -> tuple[Array, Array]:
-    """Return the variances of (da_t/dp)' dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
+    """Return the variances of (da_t/dp)^T dR/da_t and of z_t (G_t - b_t), for each time and parameter: (T, P) both."""
     T, P = system.horizon, system.parameters
     only, none = np.repeat(np.eye(T), P, axis=1), np.zeros((T, T * P))
     owner = np.tile(np.arange(P), T)

@@ -3,9 +3,9 @@
 Every quantity is an `Innovation` in the stage noise xi_t = (eps_t, white process noise) with coefficients affine in the centred
 state x = (s_t - mu_t) or, *with its sensitivity*, x = (s_t - mu_t, D_t - E D_t), D_t = ds_t/dp at fixed noise,
 
-    s' = Acl s + G xi,     D' = Acl D + B (E_s s + E_u L eps),     G = [B L, W^(1/2)],
+    s_next = Acl s + G xi,     D' = Acl D + B (E_s s + E_u L eps),     G = [B L, W^(1/2)],
 
-where da/dp at fixed noise is d = E_s s + E_u u: E_s = e_i e_j' for K_ij, E_u = e_i e_i' for ls_i. A parameter may act with
+where da/dp at fixed noise is d = E_s s + E_u u: E_s = e_i e_j^T for K_ij, E_u = e_i e_i^T for ls_i. A parameter may act with
 weights k_t over time, E_s and E_u become k_t E_s and k_t E_u; and D may start anew, at 0, where blocks of time begin.
 
 Axes: (T, p, r, 1 + n) or (T, p, r, 1 + 2n); p is 1 for what does not depend on the parameter.
@@ -147,7 +147,7 @@ class Trajectory:
         return without_action(self.of_next(form), self.system.actions)
 
     def along_path(self, form: Array) -> Innovation:
-        """Return (da_t/dp)'df/da less its mean given s_t, f a form of (1, s, u), at the action itself."""
+        """Return (da_t/dp)^T df/da less its mean given s_t, f a form of (1, s, u), at the action itself."""
         (n, r), m, L = self.system.noise.shape, self.system.actions, self.system.L
         T, p = self.system.horizon, len(self.parameters)
         form = np.broadcast_to(form, (T, p, *form.shape[2:]))[:, self.each, 1 + n + self.i]  # row i of each parameter
@@ -186,8 +186,8 @@ class Trajectory:
     def pathwise(self) -> Innovation:
         """Derivative d delta_t/dp at fixed noise, the martingale increment of dR/dp, without the news about H_{t+1}.
 
-        dr_t/dp = -2 gamma^t [s'QD + a'R(KD + d)], E[dR/dp | F_t] = (past) + H_t(s_t) - 2 s_t'P_t D_t; the
-        part of the difference that xi_t decides, with s' = Acl s + G xi, D' = Acl D + B d.
+        dr_t/dp = -2 gamma^t [s^T Q D + a^T R(KD + d)], E[dR/dp | F_t] = (past) + H_t(s_t) - 2 s_t^T P_t D_t; the
+        part of the difference that xi_t decides, with s_next = Acl s + G xi, D' = Acl D + B d.
         """
         system, m, G = self.system, self.system.actions, self.system.noise
         weight = (system.discount ** np.arange(system.horizon))[:, None, None, None]
@@ -213,7 +213,7 @@ class Trajectory:
     # ---- the initial state, as a stage of its own: s_0 = mean + C xi ----
 
     def start(self, form: Array) -> Innovation:
-        """Return (1, s_0)'form (1, s_0) minus its mean as an innovation with a constant linear part, (p, r_0, 1)."""
+        """Return (1, s_0)^T form (1, s_0) minus its mean as an innovation with a constant linear part, (p, r_0, 1)."""
         C, mean = self.system.initial_factor, self.system.mean
         slope = form[..., 1:, 0] + form[..., 1:, 1:] @ mean
         return Innovation(2 * (slope @ C)[..., None], C.T @ form[..., 1:, 1:] @ C)

@@ -2,11 +2,11 @@
 
 With P_T = terminal_weight Qf and c_T = 0, going backwards,
 
-    F_t = gamma^t R K + B'P_{t+1} Acl,     U_t = gamma^t R + B'P_{t+1} B,
-    P_t = gamma^t (Q + K'R K) + Acl'P_{t+1} Acl,     c_t = c_{t+1} + tr(U_t Sigma) + tr(P_{t+1} W),
+    F_t = gamma^t R K + B^T P_{t+1} Acl,     U_t = gamma^t R + B^T P_{t+1} B,
+    P_t = gamma^t (Q + K^T R K) + Acl^T P_{t+1} Acl,     c_t = c_{t+1} + tr(U_t Sigma) + tr(P_{t+1} W),
 
-the value is V_t(s) = -(s'P_t s + c_t) (discount counted from time 0) and the advantage of a = K s + u is
-A_t(s, u) = -(2 u'F_t s + u'U_t u - tr U_t Sigma).
+the value is V_t(s) = -(s^T P_t s + c_t) (discount counted from time 0) and the advantage of a = K s + u is
+A_t(s, u) = -(2 u^T F_t s + u^T U_t u - tr U_t Sigma).
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from .system import System
 
 
 def value(system: System) -> tuple[Array, Array]:
-    """Value function V_t(s) = E[sum_{k>=t} r_k | s_t = s] = -(s'P_t s + c_t): P (T+1, n, n), c (T+1,)."""
+    """Value function V_t(s) = E[sum_{k>=t} r_k | s_t = s] = -(s^T P_t s + c_t): P (T+1, n, n), c (T+1,)."""
     P, c, _, _ = riccati(system)
     return P, c
 
@@ -59,19 +59,19 @@ def state_moments(system: System) -> tuple[Array, Array]:
 
 
 def mean_return_to_go(system: System) -> Array:
-    """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t'P_t mu_t + c_t): (T+1,)."""
+    """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t^T P_t mu_t + c_t): (T+1,)."""
     P, c, _, _ = riccati(system)
     mean, cov = state_moments(system)
     return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
 
 
 def objective(system: System) -> float:
-    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0'P_0 mu_0 + c_0): float."""
+    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0^T P_0 mu_0 + c_0): float."""
     return float(mean_return_to_go(system)[0])
 
 
 def gradient(system: System) -> Array:
-    """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t'], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
+    """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t^T], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
     _, _, F, U = riccati(system)
     mean, cov = state_moments(system)
     second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
@@ -82,7 +82,7 @@ def gradient(system: System) -> Array:
 
 
 def value_forms(system: System) -> Array:
-    """V_t(s) = -(c_t + s'P_t s) as forms of (1, s): (T + 1, 1, 1 + n, 1 + n)."""
+    """V_t(s) = -(c_t + s^T P_t s) as forms of (1, s): (T + 1, 1, 1 + n, 1 + n)."""
     if "value forms" not in system.memo:
         P, c, _, _ = riccati(system)
         out = np.zeros((system.horizon + 1, 1, 1 + system.states, 1 + system.states))
@@ -101,7 +101,7 @@ def action_value_forms(system: System) -> Array:
 
 
 def of_actions(system: System, of_state: Array, linear: Array, quadratic: Array, level: float | Array = 0.0) -> Array:
-    """(1, s)'of_state (1, s) + 2 u'linear s + u'quadratic u + level as forms of (1, s, u): (T, 1, 1 + n + m, 1 + n + m)."""
+    """(1, s)^T of_state (1, s) + 2 u^T linear s + u^T quadratic u + level as forms of (1, s, u): (T, 1, N, N)."""
     n, N = system.states, 1 + system.states + system.actions
     out = np.zeros((system.horizon, 1, N, N))
     out[..., : 1 + n, : 1 + n] = of_state
@@ -145,15 +145,15 @@ def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
 
 
 def gradient_to_go(system: System, parameters: Indices) -> tuple[Array, Array]:
-    """dV_t(s)/dp = s'H_t s + k_t for the listed parameters: H (T+1, p, n, n), k (T+1, p)."""
+    """dV_t(s)/dp = s^T H_t s + k_t for the listed parameters: H (T+1, p, n, n), k (T+1, p)."""
     found = scores_to_go(system, action_value_forms(system), parameters)
     return found[..., 1:, 1:], found[..., 0, 0]
 
 
 def gradient_news(system: System) -> tuple[Array, Array, Array]:
-    """dH_t of the action: E[H_{t+1}(s_{t+1}) | s, u] - E[H_{t+1} | s] = u'linear s + u'quadratic u - level for K s + u.
+    """dH_t of the action: E[H_{t+1}(s_{t+1}) | s, u] - E[H_{t+1} | s] = u^T linear s + u^T quadratic u - level for K s + u.
 
-    linear = 2 B'H_{t+1} Acl (T, P, m, n), quadratic = B'H_{t+1} B (T, P, m, m), level = tr quadratic Sigma (T, P).
+    linear = 2 B^T H_{t+1} Acl (T, P, m, n), quadratic = B^T H_{t+1} B (T, P, m, m), level = tr quadratic Sigma (T, P).
     """
     H = gradient_to_go(system, np.arange(system.parameters))[0][1:]
     onto = system.B.T @ H
@@ -164,8 +164,8 @@ def gradient_news(system: System) -> tuple[Array, Array, Array]:
 def return_variance(system: System) -> float:
     """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
 
-    With xi white, V_0(s_0) - J = -(2 mu'P C xi + xi'C'P C xi - tr), delta_t = -(2 s_t'Acl'P G xi + 2 s_t'K'R
-    L eps gamma^t + xi'Psi xi - tr): Var(l'xi + xi'N xi) = l'l + 2 tr N N.
+    With xi white, V_0(s_0) - J = -(2 mu^T P C xi + xi^T C^T P C xi - tr), delta_t = -(2 s_t^T Acl^T P G xi + 2 s_t^T K^T R
+    L eps gamma^t + xi^T Psi xi - tr): Var(l^T xi + xi^T N xi) = l^T l + 2 tr N N.
     """
     P, _, F, U = riccati(system)
     mean, cov = state_moments(system)
@@ -186,7 +186,7 @@ def return_variance(system: System) -> float:
 def bootstrapped(system: System, weight: Array, scale: float) -> System:
     """Return the system in which the action at t sees something else than P_{t+1}: (T + 1,) weights w_t.
 
-        w_{t+1} scale P_{t+1} + (1 - w_{t+1}) P'_{t+1},    P'_t = gamma^t (Q + K'R K) + Acl' (what t sees) Acl.
+        w_{t+1} scale P_{t+1} + (1 - w_{t+1}) P'_{t+1},    P'_t = gamma^t (Q + K^T R K) + Acl^T (what t sees) Acl.
 
     Its gradient is the mean of pathwise blocks, w = 1 at their ends.
     """

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.one_step import OneStepCost
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...problem import Problem
 from .. import records
 from ..leaves import Pathwise, Rule

@@ -2,7 +2,8 @@
 
 chain, ring, system     a problem and its estimators as a chain with an affine carry: what a step makes of its monomials
 polynomials             coefficients with exact zeros (stage, powers, basis, degrees)
-nodal                   values at nodes: of tables (tables) and grids (grids); noise as nodes and weights (noise, edges)
+nodal                   values at nodes: of tables (tables) and grids (grids); noise as nodes and weights (noise, laws, edges)
+branches, branched      rollouts that branch off (measure-valued derivatives): functions of one state and of two
 trees                   all states that can be reached, where noise only chooses
 refine                  grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature

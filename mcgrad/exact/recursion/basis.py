@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .chain import NORMAL
+from .laws import recurrence
 from .ring import Array, Places
 
 
@@ -68,8 +68,7 @@ def _of_degree(n: int, d: int) -> list[tuple[int, ...]]:
 class Noise:
     """Orthonormal polynomials of independent noises up to a total degree, and multiplication by powers of the noise in them.
 
-    Hermite polynomials of standard normals, x h_k = sqrt(k + 1) h_{k+1} + sqrt(k) h_{k-1}; Legendre polynomials of numbers
-    uniform on (0, 1), u p_k = a_k p_{k+1} + p_k / 2 + a_{k-1} p_{k-1}, a_k = (k + 1) / (2 sqrt((2 k + 1) (2 k + 3))).
+    Hermite polynomials of standard normals, Legendre polynomials of uniform numbers, and so on, see `laws`.
 
     Parameters
     ----------
@@ -84,14 +83,14 @@ class Noise:
         self._ladders = []
         for j, kind in enumerate(kinds):
             below = np.flatnonzero(space.powers.sum(axis=1) < degree)
-            k = space.powers[below, j].astype(float)
+            k = space.powers[:, j]
+            a, middle = recurrence(kind, degree + 1)
             above = space.places(space.powers[below] + np.eye(len(self.names), dtype=np.int64)[j])
-            a = np.sqrt(k + 1) if kind == NORMAL else (k + 1) / (2 * np.sqrt((2 * k + 1) * (2 * k + 3)))
             # Entry k of the matrix goes to `above`, and entry `above` to k, both with weight a.
             columns, rows = np.concatenate([below, above]), np.concatenate([above, below])
             order = np.argsort(columns, kind="stable")
             starts = np.searchsorted(columns[order], np.arange(len(space) + 1))
-            self._ladders.append((starts, rows[order], np.tile(a, 2)[order], 0.0 if kind == NORMAL else 0.5))
+            self._ladders.append((starts, rows[order], np.tile(a[k[below]], 2)[order], middle[k]))
 
     def matrix(
         self, names: Sequence[str], outputs: int, inputs: int, cut: bool = False
@@ -110,8 +109,8 @@ class Noise:
                 np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(starts[rows], counts)
             )
             moved = [to[place], columns[entry], values[entry] * weights[place]]
-            if middle:
-                same = rows, columns, middle * values
+            if middle.any():
+                same = rows, columns, middle[rows] * values
                 moved = [np.concatenate(x) for x in zip(moved, same, strict=True)]
             rows, columns, values = _merged(inputs, *moved)
         if rows.size and rows.max() >= outputs:

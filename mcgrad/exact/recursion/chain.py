@@ -20,11 +20,12 @@ from ...kernels.reverse_scan import ReverseScan
 from ...kernels.tracing import remembered_trace
 from ...problem import Problem
 from ..theory import NoClosedForm
+from .branches import Branches
+from .laws import NORMAL, UNIFORM
 from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable, whole
 from .work import Work
 
 AT = "#"  # between the name of a carry and the number of its stream
-NORMAL, UNIFORM = "normal", "uniform"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Chain:
         n of each, one after the other.
     carries : dict
         Name -> `Carry`.
+    branches : Branches
+        What branches off, and what is drawn for it.
     """
 
     def __init__(self, model: Model, scans: dict[RolloutVariant, Any]) -> None:
@@ -68,14 +71,18 @@ class Chain:
                     self.carries[slot.name(scan.suffix, j)] = Carry(k, None, scan, slot, j)
         self.n = self.problem.environment.states
         self.states = self.n * len(self.trajectories)
+        self.branches = Branches(self.inputs, [scan for scan, _ in scans.values()], self._of_step())
 
     # ---- what the graphs read
 
     def noises(self, start: bool = False) -> dict[str, str]:
         """Return {name: kind} of the independent numbers of a step, or of the start."""
-        environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
         if start:
-            return _kinds(x.z0_names, environment.initial_noises)
+            return _kinds(self.inputs.z0_names, self.problem.environment.initial_noises)
+        return self._of_step() | self.branches.noises
+
+    def _of_step(self) -> dict[str, str]:
+        environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
         return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
 
     def _noise(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
@@ -87,7 +94,8 @@ class Chain:
         v, x = self.trajectories[k], self.inputs
         values = self.model.constants(rows, v)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
-        return values | self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+        values |= self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+        return values | self.branches.values(noise)
 
     # ---- the chain
 
@@ -111,7 +119,7 @@ class Chain:
     def step(self, rows: Rows, state: State, noise: Values, wanted: Sequence[str], given: Given = None) -> Values:
         """Return {carry: its value before a step, as a polynomial in the carries after it}."""
         new = {}
-        variables = {c: variable(c) for c in self.carries}
+        variables = {c: variable(c) for c in self.carries} | self.branches.differences()
         for scan, mine in self._by_scan(wanted):
             k = self.carries[mine[0]].trajectory
             values = self.values(k, rows, state, noise) | variables
@@ -167,6 +175,7 @@ class Model:
             _refuse(v, scan)
         self.directions = {v.direction for v in self.traced.rollouts if v.shift} & {"normal", "sign"}
         self.direction: Array | None = None
+        self.branch_time: float | None = None
         if not self.directions:
             self._build()
 
@@ -174,6 +183,18 @@ class Model:
         """Return the same with theta moved along a given direction, (P,), where it is random."""
         other = copy.copy(self)
         other.direction = np.asarray(direction, float)
+        other._build()
+        return other
+
+    @property
+    def lone(self) -> bool:
+        """Whether rollouts branch off at one random time, `branch_time` once it is given."""
+        return any(kind.once for scan, _ in self.traced.rollouts.values() for kind in scan.step.wanted)
+
+    def branching_at(self, t: int) -> Model:
+        """Return the same with branches at time t, where that is random."""
+        other = copy.copy(self)
+        other.branch_time = float(t)
         other._build()
         return other
 
@@ -197,6 +218,7 @@ class Model:
             theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
         values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
         values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
+        values |= {} if self.branch_time is None else {"tau": self.branch_time}
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
 
     def _direction(self, kind: str | int) -> Array:
@@ -260,16 +282,8 @@ def _refuse(variant: RolloutVariant, scan: ReverseScan) -> None:
             "no recursion: a direction of theta is drawn anew in blocks, and the sum of all so far weighs what follows: a "
             "state of as many numbers more as there are parameters"
         )
-    if any(not kind.once for kind in scan.step.wanted):
-        raise NoClosedForm(
-            "no recursion: rollouts branch off at every time, and all of them are on the way at once: no chain of finitely "
-            "many states"
-        )
-    if scan.step.wanted:
-        raise NoClosedForm(
-            "no recursion: rollouts branch off at one random time; until then the state is one, and from there on that of all "
-            "branches, which a recursion over one space of functions does not do"
-        )
+    if "branches" in scan.step.used and variant != PLAIN:
+        raise ValueError("measure-valued derivatives of antithetic or perturbed rollouts are not supported")
 
 
 def _kinds(names: Sequence[str], normals: int) -> dict[str, str]:

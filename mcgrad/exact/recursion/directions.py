@@ -1,6 +1,8 @@
-"""A random direction of theta, one for each trajectory: conditional moments along each, put together by an outer quadrature.
+"""What is drawn once for a trajectory: conditional moments given each value, put together by an outer quadrature.
 
-E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
+That is a random direction of theta, or the one random time at which rollouts branch off (a sum over all of them).
+
+    E g = E E[g | z],    Cov(g, h) = E Cov(g, h | z) + Cov(E[g | z], E[h | z])
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..theory import NoClosedForm
-from .chain import NORMAL, Model
-from .noise import gauss, tensor
+from .chain import Model
+from .laws import NORMAL, gauss
+from .noise import tensor
 from .ring import Array
 from .work import TooMuch
 
@@ -46,6 +49,11 @@ def over_directions(
     NoClosedForm
         If so many directions are too much work, or not enough.
     """
+    if model.lone:
+        if model.directions or next_two is not None:
+            raise NoClosedForm("no recursion: rollouts that branch off have moments up to the second, at one theta")
+        models = [model.branching_at(t) for t in range(model.problem.horizon)]
+        return *_mixed(np.full(len(models), 1.0 / len(models)), models, pairs, first_two), None
     if not model.directions:
         mean, covariance = map(np.array, first_two(model))
         return mean, covariance, None if next_two is None else np.array(next_two(model, mean))
@@ -57,11 +65,7 @@ def over_directions(
     for weights, points in _rules(kind, model.parameters):
         _spend(model, len(points) * (1 if next_two is None else 2), change, tolerance)
         models = [model.along(z) for z in points]
-        mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
-        total = weights @ mean
-        apart = mean - total
-        i, j = np.array(pairs).T
-        joint = weights @ (covariance + apart[:, i] * apart[:, j])
+        total, joint = _mixed(weights, models, pairs, first_two)
         change = 0.0 if kind == "sign" else _moved(before, (total, joint))  # of signs these are all
         if change <= tolerance:
             central = None
@@ -82,12 +86,21 @@ def _spend(model: Model, directions: int, change: float, tolerance: float) -> No
     try:
         work.spend(directions * len(model.traced.rollouts) * (OWN + OF_STEP * model.problem.horizon))
     except TooMuch:
-        moved = (
-            f"; with fewer, moments moved by {change:.1e}, and {tolerance:.0e} is asked for" if change < np.inf else ""
-        )
+        moved = f"; with fewer, moments moved by {change:.1e}, not {tolerance:.0e}" if change < np.inf else ""
         raise NoClosedForm(
             f"no recursion: {directions} directions of theta are more than work={work.units:g}{moved}; allow more work"
         ) from None
+
+
+def _mixed(
+    weights: Array, models: list[Model], pairs: Sequence[tuple[int, int]], first_two: Callable[..., Any]
+) -> tuple[Array, Array]:
+    """Return means and covariances of pairs from those of each model."""
+    mean, covariance = (np.array(x) for x in zip(*map(first_two, models), strict=True))
+    total = weights @ mean
+    apart = mean - total
+    i, j = np.array(pairs).T
+    return total, weights @ (covariance + apart[:, i] * apart[:, j])
 
 
 def _moved(before: tuple[Array, Array] | None, after: tuple[Array, Array]) -> float:

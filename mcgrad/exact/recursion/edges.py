@@ -55,6 +55,11 @@ class Edge:
             return np.sign(b if self.operation == "copysign" else a - b)
 
 
+def is_edge(operation: str) -> bool:
+    """Tell whether an operation kinks or jumps somewhere."""
+    return operation in COMPARISONS or operation in {*BESIDE, *LABELS, *DIVISIONS, "absolute", "copysign"}
+
+
 def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
     """Return the `Edge`s of a step that depend on noise or state, and on nothing that is carried back."""
     found: dict[Any, Edge] = {}
@@ -68,15 +73,9 @@ def edges(chain: Chain, wanted: Sequence[str]) -> list[Edge]:
         for graph, roots in graphs.values():
             for i in live_nodes(graph, roots):
                 operation, arguments = graph.nodes[i]
-                if operation not in COMPARISONS and operation not in {
-                    *BESIDE,
-                    *LABELS,
-                    *DIVISIONS,
-                    "absolute",
-                    "copysign",
-                }:
+                if not is_edge(operation):
                     continue
-                read = live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)])
+                read = chain.branches.sources(live_inputs(graph, [x for x in arguments if isinstance(x, Tracer)]))
                 noises, states = read & set(chain.noises()), read & set(chain.inputs.s_names)
                 if (noises or states) and not any(x in chain.carries for x in read):
                     edge = Edge(k, graph, operation, tuple(arguments), frozenset(noises), frozenset(states))
@@ -106,6 +105,8 @@ def flat(chain: Chain, wanted: Sequence[str]) -> set[str]:
         for graph, nodes in roots.values():
             names = {x: 2 << j for j, x in enumerate(chain.noises())}
             seeds = {graph.input(x).index: bit | RANDOM for x, bit in names.items()}
+            for x, parts in chain.branches.products.items():
+                seeds[graph.input(x).index] = RANDOM | sum(names[y] for y in parts)
             _, moves, _ = reach(graph, seeds)
             bits = 0
             for x in nodes:

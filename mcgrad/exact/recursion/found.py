@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import validate
+from ...printing import counted, listed, numbers
 from .ring import Array
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ExactEstimate:
     """The exact moments of one estimator, per parameter, (P,) each.
 
@@ -28,6 +31,9 @@ class ExactEstimate:
     third: NDArray[np.float64] | None = None
     fourth: NDArray[np.float64] | None = None
 
+    def __repr__(self) -> str:
+        return listed("Exact moments of an estimator", vars(self))
+
     @property
     def skewness(self) -> NDArray[np.float64]:
         """E (g - E g)^3 / Var^(3/2); NaN where nothing varies."""
@@ -40,6 +46,7 @@ class ExactEstimate:
 
     def stderr(self, count: int) -> NDArray[np.float64]:
         """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
+        count = validate.integer("count", count, 1)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
@@ -47,6 +54,7 @@ class ExactEstimate:
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
         """
+        count = validate.integer("count", count, 2)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
@@ -58,7 +66,7 @@ def _shape(moment: Array | None, variance: Array, power: float) -> Array:
     return np.divide(moment, variance**power, out=np.full(len(variance), np.nan), where=variance > 0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class ExactMoments:
     """Exact moments of several estimators on common noise: `found["PW"]` is an `ExactEstimate`.
 
@@ -142,21 +150,38 @@ class ExactMoments:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
-    def __repr__(self) -> str:
-        lines = [f"exact moments on {self.space}" + "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())]
-        if self.left:
-            lines[0] += f", the box left with probability {self.left:.1e}"
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def table(self) -> Any:
+        """Return a tidy pandas DataFrame: one row per estimator and parameter."""
+        import pandas
+
+        rows = []
         for name in self.names:
             x = self[name]
-            lines.append(f"{name}: mean {_short(x.mean)} variance {_short(x.variance)}")
-        return "\n".join(lines)
+            columns = {"mean": x.mean, "variance": x.variance}
+            columns |= {"skewness": x.skewness} if x.third is not None else {}
+            columns |= {"kurtosis": x.kurtosis} if x.fourth is not None else {}
+            for p, parameter in enumerate(self.parameters):
+                rows.append({"estimator": name, "parameter": parameter} | {k: float(v[p]) for k, v in columns.items()})
+        return pandas.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        html: str = self.table()._repr_html_()
+        return html
+
+    def __repr__(self) -> str:
+        title = f"Exact moments ({self.space}) of {counted(len(self), 'estimator')}"
+        title += "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())
+        title += f", the box left with probability {self.left:.1e}" if self.left else ""
+        of_each = {name: (self[name].mean, self[name].variance) for name in self.names}
+        return listed(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
 
 
 def _relative(difference: Array, scale: Any) -> float:
     change = np.max(np.abs(difference) / (scale + 1e-300))
     return float(change) if np.isfinite(change) else np.inf
-
-
-def _short(x: Array) -> str:
-    shown = " ".join(f"{y:.6g}" for y in x[:4])
-    return f"[{shown}{' ...' if len(x) > 4 else ''}]"

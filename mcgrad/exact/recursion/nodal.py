@@ -15,7 +15,7 @@ import numpy as np
 from .chain import Chain
 from .nodal_stage import CHUNK, NodalStage, points_of
 from .ring import EXP, UNKNOWN, Array, Fields, Lost, Monomial, Pair, Poly, Rows, State, Value, Values, lift, variable
-from .system import NumberTerms, Outputs, coefficients, last_values, ordered, system
+from .system import NumberTerms, Outputs, System, coefficients, last_values, ordered, system
 
 
 class Nodal:
@@ -37,15 +37,23 @@ class Nodal:
     ) -> None:
         self.chain, self.mesh, self.rule, self.horizon = chain, mesh, rule, chain.problem.horizon
         self.carries = list(chain.carries)
-        unknown = dict.fromkeys(chain.model.rows(0), UNKNOWN)
-        state, noise = [UNKNOWN] * chain.states, dict.fromkeys(chain.noises(), UNKNOWN)
-        self.system = system(first, pairs, chain.step(unknown, state, noise, self.carries), chain.carries)
-        self.wanted = sorted({c.removeprefix(EXP) for a in self.system.terms for c in a})
+        self.system = self._closed(first, pairs)
+        self.wanted = sorted({c.removeprefix(EXP) for a in self.system.terms for c in a} & set(self.carries))
         self.apart = additive(chain, self.wanted) if apart else {}
         self.keys = list(self.system.terms)
         self._stages: list[NodalStage] | None = None
         self._rows: Rows = {}
         self.left = 0.0
+
+    def _closed(self, first: Iterable[Monomial], pairs: Sequence[Pair]) -> System:
+        """Return what is needed for some monomials and pairs of them."""
+        return system(first, pairs, self._unknown_step(), self.chain.carries)
+
+    def _unknown_step(self) -> Values:
+        """Return {carry: its value before a step} where it is only known which terms there are."""
+        chain = self.chain
+        state, noise = [UNKNOWN] * chain.states, dict.fromkeys(chain.noises(), UNKNOWN)
+        return chain.step(dict.fromkeys(chain.model.rows(0), UNKNOWN), state, noise, self.carries)
 
     def size(self) -> tuple[int, int]:
         """Return how many numbers the matrices of a step hold, and about how many operations it takes."""

@@ -53,7 +53,7 @@ class NodalStage:
         self._products = _products([(places[a], places[g]) for a, g in self.pairs], max(1, CHUNK // self.weights.size))
 
     def _fold(self, terms: NumberTerms) -> None:
-        """Sum the weights of E c c' C'(s') over the noise: one matrix for each different product of coefficients."""
+        """Sum the weights of E c c^T C'(s_next) over the noise: one matrix for each different product of coefficients."""
         entries: list[tuple[ProductKey, int, int]] = []
         products: dict[ProductKey, tuple[Value, Value]] = {}
         for k, (a, g) in enumerate(self.pairs):

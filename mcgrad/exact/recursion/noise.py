@@ -8,23 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...compiler.emit import live_inputs
-from .chain import NORMAL, Chain
+from .chain import Chain
 from .edges import Edge, edges, flat
+from .laws import ENDS, NORMAL, UNIFORM, density, gauss, probability
 from .ring import Array, State, Values
 
-REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
 SAME = 1e-10  # breaks that are closer are one
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
-
-
-def gauss(kind: str, count: int) -> tuple[Array, Array]:
-    """Return nodes and weights for a standard normal, or a number that is uniform on (0, 1)."""
-    if kind == NORMAL:
-        x, w = np.polynomial.hermite_e.hermegauss(count)
-    else:
-        x, w = np.polynomial.legendre.leggauss(count)
-        x = (1 + x) / 2
-    return x, w / w.sum()
 
 
 def tensor(names: Iterable[Any], rule: Callable[[Any], tuple[Array, Array]]) -> tuple[dict[Any, Array], Array]:
@@ -128,7 +118,7 @@ class Quadrature:
     ) -> tuple[Array, Array]:
         """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
         R = len(state[0])
-        low, high = (-REACH, REACH) if kind == NORMAL else (0.0, 1.0)
+        low, high = ENDS[kind]
         rows = chain.model.rows(0)
         grid = np.linspace(low, high, self.points)
         breaks = [np.broadcast_to([low, high], (R, 2))]
@@ -160,12 +150,12 @@ class Quadrature:
         middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
         if flat:
             return middle, _probability(b, kind)
-        x, w = np.polynomial.legendre.leggauss(self.panel if kind != NORMAL else FINE)
-        self._spend(8 * middle.size * len(x) * (self.panel if kind == NORMAL else 1), middle.size * len(x))
+        x, w = np.polynomial.legendre.leggauss(self.panel if kind == UNIFORM else FINE)
+        self._spend(8 * middle.size * len(x) * (1 if kind == UNIFORM else self.panel), middle.size * len(x))
         nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(-1, len(x))
         weights = (half[:, :, None] * w).reshape(-1, len(x))
-        if kind == NORMAL:
-            weights = weights * np.exp(-nodes * nodes / 2) / np.sqrt(2 * np.pi)
+        if kind != UNIFORM:
+            weights = weights * density(kind, nodes)
             nodes, weights = gauss_of(nodes, weights, self.panel)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
@@ -195,11 +185,5 @@ def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
 
 def _probability(edges: Array, kind: str) -> Array:
     """Return the probabilities between edges, (R, C)."""
-    if kind != NORMAL:
-        return np.diff(edges, axis=1)
-    from scipy.special import ndtr  # scipy loads slowly, and most of mcgrad does without
-
-    edges = np.concatenate(
-        [np.full((len(edges), 1), -np.inf), edges[:, 1:-1], np.full((len(edges), 1), np.inf)], axis=1
-    )
-    return np.diff(ndtr(edges), axis=1)
+    ends = np.full((len(edges), 1), np.inf)
+    return np.diff(probability(kind, np.concatenate([-ends, edges[:, 1:-1], ends], axis=1)), axis=1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...compiler.emit import live_nodes
 from ...compiler.operations import COMPARISONS, OPERATIONS, SAME_VALUE
-from ...compiler.trace import Tracer
+from ...compiler.trace import Graph, Tracer
 from .chain import Chain
 from .edges import outputs
 
@@ -52,6 +52,10 @@ def _graphs(chain: Chain, k: int) -> list[tuple[Any, list[Any], int]]:
         if carry.recurrence:
             graph = carry.recurrence.last_graph
             last.setdefault(id(graph), (graph, [], 0))[1].append(carry.recurrence.initial)
+    if chain.branches:  # whose returns are those of other states
+        step, end = chain.of[k].step, chain.inputs.end(graph := Graph())
+        steps[id(step.graph)][1].append(step.reward)
+        last[id(graph)] = (graph, [end.reward], 0)
     return [*steps.values(), *last.values()]
 
 

@@ -38,6 +38,8 @@ class Polynomials:
     name = "polynomials"
 
     def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> None:
+        if chain.branches:
+            raise NoClosedForm("no recursion on polynomials where rollouts branch off")
         self.chain, model = chain, chain.model
         self.horizon = chain.problem.horizon
         self.states = [state_name(i) for i in range(chain.states)]

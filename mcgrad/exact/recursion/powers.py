@@ -1,7 +1,7 @@
-"""Powers of the next state, s'^alpha, expanded in powers of the state and in orthonormal polynomials of the noise.
+"""Powers of the next state, s_next^alpha, expanded in powers of the state and in orthonormal polynomials of the noise.
 
-Composition with a step is linear in the coefficients of a field f, f(s'(s, xi)) = sum_k h_k(xi) (S_k f)(s), s' the next state.
-The powers of degree d are those of degree d - 1 times a component of s'. Of their expansions only so much is formed as is
+Composition with a step is linear in the coefficients of f: f(s_next) = sum_k h_k(xi) (S_k f)(s), s_next = s_next(s, xi).
+The powers of degree d are those of degree d - 1 times a component of s_next. Of their expansions only so much is formed as is
 asked for: a field of degree d whose coefficients see no noise needs h_0 alone, and so few orders in between. No power of a
 matrix is formed.
 """

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...estimators.estimator import Estimator
 from ...estimators.fitted import is_unfitted
@@ -17,7 +16,7 @@ from ..theory import NoClosedForm
 from .basis import TooSmall
 from .chain import Chain, Model
 from .directions import over_directions
-from .found import ExactEstimate, ExactMoments
+from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
@@ -135,25 +134,11 @@ class _Exactly:
     def __init__(self, problem: Problem, theta: Array, options: Options) -> None:
         self.problem, self.theta, self._options = problem, theta, options
 
-    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> _Fit:
+    def moments(self, estimators: Mapping[str, Estimator], full: bool = False) -> ExactMoments:
         """Return the moments of named estimators."""
-        return _Fit(moments_within(self.problem, self.theta, estimators, self._options, full_covariance=full), full)
+        return moments_within(self.problem, self.theta, estimators, self._options, full_covariance=full)
 
-    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[_Fit]:
+    def moments_of_each(self, variants: Iterable[Mapping[str, Estimator]]) -> Iterator[ExactMoments]:
         """Yield the moments of each of several dicts of estimators."""
         for estimators in variants:
             yield self.moments(estimators)
-
-
-class _Fit:
-    """Exact moments with `covariance` as measured ones have it: a matrix, if all covariances were asked for."""
-
-    def __init__(self, found: ExactMoments, full: bool) -> None:
-        self._found, self._full = found, full
-
-    def __getitem__(self, name: str) -> ExactEstimate:
-        return self._found[name]
-
-    def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return (P,), or (P, P)."""
-        return (self._found.covariance_matrix if self._full else self._found.covariance)(first, second)

@@ -13,9 +13,11 @@ import numpy as np
 from ... import validate
 from ...problem import Problem
 from ..theory import NoClosedForm
-from .chain import NORMAL, Chain
+from .branched import Branched
+from .chain import Chain
 from .edges import Edge, axis_breaks, edges
 from .grids import ROUGH, Grid
+from .laws import NORMAL
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
@@ -185,7 +187,8 @@ def _at(
         def spend(operations: float, memory: float) -> None:
             work.spend(operations if memory <= LARGEST else np.inf)
 
-        space = Nodal(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points, spend))
+        of_grid = Branched if chain.branches else Nodal
+        space = of_grid(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
         spend(operations * space.horizon + begun, max(memory, begun))
@@ -274,6 +277,6 @@ def checked_box(box: object, problem: Problem) -> tuple[Array, Array] | None:
 
 
 def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
-    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
+    """Return the arguments of `moments` and of `value` that say what may be done, checked."""
     tolerance = validate.number("tolerance", tolerance, above=0.0)
     return Options(tolerance, Work(validate.number("work", work, above=0.0), shown=True), checked_box(box, problem))

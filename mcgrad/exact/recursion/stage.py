@@ -135,7 +135,7 @@ class Stage:
                     of_pair[pair] = max(of_pair.get(pair, 0), min(own, later.covariance[pair] * noisy))
         return of_mean, of_pair
 
-    # ---- mu_a = sum_b c_ab m_b(s')
+    # ---- mu_a = sum_b c_ab m_b(s_next)
 
     def _value_operator(self, now: Degrees, full: set[Monomial]) -> None:
         space, noise = self.space, self.powers.noise
@@ -206,7 +206,7 @@ class Stage:
             target.append(out[_within(self.space.places(powers), len(out))])
         self._pairs = [np.concatenate([np.zeros(0, np.int64), *x]) for x in (first, second, target)]
 
-    # ---- E c c' C'(s')
+    # ---- E c c^T C'(s_next)
 
     def _carried_operator(self, products: dict[Pair, dict[Pair, list[Any]]]) -> None:
         space, noise = self.space, self.powers.noise

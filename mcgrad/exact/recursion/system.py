@@ -2,9 +2,9 @@
 
     V_a(x) = sum_b c_ab(x) V_b(x'),    a, b monomials of the carry, () among the b
 
-Conditional means m and covariances C of the V_a then obey (x = (s, noise), s' the next state, c = c(x))
+Conditional means m and covariances C of the V_a then obey (x = (s, noise), s_next the next state, c = c(x))
 
-    mu_a(x) = sum_b c_ab m_b(s'),   m_a(s) = E mu_a,   C_ag(s) = Cov(mu_a, mu_g | s) + E sum_bb' c_ab c_gb' C_bb'(s')
+    mu_a(x) = sum_b c_ab m_b(s_next),   m_a(s) = E mu_a,   C_ag(s) = Cov(mu_a, mu_g | s) + E sum_bb' c_ab c_gb' C_bb'(s_next)
 
 which is the law of total covariance, a sum of what is positive, and not E g^2 - (E g)^2.
 """

@@ -20,8 +20,9 @@ from ...problem import Problem
 from ..faithful import moves_as_said
 from ..theory import NoClosedForm
 from .chain import Chain
+from .laws import NORMAL, gauss
 from .nodal import Nodal
-from .noise import gauss, tensor
+from .noise import tensor
 from .ring import Array, Monomial, Pair, State, run
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
@@ -92,7 +93,7 @@ class Outcomes:
         x, K, A = chain.inputs, len(state[0]), self.actions
         rows = np.rint(state[0][:, 0]).astype(int)
         u, w = (y[rows] if len(y) > 1 else np.broadcast_to(y, (K, *y.shape[1:])) for y in (self.u, self.w))
-        normals, share = tensor(x.w_names[: self.problem.environment.noises], lambda _: gauss("normal", NODES))
+        normals, share = tensor(x.w_names[: self.problem.environment.noises], lambda _: gauss(NORMAL, NODES))
         cells, Q = u.shape[2], share.size
         shape = (K, A * cells * Q)
         noise = {k: np.full((1, 1), 0.5) for k in x.e_names}

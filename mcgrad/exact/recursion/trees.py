@@ -52,6 +52,8 @@ class Tree(Nodal):
     """
 
     def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], rule: Quadrature) -> None:
+        if chain.branches:
+            raise NoClosedForm("no tree of states where rollouts branch off")
         super().__init__(chain, first, pairs, None, rule, apart=False)
         if set(chain.noises()) - flat(chain, self.wanted):
             raise NoClosedForm("no tree of states: the noise of a step is continuous")

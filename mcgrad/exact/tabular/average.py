@@ -2,9 +2,9 @@
 
 With mu the stationary distribution of P_pi and J = sum_s mu(s) r_pi(s) the average reward, the differential values are
 
-    V(s) = E[sum_t (r_t - J) | s_0 = s],     Q(s, a) = E[r | s, a] - J + sum_s' P(s' | s, a) V(s'),     sum_s mu V = 0,
+    V(s) = E[sum_t (r_t - J) | s_0 = s],     Q(s, a) = E[r | s, a] - J + E[V(s_next) | s, a],     sum_s mu V = 0,
 
-and V = (I - P_pi + 1 mu')^-1 (r_pi - J). The gradient is that of the policy gradient theorem, average-reward case,
+and V = (I - P_pi + 1 mu^T)^-1 (r_pi - J). The gradient is that of the policy gradient theorem, average-reward case,
 
     dJ = sum_s mu(s) sum_a pi(a | s) z(s, a) Q(s, a).
 
@@ -22,7 +22,7 @@ from .system import System
 
 
 def stationary_distribution(system: System) -> Array:
-    """Return mu with mu'P_pi = mu': (S,). ValueError unless there is one and only one."""
+    """Return mu with mu^T P_pi = mu^T: (S,). ValueError unless there is one and only one."""
     S = system.states
     if system.ends.any():
         raise ValueError("ends: expected none, since a continuing problem has no end")

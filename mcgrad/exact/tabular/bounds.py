@@ -6,14 +6,14 @@ With z the score, Z_t = z_0 + .. + z_t, mu_t the distribution of s_t, V and dV =
     m_t(s) = E[Z_{t-1} 1{s_t = s}],     M_t(s) = E[Z_{t-1} Z_{t-1}' 1{s_t = s}],     v, c, w = the moments of (omega_t, n_t)
                                                                                   given (s, a): v of omega, c of both, w of n
 
-and the same after the action, mz = pi (m + mu z), MZ = pi (M + m z' + z m' + mu z z'), the bounds are Cov dV_0(s_0) plus
+and the same after the action, mz = pi (m + mu z), MZ = pi (M + m z^T + z m^T + mu z z^T), the bounds are Cov dV_0(s_0) plus
 
-    tree          sum_t sum_{s,a} v MZ + mz c' + c mz' + mu pi w
-    markov        sum_t sum_{s,a} v mz mz' / (mu pi) + mz c' + c mz' + mu pi w
-    stationary    E sum_t h*(x_t) h*(x_t)',     h*(s, a, r, s') = sum_t [(m_t + mu_t z) omega_t + mu_t n_t] / sum_t mu_t(s)
+    tree          sum_t sum_{s,a} v MZ + mz c^T + c mz^T + mu pi w
+    markov        sum_t sum_{s,a} v mz mz^T / (mu pi) + mz c^T + c mz^T + mu pi w
+    stationary    E sum_t h*(x_t) h*(x_t)^T,     h*(s, a, r, s_next) = sum_t [(m_t + mu_t z) omega_t + mu_t n_t] / sum_t mu_t(s)
 
 Without a horizon the sums over time of gamma^t m_t, gamma^2t M_t and so on are linear solves; but those of the Markov bound,
-of the ratios m_t m_t' / mu_t, are not.
+of the ratios m_t m_t^T / mu_t, are not.
 
 Cost: time O(T S^2 A P), P times that for matrices.
 """
@@ -116,7 +116,7 @@ def surprises(system: System, dV: Array, t: int, matrix: bool) -> tuple[Array, A
     c = np.tensordot(flow * omega, following, 1)
     mean, outer = np.tensordot(flow, following, 1), _outer(matrix)
     w = np.zeros((*v.shape, *outer(mean, mean).shape[2:]))
-    for s in range(system.states):  # one s' at a time, and only where it can follow
+    for s in range(system.states):  # one s_next at a time, and only where it can follow
         rows = flow[:, :, s] > 0
         news = following[s] - mean[rows]
         w[rows] += _wide(flow[:, :, s][rows], matrix) * outer(news, news)
@@ -124,7 +124,7 @@ def surprises(system: System, dV: Array, t: int, matrix: bool) -> tuple[Array, A
 
 
 def _summed(system: System, mu: Array, v: Array, now: Array, c: Array, w: Array, second: Array, matrix: bool) -> Array:
-    """sum_{s,a} pi (v second + now c' + c now' + mu w)."""
+    """sum_{s,a} pi (v second + now c^T + c now^T + mu w)."""
     both = _outer(matrix)(now, c)
     inside = _wide(v, matrix) * second + both + _turned(both, matrix) + _wide(mu[:, None], matrix) * w
     return np.tensordot(system.policy, inside, 2)

@@ -92,7 +92,7 @@ def product(system: System, t: int, e: Factor, f: Factor) -> Array:
 
 
 def _covariance_of_next(system: System, one: Array, two: Array) -> Array:
-    """Cov(one(s'), two(s') | s, a), (S, A, 1 or P): one s' at a time, and only where it can follow."""
+    """Cov(one(s_next), two(s_next) | s, a), (S, A, 1 or P): one s_next at a time, and only where it can follow."""
     flow = system.flow
     means = [np.tensordot(flow, x, 1) for x in (one, two)]
     out = np.zeros(np.broadcast_shapes(means[0].shape, means[1].shape))

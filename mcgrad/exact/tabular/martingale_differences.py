@@ -4,7 +4,7 @@ For the filtration F_t of the trajectory up to s_t,
 
     X = E X + (E[X | s_0] - E X) + sum_t m_t,     m_t = E[X | F_{t+1}] - E[X | F_t] = sum_i c_i e_i,
 
-with carries c_i that are known before stage t (`traces`) and factors e_i(s, a, s', r) that have mean zero given s.
+with carries c_i that are known before stage t (`traces`) and factors e_i(s, a, s_next, r) that have mean zero given s.
 For the rule of `leaves`, with U_t(s) = E[sum_{k>=t} lam^{k-t} d_k | s_t = s], the error
 eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and h_t(s) = E[what the scores from t on make of g | s_t = s]:
 
@@ -17,9 +17,9 @@ eps_t = d_t + lam U_{t+1}(s_{t+1}) - U_t(s_t), and h_t(s) = E[what the scores fr
 h is the backward recursion that gives the mean; it is dV_t/dtheta for what is unbiased. The differences of R itself
 are its temporal-difference errors. A factor is kept as
 
-    e = mean(s, a) + slope(s, a) omega + next(s') - E[next | s, a],
+    e = mean(s, a) + slope(s, a) omega + next(s_next) - E[next | s, a],
 
-with omega, the surprise, all that the action leaves open of eps_t: the noise of the reward and its mean given s'.
+with omega, the surprise, all that the action leaves open of eps_t: the noise of the reward and its mean given s_next.
 
 Functions of (t, s, a) are arrays (K, S, 1 or A, 1 or P), with K stages, see `values`. Without a horizon (1, S, A, 1) says of
 time t gamma^t times that.

@@ -1,37 +1,38 @@
 """A finite Markov decision process with a policy: the data of every function in this room.
 
-    s_0 ~ start,   a_t ~ policy[s_t],   s_{t+1} ~ P[s_t, a_t],   E[r_t | s, a, s'], Var[r_t | s, a, s'] given,
+    s_0 ~ start,   a_t ~ policy[s_t],   s_{t+1} ~ P[s_t, a_t],   E[r_t | s, a, s_next], Var[r_t | s, a, s_next] given,
     J = E[sum_{t<T} gamma^t r_t + gamma^T terminal_reward[s_T]]
 
 An episode that has reached one of the states `ends` is over: the reward of the step that led there was its last, no
 more is paid, and no more scores count. The terminal reward goes to episodes that are not over at T.
 
-Exact variances of gradients are quadratic in each reward, so that the first two moments of r given (s, a, s') say all
+Exact variances of gradients are quadratic in each reward, so that the first two moments of r given (s, a, s_next) say all
 about it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...printing import listed
 from ..theory import Array
 
 TOLERANCE = 1e-9  # of probabilities that should sum to one
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """The arrays of one problem, checked.
 
     Parameters
     ----------
     P : array
-        (S, A, S), transition probabilities P(s' | s, a).
+        (S, A, S), transition probabilities P(s_next | s, a).
     reward : array
-        (S, A, S) means E[r | s, a, s'], or (S, A).
+        (S, A, S) means E[r | s, a, s_next], or (S, A).
     start : array
         (S,), the distribution of s_0.
     policy : array
@@ -47,7 +48,7 @@ class System:
     ends : array or None
         (S,) of bool, the states in which an episode is over.
     reward_variance : array or float
-        (S, A, S) variances of r given (s, a, s'), or (S, A), or a number.
+        (S, A, S) variances of r given (s, a, s_next), or (S, A), or a number.
     terminal_reward : array or None
         (S,), paid at T, times gamma^T.
 
@@ -105,6 +106,10 @@ class System:
         if self.horizon is None and self.terminal_reward.any():
             raise ValueError("terminal_reward: expected none with horizon=None, where no episode is cut off")
 
+    def __repr__(self) -> str:
+        names = [x.name for x in fields(self) if x.repr]
+        return listed("Tabular system", {name: getattr(self, name) for name in names})
+
     @property
     def states(self) -> int:
         """S, the number of states."""
@@ -122,7 +127,7 @@ class System:
 
     @cached_property
     def closed(self) -> Array:
-        """P_pi[s, s'] = sum_a pi(a | s) flow[s, a, s'], (S, S)."""
+        """P_pi[s, s_next] = sum_a pi(a | s) flow[s, a, s_next], (S, S)."""
         return np.einsum("sa,sax->sx", self.policy, self.flow)
 
     @cached_property

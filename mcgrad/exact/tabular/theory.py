@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ... import estimators
 from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular as Table
 from ...estimators import Estimator
+from ...estimators import kinds as estimators
 from ...policies.softmax import TabularSoftmax
 from ...problem import Problem
 from .. import records
@@ -59,7 +59,7 @@ def _of_bandit(bandit: Bandit) -> dict[str, Any]:
 
 
 def _of_table(table: Table) -> dict[str, Any]:
-    """Return P, and the mean and the variance of the reward given (s, a, s'), from the table of outcomes."""
+    """Return P, and the mean and the variance of the reward given (s, a, s_next), from the table of outcomes."""
     S, A, K = table.probability.shape
     moments = np.zeros((3, S, A, S))
     place = (*np.indices((S, A, K))[:2], table.next_state)
@@ -115,23 +115,29 @@ class Tabular(Theory):
         def function(t: int, s: Array, a: Array) -> Array:
             return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
 
-        return records.ExactCritic(function, 1, self.value(), table=Q, policy=policy)
+        return records.ExactCritic(function, 1, self.value(), Q=Q, policy=policy)
 
     def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""
         return values.mean_return_to_go(self.system)
 
     def fisher(self) -> Array:
-        """Return E[Z Z'], (P, P)."""
+        """Return E[Z Z^T], (P, P)."""
         return values.fisher(self.system)
 
     def natural_gradient(self) -> Array:
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
         return np.linalg.pinv(self.fisher(), rcond=1e-12, hermitian=True) @ self.gradient()
 
-    def gradient_news(self) -> Array:
+    def gradient_news(self) -> records.GradientNews:
         """Return dQ_t(s, a) - E_a[dQ_t | s], (T, S, A, P)."""
-        return values.gradient_news(self.system)
+        news = values.gradient_news(self.system)
+        _, S, A, _ = news.shape
+
+        def function(t: int, s: Array, a: Array) -> Array:
+            return news[t, records.numbers("s", s, S), records.numbers("a", a, A)]
+
+        return records.GradientNews(function, len(news), 1, 1, N=news)
 
     def efficiency_bound(self, model: str, matrix: bool) -> Array:
         """Return the bound for one trajectory, (P,) or (P, P)."""
@@ -149,9 +155,14 @@ class Tabular(Theory):
         """Return its gradient, (P,)."""
         return average.gradient(self.system)
 
-    def differential_value(self) -> Array:
+    def differential_value(self) -> records.DifferentialValue:
         """Return V, (S,)."""
-        return average.differential_values(self.system)[0]
+        V = average.differential_values(self.system)[0]
+
+        def function(s: Array) -> Array:
+            return V[records.numbers("s", s, len(V))]
+
+        return records.DifferentialValue(function, 1, V=V)
 
     def stationary(self) -> Array:
         """Return the stationary distribution, (S,)."""

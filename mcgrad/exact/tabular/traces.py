@@ -3,7 +3,7 @@
 A carry c obeys c' = decay (c + w x) for an x of the stage, where w = 1, or gamma^t without a horizon, is itself a
 carry. Second moments on the way, N_cd[t](s) = E[c_t d_t 1{s_t = s}], follow from
 
-    N_cd' = decay_c decay_d P_pi'[N_cd + x_c N_wd + x_d N_cw + x_c x_d N_ww],
+    N_cd' = decay_c decay_d P_pi^T [N_cd + x_c N_wd + x_d N_cw + x_c x_d N_ww],
 
 the x_c x_d averaged over actions and rewards along with P_pi: finitely many linear recursions, one after the other,
 or without a horizon linear solves for their sum over t.
@@ -87,7 +87,7 @@ def turned(array: Array, k: int) -> Array:
 
 
 def _moved(system: System, carries: tuple[Carry, ...], moment: Array) -> Array:
-    """E[product of the x of the carries times what `moment` is of, 1{next state = s'}]: (K, S, 1 or P)."""
+    """E[product of the x of the carries times what `moment` is of, 1{next state = s_next}]: (K, S, 1 or P)."""
     S, A = system.policy.shape
     scores = np.ones((S, A, 1))
     for c in carries:
@@ -100,7 +100,7 @@ def _moved(system: System, carries: tuple[Carry, ...], moment: Array) -> Array:
 
 
 def _kernel(system: System, t: int, power: int) -> Array:
-    """pi(a | s) P(s' | s, a) E[delta_t^power | s, a, s'], (S, A, S)."""
+    """pi(a | s) P(s_next | s, a) E[delta_t^power | s, a, s_next], (S, A, S)."""
     flow = system.policy[..., None] * system.flow
     if power == 0:
         return flow

@@ -2,7 +2,7 @@
 
 Over a finite horizon the discount counts from time 0, and with V_T = gamma^T terminal_reward, going backwards,
 
-    Q_t(s, a) = gamma^t E[r | s, a] + sum_s' P(s' | s, a) V_{t+1}(s'),     V_t(s) = sum_a pi(a | s) Q_t(s, a).
+    Q_t(s, a) = gamma^t E[r | s, a] + sum_{s_next} P(s_next | s, a) V_{t+1}(s_next),     V_t(s) = sum_a pi(a | s) Q_t(s, a).
 
 Without a horizon everything is stationary: Q = E[r] + gamma P V, what is due at time t weighs gamma^t, and each sum
 over time is a linear solve. The recursions here do both: there are `stages(system)` of them, T or the one that
@@ -48,7 +48,7 @@ def backward(system: System, source: ArrayLike, last: float | Array, factor: flo
 
 
 def forward(system: System, first: Array, source: Array, factor: float) -> Array:
-    """Return x_0 = first, x_{t+1} = factor (P_pi'x_t + source_t), or the sum over all t: (stages, S, ...)."""
+    """Return x_0 = first, x_{t+1} = factor (P_pi^T x_t + source_t), or the sum over all t: (stages, S, ...)."""
     if system.horizon is None:
         check_ends(system)
         total = first + factor * source[0]
@@ -140,7 +140,7 @@ def gradient(system: System) -> Array:
 def gradient_to_go(system: System) -> Array:
     """dV_t(s)/dtheta by the recursion in the proof of the theorem: (stages + 1, S, P).
 
-    V_t = sum_a pi Q_t and its product rule: dV_t(s) = sum_a [Q_t dpi(a | s) + pi(a | s) P(s' | s, a) dV_{t+1}(s')].
+    V_t = sum_a pi Q_t and its product rule: dV_t(s) = sum_a [Q_t dpi(a | s) + pi(a | s) P(s_next | s, a) dV_{t+1}(s_next)].
     """
     _, Q = critic(system)
     own = np.einsum("tsa,sa,sap->tsp", Q, system.policy, system.score)
@@ -154,7 +154,7 @@ def gradient_news(system: System) -> Array:
 
 
 def fisher(system: System) -> Array:
-    """Fisher information E[Z Z'] = sum_t sum_s mu_t(s) sum_a pi(a | s) z z': (P, P)."""
+    """Fisher information E[Z Z^T] = sum_t sum_s mu_t(s) sum_a pi(a | s) z z^T: (P, P)."""
     visits = state_distribution(system).reshape(-1, system.states).sum(axis=0)
     z = system.score.reshape(-1, system.parameters)
     return (z * (visits[:, None] * system.policy).reshape(-1, 1)).T @ z
