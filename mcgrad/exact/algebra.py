@@ -352,7 +352,7 @@ def with_scores(theory: Theory, estimator: Estimator) -> tuple[Array, Array]:
 
 
 def _score(theory: Theory) -> Leaf:
-    return theory.whole(estimators.score()) or Rule(score=1.0)
+    return theory.whole(estimators.Score()) or Rule(score=1.0)
 
 
 def _single(theory: Theory, estimator: Estimator) -> list[tuple[float | Array, Leaf]]:

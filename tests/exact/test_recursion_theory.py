@@ -19,12 +19,12 @@ def linear():
     return mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=4, discount=0.9), [-0.6]
 
 
-def plane():
+def plane(horizon=3):
     """Two parameters of one gain each: what is asked for all pairs of parameters has off-diagonals."""
     system = mg.environments.linear_quadratic(
         [[0.9, 0.1], [0.0, 0.8]], [[0.1], [0.5]], np.eye(2), [[0.1]], process_noise=0.04 * np.eye(2)
     )
-    return mg.Problem(system, mg.policies.linear_gaussian(2, 1, std=0.4), horizon=3), [-0.2, -0.5]
+    return mg.Problem(system, mg.policies.linear_gaussian(2, 1, std=0.4), horizon=horizon), [-0.2, -0.5]
 
 
 def walk():
@@ -113,7 +113,7 @@ def worst(numbers):
 
 
 def test_every_question_is_answered_on_the_double_well():
-    problem, theta = well()[0], [0.5, 1.5]
+    problem, theta = well(4)[0], [0.5, 1.5]
     z, G = drawn(problem, theta)
     for name, numbers in statistics(problem, theta, z, G):
         assert worst(numbers) < 5, name
@@ -167,3 +167,43 @@ def test_work_and_reasons():
     )
     with pytest.raises(mg.exact.NoClosedForm, match="as the mean of reward_to_go.*mean of reparameterization"):
         mg.exact.gradient(still, theta)
+
+
+def test_differences_in_several_parameters_are_one_pair_of_rollouts_after_the_other():
+    """Four perturbed states at once would be too many for a grid; two at a time are not, if nobody asks for all at once."""
+    problem, theta = plane(2)
+    x = e.finite_differences(0.1, 2)
+    found, known = mg.exact.moments(problem, theta, {"x": x})["x"], mg.exact.variance(problem, theta, x, work=0)
+    np.testing.assert_allclose(found.variance, known, rtol=1e-9)
+    problem, theta = well(3)
+    variance = mg.exact.moments(problem, theta, {"x": x}, tolerance=1e-3)["x"].variance
+    sample = mg.measure(problem, theta, {"x": x}, COUNT, progress=False, machine="numpy")["x"]
+    assert np.all(np.abs(sample.variance - variance) < 5 * sample.variance_stderr)
+    with pytest.raises(mg.exact.NoClosedForm, match="4 states, which are too many for a grid"):
+        mg.exact.covariance_matrix(problem, theta, x)
+
+
+def test_directions_are_paid_for_before_they_are_gone_in():
+    problem, theta = well(3)
+    x = e.evolution_strategies(0.1)
+    with pytest.raises(mg.exact.NoClosedForm, match="64 directions of theta are more than work=1; allow more work"):
+        mg.exact.moments(problem, theta, {"x": x}, work=1)
+    policy = mg.policies.linear_features(lambda s: (1.0,), 1, 1, std=0.5)
+    problem, theta = mg.Problem(mg.environments.double_well(), policy, horizon=3), [0.5]
+    variance = mg.exact.moments(problem, theta, {"x": x}, tolerance=1e-3)["x"].variance
+    sample = mg.measure(problem, theta, {"x": x}, COUNT, progress=False, machine="numpy")["x"]
+    assert np.all(np.abs(sample.variance - variance) < 5 * sample.variance_stderr)
+    assert np.all(np.abs(sample.variance - 1.2 * variance) > 5 * sample.variance_stderr)
+
+
+def test_the_pilot_of_an_alpha_order_gradient_counts():
+    """Its epsilon is that of so many trajectories: none of first order where they are too few, else as much as is free."""
+    problem, theta = linear()
+    path, score = e.reparameterization(), e.reward_to_go()
+    free = mg.exact.variance(problem, theta, e.alpha_order(path, score, float("inf")))
+    V = [mg.exact.variance(problem, theta, x) for x in (path, score)]
+    alpha = V[1] / (V[0] + V[1])
+    fixed = mg.exact.variance(problem, theta, e.alpha_order(path, score, 1.0, alpha=alpha[0]))
+    np.testing.assert_allclose(free, fixed, rtol=1e-10)
+    few = mg.exact.variance(problem, theta, e.alpha_order(path, score, 0.1, pilot=16))
+    np.testing.assert_allclose(few, V[1], rtol=1e-10)

@@ -223,15 +223,19 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
     (k, before), (_, after) = done[-2:]
     if not options.explains:
         return f"no convergence to {options.tolerance:g} within work={work:g}"
-    found = sorted(
-        ((_at(k, (what,), asked, boxes, options, Work(np.inf)).moved_from(before), what) for what in PARTS),
-        reverse=True,
-    )
+    found, explaining = [], Work(options.work.units)
+    try:
+        for what in PARTS:
+            found.append((_at(k, (what,), asked, boxes, options, explaining).moved_from(before), what))
+    except TooMuch:
+        pass
+    found.sort(reverse=True)
     alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
+    most = f"; refined alone: {alone}. It is the {found[0][1]} that moves most" if len(found) == len(PARTS) else ""
     grids = f"from {before.space} to {after.space}"
     return (
         f"no convergence to {options.tolerance:g} within work={work:g}: {grids} what is asked for moved by "
-        f"{after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more work, a "
+        f"{after.moved_from(before):.1e}{most}; allow more work, a "
         f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
