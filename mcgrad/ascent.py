@@ -48,7 +48,7 @@ class Ascent:
         Estimator, batch and optimizer, in words.
     """
 
-    parameters: tuple
+    parameters: tuple[str, ...]
     seeds: NDArray[np.uint64]
     steps: NDArray[np.int64]
     rollouts: NDArray[np.int64]

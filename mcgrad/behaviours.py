@@ -54,12 +54,12 @@ class BestBehaviour(NamedTuple):
         None for softmax policies: it is finite wherever no action is forbidden.
     """
 
-    theta: np.ndarray
-    policy: object
-    estimator: object
-    variance: np.ndarray
-    on_policy: np.ndarray
-    scale: np.ndarray | None
+    theta: NDArray[np.float64]
+    policy: Policy
+    estimator: Estimator
+    variance: NDArray[np.float64]
+    on_policy: NDArray[np.float64]
+    scale: NDArray[np.float64] | None
     region: tuple | None
 
     def __repr__(self) -> str:

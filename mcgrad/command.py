@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import importlib.machinery
 import importlib.util
 import json
@@ -16,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from . import __version__, study_command
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .study import Study
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
+SILENT = 2.0  # seconds that a command may take before it says what it is at
 
 WANTED = """it should define
     problem = mg.Problem(environment, policy, horizon)
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; return the exit status: 2 for a mistake in it or in the user's file."""
     asked = _parser().parse_args(arguments)
     try:
-        status: int = asked.run(asked)
+        with _seldom_collecting() if asked.run in (_compare, _check, _figure) else contextlib.nullcontext():
+            status: int = asked.run(asked)
         return status
     except Mistake as mistake:
         print(f"mcgrad: {mistake}", file=sys.stderr)
@@ -98,6 +101,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextlib.contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Look for rings of garbage seldom: what a short command imports and traces stays, and the search takes time."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def _new(asked: argparse.Namespace) -> int:
     text = (
         pathlib.Path(__file__)
@@ -141,7 +155,8 @@ def _figure(asked: argparse.Namespace) -> int:
         here = asked.file.resolve().parent
         try:
             rows, about = study_figure.read(own.name, asked.results or here / "results")
-            paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
+            with _Telling(f"drawing {own.name}"):
+                paths = study_figure.save(draw(rows, about), own.name, about, asked.out or here / "figures")
         except OSError as error:
             raise Mistake(f"{own.name}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -196,7 +211,7 @@ def _compare(asked: argparse.Namespace) -> int:
         found = compare(problem, theta, own, only=asked.only, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
-    say("compared")
+    say("compared" if asked.no_figure else "compared; drawing")
     stem, failure = f"{asked.file.stem}_compare", None
     try:
         written, foreign = write_files(found, asked.out, stem, figure=not asked.no_figure)
@@ -220,7 +235,8 @@ def _check(asked: argparse.Namespace) -> int:
     problem, theta, *_ = _read(load(asked.file), asked)
     options = {} if asked.count is None else {"count": asked.count}
     try:
-        report = check(problem, theta, seed=asked.seed, **options)
+        with _Telling("checking") as say:
+            report = check(problem, theta, seed=asked.seed, say=say, **options)
     except ValueError as error:
         raise Mistake(f"{asked.file}: {error}") from None
     print(report)
@@ -265,6 +281,35 @@ def load(path: pathlib.Path, writes: str = "mcgrad new") -> ModuleType:
     except Exception as error:
         raise Mistake(f"{_place(error, path)}{type(error).__name__}: {error}") from None
     return module
+
+
+class _Telling:
+    """Says on stderr what a command is at once it takes longer than SILENT seconds; a context, and `say(text)` within it."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.began, self.awake = text, time.perf_counter(), False
+        self.stream = sys.stderr  # which is another one for a while where processes compile
+        self.timer = threading.Timer(SILENT, self._wake)
+        self.timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self.timer.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.timer.cancel()
+
+    def __call__(self, text: str) -> None:
+        self.text = text
+        if self.awake:
+            self._tell()
+
+    def _wake(self) -> None:
+        self.awake = True
+        self._tell()
+
+    def _tell(self) -> None:
+        print(f"mcgrad: {time.perf_counter() - self.began:4.1f} s  {self.text}", file=self.stream, flush=True)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """What a sample costs: nanoseconds of one thread, measured, for each estimator alone and for all of them together."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 from .compiler import backends
@@ -16,7 +17,7 @@ from .pilots import fitted
 from .precompile import compile_ahead
 from .prepare import prepare
 from .problem import Problem
-from .run import default_chunk, run_kernel
+from .run import default_chunk, own_memory, run_kernel
 
 REPEATS = 9
 
@@ -134,18 +135,23 @@ class _Run:
 
     def __init__(self, program: Program, seconds: float, seed: int, machine: str) -> None:
         self.call = lambda first, count: run_kernel(program, seed, first, count, machine)
+        self.memory: dict[str, NDArray[np.float64]] = {}  # of its own: the others' have other shapes
         self.count, self.calls = 16, 1
         most = default_chunk(program.kernel.outputs)
-        while self.count < most and self._seconds() < seconds / 4:
-            self.count *= 2
-        self.calls = max(round(seconds / max(self._seconds(), 1e-9)), 1)
+        with own_memory(self.memory):
+            self.call(0, self.count)
+        while (taken := self._seconds()) < seconds / 4 and self.count < most:
+            self.count = min(self.count * 2 ** max(int(math.log2(seconds / (2 * taken))), 1), most)
+            with own_memory(self.memory):
+                self.call(0, self.count)  # memory of this shape
+        self.calls = max(round(seconds / taken), 1)
 
     def _seconds(self) -> float:
-        self.call(0, self.count)  # memory of this shape
-        began = time.thread_time()
-        for k in range(self.calls):
-            self.call(k * self.count, self.count)
-        return time.thread_time() - began
+        with own_memory(self.memory):
+            began = time.thread_time()
+            for k in range(self.calls):
+                self.call(k * self.count, self.count)
+            return max(time.thread_time() - began, 1e-9)
 
     def once(self) -> float:
         """Return nanoseconds per sample."""

@@ -39,15 +39,15 @@ class Estimate:
         Rollouts that one sample takes: compare variance * rollouts, not variances.
     """
 
-    parameters: tuple
+    parameters: tuple[str, ...]
     count: int
     nonfinite: int
-    mean: np.ndarray
-    stderr: np.ndarray
-    variance: np.ndarray
-    variance_stderr: np.ndarray
-    skewness: np.ndarray
-    kurtosis: np.ndarray
+    mean: NDArray[np.float64]
+    stderr: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    variance_stderr: NDArray[np.float64]
+    skewness: NDArray[np.float64]
+    kurtosis: NDArray[np.float64]
     rollouts: int = 1
     total_variance_stderr: float = math.nan
 

@@ -4,7 +4,7 @@ from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 from .estimators.estimator import Estimator
@@ -18,8 +18,8 @@ from .problem import Problem
 class Fisher(NamedTuple):
     """E[Z Z^T] with standard errors, (P, P) both, from so many trajectories, of parameters with names."""
 
-    mean: np.ndarray
-    stderr: np.ndarray
+    mean: NDArray[np.float64]
+    stderr: NDArray[np.float64]
     count: int  # type: ignore[assignment]  # what a tuple has by that name is not wanted
     parameters: tuple[str, ...] = ()
 

@@ -40,8 +40,8 @@ class Kernel:
     """
 
     program: Program
-    names: tuple
-    parameters: tuple
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
     lanes: int
 
     def __repr__(self) -> str:

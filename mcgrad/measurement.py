@@ -99,9 +99,10 @@ def measure(
     machine : str
         "simd", "scalar" (portable) or "numpy" (no compiler): see `mcgrad.compiler.backends`.
     precision : str
-        "double", or "single": noise and arithmetic of trajectories in float32, moments in float64; about twice as fast. It
-        is the same trajectory i as in double precision, rounded: gradients of 100 steps differ by some 1e-6 of a standard
-        deviation, those of chaotic or unstable systems by as much more as they amplify. Not on the scalar machine.
+        "double", or "single": noise and arithmetic of trajectories in float32, moments in float64; 1.1 to 1.9 times as fast.
+        It is the same trajectory i as in double precision, rounded: gradients differ by 3e-7 of a standard deviation (root
+        mean square) on linear systems of 50 steps, by 1e-5 on a pendulum that swings through its upright position for 100
+        steps, and by as much more as a system amplifies rounding; see the recipes. Not on the scalar machine.
 
     Returns
     -------

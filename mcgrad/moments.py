@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import archive, intervals
+from . import archive, intervals, validate
 from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
 from .printing import counted
-from .source import Source
-from .validate import describe
+from .source import Source, check_apart
 
 if TYPE_CHECKING:
     import pandas
@@ -33,15 +32,15 @@ class Moments:
     of entry b alone would have found, bit for bit.
     """
 
-    names: tuple
-    parameters: tuple
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
     sums: PowerSums
-    rollouts: tuple = ()
-    rounding_errors: tuple = ()
-    knows: tuple = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
-    sources: tuple = ()  # a `Source` for each measurement that was merged; () where nobody said
+    rollouts: tuple[int, ...] = ()
+    rounding_errors: tuple[Any, ...] = ()
+    knows: tuple[str, ...] = ()  # what each estimator must know, one of `estimators.knowledge.KINDS`
+    sources: tuple[Source, ...] = ()  # a `Source` for each measurement that was merged; () where nobody said
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Estimate:
         e = self._number(name)
         n, mean, _, m2, m3, m4 = np.moveaxis(self.sums.own[..., e, :], -2, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -79,21 +78,21 @@ class Moments:
 
     def entry(self, b: int) -> Moments:
         """Return what was measured of one entry of a batch, as a measurement of its own."""
-        if self.batch is None or not -self.batch <= b < self.batch:
-            what = "the number of an entry" if self.batch is None else f"from 0 to {self.batch - 1}"
-            raise ValueError(f"b: expected {what}, got {b} for {'no batch' if self.batch is None else 'a batch'}")
+        if self.batch is None:
+            raise ValueError("entry: expected moments of a batch, got those of a single measurement")
+        b = validate.integer("b", b, -self.batch, self.batch - 1)
         lost = self.rounding_errors and tuple(x[b] if np.ndim(x) else x for x in self.rounding_errors)
         sources = tuple(x.each()[b] for x in self.sources)
         return dataclasses.replace(self, sums=entry(self.sums, b), rounding_errors=lost, sources=sources)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
     def _number(self, name):
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"no estimator called {name!r} was measured; there are {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
@@ -296,7 +295,7 @@ class Moments:
             that did not note what was measured.
         """
         if not isinstance(other, Moments):
-            raise ValueError(f"other: expected Moments, got {describe(other)}")
+            raise ValueError(f"other: expected Moments, got {validate.describe(other)}")
         if self.names != other.names:
             raise ValueError(f"other: expected moments of {self.names}, got those of {other.names}")
         if self.parameters != other.parameters:
@@ -306,21 +305,7 @@ class Moments:
             raise ValueError("other: expected {}, got {}".format(*sizes))
         if self.sums.covariances != other.sums.covariances:
             raise ValueError("other: expected the same covariances and full_covariance in both measurements")
-        if bool(self.sources) != bool(other.sources):
-            raise ValueError("other: expected moments from `measure` both times, got some of samples in memory")
-        for x in other.sources:
-            different = (a.differs(b) for a, b in zip(self.sources[0].each(), x.each(), strict=True))
-            if (what := next(filter(None, different), None)) is not None:
-                raise ValueError(
-                    f"other: expected moments of the same problem, theta and estimators; these differ in {what}"
-                )
-        pairs = ((a, b) for x in self.sources for y in other.sources for a, b in zip(x.each(), y.each(), strict=True))
-        if (twice := next((pair for pair in pairs if pair[0].overlaps(pair[1])), None)) is not None:
-            a, b = twice
-            raise ValueError(
-                f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
-                f"{b.start} to {b.start + b.count - 1}; measure with start="
-            )
+        check_apart(self.sources, other.sources)
         worst = tuple(np.maximum(self.rounding[name], other.rounding[name]) for name in self.names)
         sums, sources = merge(self.sums, other.sums), self.sources + other.sources
         return dataclasses.replace(self, sums=sums, rounding_errors=worst, sources=sources)
@@ -346,7 +331,7 @@ class Moments:
 
         known = getattr(cost, "nanoseconds", cost)
         if known is not None and not (isinstance(known, Mapping) and set(self.names) <= set(known)):
-            raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {describe(cost)}")
+            raise ValueError(f"cost: expected nanoseconds for {', '.join(self.names)}, got {validate.describe(cost)}")
         prices: Any = known or dict.fromkeys(self.names)
         if self.batch is not None:
             rows = [
@@ -392,13 +377,18 @@ def of_samples(samples: Mapping[str, ArrayLike], parameters: Sequence[str] | Non
         For samples of other shapes.
     """
     if not isinstance(samples, Mapping) or not samples:
-        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {describe(samples)}")
-    arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+        raise ValueError(f"samples: expected a dict of name -> (N, P) array, got {validate.describe(samples)}")
+    try:
+        arrays = [np.asarray(x, dtype=float) for x in samples.values()]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"samples: expected (N, P) arrays of numbers ({error})") from None
     shapes = {x.shape for x in arrays}
     if len(shapes) > 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"samples: expected (N, P) arrays of one shape, got {sorted(shapes)}")
     P = arrays[0].shape[1]
-    parameters = tuple(map(str, range(P))) if parameters is None else tuple(parameters)
+    parameters = (
+        tuple(map(str, range(P))) if parameters is None else validate.sequence("parameters", parameters, "names")
+    )
     if len(parameters) != P:
         raise ValueError(f"parameters: expected {P} names, got {len(parameters)}")
     columns = np.ascontiguousarray(np.concatenate(arrays, axis=1).T)

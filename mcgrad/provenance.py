@@ -1,6 +1,7 @@
 """Where the numbers of a study come from: what its rows depend on, and what the JSON file beside them says."""
 
 import ast
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -12,7 +13,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import mcgrad as mg
@@ -27,6 +28,8 @@ class Described(Protocol):
     def question(self) -> str: ...
     @property
     def rows(self) -> Callable[..., Any]: ...
+    @property
+    def libraries(self) -> tuple[str, ...]: ...
 
 
 def fingerprint(study: Described) -> str:
@@ -91,6 +94,15 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | libraries | {"mcgrad": mg.__version__}
 
 
+def versions_of(libraries: Iterable[str]) -> dict[str, str]:
+    """Return {name: version} of those of some libraries that are installed."""
+    found = {}
+    for name in libraries:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 def provenance(study: Described, command: str, **facts: Any) -> dict[str, Any]:
     """Return where results come from, as a dict for JSON; it names no person, path or host."""
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -99,7 +111,7 @@ def provenance(study: Described, command: str, **facts: Any) -> dict[str, Any]:
     lines = info.read_text().splitlines() if info.exists() else []
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
     machine = {"cpu": cpu or platform.processor(), "cores": os.cpu_count(), "platform": platform.platform()}
-    return about | {"versions": versions(), "git": _git(), "machine": machine}
+    return about | {"versions": versions() | versions_of(study.libraries), "git": _git(), "machine": machine}
 
 
 def _git() -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 from .kernels.program import rollout_program
@@ -15,9 +15,9 @@ from .run import CHUNK, END, check_range, run_kernel
 class Noise(NamedTuple):
     """The noise behind a rollout, normals before uniform numbers: initial (N, .), action (N, T, .), process (N, T, k)."""
 
-    initial: np.ndarray
-    action: np.ndarray
-    process: np.ndarray
+    initial: NDArray[np.float64]
+    action: NDArray[np.float64]
+    process: NDArray[np.float64]
 
     def __repr__(self) -> str:
         return listed("Noise", self._asdict())
@@ -29,11 +29,11 @@ class Rollout(NamedTuple):
     `lengths` (N,) counts the steps until an episode ended: T where it did not. States stay where they were from then on.
     """
 
-    states: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminal: np.ndarray
-    lengths: np.ndarray
+    states: NDArray[np.float64]
+    actions: NDArray[np.float64]
+    rewards: NDArray[np.float64]
+    terminal: NDArray[np.float64]
+    lengths: NDArray[np.int64]
     noise: Noise
 
     def __repr__(self) -> str:

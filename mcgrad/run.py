@@ -12,7 +12,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +94,21 @@ def buffer(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
         kept = backends.aligned(shape)
         setattr(_memory, name, kept)
     return kept
+
+
+@contextlib.contextmanager
+def own_memory(kept: dict[str, NDArray[np.float64]]) -> Iterator[None]:
+    """Let kernels on this thread use these arrays, and leave those here that they make: who takes turns allocates once."""
+    here = vars(_memory)
+    before = dict(here)
+    here.clear()
+    here.update(kept)
+    try:
+        yield
+    finally:
+        kept.update(here)
+        here.clear()
+        here.update(before)
 
 
 def samples(

@@ -9,7 +9,7 @@ processor to processor. Coefficients that are fitted anew for each measurement a
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +72,21 @@ class Source(NamedTuple):
 
     def __reduce__(self) -> tuple[Any, ...]:  # functions of problems cannot be pickled; how they print can
         return Source, tuple(self.words().values())
+
+
+def check_apart(mine: Sequence[Source], theirs: Sequence[Source]) -> None:
+    """Raise ValueError unless both are of the same, and have no trajectories in common."""
+    if bool(mine) != bool(theirs):
+        raise ValueError("other: expected moments from `measure` both times, got some of samples in memory")
+    pairs = [(a, b) for x in mine for y in theirs for a, b in zip(x.each(), y.each(), strict=True)]
+    if (what := next(filter(None, (a.differs(b) for a, b in pairs)), None)) is not None:
+        raise ValueError(f"other: expected moments of the same problem, theta and estimators; these differ in {what}")
+    for a, b in pairs:
+        if a.overlaps(b):
+            raise ValueError(
+                f"other: expected other trajectories than {a.start} to {a.start + a.count - 1} of seed {a.seed}, got "
+                f"{b.start} to {b.start + b.count - 1}; measure with start="
+            )
 
 
 DATA = "data of the estimators"  # baselines, critics, coefficients

@@ -56,16 +56,19 @@ class Study:
         full() -> the settings of a run that takes its time; without it, a full run is the default one.
     quiet : bool
         It measures times, and wants a machine to itself: it runs when it is asked for by name.
+    libraries : tuple of str
+        What its numbers come from besides the libraries of mcgrad: versions are noted with its results, where installed.
     """
 
     name: str
     question: str
-    columns: tuple
+    columns: tuple[str, ...]
     settings: Callable
     rows: Callable
     report: Callable
     full: Callable | None = None
     quiet: bool = False
+    libraries: tuple[str, ...] = ()
 
     def planned(self, preset: str, changes: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the settings of a preset, with some of their values changed (see `study_settings.changed`)."""

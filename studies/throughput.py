@@ -318,6 +318,7 @@ STUDY = study.Study(
     rows=rows,
     report=report,
     quiet=True,
+    libraries=("jax", "jaxlib"),
 )
 
 if __name__ == "__main__":

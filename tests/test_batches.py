@@ -161,6 +161,43 @@ def test_exact_values_of_batches():
         mg.exact.objective(problems, theta[:2])
 
 
+@pytest.mark.parametrize("ask", [mg.exact.objective, mg.exact.gradient])
+def test_linear_quadratic_values_at_once_are_those_of_single_calls(ask, monkeypatch):
+    rng = np.random.default_rng(7)
+
+    def psd(n):
+        root = rng.normal(size=(n, n))
+        return root @ root.T
+
+    def problem(horizon=4, discount=0.9):
+        A, B, costs = 0.5 * rng.normal(size=(3, 3)), rng.normal(size=(3, 2)), (psd(3), psd(2))
+        start = {"initial_mean": rng.normal(size=3), "initial_cov": psd(3)}
+        system = mg.environments.linear_quadratic(A, B, *costs, terminal_cost=psd(3), process_noise=psd(3), **start)
+        policy = mg.policies.linear_gaussian(3, 2, cov=psd(2), learn_std=True)
+        return mg.Problem(system, policy, horizon, discount=discount)
+
+    some, theta = [problem() for _ in range(3)], rng.normal(size=(5, 8))
+    batches = [some[0]] * 5, [some[k] for k in (1, 0, 1, 2, 2)], [*some, problem(horizon=3), problem(discount=0.8)]
+    expected = [np.array([ask(x, t) for x, t in zip(batch, theta, strict=True)]) for batch in batches]
+    for batch, alone in zip(batches, expected, strict=True):
+        np.testing.assert_allclose(ask(batch, theta), alone, rtol=0, atol=1e-13 * np.abs(alone).max())
+    # The first two without a single call, and the last, whose horizons and discounts differ, with some.
+    monkeypatch.setattr("mcgrad.exact.questions.theory_of", lambda *_: pytest.fail("one by one"))
+    for batch in batches[:2]:
+        ask(batch, theta)
+    with pytest.raises(pytest.fail.Exception, match="one by one"):
+        ask(batches[2], theta)
+
+
+def test_what_overflows_or_is_no_closed_form_is_named_in_a_batch_as_well():
+    problem, theta = system(T=200), thetas(3)
+    with pytest.raises(ValueError, match="numbers beyond 1e308"):
+        mg.exact.objective(problem, np.vstack([theta, [[1e6, 1e6]]]))
+    other = dataclasses.replace(problem.policy, eta=lambda p, theta, s: (theta[0] * s[0] - theta[1] * s[1],))
+    with pytest.raises(ValueError, match="its functions are others than those of its closed form"):
+        mg.exact.gradient([problem, problem, mg.Problem(problem.environment, other, 200)], theta)
+
+
 def fragile():
     """Return a problem whose rewards overflow at large gains."""
     environment = mg.Environment(
@@ -260,7 +297,7 @@ def test_what_is_no_batch(change, message, seed):
 def test_entries_are_asked_for_by_number(seed):
     found = mg.measure(system(), thetas(2), BOTH, 10, seed)
     assert found.entry(-1).sums.own.tolist() == found.entry(1).sums.own.tolist()
-    with pytest.raises(ValueError, match="b: expected from 0 to 1, got 2 for a batch"):
+    with pytest.raises(ValueError, match="b: expected a whole number from -2 to 1, got 2"):
         found.entry(2)
-    with pytest.raises(ValueError, match="for no batch"):
+    with pytest.raises(ValueError, match="entry: expected moments of a batch"):
         found.entry(0).entry(0)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
@@ -9,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
-from mcgrad import command
+from mcgrad import checks, command
 from mcgrad.comparison import files
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -143,6 +145,20 @@ def small(tmp_path_factory):
 
 def options(folder):
     return ["--count", "2000", "--only", "pathwise", "--no-figure", "--out", str(folder)]
+
+
+@pytest.mark.parametrize(("silent", "told"), [(0.01, ["checking", "simulating"]), (60.0, [])])
+def test_what_takes_long_says_what_it_is_at(silent, told, small, monkeypatch, capsys):
+    def slow(*_, say, **__):
+        with contextlib.redirect_stderr(io.StringIO()):  # as where processes compile
+            time.sleep(0.5 if told else 0.0)
+        say("simulating")
+        return types.SimpleNamespace(ok=True)
+
+    monkeypatch.setattr(command, "SILENT", silent)
+    monkeypatch.setattr(checks, "check", slow)
+    assert command.main(["check", str(small)]) == 0
+    assert [line.split(" s  ")[1] for line in capsys.readouterr().err.splitlines()] == told
 
 
 def test_files_are_there_before_anything_is_printed(small, tmp_path):

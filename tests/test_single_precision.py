@@ -1,7 +1,9 @@
 """Single precision: functions and noise against double precision, gradients by workload, moments against exact ones."""
 
+import csv
 import dataclasses
 import math
+import pathlib
 import warnings
 
 import numpy as np
@@ -116,29 +118,44 @@ def test_widths_give_the_same_bits():
             np.testing.assert_array_equal(found[name], expected[name], err_msg=f"{name} {width}")
 
 
-# Largest and root mean square difference of a gradient from double precision, in standard deviations, over 16384 trajectories
-# x parameters. The pendulum of the study swings through its unstable upright position, which amplifies rounding.
-ERRORS = {
-    "W1 lq-4x2": (3e-5, 1e-6),
-    "W2 lq-1x1": (1e-5, 1e-6),
-    "W3 bandit (x-k)^2": (5e-5, 1e-6),
-    "W3 bandit cos(kx)": (5e-5, 1e-6),
-    "W4 pendulum": (3e-3, 3e-5),
-}
+ROOT = pathlib.Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ERRORS)
+def told():
+    """Return {workload: (steps, times as fast, root mean square, largest)} of the table in the recipes.
+
+    The last two are differences of gradients from double precision, in standard deviations.
+    """
+    page = (ROOT / "docs" / "recipes.md").read_text().partition("## Single precision")[2].partition("\n## ")[0]
+    rows = [[x.strip() for x in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| W")]
+    return {name: tuple(map(float, numbers)) for name, *numbers in rows}
+
+
+TOLD = told()
+
+
+def test_the_page_says_how_much_faster_it_is():
+    with open(ROOT / "studies" / "results" / "throughput.csv") as file:
+        times = {(r["workload"], r["code"]): r for r in csv.DictReader(file) if r["estimators"] == "both"}
+    assert set(TOLD) == {name for name in workloads.WORKLOADS if name.startswith("W")}
+    for name, (steps, faster, *_) in TOLD.items():
+        double, single = times[name, "mcgrad"], times[name, "mcgrad single"]
+        assert int(double["horizon"]) == steps
+        assert abs(float(double["ns_per_trajectory"]) / float(single["ns_per_trajectory"]) / faster - 1.0) < 0.2
+
+
+@pytest.mark.parametrize("name", TOLD)
 def test_gradients_of_workloads(name):
     problem, theta, _ = workloads.WORKLOADS[name]()
     double = mg.sample(problem, theta, BOTH, 16384, 4)
     single = mg.sample(problem, theta, BOTH, 16384, 4, precision="single")
     errors = np.concatenate([np.abs(single[k] - double[k]) / double[k].std(axis=0) for k in BOTH])
-    largest, typical = ERRORS[name]
-    assert 1e-8 < np.sqrt(np.mean(errors**2)) < typical
-    assert errors.max() < largest
+    *_, typical, largest = TOLD[name]
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(typical, rel=0.1)
+    assert errors.max() == pytest.approx(largest, rel=0.1)
     reference = mg.sample(problem, theta, BOTH, 512, 4, precision="single", machine="numpy")
     for k in BOTH:
-        assert np.max(np.abs(reference[k] - single[k][:512]) / double[k].std(axis=0)) < largest
+        assert np.max(np.abs(reference[k] - single[k][:512]) / double[k].std(axis=0)) < 2.0 * largest
 
 
 def test_moments_of_lq_are_exact_ones(seed):

@@ -13,9 +13,19 @@ import pandas
 import pytest
 
 import mcgrad as mg
-from mcgrad import command, merge_rows, progress, study, study_command, study_figure, study_settings, template_study
+from mcgrad import (
+    command,
+    merge_rows,
+    progress,
+    provenance,
+    study,
+    study_command,
+    study_figure,
+    study_settings,
+    template_study,
+)
 from mcgrad.compiler import cache
-from studies import horizon
+from studies import horizon, throughput
 
 ROOT = pathlib.Path(__file__).parent.parent
 TEMPLATE = dataclasses.replace(template_study.STUDY, settings=lambda quick: template_study.settings(True)[:3])
@@ -329,3 +339,11 @@ def test_options_that_are_out_of_range_are_named(words, message, capsys):
     for options, what in (({"seed": -1}, "seed"), ({"threads": 0}, "threads")):
         with pytest.raises(ValueError, match=f"^{what}: expected a whole number"):
             study.run(template_study.STUDY, "nowhere", preset="quick", **options)
+
+
+def test_versions_of_what_a_study_uses_besides_are_noted():
+    found = provenance.versions_of(("pytest", "no-such-library"))
+    assert found == {"pytest": pytest.__version__}
+    about = provenance.provenance(dataclasses.replace(TEMPLATE, libraries=("pytest",)), "a command")
+    assert about["versions"] == provenance.versions() | found
+    assert "jax" in throughput.STUDY.libraries

@@ -9,6 +9,7 @@ How far a fit can be trusted is part of it:
 - Outside the box of the states that were seen it says little: see `FittedValue`.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,9 @@ def fit_form(states: NDArray[np.float64], values: NDArray[np.float64], degree: i
     if not degree or N < 2 * FOLDS:
         return least_squares_form(states, values, 0)
     columns = _Columns(states, values)
-    fold = np.arange(N) % FOLDS
-    chosen, errors = 0, columns.held_out(0, fold)
+    chosen, errors = 0, columns.held_out(0)
     for d in range(1, degree + 1):
-        others = columns.held_out(d, fold)
+        others = columns.held_out(d)
         gain = errors - others
         if gain.mean() > max(gain.std() / np.sqrt(N), LEAST_GAIN):
             chosen, errors = d, others
@@ -98,15 +98,19 @@ class _Columns:
         result[used] = c + np.linalg.solve(damped, moments - gram @ c)
         return result
 
-    def held_out(self, degree: int, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+    @functools.cached_property
+    def folds(self) -> list[tuple[NDArray[np.float64], ...]]:
+        """Every FOLDS-th path: columns X and values y, X^T X and X^T y."""
+        parts = [(np.ascontiguousarray(self.x[k::FOLDS]), self.y[k::FOLDS].copy()) for k in range(FOLDS)]
+        return [(x, y, x.T @ x, x.T @ y) for x, y in parts]
+
+    def held_out(self, degree: int) -> NDArray[np.float64]:
         """Return each path's squared error under the fit to the paths of the other folds, (N,)."""
-        parts = [(self.x[fold == k], self.y[fold == k]) for k in range(FOLDS)]
-        grams, moments = [x.T @ x for x, _ in parts], [x.T @ y for x, y in parts]
-        gram, moment = sum(grams), sum(moments)
+        gram, moment = (sum(fold[k] for fold in self.folds) for k in (2, 3))
         errors = np.empty(len(self.y))
-        for k, (x, y) in enumerate(parts):
-            c = self.coefficients(degree, gram - grams[k], moment - moments[k])
-            errors[fold == k] = (y - x @ c) ** 2
+        for k, (x, y, own_gram, own_moment) in enumerate(self.folds):
+            c = self.coefficients(degree, gram - own_gram, moment - own_moment)
+            errors[k::FOLDS] = (y - x @ c) ** 2
         return errors
 
     def form(self, degree: int) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ an error of a tenth is not ok but a note: not tested, and why.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,7 +38,14 @@ MORE = 8  # times as many trajectories, where the first hide too much,
 STEPS = 2**26  # and no more steps of them than this
 
 
-def check(problem: Problem, theta: ArrayLike, count: int = 50_000, seed: int = 0) -> Report:
+def check(
+    problem: Problem,
+    theta: ArrayLike,
+    count: int = 50_000,
+    seed: int = 0,
+    *,
+    say: Callable[[str], object] | None = None,
+) -> Report:
     """Return a Report on a problem at theta.
 
     Parameters
@@ -47,6 +55,8 @@ def check(problem: Problem, theta: ArrayLike, count: int = 50_000, seed: int = 0
     count : int
         Trajectories whose means are compared, more if these hide too much; 512 of them are looked at one by one.
     seed : int
+    say : callable, optional
+        say(text) is told what is being done.
 
     Returns
     -------
@@ -58,23 +68,28 @@ def check(problem: Problem, theta: ArrayLike, count: int = 50_000, seed: int = 0
     ValueError
         For an argument out of its range; TraceError, which is one, for functions that cannot be traced.
     """
-    theta = checked(problem, theta)
+    theta, say = checked(problem, theta), say or (lambda text: None)
     count = validate.integer("count", count, 64)
     seed = validate.integer("seed", seed, 0, 2**64 - 1)
     rollout_program(problem, theta)  # an error in a user's function is raised before anything else
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)
+        say("looking for the families of estimators that exist here")
         families, missing = _families(problem, theta)
         kernel = Kernel(problem, theta, families, seed)
+        say("compiling kernels that are not compiled yet")
         compile_ahead(kernel.kernels)
         lines = directions(theta, seed)
         most = MEMORY // (kernel.outputs + 10 * len(lines))
+        say("comparing gradients with returns beside theta")
         samples, found, agreement = _compared(problem, kernel, lines, min(count, max(most, 64)))
         # More of them, where these hide too much and those that would not are few enough.
         most = min(MORE * count, most, STEPS // (problem.horizon * 10 * len(lines)))
         if more := [k for k in needed(agreement, len(samples["return"])) if k <= most]:
+            say(f"the same of {max(more)} trajectories, as {count} hide too much")
             samples, found, agreement = _compared(problem, kernel, lines, max(more))
         findings = [finite(samples, len(samples["return"]))]
+        say("looking at single trajectories")
         if "score function" in families:
             findings.append(score(problem, theta, count, seed))
         else:

@@ -40,10 +40,15 @@ class Finding:
 class Report:
     """What `mcgrad.check` found: `report["score"]` is a Finding, `print(report)` tells all of them."""
 
-    findings: tuple
+    findings: tuple[Finding, ...]
 
     def __getitem__(self, name: str) -> Finding:
-        return next(x for x in self.findings if x.name == name)
+        found = next((x for x in self.findings if x.name == name), None)
+        if found is None:
+            raise KeyError(
+                f"nothing called {name!r} was looked at; there are {', '.join(x.name for x in self.findings)}"
+            )
+        return found
 
     @property
     def ok(self) -> bool:

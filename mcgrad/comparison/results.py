@@ -77,7 +77,12 @@ class Results:
         return price_ratio(row, other, self.moments)
 
     def __getitem__(self, name: str) -> Row:
-        return next(row for row in self.rows if row.estimator == name)
+        found = next((row for row in self.rows if row.estimator == name), None) if isinstance(name, str) else None
+        if found is None:
+            raise KeyError(
+                f"no estimator called {name!r} was compared; there are {', '.join(row.estimator for row in self.rows)}"
+            )
+        return found
 
     @property
     def reference(self) -> str:

@@ -56,12 +56,12 @@ def function_text(
     """
     given = given or {}
     live = live_nodes(graph, outputs, given)
-    used = live_inputs(graph, outputs, given)
+    used = _inputs(graph, live, given)
     lines = [f"def {name}({', '.join(arguments)}):"]
     for argument, content in arguments.items():
         lines += _read(argument, content, used)
     arrays = {argument: held for argument, held in arguments.items() if isinstance(held, dict)}
-    body = _Body(graph, outputs, names, live, given, arrays, aliases or {})
+    body = _Body(graph, outputs, names, live, used, given, arrays, aliases or {})
     lines += body.lines
     lines += (
         wrapped("    return (", [body.text(x)[0] + "," for x in outputs], " ", ")") if outputs else ["    return ()"]
@@ -71,20 +71,24 @@ def function_text(
 
 def live_nodes(graph: Graph, outputs: Sequence[Number], given: Container[int] = ()) -> list[int]:
     """Return the indices of the nodes that the outputs depend on, in the order of evaluation; given ones end a path."""
-    live, waiting = set(), [x.index for x in outputs if isinstance(x, Tracer)]
+    live, nodes = set(), graph.nodes
+    waiting = [x.index for x in outputs if isinstance(x, Tracer)]
     while waiting:
         index = waiting.pop()
         if index not in live:
             live.add(index)
             if index not in given:
-                waiting += [x.index for x in operands(graph.nodes[index])]
+                waiting += [x.index for x in operands(nodes[index]) if x.index not in live]
     return sorted(live)
 
 
 def live_inputs(graph: Graph, outputs: Sequence[Number], given: dict[int, str] | None = None) -> set[str]:
     """Return the names of the inputs that the outputs depend on."""
     given = given or {}
-    live = live_nodes(graph, outputs, given)
+    return _inputs(graph, live_nodes(graph, outputs, given), given)
+
+
+def _inputs(graph: Graph, live: Iterable[int], given: Mapping[int, str]) -> set[str]:
     return {given.get(i) or graph.nodes[i][1][0] for i in live if i in given or graph.nodes[i][0] == "input"}
 
 
@@ -125,13 +129,14 @@ class _Body:
         outputs: Sequence[Number],
         names: Sequence[str],
         live: Sequence[int],
+        used: set[str],
         given: dict[int, str],
         arrays: dict[str, dict[str, int]],
         aliases: Mapping[int, str],
     ) -> None:
         self.graph, self.lines, self.named = graph, [], {i: (name, _ATOM) for i, name in given.items()}
         self.arrays = arrays
-        taken = live_inputs(graph, outputs, given) | set(names)
+        taken = used | set(names)
         self.fresh = (x for x in (f"v{i}" for i in itertools.count()) if x not in taken)
         wanted: dict[int, str] = {}
         for output, name in zip(outputs, names, strict=False):

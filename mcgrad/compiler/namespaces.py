@@ -212,7 +212,10 @@ def _rebound(value: Any, name: str, known: Known, home: str) -> Any:
     home : str
         The package of the function; objects of its classes are copied with their methods, those of others are not.
     """
-    value = inspect.getattr_static(value, "py_func", value)  # what Numba has jitted
+    if isinstance(value, types.FunctionType):
+        value = vars(value).get("py_func", value)
+    elif type(value) not in (types.BuiltinFunctionType, np.ufunc, float, int, str):
+        value = inspect.getattr_static(value, "py_func", value)  # what Numba has jitted
     if id(value) in known:
         return known[id(value)][1]
     outside = _outside(value, name, known)
@@ -262,8 +265,7 @@ def _function(function: FunctionType, known: Known) -> FunctionType:
     # A function takes note of its builtins when it is made, so that they have to be in place before.
     own = namespace.get("__builtins__", builtins)
     own = dict(own if isinstance(own, dict) else vars(own))
-    own |= {x: replacement(getattr(builtins, x), x) for x in ("min", "max", "pow")}
-    own |= {"type": _Type, "print": _print, "id": _refusing(id, "id()"), TRACED: True}
+    own |= _of_builtins()
     own["__import__"] = lambda *arguments, **options: _rebound(
         builtins.__import__(*arguments, **options), "", known, home
     )
@@ -284,6 +286,13 @@ def _function(function: FunctionType, known: Known) -> FunctionType:
     options = function.__kwdefaults__
     copy.__kwdefaults__ = options and {k: _rebound(x, k, known, home) for k, x in options.items()}
     return copy
+
+
+@functools.cache
+def _of_builtins() -> dict[str, Any]:
+    """Return what stands for builtins: the same in all functions."""
+    of_python = {x: replacement(getattr(builtins, x), x) for x in ("min", "max", "pow")}
+    return of_python | {"type": _Type, "print": _print, "id": _refusing(id, "id()"), TRACED: True}
 
 
 def _can_be_copied(cls) -> bool:

@@ -165,12 +165,14 @@ class Tracer(Unknown):
 
 
 def _elementwise(operation: str, a: Any, b: Any) -> Any:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return written.on_arrays(lambda x, y: apply(operation, x, y))(a, b)
     for x in (a, b):
+        if isinstance(x, Tracer) or type(x) is float:
+            continue
+        if isinstance(x, np.ndarray):
+            return written.on_arrays(lambda x, y: apply(operation, x, y))(a, b)
         if isinstance(x, (complex, np.inexact)):
             _check_kind(x)
-        elif not isinstance(x, Tracer) and not is_number(x):
+        elif not is_number(x):
             return NotImplemented
     return apply(operation, a, b)
 
@@ -187,7 +189,7 @@ def _check_kind(x: object) -> None:
 
 def is_number(x: object) -> bool:
     """Tell whether x is a plain real number, as float64 has it."""
-    return isinstance(x, (int, float, np.integer, np.bool_)) and not isinstance(x, Tracer)
+    return type(x) is float or (not isinstance(x, Tracer) and isinstance(x, (int, float, np.integer, np.bool_)))
 
 
 # A number of a function that is traced: not known yet, or known. Functions that take these take plain floats as well.
@@ -239,26 +241,31 @@ class Graph:
 
     def check(self, arguments: Iterable[object]) -> None:
         """Refuse tracers of another graph, which are values of another call."""
-        if any(isinstance(x, Tracer) and x.graph is not self for x in arguments):
-            raise TraceError(
-                f"{user_line()}a value of another call was used: functions may not keep what they were given. "
-                "Pass on what is needed later as a component of the state."
-            )
+        for x in arguments:
+            if isinstance(x, Tracer) and x.graph is not self:
+                raise TraceError(
+                    f"{user_line()}a value of another call was used: functions may not keep what they were given. "
+                    "Pass on what is needed later as a component of the state."
+                )
 
     def node(self, operation: str, *arguments: Any) -> Tracer:
         """Return the tracer of an operation, the same one for the same operation on the same arguments."""
-        # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
-        key = (operation, *((True, x.index) if isinstance(x, Tracer) else (False, repr(x)) for x in arguments))
         self.check(arguments)
-        if key not in self._known:
+        return self._checked_node(operation, arguments)
+
+    def _checked_node(self, operation: str, arguments: tuple[Any, ...]) -> Tracer:
+        # The text of a constant tells 0.0 from -0.0, which are equal: x / 0.0 is not x / -0.0.
+        key = (operation, *[x.index if isinstance(x, Tracer) else repr(x) for x in arguments])
+        found = self._known.get(key)
+        if found is None:
             if len(self.nodes) >= LARGEST:
                 raise TraceError(
                     f"{user_line()}more than {LARGEST} operations: loops are unrolled while a function is traced, so that "
                     "each round is code of its own. Shorten the loop, or make its rounds steps of the environment."
                 )
             self.nodes.append((operation, arguments))
-            self._known[key] = Tracer(self, len(self.nodes) - 1)
-        return self._known[key]
+            found = self._known[key] = Tracer(self, len(self.nodes) - 1)
+        return found
 
 
 def operands(node: Node) -> list[Tracer]:
@@ -273,9 +280,9 @@ def operands(node: Node) -> list[Tracer]:
 
 def same(a: object, b: object) -> bool:
     """Tell whether two operands are the same node or the same constant."""
-    if isinstance(a, Tracer) or isinstance(b, Tracer):
-        return isinstance(a, Tracer) and isinstance(b, Tracer) and a.index == b.index
-    return a == b
+    if isinstance(a, Tracer):
+        return isinstance(b, Tracer) and a.index == b.index
+    return not isinstance(b, Tracer) and a == b
 
 
 def whole(x: Any) -> Tracer:
@@ -290,11 +297,13 @@ def _number(x: Any) -> Any:
 
 def apply(operation: str, *arguments: Any) -> Any:
     """Add an operation to the graph of its arguments, after the simplifications that are exact for finite numbers."""
+    graph = None
     for x in arguments:
-        if not isinstance(x, Tracer) and not is_number(x):
+        if isinstance(x, Tracer):
+            graph = x.graph
+        elif not is_number(x):
             _check_kind(x)
             raise TraceError(f"{user_line()}expected a number, got {type(x).__name__} ({x!r}).")
-    graph = next((x.graph for x in arguments if isinstance(x, Tracer)), None)
     if graph is None:
         # As floats: 1 / 2, 2 ** -1 and True + True are something else to NumPy's integers and booleans.
         with np.errstate(all="ignore"):
@@ -311,15 +320,19 @@ def apply(operation: str, *arguments: Any) -> Any:
             condition = apply("!=", condition, 0.0)
         a, b = (_number(x) if isinstance(x, Tracer) else float(x) for x in (a, b))
         return a if same(a, b) else graph.node("where", condition, a, b)
-    arguments = tuple(_number(x) if isinstance(x, Tracer) else float(x) for x in arguments)
+    arguments = tuple([_number(x) if isinstance(x, Tracer) else float(x) for x in arguments])
     if operation not in HARMLESS:
         check_handlers()
     simpler = _simplify(graph, operation, arguments)
     if simpler is not None:
         return simpler
     if operation in COMMUTATIVE:
-        arguments = tuple(sorted(arguments, key=lambda x: x.index if isinstance(x, Tracer) else -1))
-    return graph.node(operation, *arguments)
+        arguments = tuple(sorted(arguments, key=_place))
+    return graph._checked_node(operation, arguments)
+
+
+def _place(x: Any) -> int:
+    return x.index if isinstance(x, Tracer) else -1
 
 
 def _logic(graph: Graph, operation: str, arguments: tuple[Any, ...]) -> Any:
@@ -341,37 +354,42 @@ def _logic(graph: Graph, operation: str, arguments: tuple[Any, ...]) -> Any:
 
 def _simplify(graph: Graph, operation: str, arguments: tuple[Any, ...]) -> Any:
     """Return a simpler equal of an operation, or None."""
-    a, b = (arguments + (None,))[:2]
-    negated = [graph.nodes[x.index][1][0] if _is(x, "neg") else None for x in (a, b)]
     if operation == "neg":
-        return negated[0]
-    if operation == "+":
-        if same(a, 0.0):
-            return b
-        if same(b, 0.0):
+        return _negated(graph, arguments[0])
+    if operation not in _SIGNS:
+        return None
+    a, b = arguments  # one of them is a number at most
+    if isinstance(b, Tracer):
+        if isinstance(a, Tracer):
+            pass
+        elif a == 0.0 and operation in "+-":
+            return b if operation == "+" else apply("neg", b)
+        elif operation == "*" and abs(a) == 1.0:
+            return b if a == 1.0 else apply("neg", b)
+    elif operation in "+-":
+        if b == 0.0:
             return a
-        if negated[1] is not None:
-            return apply("-", a, negated[1])
-        if negated[0] is not None:
-            return apply("-", b, negated[0])
-    if operation == "-":
-        if same(b, 0.0):
-            return a
-        if same(a, 0.0):
-            return apply("neg", b)
-        if negated[1] is not None:
-            return apply("+", a, negated[1])
-    if operation == "/" and same(b, 0.0):
+    elif b == 0.0 and operation == "/":
         raise TraceError(f"{user_line()}division by the constant 0 has no finite result on any trajectory.")
-    if operation in "*/":
-        if same(b, 1.0):
-            return a
-        if operation == "*" and same(a, 1.0):
-            return b
-        if same(b, -1.0):
-            return apply("neg", a)
-        if operation == "*" and same(a, -1.0):
-            return apply("neg", b)
+    elif abs(b) == 1.0:
+        return a if b == 1.0 else apply("neg", a)
+    if operation in "+-":
+        inner = _negated(graph, b)
+        if inner is not None:
+            return apply("-" if operation == "+" else "+", a, inner)
+        if operation == "+" and (inner := _negated(graph, a)) is not None:
+            return apply("-", b, inner)
+    return None
+
+
+_SIGNS = {"+", "-", "*", "/"}
+
+
+def _negated(graph: Graph, x: object) -> Any:
+    """Return y where x is -y, else None."""
+    if isinstance(x, Tracer):
+        operation, arguments = graph.nodes[x.index]
+        return arguments[0] if operation == "neg" else None
     return None
 
 

@@ -45,8 +45,13 @@ def checked_arguments(function: Question) -> Question:
     return cast(Question, ask)
 
 
-def of_each(function: Question) -> Question:
+def of_each(together: Callable[[Sequence[Problem], Any], Any] | None = None) -> Callable[[Question], Question]:
     """Let a function answer for a batch: theta of shape (B, P), or a sequence of B problems, or both; a leading axis of B.
+
+    Parameters
+    ----------
+    together : callable, optional
+        (problems, thetas) -> the answers of all at once, (B, ...), or None where they are found one by one.
 
     Raises
     ------
@@ -54,18 +59,27 @@ def of_each(function: Question) -> Question:
         For other numbers of problems than of thetas.
     """
 
-    @functools.wraps(function)
-    def ask(problem: Any, theta: Any, *arguments: Any, **options: Any) -> Any:
-        several = isinstance(problem, Sequence) and not isinstance(problem, str)
-        many = len(validate.shape(theta)) == 2 and len(theta) > 0
-        if not several and not many:
-            return function(problem, theta, *arguments, **options)
-        B = len(problem) if several else len(theta)
-        if B == 0:
-            raise ValueError("problem: expected a Problem, or a sequence of some, got an empty one")
-        if many and len(theta) != B:
-            raise ValueError(f"theta: expected one for each of {B} problems, got {len(theta)}")
-        each = zip(problem if several else [problem] * B, theta if many else [theta] * B, strict=True)
-        return np.stack([function(x, t, *arguments, **options) for x, t in each])
+    def decorate(function: Question) -> Question:
+        @functools.wraps(function)
+        def ask(problem: Any, theta: Any, *arguments: Any, **options: Any) -> Any:
+            several = isinstance(problem, Sequence) and not isinstance(problem, str)
+            many = len(validate.shape(theta)) == 2 and len(theta) > 0
+            if not several and not many:
+                return function(problem, theta, *arguments, **options)
+            B = len(problem) if several else len(theta)
+            if B == 0:
+                raise ValueError("problem: expected a Problem, or a sequence of some, got an empty one")
+            if many and len(theta) != B:
+                raise ValueError(f"theta: expected one for each of {B} problems, got {len(theta)}")
+            problems, thetas = problem if several else [problem] * B, theta if many else [theta] * B
+            if together is not None and all(isinstance(x, Problem) for x in problems):
+                thetas = np.stack([x.theta(t) for x, t in zip(problems, thetas, strict=True)])
+                with np.errstate(all="ignore"):
+                    found = together(problems, thetas)
+                if found is not None and np.isfinite(found).all():  # else the first that overflows is named below
+                    return found
+            return np.stack([function(x, t, *arguments, **options) for x, t in zip(problems, thetas, strict=True)])
 
-    return cast(Question, ask)
+        return cast(Question, ask)
+
+    return decorate

@@ -1,7 +1,7 @@
 """Which theory answers for a problem: one table, in one place, and the recursion over the state as its last line."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from . import chaotic_map, linear_quadratic, one_step, tabular
 from .faithful import check_faithful
 from .recursion.refine import Options
 from .recursion.theory import Recursion
-from .theory import NoClosedForm, Theory
+from .theory import Array, NoClosedForm, Theory
 
 Answer = TypeVar("Answer")
 
@@ -34,6 +34,9 @@ THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
     BallWithWall: one_step.OneStep,
     ChaoticMap: chaotic_map.Chaotic,
 }
+
+
+CHECKED = 16  # thetas of a batch
 
 
 def ask(
@@ -69,6 +72,22 @@ def ask(
 def theory_of(problem: Problem, theta: ArrayLike) -> Theory:
     """Return the theory of a problem at theta; a problem that is asked several questions in a row is read once."""
     return _theory(problem, tuple(problem.theta(theta).tolist()))
+
+
+def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Stack | None:
+    """Return linear-quadratic problems of one shape at thetas (B, P) in one; None where they are not that.
+
+    What a closed form speaks of is compared with the functions of a problem at some of the thetas, `CHECKED` or so.
+    """
+    try:
+        stack = linear_quadratic.stack_of(problems, thetas)
+    except NoClosedForm:
+        return None
+    if stack is not None:
+        first = {problem: b for b, problem in reversed([*enumerate(problems)])}
+        for b in {*first.values(), *np.linspace(0, len(thetas) - 1, CHECKED).astype(int).tolist()}:
+            check_faithful(problems[b], thetas[b])
+    return stack
 
 
 @functools.lru_cache(maxsize=4)

@@ -117,3 +117,22 @@ def test_values_are_functions_with_their_arrays():
     np.testing.assert_array_equal(V(0, states), V.V[0, [1, 3]])
     mean = sum(Q.policy[[1, 3], a] * Q(0, states, np.full((2, 1), float(a))) for a in (0, 1))
     np.testing.assert_allclose(mean, V(0, states), rtol=1e-12)
+
+
+def test_a_critic_wants_an_action_for_each_state():
+    """NumPy would repeat a single one, or answer with a single number of several."""
+    for problem, theta in (lq_with_scale(), random_walk()):
+        Q = mg.exact.critic(problem, theta)
+        one, two, three = ([[float(k)] for k in range(n)] for n in (1, 2, 3))
+        assert Q(1, two, two).shape == (2,) and np.ndim(Q(1, [0.0], [1.0])) == 0
+        for s, a in (([0.0], two), (three, one), (three, [1.0]), (one, two), ([0.0], one), (one, [0.0])):
+            with pytest.raises(ValueError, match="^a: expected an action for each state"):
+                Q(1, s, a)
+        for s, a, name in (
+            (0.0, [0.0], "s"),
+            ([0.0, 0.0], [0.0], "s"),
+            ([0.0], [0.0, 0.0], "a"),
+            ([[[0.0]]], [[0.0]], "s"),
+        ):
+            with pytest.raises(ValueError, match=f"^{name}: expected"):
+                Q(1, s, a)

@@ -13,6 +13,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import functools
 import resource
 import signal
 import sys
@@ -21,6 +22,7 @@ import traceback
 import warnings
 
 import numpy as np
+import public_methods
 
 import mcgrad as mg
 
@@ -202,6 +204,7 @@ def opened(**options):
             pass
 
 
+@functools.cache
 def targets():
     """Return {name: (function, good arguments by name)}."""
     eye = [[1.0]]
@@ -389,7 +392,7 @@ def targets():
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"first": SF, "second": PW}
     for name in ("hessian_vector_product", "hessian_vector_product_variance"):
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"v": [1.0]}
-    return found
+    return found | public_methods.targets(PROBLEM, THETA)
 
 
 # The user's own function, which may raise what it likes, and how long to take.

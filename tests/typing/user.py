@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+from typing import assert_type
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,3 +42,27 @@ several = mg.measure(problem, np.stack([theta, theta + 0.1]), estimators, 100)
 F: NDArray[np.float64] = mg.fisher(problem, theta, 100).mean
 endless: mg.Problem = mg.continuing(problem, theta)
 best: mg.BestBehaviour = mg.best_behaviour(problem, theta, estimators["to go"])
+
+# What a checker would otherwise take for Any, and let pass whatever is done with it.
+Vector = NDArray[np.float64]
+assert_type(found["PW"].variance, Vector)
+assert_type(found["PW"].count, int)
+assert_type([name for name in found], list[str])
+assert_type(found.names, tuple[str, ...])
+assert_type(mg.Moments.load(found.save(pathlib.Path("found"))), mg.Moments)
+assert_type(exact["to go"].mean, Vector)
+assert_type(path.rewards, Vector)
+assert_type(path.lengths, NDArray[np.int64])
+assert_type(comparison["pathwise"].estimator, str)
+assert_type(best.policy, mg.Policy)
+assert_type(best.estimator, mg.estimators.Estimator)
+assert_type(best.variance, Vector)
+assert_type(mg.fisher(problem, theta, 100).stderr, Vector)
+kernel: mg.Kernel = mg.kernel(problem, estimators, theta)
+assert_type(kernel.samples(theta, 0, 0, 64), Vector)
+assert_type(kernel.function(theta, 0, 0, kernel.out(64), kernel.work()), None)
+climbed = mg.ascend(problem, theta, estimators["PW"], 16, 10, optimizer=mg.optimizers.sgd(0.01))
+assert_type(climbed.theta, Vector)
+climbed.table()
+assert_type(mg.exact.critic(problem, theta)(0, [0.0], [0.0]), Vector)
+in_order = mg.compare(problem, theta, estimators, 1000, 0)

@@ -25,7 +25,9 @@ Accuracy: 4e-13 relative or better on every reference case (13 systems, up to 46
 increments of a martingale do not cancel. Optimal mixtures and control variates subtract, and lose what they gain.
 """
 
-from .system import System
+from . import values
+from .arrays import stack_of
+from .system import Stack, System
 from .theory import LinearQuadratic, of_problem
 
-__all__ = ["LinearQuadratic", "System", "of_problem"]
+__all__ = ["LinearQuadratic", "Stack", "System", "of_problem", "stack_of", "values"]

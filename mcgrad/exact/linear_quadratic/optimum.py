@@ -200,7 +200,7 @@ def _time_varying(system: System) -> list[Array]:
 
 def _objective(system: System, K: Array) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
-        value = objective(replace(system, K=K))
+        value = float(objective(replace(system, K=K)))
     return value if np.isfinite(value) else -np.inf
 
 

@@ -85,12 +85,12 @@ class System:
     @property
     def states(self) -> int:
         """n, the number of states."""
-        return self.B.shape[0]
+        return self.B.shape[-2]
 
     @property
     def actions(self) -> int:
         """m, the number of actions."""
-        return self.B.shape[1]
+        return self.B.shape[-1]
 
     @property
     def parameters(self) -> int:
@@ -105,7 +105,12 @@ class System:
     @cached_property
     def policy_cov(self) -> Array:
         """Sigma = L L^T, (m, m)."""
-        return self.L @ self.L.T
+        return self.L @ self.L.swapaxes(-1, -2)
+
+    @cached_property
+    def spread(self) -> Array:
+        """B Sigma B^T + W, the covariance of s_{t+1} given s_t, (n, n)."""
+        return self.B @ self.policy_cov @ self.B.swapaxes(-1, -2) + (self.W + self.W.swapaxes(-1, -2)) / 2
 
     @cached_property
     def noise(self) -> Array:
@@ -126,6 +131,18 @@ class System:
                 "do not exist. Score-function estimators need an invertible L; reparameterization does not."
             )
         return np.asarray(np.linalg.inv(self.L), dtype=np.float64)
+
+
+class Stack(System):
+    """Systems of one shape, horizon and discount, whose arrays have a leading axis: those that differ one of B, others of 1.
+
+    For values, the objective and its gradient (see `values`); what has parameters as an axis of its own takes one system.
+    """
+
+    def __post_init__(self) -> None:
+        for name in ("Q", "R", "Qf"):
+            array = getattr(self, name)
+            object.__setattr__(self, name, (array + array.swapaxes(-1, -2)) / 2)
 
 
 def factor(cov: Array, name: str) -> Array:

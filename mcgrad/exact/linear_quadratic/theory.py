@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...environments.linear_quadratic import LinearQuadratic as Matrices
 from ...estimators import Estimator
 from ...estimators import kinds as estimators
 from ...estimators.inverse_variance import weights as inverse_weights
-from ...policies.linear_gaussian import LinearGaussian
 from ...problem import Problem
 from .. import records
 from ..leaves import Pathwise, Rule, identity, of_state
 from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory
 from . import average, bounds, covariances, hessian, natural, values
+from .arrays import arrays_of
 from .baselines import naive_over_time, optimal_quadratic
 from .exponents import Scaling
 from .increments import Increments, OfPath, OfRule, reward_forms
@@ -34,32 +33,7 @@ from .system import System
 def of_problem(problem: Problem, theta: ArrayLike) -> "LinearQuadratic":
     """Return the theory of a problem; `NoClosedForm` if its policy is not linear-Gaussian, or its discount varies."""
     theta = problem.theta(theta)
-    environment, policy = problem.environment.closed_form, problem.policy.closed_form
-    if not isinstance(environment, Matrices):
-        raise NoClosedForm(f"no closed form is known for {problem.environment.name}; it is not linear-quadratic")
-    if not isinstance(policy, LinearGaussian):
-        raise NoClosedForm(f"no closed form is known for {problem.policy.name}; it is not linear-Gaussian")
-    if problem.discount_varies:
-        raise NoClosedForm("no closed form is known for a discount that differs from step to step")
-    n, m = problem.environment.states, problem.environment.actions
-    factors = np.exp(theta[m * n :]) if policy.learn_std else np.ones(m)
-    system = System(
-        A=environment.A,
-        B=environment.B,
-        K=theta[: m * n].reshape(m, n),
-        L=factors[:, None] * policy.root,
-        Q=environment.Q,
-        R=environment.R,
-        Qf=environment.terminal_cost,
-        W=environment.process_noise,
-        mean=environment.initial_mean,
-        cov=environment.initial_cov,
-        horizon=problem.horizon,
-        discount=problem.discount,
-        terminal_weight=problem.discount**problem.horizon,
-        learn_scale=policy.learn_std,
-    )
-    return LinearQuadratic(system, problem, theta)
+    return LinearQuadratic(System(**arrays_of(problem, theta)), problem, theta)
 
 
 class LinearQuadratic(Theory):
@@ -77,7 +51,7 @@ class LinearQuadratic(Theory):
     @cached_property
     def objective(self) -> float:
         """J."""
-        return values.objective(self.system)
+        return float(values.objective(self.system))
 
     @cached_property
     def return_variance(self) -> float:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..theory import Array, Indices
+from .gaussian import symmetric, transpose
 from .system import System
 
 
@@ -24,21 +25,27 @@ def value(system: System) -> tuple[Array, Array]:
 
 
 def riccati(system: System) -> tuple[Array, Array, Array, Array]:
-    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once."""
+    """P (T+1, n, n), c (T+1,), F (T, m, n), U (T, m, m) of the module's docstring, computed once.
+
+    Of a `Stack`, here and in what follows to `gradient`, all of them have a leading axis.
+    """
     if "riccati" in system.memo:
         return system.memo["riccati"]
     T, n, m = system.horizon, system.states, system.actions
-    A, B, K, R = system.closed, system.B, system.K, system.R
-    P, c, F, U = np.empty((T + 1, n, n)), np.zeros(T + 1), np.empty((T, m, n)), np.empty((T, m, m))
-    stage = system.Q + K.T @ R @ K
-    P[T] = system.terminal_weight * system.Qf
+    A, B, K, R, W = system.closed, system.B, system.K, system.R, system.W[..., None, :, :]
+    lead = A.shape[:-2]
+    P, F, U = np.empty((*lead, T + 1, n, n)), np.empty((*lead, T, m, n)), np.empty((*lead, T, m, m))
+    stage, onto = system.Q + transpose(K) @ R @ K, R @ K
+    P[..., T, :, :] = system.terminal_weight * system.Qf
     for t in reversed(range(T)):
-        weight = system.discount**t
-        F[t] = weight * R @ K + B.T @ P[t + 1] @ A
-        U[t] = weight * R + B.T @ P[t + 1] @ B
-        P[t] = weight * stage + A.T @ P[t + 1] @ A
-        P[t] = (P[t] + P[t].T) / 2
-        c[t] = c[t + 1] + np.sum(U[t] * system.policy_cov) + np.sum(P[t + 1] * system.W)
+        weight, later = system.discount**t, P[..., t + 1, :, :]
+        ahead = transpose(B) @ later
+        F[..., t, :, :] = weight * onto + ahead @ A
+        U[..., t, :, :] = weight * R + ahead @ B
+        P[..., t, :, :] = symmetric(weight * stage + transpose(A) @ later @ A)
+    c = np.zeros((*lead, T + 1))
+    added = np.sum(U * system.policy_cov[..., None, :, :], axis=(-2, -1)) + np.sum(P[..., 1:, :, :] * W, axis=(-2, -1))
+    c[..., :-1] = np.cumsum(added[..., ::-1], axis=-1)[..., ::-1]
     system.memo["riccati"] = P, c, F, U
     return system.memo["riccati"]
 
@@ -48,12 +55,13 @@ def state_moments(system: System) -> tuple[Array, Array]:
     if "state_moments" in system.memo:
         return system.memo["state_moments"]
     T, n, A = system.horizon, system.states, system.closed
-    mean, cov = np.empty((T + 1, n)), np.empty((T + 1, n, n))
-    mean[0], cov[0] = system.mean, system.cov
-    spread = system.noise @ system.noise.T
+    lead = A.shape[:-2]
+    mean, cov = np.empty((*lead, T + 1, n)), np.empty((*lead, T + 1, n, n))
+    mean[..., 0, :], cov[..., 0, :, :] = system.mean, system.cov
+    back = transpose(A)
     for t in range(T):
-        mean[t + 1] = A @ mean[t]
-        cov[t + 1] = A @ cov[t] @ A.T + spread
+        mean[..., t + 1, :] = (A @ mean[..., t, :, None])[..., 0]
+        cov[..., t + 1, :, :] = A @ cov[..., t, :, :] @ back + system.spread
     system.memo["state_moments"] = mean, cov
     return mean, cov
 
@@ -62,23 +70,25 @@ def mean_return_to_go(system: System) -> Array:
     """E G_t = E V_t(s_t) = -(tr P_t S_t + mu_t^T P_t mu_t + c_t): (T+1,)."""
     P, c, _, _ = riccati(system)
     mean, cov = state_moments(system)
-    return -(np.sum(P * cov, axis=(1, 2)) + np.einsum("ti,tij,tj->t", mean, P, mean) + c)
+    return -(np.sum(P * cov, axis=(-2, -1)) + np.einsum("...i,...ij,...j->...", mean, P, mean) + c)
 
 
-def objective(system: System) -> float:
-    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0^T P_0 mu_0 + c_0): float."""
-    return float(mean_return_to_go(system)[0])
+def objective(system: System) -> Array:
+    """J = E sum_t r_t = -(tr P_0 S_0 + mu_0^T P_0 mu_0 + c_0), a number."""
+    return np.asarray(mean_return_to_go(system)[..., 0])
 
 
 def gradient(system: System) -> Array:
     """Gradient of J: dJ/dK = -2 sum_t F_t E[s_t s_t^T], dJ/dls_i = -2 sum_t (U_t Sigma)_ii: (P,)."""
     _, _, F, U = riccati(system)
     mean, cov = state_moments(system)
-    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
-    parts = [-2 * np.einsum("tij,tjk->ik", F, second).ravel()]
+    mean, cov = mean[..., :-1, :], cov[..., :-1, :, :]
+    second = cov + mean[..., :, None] * mean[..., None, :]
+    on_gain = -2 * np.sum(F @ second, axis=-3)
+    parts = [on_gain.reshape(*on_gain.shape[:-2], -1)]
     if system.learn_scale:
-        parts.append(-2 * np.einsum("tij,ji->i", U, system.policy_cov))
-    return np.concatenate(parts)
+        parts.append(-2 * np.einsum("...tij,...ji->...i", U, system.policy_cov))
+    return np.concatenate(parts, axis=-1)
 
 
 def value_forms(system: System) -> Array:
@@ -136,11 +146,13 @@ def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
     own = own + own.swapaxes(-1, -2)
     scaled = np.einsum("tpij,ji->tpi", f[..., 1 + n :, 1 + n :], system.policy_cov)
     own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, row])
-    move, spread = np.eye(1 + n), system.noise @ system.noise.T
+    move = np.eye(1 + n)
     move[1:, 1:] = system.closed
     for t in reversed(range(T)):
         out[t] = own[t] + move.T @ out[t + 1] @ move
-        out[t, :, 0, 0] += np.sum(out[t + 1, :, 1:, 1:] * spread, axis=(-2, -1))
+    # What the noise adds to the constant, which moves to nothing else: all of it at once.
+    added = np.sum(out[1:, :, 1:, 1:] * system.spread, axis=(-2, -1))
+    out[:-1, :, 0, 0] += np.cumsum(added[::-1], axis=0)[::-1]
     return out
 
 

@@ -46,7 +46,7 @@ class ExactEstimate:
 
     def stderr(self, count: int) -> NDArray[np.float64]:
         """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
-        count = validate.integer("count", count, 1)
+        count = validate.integer("count", count, 1, 2**63)
         return np.sqrt(self.variance / count)
 
     def variance_stderr(self, count: int) -> NDArray[np.float64]:
@@ -54,7 +54,7 @@ class ExactEstimate:
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
         """
-        count = validate.integer("count", count, 2)
+        count = validate.integer("count", count, 2, 2**63)
         if self.fourth is None:
             raise ValueError("variance_stderr: it takes the fourth moments; ask for them, moments(..., higher=True)")
         return np.sqrt(np.maximum(self.fourth - self.variance**2 * (count - 3) / (count - 1), 0.0) / count)
@@ -146,7 +146,7 @@ class ExactMoments:
         return self.covariances[i, j] if self.covariances.ndim == 3 else self.covariances[i, :, j, :]
 
     def _number(self, name: str) -> int:
-        if name not in self.names:
+        if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
 
