@@ -42,6 +42,9 @@ class Answers:
     mean, covariance : dict
     """
 
+    mean: dict[Any, Any]
+    covariance: dict[Any, Any]
+
     def __init__(self, model: Model, targets: Mapping[Any, Poly], pairs: Sequence[Any], solve: Solve) -> None:
         pairs = [ordered(*x) for x in pairs]
         if len(model.chains) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from .confirmed import confirm
 from .found import ExactMoments
 from .public import fitted, moments_within
 from .refine import Options
-from .selected import ScoreAt, Selected, Wanted, WeighedReturn, selected
+from .selected import Component, ScoreAt, Selected, Wanted, WeighedReturn, selected
 from .values import value_within, whole_return
 
 
@@ -169,6 +169,7 @@ class Recursion(Theory):
         names = [f"score {t}" for t in range(T)]
         each: dict[str, Estimator] = {name: ScoreAt(t) for t, name in enumerate(names)}
         places = [(name, p) for name in names for p in range(P)]
+        pairs: list[tuple[Component, Component, Hashable]]
         pairs = [((name, p), (name, p), ("score", p)) for name, p in places]
         if not of_scores:
             each["x"] = fitted(self.problem, self.theta, cast(Traced, x).estimator, self.options)
@@ -193,5 +194,5 @@ class Recursion(Theory):
         keys, _, found = known
         return found, [str(keys.index(x.key)) for x in leaves]
 
-    def _selected(self, each: dict[str, Estimator], wanted: Wanted) -> Selected:
+    def _selected(self, each: Mapping[str, Estimator], wanted: Wanted) -> Selected:
         return selected(self.problem, self.theta, each, wanted, self.options)
