@@ -30,6 +30,11 @@ Answer = TypeVar("Answer")
 WORK, TOLERANCE = 5.0, 1e-5  # about so many seconds; relative changes at the last refinement of a grid
 # Of baselines. They may be off by more: whatever function of the state a baseline is, nothing is biased.
 ROUGHLY = 1e-4
+ELSE = {  # of what would do as well
+    "value": "; mg.baselines.fitted_value() works everywhere",
+    "objective": "; a number will do, too, if it is measured on other trajectories",
+    "mean_return_to_go": "; numbers over time will do, too, if they are measured on other trajectories",
+}
 
 _overflowed: weakref.WeakKeyDictionary[Problem, set[bytes]] = weakref.WeakKeyDictionary()  # at which thetas
 
@@ -142,5 +147,4 @@ def _found(what: str, problem: Problem, theta: Array, question: Callable[[Theory
         try:
             return _checked(what, problem, theta, question, options)
         except NoClosedForm as error:
-            advice = "; mg.baselines.fitted_value() works everywhere" if what == "value" else ""
-            return NoClosedForm(f"{error}{advice}")
+            return NoClosedForm(f"{error}{ELSE.get(what, '')}")
