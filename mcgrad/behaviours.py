@@ -110,11 +110,10 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
 def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary: Any) -> BestBehaviour:
     kind, n, m = problem.policy.closed_form, problem.environment.states, problem.environment.actions
     gain = n * m
-    own = np.exp(theta[gain:]) if kind.learn_std else np.ones(m)
-    root = own[:, None] * kind.root
+    K, root = kind.matrices(theta)
     diagonal = np.array_equal(root, np.diag(np.diag(root)))
     policy = linear_gaussian(n, m, learn_std=True, **({"std": np.diag(root)} if diagonal else {"cov": root @ root.T}))
-    origin = policy.theta(theta[:gain].reshape(m, n))
+    origin = policy.theta(K)
 
     def at(x):
         moved = origin.copy()

@@ -16,6 +16,7 @@ from .estimate import Estimate, column, plain
 from .power_sums import ARRAYS, Covariances, PowerSums, entry, merge, of_chunk, of_chunks
 from .printing import counted
 from .source import Source, check_apart
+from .text import aligned
 
 if TYPE_CHECKING:
     import pandas
@@ -273,11 +274,7 @@ class Moments:
             mean, kurtosis = np.linalg.norm(x.mean), f"{np.max(x.kurtosis):.3g}"
             figures = (f"{x.count}", f"{mean:.4g}", f"{x.total_variance:.4g}", f"{low:.4g} to {high:.4g}", kurtosis)
             rows.append((name, *figures, str(x.rollouts)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for first, *rest in rows:
-            others = "  ".join(x.rjust(w) for x, w in zip(rest, widths[1:], strict=True))
-            lines.append(f"  {first.ljust(widths[0])}  {others}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {line}" for line in aligned(rows))])
 
     def _repr_html_(self) -> str | None:
         return None if self.batch is not None else self.table()._repr_html_()

@@ -7,10 +7,8 @@ stopped, and writes NAME.csv and NAME.json (where the numbers come from) once al
 
 import concurrent.futures
 import contextlib
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import math
 import pathlib
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 import mcgrad as mg
 
 from . import executors, records, shards, study_pieces, validate
+from .csv_rows import as_csv, from_csv
 from .merge_rows import MOMENTS, Misfit, merged
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
@@ -257,7 +256,7 @@ def _answers(
         return new, seconds, parts, done
     if len(new) != len(old):
         raise Misfit(f"{study.name}: --more made {len(new)} rows, and there are {len(old)}")
-    rows = [merged(study.name, x, y) for x, y in zip(old, read(as_csv(study.columns, new)), strict=True)]
+    rows = [merged(study.name, x, y) for x, y in zip(old, from_csv(as_csv(study.columns, new)), strict=True)]
     return rows, about["seconds"] + seconds, parts, done
 
 
@@ -328,9 +327,9 @@ def _write(
     facts |= {"shards": len(shards.there(folder, study.name))} if plan.merge else {}
     facts |= {"counts": sorted({s["count"] for s in settings if s.get("count")}), "parts": parts}
     facts |= {"settings": len(settings), "rows": len(rows), "seconds": seconds, "sources": fingerprint(study)}
-    write(folder / f"{study.name}.csv", as_csv(study.columns, rows))
+    records.write(folder / f"{study.name}.csv", as_csv(study.columns, rows).encode())
     about = provenance(study, plan.said(study, parts), **facts)
-    write(folder / f"{study.name}.json", json.dumps(about, indent=2) + "\n")
+    records.write(folder / f"{study.name}.json", (json.dumps(about, indent=2) + "\n").encode())
 
 
 def _finished(study: Study, folder: pathlib.Path, plan: Plan) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -350,35 +349,4 @@ def _finished(study: Study, folder: pathlib.Path, plan: Plan) -> tuple[list[dict
                 f"{study.name}: --more adds trajectories of the same {what} alone, and the results in {folder} are of others; "
                 "run it anew"
             )
-    return read(table.read_text(encoding="utf-8")), about
-
-
-# ---- files -------------------------------------------------------------------------------------------------------
-
-
-def as_csv(columns: Sequence[str], rows: list[dict[str, Any]]) -> str:
-    """Return rows as the text of a CSV file, with floats that read back to the same bits and None as an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")  # raises ValueError for a key that is no column
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def read(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a CSV file: numbers as such, empty cells as None."""
-    return [{key: _value(x) for key, x in row.items()} for row in csv.DictReader(text.splitlines())]
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text or None
-
-
-def write(path: pathlib.Path, text: str) -> None:
-    """Write a file in one stroke: whoever reads it sees the old text or the new one."""
-    records.write(path, text.encode())
+    return from_csv(table.read_text(encoding="utf-8")), about

@@ -25,12 +25,13 @@ ALLOWED = {
     ),
     "command": "checks comparison mcgrad problem study study_command study_figure",
     "comparison": (
-        "baselines checks compiler costs critics differences estimate estimators exact exact/recursion floor intervals kernels "
-        "moments pilots power_sums precompile prepare problem provenance run study validate"
+        "baselines checks compiler costs critics csv_rows differences estimate estimators exact exact/recursion floor "
+        "intervals kernels moments pilots power_sums precompile prepare problem provenance run text validate"
     ),
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",
     "costs": "compiler estimators kernels pilots precompile prepare printing problem run validate",
+    "csv_rows": "",
     "critics": "baselines compiler environments per_step policies printing problem scan_types truth validate",
     "designs": "kernels validate",
     "differences": "compiler estimators kernels problem run validate",
@@ -72,7 +73,7 @@ ALLOWED = {
         "targets validate"
     ),
     "merge_rows": "",
-    "moments": "archive estimate intervals power_sums printing source validate",
+    "moments": "archive estimate intervals power_sums printing source text validate",
     "noises": "compiler validate",
     "optimizers": "validate",
     "parts": "fixed printing validate",
@@ -94,7 +95,7 @@ ALLOWED = {
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
     "source": "version",
-    "study": "executors mcgrad merge_rows progress provenance records shards study_pieces study_settings validate",
+    "study": "csv_rows executors mcgrad merge_rows progress provenance records shards study_pieces study_settings validate",
     "study_command": "engines executors records shards study validate",
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
@@ -102,6 +103,7 @@ ALLOWED = {
     "targets": "moments power_sums printing validate",
     "template": "mcgrad",
     "template_study": "mcgrad study",
+    "text": "",
     "truth": "",
     "validate": "",
     "version": "",

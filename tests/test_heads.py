@@ -12,7 +12,7 @@ from scipy import special, stats
 from test_smooth_environments import plain
 
 import mcgrad as mg
-from mcgrad.compiler.backends import _numpy_names
+from mcgrad.compiler import on_numpy
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.trace import Graph
 from mcgrad.policies import heads, joint, maps
@@ -348,7 +348,7 @@ def test_a_quantile_is_followed_while_a_choice_is_scored(seed):
 
 def evaluated(graph, output, values):
     """Return an output of a graph of inputs s0, s1, ... on arrays."""
-    names = _numpy_names()
+    names = on_numpy.names()
     exec(function_text("f", {"s": [f"s{i}" for i in range(len(values))]}, graph, [output]), names)
     with np.errstate(all="ignore"):
         return names["f"](values)[0]

@@ -15,6 +15,7 @@ from figures import __main__ as figures_command
 from figures import files, style
 from figures import ladder as ladder_figure
 from mcgrad import study
+from mcgrad.csv_rows import as_csv
 from studies import __main__ as studies_command
 from studies import by_hand, horizon, ladder, noise_scale, points, throughput, workloads
 
@@ -136,11 +137,11 @@ def test_quick_results_leave_full_ones_alone_and_say_what_they_are(tmp_path):
 
 def test_floats_survive_the_file():
     values = [0.1 + 0.2, 1e-310, -1.0 / 3.0, 1e300]
-    text = study.as_csv(("x", "y"), [{"x": v} for v in values])
+    text = as_csv(("x", "y"), [{"x": v} for v in values])
     assert [float(row["x"]) for row in csv.DictReader(text.splitlines())] == values
     assert text.splitlines()[1] == "0.30000000000000004,"
     with pytest.raises(ValueError, match="'z'"):
-        study.as_csv(("x", "y"), [{"z": 1.0}])
+        as_csv(("x", "y"), [{"z": 1.0}])
 
 
 @pytest.mark.parametrize("module", [noise_scale, horizon], ids=lambda m: m.STUDY.name)

@@ -7,6 +7,7 @@ from support import CASES, reference_problem, standard_errors, w1
 import mcgrad as mg
 from mcgrad.compiler.noise import PARAMETERS, normal_pair_numpy
 from mcgrad.exact.linear_quadratic import values
+from mcgrad.exact.linear_quadratic.covariances import return_variance
 from mcgrad.kernels.program import gradient_program
 
 e = mg.estimators
@@ -128,7 +129,7 @@ def test_evolution_strategies_agree_with_quadrature(noise, seed):
 
     def moments(shift):
         s = mg.exact.system(problem, theta + shift)
-        return values.objective(s), values.return_variance(s)
+        return values.objective(s), return_variance(s)
 
     up = np.array([moments(h * z) for z in nodes])
     down = up[::-1]

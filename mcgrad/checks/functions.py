@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calls import call, number
-from ..compiler.backends import _numpy_names
+from ..compiler import on_numpy
 from ..compiler.derive import plus, pull_back
 from ..compiler.emit import function_text, live_inputs
 from ..compiler.trace import Graph, Number, Tracer
@@ -95,7 +95,7 @@ def _on_arrays(f: Callable[..., Any]) -> ArrayFunction:
 
 def _function(graph: Graph, arguments: dict[str, Any], outputs: Sequence[Number]) -> Callable[..., Any]:
     """Return outputs of a graph as a function of NumPy arrays."""
-    namespace = _numpy_names()
+    namespace = on_numpy.names()
     text = function_text("f", arguments, graph, [number(x) for x in outputs])
     exec(compile(text, "<policy>", "exec"), namespace)
     return namespace["f"]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..checks.findings import reason
+from ..text import aligned, figure, listed, within
 from .evidence import DIFFERENCES, EXACT
 from .known import CLOSED, RECURSION
 from .prices import price_interval
 from .recommendation import recommendation
 from .results import Results
 from .row import Row
-from .text import aligned, figure, listed, within
 
 if TYPE_CHECKING:
     import pandas

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from ..text import listed
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 from .evidence import DIFFERENCES, EXACT, Evidence
-from .text import listed
 
 
 class Disagreement(NamedTuple):

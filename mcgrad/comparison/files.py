@@ -13,8 +13,8 @@ import os
 import pathlib
 from typing import Any
 
+from ..csv_rows import as_csv
 from ..provenance import versions
-from ..study import as_csv
 from .comparison import Comparison
 
 MADE_BY = "mcgrad compare"

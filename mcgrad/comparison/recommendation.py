@@ -6,11 +6,11 @@ import numpy as np
 
 from ..checks.findings import reason
 from ..differences import Slopes
+from ..text import listed, short
 from .disagreement import Disagreement
 from .evidence import DIFFERENCES, EXACT
 from .results import Results
 from .row import Row
-from .text import listed, short
 
 LISTED = 6  # parameters that are named
 STILL = 1e-24  # a variance of rounding, relative to the square of the mean

@@ -1,6 +1,7 @@
 """The remainder of a division of SIMD lanes, without an error: `fmod` of C, on which Python's % and // stand."""
 
-from .elementary import copysign, emitted, two_product
+from .building import emitted, two_product
+from .elementary import copysign
 from .simd import F64, Value, absolute, any_lane, trunc, where
 
 

@@ -27,106 +27,19 @@ The polynomials minimise the largest relative error of the function over its red
 120 digits; the leading coefficient is rounded to float64 before the others are fitted).
 """
 
-from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from llvmlite import ir
 
+from .building import emitted, fast_two_sum, two_product, two_sum
+from .gamma import SIN_PI
+from .polynomials import polynomial
 from .reduction import payne_hanek
 from .simd import F64, U64, Value, absolute, any_lane, bits, floats, floor, llvm_function, rounded, vector, where
-from .special import SIN_PI
 
 INF, NAN = float("inf"), float("nan")
 MAGIC = 1.5 * 2.0**52  # x + MAGIC rounds x to an integer, and its lowest bits are that integer
 copysign = llvm_function("copysign")
-# A module that calls a function so often gets it once: inlined a hundred times, `exp` takes seconds to compile.
-MANY_CALLS = 40
-
-
-# ---- tools -------------------------------------------------------------------------------------------------
-
-
-def emitted(
-    *results: ir.Type, hints: tuple[str, ...] = ("alwaysinline",)
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Emit the decorated function once per module and number of lanes; its results have these element types.
-
-    A call has no side effects, so LLVM merges calls with the same arguments before it inlines them: sin(x),
-    cos(x) and tan(x) share their work. Arguments may be numbers, if one of them is a `Value`.
-    """
-
-    def decorate(function):
-        @wraps(function)
-        def call(*arguments):
-            widest = max((a for a in arguments if isinstance(a, Value)), key=lambda a: a.width)
-            builder, lifted = widest.builder, [widest.lift(a).ir for a in arguments]
-            returned = ir.LiteralStructType([vector(element, widest.width) for element in results])
-            name = f"mcgrad.{function.__name__}.{widest.width}"
-            callee = builder.module.globals.get(name)
-            if callee is None:
-                signature = ir.FunctionType(returned, [x.type for x in lifted])
-                callee = ir.Function(builder.module, signature, name)
-                callee.linkage = "internal"
-                callee.attributes.update(["nounwind", "readnone", *hints])
-                body = ir.IRBuilder(callee.append_basic_block())
-                values = function(*(Value(body, x) for x in callee.args))
-                values = values if isinstance(values, tuple) else (values,)
-                packed = ir.Constant(returned, ir.Undefined)
-                for k, x in enumerate(values):
-                    packed = body.insert_value(packed, x.ir, k)
-                body.ret(packed)
-            callee.calls = getattr(callee, "calls", 0) + 1
-            if callee.calls == MANY_CALLS:
-                callee.attributes.discard("alwaysinline")
-                callee.attributes.add("noinline")
-            packed = builder.call(callee, lifted)
-            values = tuple(Value(builder, builder.extract_value(packed, k)) for k in range(len(results)))
-            return values if len(results) > 1 else values[0]
-
-        return call
-
-    return decorate
-
-
-def horner(x: Any, coefficients: Sequence[float]) -> Any:
-    """Return c[0] + c[1] x + c[2] x^2 + ..."""
-    *lower, result = coefficients
-    for c in reversed(lower):
-        result = result * x + c
-    return result
-
-
-def two_sum(a: Value, b: Value) -> tuple[Value, Value]:
-    """Return the rounded sum of a and b and its rounding error (Knuth)."""
-    a, b = rounded(a), rounded(b)
-    s = a + b
-    t = s - a
-    return s, (a - (s - t)) + (b - t)
-
-
-def fast_two_sum(a: Value, b: Value) -> tuple[Value, Value]:
-    """Return the rounded sum of a and b and its rounding error, if |a| >= |b| or a = 0 (Dekker)."""
-    a, b = rounded(a), rounded(b)
-    s = a + b
-    return s, b - (s - a)
-
-
-def two_product(a: Any, b: Any) -> tuple[Value, Value]:
-    """Return the rounded product of a and b and its rounding error up to 2^-105 |a b| (Dekker).
-
-    In the error term, fusing would do no harm: its products are exact.
-    """
-    a, b = map(rounded, (a, a.lift(b)) if isinstance(a, Value) else (b.lift(a), b))
-    product = rounded(a * b)
-    (a1, a2), (b1, b2) = _halves(a), _halves(b)
-    return product, ((a1 * b1 - product) + (a1 * b2 + a2 * b1)) + a2 * b2
-
-
-def _halves(x: Value) -> tuple[Value, Value]:
-    """Split x into a sum of two numbers of 26 and 27 bits."""
-    upper = floats(bits(x) & 0xFFFFFFFFF8000000)
-    return upper, x - upper
 
 
 # ---- sine, cosine, tangent ---------------------------------------------------------------------------------
@@ -185,7 +98,7 @@ def sincos(x: Value) -> tuple[Value, Value]:
     # To first order in e:  sin(r - e) = sin r - e,  cos(r - e) = cos r + r e.
     r, e, q = _quadrant(x)
     y = r * r
-    s, c = r + (r * horner(y, SIN) - e), horner(y, COS) + r * e
+    s, c = r + (r * polynomial(y, SIN) - e), polynomial(y, COS) + r * e
     odd = (q & 1) == 1
     sine, cosine = where(odd, c, s), where(odd, s, c)
     return floats(bits(sine) ^ ((q & 2) << 62)), floats(bits(cosine) ^ (((q + 1) & 2) << 62))
@@ -250,7 +163,7 @@ def _exp_sum(x: Value, low: Value | None = None) -> Value:
     a, b, n = _ln2_multiple(x, 2 * 1023)
     r = a - b if low is None else a - (b - low)
     half = n >> 1
-    e = (1.0 + (r + r * r * horner(r, EXP))) * floats(half << 52)
+    e = (1.0 + (r + r * r * polynomial(r, EXP))) * floats(half << 52)
     return e * floats((n - half) << 52)
 
 
@@ -270,7 +183,7 @@ def _half_expm1(x: Value) -> Value:
     r, low = fast_two_sum(a, -b)
     w, v = fast_two_sum(r.constant(1.0), r)
     s, t = two_sum(scale * w, scale.constant(-0.5))
-    return s + (t + scale * ((v + low) + r * r * horner(r, EXP)))
+    return s + (t + scale * ((v + low) + r * r * polynomial(r, EXP)))
 
 
 @emitted(F64)
@@ -327,7 +240,7 @@ def _log_sum(n: Value, f: Value, low: Any = 0.0) -> Value:
     s = f / (2.0 + f)
     y = s * s
     h = 0.5 * f * f
-    return n * LN2[0] + (f - (h - (s * (h + y * horner(y, LOG)) + (n * LN2[1] + low))))
+    return n * LN2[0] + (f - (h - (s * (h + y * polynomial(y, LOG)) + (n * LN2[1] + low))))
 
 
 @emitted(F64)
@@ -343,7 +256,7 @@ def log1p(x: Value) -> Value:
     # With u + v = 1 + x exactly, u = 2^n (1 + f):  log(u + v) = log u + v / u,  v / u = 2^-n v (1 + f I(f)).
     u, v = two_sum(x, x.constant(1.0))
     n, f = _binary(u)
-    low = 0.5 * v * floats((2047 - n) << 52) * (1.0 + f * horner(f, INVERSE))
+    low = 0.5 * v * floats((2047 - n) << 52) * (1.0 + f * polynomial(f, INVERSE))
     y = where(x < INF, _log_sum(_exponent(n), f, low), x)
     y = where(x > -1.0, y, where(x == -1.0, -INF, NAN))
     return where(absolute(x) < 2.0**-53, x, y)
@@ -376,7 +289,7 @@ def arctan2(y: Value, x: Value) -> Value:
     difference = where(low == high, 0.0, low - high)  # of two infinities, too
     t = where(steep, difference, low) / where(steep, low + high, high)
     z = t * t
-    angle = t + t * (z * horner(z, ATAN))
+    angle = t + t * (z * polynomial(z, ATAN))
 
     # Mirror at the diagonal (pi/2 - angle) and the vertical (pi - angle): eighths of the circle, +-angle.
     sign = where(swapped ^ left, -1.0, 1.0)
@@ -406,7 +319,7 @@ def _log_pair(x: Value) -> tuple[Value, Value]:
     # rest = s y L  with  L = 2/3 + y T(y)
     y, error = two_product(s, s)
     y_low = error + 2.0 * s * s_low
-    tail = horner(y, LOG_TAIL)
+    tail = polynomial(y, LOG_TAIL)
     factor, error = fast_two_sum(y.constant(TWO_THIRDS[0]), y * tail)
     factor_low = error + (y_low * tail + TWO_THIRDS[1])
     cube, error = two_product(s, y)
@@ -458,11 +371,11 @@ def log_unit(u: Value) -> Value:
     s = f / (2.0 + f)
     y = s * s
     h = 0.5 * f * f
-    return _exponent(n) * LN2_ROUNDED + (f - (h - s * (h + y * horner(y, LOG))))
+    return _exponent(n) * LN2_ROUNDED + (f - (h - s * (h + y * polynomial(y, LOG))))
 
 
 @emitted(F64, F64)
 def sincospi_half(f: Value) -> tuple[Value, Value]:
     """Return sin(pi f) and cos(pi f) for |f| <= 1/2."""
     y = f * f
-    return f * horner(y, SIN_PI), horner(y, COS_PI)
+    return f * polynomial(y, SIN_PI), polynomial(y, COS_PI)

@@ -8,7 +8,7 @@ loops mean; they mean little:
     tuples        of lanes or numbers, as functions return them
     statements    =, several targets, +=, if, for over range, while, break, x[:] = number, calls
     functions     those that are given, called as f(builder, *arguments) while the text is translated: they write
-                  instructions (see `simd.lanes_function`); int, abs, max of Python
+                  instructions (see `memory.lanes_function`); int, abs, max of Python
 
 Anything else is an error while a kernel is made. Nothing is checked at run time: texts are the library's own.
 
@@ -24,7 +24,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from llvmlite import ir
 
-from .simd import F64, I32, U64, Memory, Value, absolute
+from .memory import Memory
+from .simd import F64, I32, U64, Value, absolute
 
 Thing: TypeAlias = Any  # what an expression means: a Value, a tuple of Values, or a Memory
 

@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "fmod": np.fmod,
 }
 FUNCTIONS |= special.FUNCTIONS
+CONSTANTS = {"inf": np.inf, "nan": np.nan}  # what the text of a kernel calls them
 # One entry per operation of a graph: its meaning on NumPy numbers, which also folds constants.
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **COMPARISONS,

@@ -238,7 +238,8 @@ def _functions() -> dict[str, Any]:
     """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
     from llvmlite import ir
 
-    from .simd import F64, I32, Value, lanes_function, splat, vector
+    from .memory import lanes_function
+    from .simd import F64, I32, Value, splat, vector
 
     def operate(name):
         return lambda a, b: Value(a.builder, getattr(a.builder, name)(a.ir, b.ir))

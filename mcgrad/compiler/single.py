@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import elementary
-from .elementary import INF, NAN, copysign, emitted, horner
+from .building import emitted
+from .elementary import INF, NAN, copysign
+from .polynomials import polynomial
 from .simd import F32, U32, Value, absolute, any_lane, bits, floats, narrow, rounded, sqrt, vector, where, widen
 
 # sin r = r + r y S(y),  cos r = 1 - y/2 + y^2 C(y)  with  y = r^2,  |r| <= pi/4
@@ -46,7 +48,7 @@ def sincos_single(x: Value) -> tuple[Value, ...]:
     q, k = bits(k), k - MAGIC
     r = ((x - k * PI_2[0]) - k * PI_2[1]) - k * PI_2[2]
     y = r * r
-    s, c = r + r * (y * horner(y, SIN)), 1.0 - (0.5 * y - y * y * horner(y, COS))
+    s, c = r + r * (y * polynomial(y, SIN)), 1.0 - (0.5 * y - y * y * polynomial(y, COS))
     odd = (q & 1) == 1
     sine, cosine = where(odd, c, s), where(odd, s, c)
     sine, cosine = floats(bits(sine) ^ ((q & 2) << 30)), floats(bits(cosine) ^ (((q + 1) & 2) << 30))
@@ -77,14 +79,14 @@ def exp_single(x: Value) -> Value:
     r = (x - k * LN2[0]) - k * LN2[1]
     n = n & 0x1FF
     half = n >> 1
-    e = (1.0 + (r + r * r * horner(r, EXP))) * floats(half << 23)
+    e = (1.0 + (r + r * r * polynomial(r, EXP))) * floats(half << 23)
     return e * floats((n - half) << 23)
 
 
 def _log_sum(n: Value, f: Value) -> Value:
     """Return n ln 2 + log(1 + f)."""
     y = f * f
-    return n * LN2[0] + (f - (0.5 * y - (f * y * horner(f, LOG) + n * LN2[1])))
+    return n * LN2[0] + (f - (0.5 * y - (f * y * polynomial(f, LOG) + n * LN2[1])))
 
 
 def _binary(x: Value) -> tuple[Value, Value]:
@@ -113,7 +115,7 @@ def tanh_single(x: Value) -> Value:
     """Return the hyperbolic tangent of x."""
     a = absolute(x)
     y = a * a
-    near, far = a + a * (y * horner(y, TANH)), 1.0 - 2.0 / (exp_single(2.0 * a) + 1.0)
+    near, far = a + a * (y * polynomial(y, TANH)), 1.0 - 2.0 / (exp_single(2.0 * a) + 1.0)
     return copysign(where(a > 0.625, far, near), x)
 
 
@@ -162,7 +164,7 @@ def normal_pair(word: Value) -> tuple[Value, Value]:
     angle = (floats((low >> 1) & 0x007FFFFF | 0x3F800000) - 1.5) + 2.0**-24
     r = floats(bits(r) ^ (low << 31))
     y = angle * angle
-    return rounded(r * horner(y, COS_PI)), rounded(r * (angle * horner(y, SIN_PI)))
+    return rounded(r * polynomial(y, COS_PI)), rounded(r * (angle * polynomial(y, SIN_PI)))
 
 
 def uniform(word: Value) -> Value:

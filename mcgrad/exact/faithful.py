@@ -112,8 +112,7 @@ def _noise(rng: np.random.Generator, normals: int, uniforms: int) -> tuple[float
 def _is_linear_gaussian(policy: Policy, theta: Array, rng: np.random.Generator) -> bool:
     """Tell whether a = K s + L e, with the log density and the score of that."""
     n, m, form, p = policy.states, policy.actions, policy.closed_form, types.SimpleNamespace(**policy.params)
-    K, factors = theta[: m * n].reshape(m, n), np.exp(theta[m * n :]) if form.learn_std else np.ones(m)
-    L = factors[:, None] * form.root
+    K, L = form.matrices(theta)
     for _ in range(POINTS):
         s, e = rng.normal(size=n), rng.normal(size=policy.noises)
         eta = tuple(policy.eta(p, tuple(theta), tuple(s)))

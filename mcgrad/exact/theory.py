@@ -13,8 +13,9 @@ A kind of problem derives from `Theory`, and overrides what it knows: the rest r
 of any estimator says so by `whole`: then nothing is taken apart, and the estimator is the leaf.
 """
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from ..estimators import Estimator
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]  # of parameters
+Answer = TypeVar("Answer")
 Signs = tuple[int, ...]  # of the noise of the start, of the actions and of the process, 1 or -1
 
 
@@ -48,6 +50,16 @@ class Alone(NamedTuple):
 def _unknown(what: str) -> Callable[..., Any]:
     def ask(self: "Theory", *arguments: Any) -> NoReturn:
         raise self.unknown(what)
+
+    return ask
+
+
+def of_system(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Return the method of a theory that is a function of its `system`, and of what it is asked with."""
+
+    @functools.wraps(function)
+    def ask(self: "Theory", *arguments: Any) -> Answer:
+        return function(self.system, *arguments)
 
     return ask
 

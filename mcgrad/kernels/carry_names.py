@@ -21,7 +21,7 @@ def leaf_names(structure: Structure, names: Sequence[str], default: str) -> list
     Parameters
     ----------
     structure
-        That of the carry, see `reverse_scan.flatten`.
+        That of the carry, see `trees.flatten`.
     names : sequence of str
         Those that the estimator gives to the parts of its carry.
     default : str

@@ -20,8 +20,9 @@ from ..scan_types import Carry
 from .carry_names import Structure
 from .draws import MEMBER
 from .inputs import Inputs, Tree
-from .reverse_scan import ReverseScan, fill, flatten
+from .reverse_scan import ReverseScan
 from .scatter_add import arguments as sums_in_memory
+from .trees import fill, flatten
 
 
 class MembersLoop:

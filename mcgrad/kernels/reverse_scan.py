@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from ..estimators.estimator import BehaviourPolicy, Estimator
 from ..estimators.followed import Followed, count
 from ..estimators.reparameterization import Reparameterization
 from ..problem import Problem
-from ..scan_types import Carry, Cotangents
 from ..validate import describe
 from .branches import Branching
 from .carry_names import Structure, distinct, leaf_names, snake, sum_names, word
@@ -25,6 +24,7 @@ from .flat import note_flat
 from .inputs import Inputs, Tree
 from .scatter_add import Scattered
 from .step_view import Step
+from .trees import fill, flatten, flatten_sums, over_cotangents
 
 Identity: TypeAlias = tuple[str, float]  # of a number: two that are equal have the same
 
@@ -168,7 +168,7 @@ class ReverseScan:
             old = flatten(carry)[1]
             values += [where(x.alive, new, kept) for new, kept in zip(leaves, old, strict=True)]
             pull = functools.partial(self._pull, x, name=name)
-            sums, added = _flatten_sums(_over_cotangents(result[1], pull))
+            sums, added = flatten_sums(over_cotangents(result[1], pull))
             self.sums.append(sums)
             contributions += [where(x.alive, number(y), 0.0) for y in added]
         known = len(self.classes) > len(values)
@@ -341,39 +341,3 @@ def _number_classes(keys: Iterable[Hashable]) -> list[int]:
     """Return, for each key, the number of its class in the order of first appearance."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(key, len(numbers)) for key in keys]
-
-
-def flatten(tree: Carry) -> tuple[Structure, list[Number]]:
-    """Return the structure of a nested tuple of numbers, and its leaves."""
-    if isinstance(tree, (tuple, list, np.ndarray)):
-        parts = [flatten(x) for x in tree]
-        return tuple(structure for structure, _ in parts), [x for _, leaves in parts for x in leaves]
-    if tree is None:
-        return (), []
-    if not isinstance(tree, Tracer) and not is_number(tree):
-        raise TraceError(f"carry: expected numbers or tuples of numbers, got {describe(tree)}")
-    return None, [number(tree)]
-
-
-def fill(structure: Structure, take: Callable[[], Number]) -> Any:
-    """Return a nested tuple of a given structure with leaves from `take`; lists of sums stay lists."""
-    if structure is None:
-        return take()
-    return type(structure)(fill(x, take) for x in structure)
-
-
-def _over_cotangents(etabar: Cotangents, pull: Callable[[Numbers], Numbers]) -> Cotangents:
-    """Apply `pull` to each cotangent in a cotangent or (nested) list of cotangents."""
-    if isinstance(etabar, list):
-        return [_over_cotangents(x, pull) for x in etabar]
-    if not isinstance(etabar, (tuple, np.ndarray)):
-        raise TraceError(f"etabar: expected a tuple like eta, or a list of such tuples, got {describe(etabar)}")
-    return pull(tuple(etabar))
-
-
-def _flatten_sums(pulled: Cotangents) -> tuple[Structure, list[Number]]:
-    """Return the structure of (nested lists of) P-tuples, and their elements."""
-    if isinstance(pulled, list):
-        parts = [_flatten_sums(x) for x in pulled]
-        return [structure for structure, _ in parts], [x for _, leaves in parts for x in leaves]
-    return tuple(None for _ in pulled), list(pulled)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..problem import Policy
@@ -15,6 +15,12 @@ class LinearGaussian(NamedTuple):
 
     root: np.ndarray
     learn_std: bool
+
+    def matrices(self, theta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return K (m, n) and L (m, m) at theta."""
+        m = len(self.root)
+        gain, scales = (theta[:-m], theta[-m:]) if self.learn_std else (theta, np.zeros(m))
+        return gain.reshape(m, -1), np.exp(scales)[:, None] * self.root
 
 
 def linear_gaussian(

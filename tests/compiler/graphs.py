@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mcgrad.compiler.backends import _numpy_names
+from mcgrad.compiler import on_numpy
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import stated
 from mcgrad.compiler.functions import power, where
@@ -36,7 +36,7 @@ def text_of(graph, outputs, inputs, names=()):
 
 def run(graph, outputs, values):
     """Evaluate outputs by the emitted text, on NumPy; `values` has a row for each input."""
-    namespace = _numpy_names()
+    namespace = on_numpy.names()
     exec(text_of(graph, outputs, len(values)), namespace)
     with np.errstate(all="ignore"):
         results = namespace["f"](tuple(values))

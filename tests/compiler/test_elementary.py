@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from mcgrad.compiler import elementary, native, simd
+from mcgrad.compiler import elementary, memory, native, simd
 
 UNARY = ("sin", "cos", "tan", "exp", "expm1", "log", "log1p", "tanh")
 BINARY = ("arctan2", "power")
@@ -59,10 +59,10 @@ SPECIAL = np.array(
 # ---- a kernel that applies functions of values to arrays ---------------------------------------------------
 
 
-def lanes_at(memory, block, width):
+def lanes_at(array, block, width):
     """Return the lanes of a block of a one-dimensional array."""
-    builder = memory.builder
-    address = builder.gep(memory.pointer, [builder.mul(block.ir, simd.U64(width))])
+    builder = array.builder
+    address = builder.gep(array.pointer, [builder.mul(block.ir, simd.U64(width))])
     instruction = builder.load(builder.bitcast(address, simd.vector(simd.F64, width).as_pointer()))
     instruction.align = 8
     return simd.Value(builder, instruction)
@@ -83,7 +83,7 @@ def compiled(function, results, width):
         for row, value in enumerate(values):
             out.store(row, value, width, block=block)
 
-    translated = LOOP, {"step": simd.lanes_function(step, None, width)}, ("in1", "in1", "out2", "int64")
+    translated = LOOP, {"step": memory.lanes_function(step, None, width)}, ("in1", "in1", "out2", "int64")
     kernel = native.link(*native.compile_text(*translated))
 
     def evaluate(x, y=1.0):

@@ -14,13 +14,14 @@ from mcgrad.exact.linear_quadratic.baselines import naive_over_time as naive_tim
 from mcgrad.exact.linear_quadratic.baselines import optimal_quadratic as optimal_quadratic_baseline
 from mcgrad.exact.linear_quadratic.bounds import markov_bound, stationary_bound, tree_bound
 from mcgrad.exact.linear_quadratic.covariances import covariance_by_step as _by_step
+from mcgrad.exact.linear_quadratic.covariances import return_variance
 from mcgrad.exact.linear_quadratic.covariances import variance as _variance_of
 from mcgrad.exact.linear_quadratic.increments import OfPath
 from mcgrad.exact.linear_quadratic.measure_valued import measure_valued_variance
 from mcgrad.exact.linear_quadratic.natural import fisher, trajectory_fisher
 from mcgrad.exact.linear_quadratic.scaling import scaling as _scaling
 from mcgrad.exact.linear_quadratic.theory import step_variances
-from mcgrad.exact.linear_quadratic.values import gradient, mean_return_to_go, objective, return_variance, value
+from mcgrad.exact.linear_quadratic.values import gradient, mean_return_to_go, objective, value
 
 __all__ = [
     "System",

@@ -148,7 +148,7 @@ def test_more_nodes_change_nothing(monkeypatch):
 
     points, counts = perturbed.normal_rule, {}
     for extra in (-1, 0, 1, 4):
-        monkeypatch.setattr(perturbed, "normal_rule", lambda nodes, extra=extra: points(nodes + extra))
+        monkeypatch.setattr(perturbed, "normal_rule", lambda nodes, size, extra=extra: points(nodes + extra, size))
         counts[extra] = evolution_strategies(SMALL, 0.5, points=1).variance
     np.testing.assert_allclose(counts[1], counts[0], rtol=1e-12)
     np.testing.assert_allclose(counts[4], counts[0], rtol=1e-12)

@@ -21,7 +21,7 @@ FUNCTION = "def f(s):\n    return ({}, s[1] // 0.7, min(s))\n"
     [
         lambda patch: patch.setitem(known_functions.OF_PYTHON, "min", known_functions.OF_PYTHON["max"]),
         lambda patch: patch.setitem(known_functions.NAMES, "tanh", lambda x: x * 1.0),
-        lambda patch: patch.setitem(traced._numpy_names.__globals__["FUNCTIONS"], "floor_divide", np.divide),
+        lambda patch: patch.setitem(traced.on_numpy.names.__globals__["FUNCTIONS"], "floor_divide", np.divide),
     ],
 )
 def test_a_planted_error_is_seen(planted, monkeypatch):

@@ -21,7 +21,7 @@ import warnings
 import numpy as np
 
 from mcgrad.calls import call, number
-from mcgrad.compiler.backends import _numpy_names
+from mcgrad.compiler import on_numpy
 from mcgrad.compiler.emit import function_text
 from mcgrad.compiler.errors import TraceError
 from mcgrad.compiler.trace import Graph
@@ -261,7 +261,7 @@ def by_kernel(function, values):
         graph = Graph()
         results = call("step of fuzz", function, (tuple(graph.input(x) for x in names),), "any")
     outputs = [number(x) for x in results]
-    namespace = _numpy_names()
+    namespace = on_numpy.names()
     exec(function_text("kernel", {"s": names}, graph, outputs), namespace)
     with np.errstate(all="ignore"):
         found = namespace["kernel"](tuple(np.ascontiguousarray(x) for x in values.T))

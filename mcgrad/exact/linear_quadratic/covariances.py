@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from ..theory import Array, Indices, Signs
 from . import gaussian
 from .chain import Carry, Chain
-from .increments import Increments, Term, Weight
+from .increments import Increments, OfReturn, Term, Weight
 from .innovations import cumulant2, cumulant3, cumulant4
 from .system import System
 
@@ -39,6 +39,11 @@ def covariance(system: System, X: Increments, Y: Increments, signs: Signs = PLAI
 def variance(system: System, X: Increments) -> Array:
     """Variance per parameter of one trajectory's estimate: (P,)."""
     return np.maximum(covariance(system, X, X), 0.0)
+
+
+def return_variance(system: System) -> float:
+    """Variance of the return."""
+    return float(variance(system, OfReturn())[0])
 
 
 def covariance_by_step(system: System, X: Increments, Y: Increments, signs: Signs = PLAIN) -> tuple[Array, Array]:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ...estimators import kinds as estimators
 from ..theory import Array
-from .covariances import variance
+from .covariances import return_variance, variance
 from .exponents import CLOSE, KINDS, Exponent, Known
 from .increments import OfPath
 from .system import System, factor
-from .values import gradient_to_go, objective, return_variance, riccati, state_moments
+from .values import gradient_to_go, objective, riccati, state_moments
 
 NEVER = np.inf  # the order of what is zero
 

@@ -229,6 +229,22 @@ class OfPath(Increments):
         return [*found, Term(Carry("score", 1.0, path), delta), Term(None, z, delta), Term(chain.form(level, path), z)]
 
 
+class OfReturn(Increments):
+    """The return R = V_0(s_0) + sum_t delta_t."""
+
+    def size(self, system: System) -> int:
+        """Return 1."""
+        return 1
+
+    def start_on(self, chain: Chain, path: int) -> Array:
+        """Return the forms V_0."""
+        return value_forms(chain.system)[0]
+
+    def terms(self, chain: Chain, path: int = 0) -> list[Term]:
+        """Return delta_t."""
+        return [Term(None, chain.innovation("error", path))]
+
+
 def _mean(system: System, H: Array) -> Array:
     mean, cov = (x[0] for x in state_moments(system))
     second = np.zeros(H.shape[2:])

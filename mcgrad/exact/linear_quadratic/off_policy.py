@@ -176,14 +176,11 @@ class _Path:
 
     def scores(self, p: int) -> list[Array]:
         """z_t for parameter p, a form for each time."""
-        n, gains, inverse = self.system.states, self.system.K.size, self.system.inverse_factor
+        (gain, i, j), inverse = self.system.places(np.array(p)), self.system.inverse_factor
         scores = []
         for s, v in zip(self.states, self.whitened, strict=False):
             score = inverse.T @ v  # Sigma^-1 u, u = L v
-            if p < gains:
-                product = np.outer(score[p // n], s[p % n])
-            else:
-                product = np.outer((self.system.L @ v)[p - gains], score[p - gains]) - self.one
+            product = np.outer(score[i], s[j]) if gain else np.outer((self.system.L @ v)[i], score[i]) - self.one
             scores.append((product + product.T) / 2)
         return scores
 

@@ -40,7 +40,7 @@ def persistent_evolution_strategies(
             f"more than {MOST_NODES}"
         )
     mean, second = np.zeros(size), np.zeros(size)
-    z, weight = _grid(nodes, unrolls * size)
+    z, weight = normal_rule(nodes, unrolls * size)
     for k in range(0, len(z), BLOCK):
         of_mean, of_square = _conditional(
             system, z[k : k + BLOCK].reshape(-1, unrolls, size), h, widths / h, unroll, points, noise, truncated
@@ -48,13 +48,6 @@ def persistent_evolution_strategies(
         mean += weight[k : k + BLOCK] @ of_mean
         second += weight[k : k + BLOCK] @ of_square
     return Perturbed(mean, second - mean**2)
-
-
-def _grid(nodes: int, dimensions: int) -> tuple[Array, Array]:
-    """Nodes (N, dimensions) and weights (N,) of a tensor rule."""
-    z, weight = normal_rule(nodes)
-    digits = np.indices((nodes,) * dimensions).reshape(dimensions, -1)
-    return z[digits].T, np.prod(weight[digits], axis=0)
 
 
 def _conditional(

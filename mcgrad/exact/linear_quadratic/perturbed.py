@@ -68,9 +68,7 @@ def evolution_strategies(system: System, width: ArrayLike, points: int = 2, nois
             f"system: the exact rule for {size} entries of K over {system.horizon} steps needs "
             f"{nodes}^{size} = {nodes**size} nodes, more than {MOST_NODES}"
         )
-    z, weight = normal_rule(nodes)
-    z = np.stack(np.meshgrid(*[z] * size, indexing="ij"), axis=-1).reshape(-1, size)
-    weight = np.prod(np.meshgrid(*[weight] * size, indexing="ij"), axis=0).ravel()
+    z, weight = normal_rule(nodes, size)
     if points == 2:
         return _average(z * (h / widths), weight, *_pairs(system, z * (widths / h), h, noise))
     mean, var = return_moments(system, system.K + (widths * z).reshape(-1, *system.K.shape))
@@ -184,12 +182,16 @@ def _average(z: Array, weight: Array, mean: Array, var: Array) -> Perturbed:
     return Perturbed(total, second + weight @ (mean[:, None] * z - total) ** 2)
 
 
-def normal_rule(nodes: int) -> tuple[Array, Array]:
-    """Gauss-Hermite nodes and weights of N(0, 1): moments of every degree to 1e-12, up to 400 nodes at least."""
+def normal_rule(nodes: int, dimensions: int) -> tuple[Array, Array]:
+    """Return nodes (N, dimensions) and weights (N,) of the tensor Gauss-Hermite rule of N(0, I).
+
+    Moments of every degree are right to 1e-12, up to 400 nodes of a dimension at least.
+    """
     from scipy.special import roots_hermitenorm
 
     z, weight = roots_hermitenorm(nodes)
-    return z, weight / weight.sum()
+    digits = np.indices((nodes,) * dimensions).reshape(dimensions, -1)
+    return z[digits].T, np.prod((weight / weight.sum())[digits], axis=0)
 
 
 def checked_widths(system: System, width: ArrayLike, noise: str) -> tuple[float, Array]:

@@ -56,14 +56,13 @@ def acting(
     policy, theta = behaviour.policy or theory.problem.policy, np.array(behaviour.theta)
     if not isinstance(policy.closed_form, LinearGaussian):
         raise NoClosedForm(f"no closed form is known for the behaviour {policy.name}; it is not linear-Gaussian")
-    gain, root = s.K.size, policy.closed_form.root
-    factors = np.exp(theta[gain:]) if policy.closed_form.learn_std else np.ones(s.actions)
+    K, L = policy.closed_form.matrices(theta)
     b = (
         None
         if isinstance(estimator.baseline, baselines.NoBaseline)
         else of_state(theory, estimator.baseline)[..., :n, :n]
     )
-    return dataclasses.replace(s, K=theta[:gain].reshape(s.K.shape), L=factors[:, None] * root), b
+    return dataclasses.replace(s, K=K, L=L), b
 
 
 def _perturbed(function: Callable[..., Perturbed], *arguments: Any) -> Alone:

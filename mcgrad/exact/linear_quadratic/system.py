@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ...printing import listed
-from ..theory import Array
+from ..theory import Array, Indices
 
 SYMMETRY_TOLERANCE = 1e-10
 
@@ -96,6 +96,12 @@ class System:
     def parameters(self) -> int:
         """P = m n, plus m log scales with `learn_scale`."""
         return self.K.size + (self.actions if self.learn_scale else 0)
+
+    def places(self, parameters: Indices) -> tuple[NDArray[np.bool_], Indices, Indices]:
+        """Return which parameters are entries K_ij, and i and j of these; of the log scale of row i, i and 0."""
+        gain = parameters < self.K.size
+        i, j = np.divmod(np.where(gain, parameters, 0), self.states)
+        return gain, np.where(gain, i, parameters - self.K.size), j
 
     @cached_property
     def closed(self) -> Array:

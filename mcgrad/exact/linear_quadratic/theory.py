@@ -17,14 +17,14 @@ from ...estimators.inverse_variance import weights as inverse_weights
 from ...problem import Problem
 from .. import records
 from ..leaves import Pathwise, Rule, identity, of_state
-from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory
+from ..theory import Alone, Array, Leaf, NoClosedForm, Signs, Theory, of_system
 from . import average, bounds, covariances, hessian, natural, values
 from .arrays import arrays_of
 from .baselines import naive_over_time, optimal_quadratic
 from .exponents import Scaling
 from .increments import Increments, OfPath, OfRule, reward_forms
 from .off_policy import Limits, self_normalised_limits
-from .optimum import Optimum, optimum
+from .optimum import optimum
 from .scaling import scaling
 from .several_rollouts import acting, alone, scale_of
 from .system import System
@@ -56,11 +56,14 @@ class LinearQuadratic(Theory):
     @cached_property
     def return_variance(self) -> float:
         """The variance of the return."""
-        return values.return_variance(self.system)
+        return covariances.return_variance(self.system)
 
-    def gradient(self) -> Array:
-        """Return dJ/dtheta, (P,)."""
-        return values.gradient(self.system)
+    gradient, stationary = of_system(values.gradient), of_system(average.stationary_covariance)
+    fisher, optimum = of_system(natural.trajectory_fisher), of_system(optimum)
+    hessian_vector_product = of_system(hessian.hessian_vector_product)
+    hessian_vector_product_variance = of_system(hessian.hessian_vector_product_variance)
+    average_reward, average_gradient = of_system(average.average_reward), of_system(average.average_gradient)
+    naive_over_time, quadratic = of_system(naive_over_time), of_system(optimal_quadratic)
 
     def value(self) -> records.ValueFunction:
         """Return V_t as a `ValueFunction`."""
@@ -81,10 +84,6 @@ class LinearQuadratic(Theory):
     def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""
         return values.mean_return_to_go(self.system)[: self.horizon]
-
-    def fisher(self) -> Array:
-        """Return E[Z Z^T], (P, P)."""
-        return natural.trajectory_fisher(self.system)
 
     def natural_gradient(self) -> Array:
         """Return F^-1 dJ/dtheta, (P,)."""
@@ -112,29 +111,9 @@ class LinearQuadratic(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def hessian_vector_product(self, v: Array) -> Array:
-        """Return H v, (P,)."""
-        return hessian.hessian_vector_product(self.system, v)
-
-    def hessian_vector_product_variance(self, v: Array) -> Array:
-        """Return the variance of one trajectory's pathwise H v, (P,)."""
-        return hessian.hessian_vector_product_variance(self.system, v)
-
-    def optimum(self) -> Optimum:
-        """Return the constant gain of largest J."""
-        return optimum(self.system)
-
     def scaling(self, estimator: Estimator, parameters: str) -> Scaling:
         """Return exponents of the variance."""
         return scaling(self, estimator, parameters)
-
-    def average_reward(self) -> float:
-        """Return the average reward."""
-        return average.average_reward(self.system)
-
-    def average_gradient(self) -> Array:
-        """Return its gradient, (P,)."""
-        return average.average_gradient(self.system)
 
     def differential_value(self) -> records.DifferentialValue:
         """Return P and c of -(s^T P s + c)."""
@@ -144,10 +123,6 @@ class LinearQuadratic(Theory):
             return -(np.einsum("ki,ij,kj->k", s, P, s) + c)
 
         return records.DifferentialValue(function, len(P), P=P, c=float(c))
-
-    def stationary(self) -> Array:
-        """Return the covariance of the stationary state, (n, n)."""
-        return average.stationary_covariance(self.system)
 
     # ---- functions ----
 
@@ -213,14 +188,6 @@ class LinearQuadratic(Theory):
             # Outside its box a fit is no polynomial: the states have to be inside, but for one time in a billion.
             raise NoClosedForm("pilot: too few trajectories for a closed form; they do not reach all of the states")
         return self.forms(upper) if upper.shape[-1] > 1 else self.over_time(upper[:, 0, 0, 0])
-
-    def naive_over_time(self) -> Array:
-        """Return E[z_tp^2 G_t] / E[z_tp^2], (T, P)."""
-        return naive_over_time(self.system)
-
-    def quadratic(self) -> Array:
-        """Return the forms of the best quadratic baseline for reward to go, (T, P, 1 + n, 1 + n)."""
-        return optimal_quadratic(self.system)
 
     # ---- leaves ----
 

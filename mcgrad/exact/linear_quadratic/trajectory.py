@@ -49,9 +49,7 @@ class Trajectory:
         self.columns = self.parameters  # of the arrays of an estimator, one for each parameter of its own
         self.along, self.scored, self.starts = along, scored, starts
         n, p = system.states, len(self.parameters)
-        self.gain = self.parameters < system.K.size
-        self.i, self.j = np.divmod(np.where(self.gain, self.parameters, 0), n)
-        self.i = np.where(self.gain, self.i, self.parameters - system.K.size)
+        self.gain, self.i, self.j = system.places(self.parameters)
         self.P, _, self.F, self.U = riccati(system)
         self.mean = state_moments(system)[0][:-1]
         self.size = 1 + n + (n if lifted else 0)

@@ -1,4 +1,4 @@
-"""Values, the objective, its gradient, and the variance of the return: Riccati-like recursions, O(T (n+m)^3).
+"""Values, the objective and its gradient: Riccati-like recursions, O(T (n+m)^3).
 
 With P_T = terminal_weight Qf and c_T = 0, going backwards,
 
@@ -32,22 +32,24 @@ def riccati(system: System) -> tuple[Array, Array, Array, Array]:
     if "riccati" in system.memo:
         return system.memo["riccati"]
     T, n, m = system.horizon, system.states, system.actions
-    A, B, K, R, W = system.closed, system.B, system.K, system.R, system.W[..., None, :, :]
-    lead = A.shape[:-2]
+    lead, W = system.closed.shape[:-2], system.W[..., None, :, :]
     P, F, U = np.empty((*lead, T + 1, n, n)), np.empty((*lead, T, m, n)), np.empty((*lead, T, m, m))
-    stage, onto = system.Q + transpose(K) @ R @ K, R @ K
     P[..., T, :, :] = system.terminal_weight * system.Qf
     for t in reversed(range(T)):
-        weight, later = system.discount**t, P[..., t + 1, :, :]
-        ahead = transpose(B) @ later
-        F[..., t, :, :] = weight * onto + ahead @ A
-        U[..., t, :, :] = weight * R + ahead @ B
-        P[..., t, :, :] = symmetric(weight * stage + transpose(A) @ later @ A)
+        P[..., t, :, :], F[..., t, :, :], U[..., t, :, :] = _stage(system, t, P[..., t + 1, :, :])
     c = np.zeros((*lead, T + 1))
     added = np.sum(U * system.policy_cov[..., None, :, :], axis=(-2, -1)) + np.sum(P[..., 1:, :, :] * W, axis=(-2, -1))
     c[..., :-1] = np.cumsum(added[..., ::-1], axis=-1)[..., ::-1]
     system.memo["riccati"] = P, c, F, U
     return system.memo["riccati"]
+
+
+def _stage(system: System, t: int, later: Array) -> tuple[Array, Array, Array]:
+    """Return P_t, F_t and U_t where P_{t+1} is `later`."""
+    A, K, weight = system.closed, system.K, system.discount**t
+    ahead = transpose(system.B) @ later
+    P = symmetric(weight * (system.Q + transpose(K) @ system.R @ K) + transpose(A) @ later @ A)
+    return P, weight * system.R @ K + ahead @ A, weight * system.R + ahead @ system.B
 
 
 def state_moments(system: System) -> tuple[Array, Array]:
@@ -137,15 +139,13 @@ def scores_to_go(system: System, f: Array, parameters: Indices) -> Array:
     """
     T, n, parameters = system.horizon, system.states, np.asarray(parameters)
     p, each = len(parameters), np.arange(len(parameters))
-    gain = parameters < system.K.size
-    i, j = np.divmod(np.where(gain, parameters, 0), n)
-    row = np.where(gain, 0, parameters - system.K.size)
+    gain, i, j = system.places(parameters)
     f = np.broadcast_to(f, (T, p, *f.shape[2:]))
     own, out = np.zeros((T, p, 1 + n, 1 + n)), np.zeros((T + 1, p, 1 + n, 1 + n))
     own[:, each, 1 + j, :] = np.where(gain[:, None], f[:, each, 1 + n + i, : 1 + n], 0.0)
     own = own + own.swapaxes(-1, -2)
     scaled = np.einsum("tpij,ji->tpi", f[..., 1 + n :, 1 + n :], system.policy_cov)
-    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, row])
+    own[..., 0, 0] += np.where(gain, 0.0, 2 * scaled[:, each, i])
     move = np.eye(1 + n)
     move[1:, 1:] = system.closed
     for t in reversed(range(T)):
@@ -173,25 +173,6 @@ def gradient_news(system: System) -> tuple[Array, Array, Array]:
     return 2 * onto @ system.closed, quadratic, np.sum(quadratic * system.policy_cov, axis=(2, 3))
 
 
-def return_variance(system: System) -> float:
-    """Variance of the return R = V_0(s_0) + sum_t delta_t, summed over its martingale increments: float.
-
-    With xi white, V_0(s_0) - J = -(2 mu^T P C xi + xi^T C^T P C xi - tr), delta_t = -(2 s_t^T Acl^T P G xi + 2 s_t^T K^T R
-    L eps gamma^t + xi^T Psi xi - tr): Var(l^T xi + xi^T N xi) = l^T l + 2 tr N N.
-    """
-    P, _, F, U = riccati(system)
-    mean, cov = state_moments(system)
-    C, m, G = system.initial_factor, system.actions, system.noise
-    first = C.T @ P[0] @ C
-    variance = np.sum((2 * C.T @ P[0] @ system.mean) ** 2) + 2 * np.sum(first**2)
-    linear = G.T @ P[1:] @ system.closed
-    linear[:, :m] = system.L.T @ F
-    quadratic = G.T @ P[1:] @ G
-    quadratic[:, :m, :m] = system.L.T @ U @ system.L
-    second = cov[:-1] + mean[:-1, :, None] * mean[:-1, None, :]
-    return float(variance + 4 * np.sum((linear @ second) * linear) + 2 * np.sum(quadratic**2))
-
-
 # ---- what a gradient sees of the future: a value function from the next block of time on ------------------------------
 
 
@@ -205,11 +186,8 @@ def bootstrapped(system: System, weight: Array, scale: float) -> System:
     exact, _, F, U = riccati(system)
     P, F, U = exact.copy(), F.copy(), U.copy()
     for t in reversed(range(system.horizon)):
-        discount = system.discount**t
-        F[t] = discount * system.R @ system.K + system.B.T @ P[t + 1] @ system.closed
-        U[t] = discount * system.R + system.B.T @ P[t + 1] @ system.B
-        own = discount * (system.Q + system.K.T @ system.R @ system.K) + system.closed.T @ P[t + 1] @ system.closed
-        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * (own + own.T) / 2
+        own, F[t], U[t] = _stage(system, t, P[t + 1])
+        P[t] = weight[t] * scale * exact[t] + (1.0 - weight[t]) * own
     other = replace(system)
     other.memo["riccati"] = P, np.zeros(system.horizon + 1), F, U
     return other

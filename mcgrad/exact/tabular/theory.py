@@ -17,7 +17,7 @@ from ...policies.softmax import TabularSoftmax
 from ...problem import Problem
 from .. import records
 from ..leaves import Rule, of_state
-from ..theory import Alone, Array, Leaf, NoClosedForm, Theory
+from ..theory import Alone, Array, Leaf, NoClosedForm, Theory, of_system
 from . import average, bounds, covariances, values
 from .baselines import naive_over_time
 from .off_policy import per_decision_variance
@@ -99,9 +99,10 @@ class Tabular(Theory):
         """The variance of the return."""
         return covariances.return_variance(self.system)
 
-    def gradient(self) -> Array:
-        """Return dJ/dtheta, (P,)."""
-        return values.gradient(self.system)
+    gradient, mean_return_to_go = of_system(values.gradient), of_system(values.mean_return_to_go)
+    fisher = of_system(values.fisher)
+    average_reward, average_gradient = of_system(average.average_reward), of_system(average.gradient)
+    stationary, naive_over_time = of_system(average.stationary_distribution), of_system(naive_over_time)
 
     def value(self) -> records.ValueFunction:
         """Return V_t as a `ValueFunction`."""
@@ -116,14 +117,6 @@ class Tabular(Theory):
             return Q[t, records.numbers("s", s, S), records.numbers("a", a, A)]
 
         return records.ExactCritic(function, 1, self.value(), Q=Q, policy=policy)
-
-    def mean_return_to_go(self) -> Array:
-        """Return E[G_t], (T,)."""
-        return values.mean_return_to_go(self.system)
-
-    def fisher(self) -> Array:
-        """Return E[Z Z^T], (P, P)."""
-        return values.fisher(self.system)
 
     def natural_gradient(self) -> Array:
         """Return the shortest solution of F x = dJ/dtheta, (P,): adding a number to all logits of a state changes nothing."""
@@ -147,14 +140,6 @@ class Tabular(Theory):
             )
         return getattr(bounds, f"{model}_bound")(self.system, matrix)
 
-    def average_reward(self) -> float:
-        """Return the average reward."""
-        return average.average_reward(self.system)
-
-    def average_gradient(self) -> Array:
-        """Return its gradient, (P,)."""
-        return average.gradient(self.system)
-
     def differential_value(self) -> records.DifferentialValue:
         """Return V, (S,)."""
         V = average.differential_values(self.system)[0]
@@ -163,10 +148,6 @@ class Tabular(Theory):
             return V[records.numbers("s", s, len(V))]
 
         return records.DifferentialValue(function, 1, V=V)
-
-    def stationary(self) -> Array:
-        """Return the stationary distribution, (S,)."""
-        return average.stationary_distribution(self.system)
 
     # ---- functions ----
 
@@ -212,10 +193,6 @@ class Tabular(Theory):
         if not isinstance(self.problem.environment.closed_form, Table):
             raise NoClosedForm("no closed form is known with the baseline FittedValue on a bandit")
         return self.over_states(data["form"].values[:-1])
-
-    def naive_over_time(self) -> Array:
-        """Return E[z_tp^2 G_t] / E[z_tp^2], (T, P)."""
-        return naive_over_time(self.system)
 
     # ---- leaves ----
 
