@@ -40,7 +40,7 @@ ALLOWED = {
     "environment": "parts printing validate",
     "environments": "compiler problem validate",
     "estimate": "intervals printing",
-    "estimators": "baselines calls compiler critics per_step printing problem scan_types validate",
+    "estimators": "baselines calls compiler critics per_step policies printing problem scan_types validate",
     "exact": (
         "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies printing problem rollouts truth validate"

@@ -32,6 +32,7 @@ WORK, TOLERANCE = 5.0, 1e-5  # about so many seconds; relative changes at the la
 ROUGHLY = 1e-4
 ELSE = {  # of what would do as well
     "value": "; mg.baselines.fitted_value() works everywhere",
+    "critic": "; mg.estimators.reward_to_go() works everywhere",
     "objective": "; a number will do, too, if it is measured on other trajectories",
     "mean_return_to_go": "; numbers over time will do, too, if they are measured on other trajectories",
 }

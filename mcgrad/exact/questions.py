@@ -113,7 +113,19 @@ def value(
 
 @checked_arguments
 def critic(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ExactCritic:
-    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a] as a function of t, s and a with its arrays, V_t among them."""
+    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a] as a function of t, s and a, with V_t and with its arrays if it has any.
+
+    Without a closed form it is the mean over the noise of a step of the recursion's value function. Arguments and errors are
+    those of `mean`.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    >>> Q = mg.exact.critic(mg.Problem(mg.environments.double_well(), policy, horizon=5), [-0.3, 0.5])
+    >>> Q(0, [[-1.0], [1.0]], [[0.0], [0.0]]).round(3)
+    array([-0.955, -0.017])
+    """
     return answered("critic", problem, theta, lambda theory: theory.critic(), work)
 
 

@@ -93,6 +93,8 @@ class ExactCritic:
     value : ValueFunction
     Q, policy : (T, S, A) and (S, A) arrays, or None
         Q_t(s, a) and pi(a | s) of a tabular problem.
+    drawn : callable, or None
+        drawn(t, states (N, n), e (N, .)) -> (N,), Q_t at the actions that the policy draws with noise e; of the recursion.
     F, U, cov : (T, m, n), (T, m, m) and (m, m) arrays, or None
         Of a linear-quadratic one, Q_t(s, K s + u) = V_t(s) - (2 u^T F_t s + u^T U_t u - tr U_t cov), cov that of the actions.
     """
@@ -105,6 +107,7 @@ class ExactCritic:
     F: Array | None = None
     U: Array | None = None
     cov: Array | None = None
+    drawn: Callable[[int, Array, Array], Array] | None = None
 
     def __repr__(self) -> str:
         V = self.value

@@ -103,10 +103,10 @@ class Nodal:
             zip(pairs, map(float, covariances[0]), strict=True)
         )
 
-    def evaluate(self, fields: Fields, a: Monomial, s: Array) -> Array:
-        """Return the conditional mean of a monomial at states (N, n); NaN outside of a box."""
+    def evaluate(self, fields: Fields, a: Monomial, s: Array, held: bool = False) -> Array:
+        """Return the conditional mean of a monomial at states (N, n): NaN outside of a box, or the value at its edge."""
         found, outside = self.mesh.at(s) @ fields[0][:, self.keys.index(a)], self.mesh.outside(s)
-        return found if outside is None else np.where(outside > 0, np.nan, found)
+        return found if held or outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
 

@@ -71,13 +71,16 @@ class Polynomials:
         stage.prepare(fields[0], 1)
         return stage.back(t, fields)
 
-    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array) -> Array:
-        """Return the conditional mean of a monomial at states (N, n)."""
+    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array, held: bool = False) -> Array:
+        """Return the conditional mean of a monomial at states (N, n), which are in no box."""
         layouts = [x for stage in self._stages for x in (stage.layout_in, stage.layout_out)]
         layout = next(x for x in layouts if x.means == len(fields[0]))
         place = layout.mean[a]
         powers = layout.space.powers[: len(place)]
-        return np.prod(s[:, None, :] ** powers, axis=2) @ fields[0][place]
+        found = np.ones((len(s), len(place)))
+        for x, k in zip(s.T, powers.T, strict=True):
+            found *= np.vander(x, k.max() + 1, increasing=True)[:, k]
+        return found @ fields[0][place]
 
     def start(
         self, fields: CoefficientFields, outputs: Outputs, pairs: Sequence[Pair]

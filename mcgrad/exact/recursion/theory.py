@@ -16,9 +16,10 @@ from ...estimators.natural import generalised_inverse
 from ...problem import Problem
 from ...truth import Truth, told
 from ..leaves import identity
-from ..records import ValueFunction
+from ..records import ExactCritic, ValueFunction
 from ..theory import Array, Leaf, NoClosedForm, Theory
 from .confirmed import confirm
+from .critics import critic_within
 from .found import ExactMoments
 from .public import fitted, moments_within
 from .refine import Options
@@ -104,6 +105,10 @@ class Recursion(Theory):
     def value(self) -> ValueFunction:
         """Return V_t(s)."""
         return value_within(self.problem, self.theta, self.options)
+
+    def critic(self) -> ExactCritic:
+        """Return Q_t(s, a)."""
+        return critic_within(self.problem, self.theta, self.options)
 
     def mean_return_to_go(self) -> Array:
         """Return E[G_t], (T,)."""

@@ -33,14 +33,14 @@ class OnLevel:
     Attributes
     ----------
     functions : tuple of callable
-        V_t of states (N, n), for t = 0, ..., T.
+        V_t of states (N, n), for t = 0, ..., T; with held=True, the value at the edge for states beyond a box, else NaN.
     box : callable
         box() -> (low, high) of pilot trajectories.
     """
 
     objective: float
     space: str
-    functions: tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], ...]
+    functions: tuple[Callable[..., NDArray[np.float64]], ...]
     box: Callable[[], Any]
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
@@ -67,16 +67,22 @@ class OnLevel:
 
 def value_within(problem: Problem, theta: Array, options: Options) -> ValueFunction:
     """Return V_t(s) for what is left of the work of `options`; nothing but dynamics and rewards enters."""
+    return found_within(problem, theta, options)[1].record(problem.environment.states, states(problem))
+
+
+def found_within(problem: Problem, theta: Array, options: Options) -> tuple[Chain, OnLevel]:
+    """Return the chain of a problem, and its values for what is left of the work of `options`."""
     whole = whole_return(len(problem.parameters))
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole}, options.work)
-        asked, n = functools.partial(_asked, model, options.box), problem.environment.states
+        asked = functools.partial(_asked, model, options.box)
+        ((_, chain),) = model.chains.items()
         if states(problem):
-            return asked(table, "table").record(n, states(problem))
+            return chain, asked(table, "table")
         try:
-            return asked(Polynomials, "polynomials").record(n)
+            return chain, asked(Polynomials, "polynomials")
         except NoClosedForm as error:
-            return on_grids(asked, dataclasses.replace(options, reason=error)).record(n)
+            return chain, on_grids(asked, dataclasses.replace(options, reason=error))
 
 
 def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str) -> OnLevel:
