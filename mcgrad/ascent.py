@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
-from .printing import counted, listed
+from .printing import counted, outline
 
 if TYPE_CHECKING:
     import pandas
@@ -70,7 +70,7 @@ class Ascent:
             things["J at the optimum"] = f"{self.optimum:.6g}"
         if self.nonfinite:
             things["lost seeds"] = f"{self.nonfinite}"
-        return listed(title, things)
+        return outline(title, things)
 
     @property
     def nonfinite(self) -> int:
@@ -78,7 +78,18 @@ class Ascent:
         return int((self.lost >= 0).sum())
 
     def gap(self, optimum: float | None = None) -> NDArray[np.float64]:
-        """Return J* - J, (S, K); infinite for lost seeds. `optimum` says what J* is where the record does not know."""
+        """Return J* - J, (S, K); infinite for lost seeds.
+
+        Parameters
+        ----------
+        optimum : float, optional
+            J*, where the record does not know it.
+
+        Raises
+        ------
+        ValueError
+            For an optimum that is no finite number.
+        """
         best = self.optimum if optimum is None else validate.number("optimum", optimum)
         return best - self.objective
 
@@ -87,6 +98,18 @@ class Ascent:
 
         They are those of the sorted sample, not interpolated, so that a lost seed counts as the worst of all; nan where J is
         not known.
+
+        Parameters
+        ----------
+        levels : sequence of float
+            From 0 to 1.
+        optimum : float, optional
+            As of `gap`.
+
+        Raises
+        ------
+        ValueError
+            For levels out of their range.
         """
         levels = validate.array("levels", levels, (None,))
         if levels.size and not (levels.min() >= 0.0 and levels.max() <= 1.0):
@@ -111,7 +134,18 @@ class Ascent:
         return pandas.DataFrame(columns)
 
     def save(self, path: str | pathlib.Path) -> pathlib.Path:
-        """Write everything to one .npz file, which `load` reads, with the same bits; return its path."""
+        """Write everything to one .npz file, which `load` reads, with the same bits; return its path.
+
+        Parameters
+        ----------
+        path : str or Path
+            ".npz" is added where it is missing.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what stood there before is left as it was.
+        """
         arrays = {
             f.name: np.asarray(getattr(self, f.name))
             for f in dataclasses.fields(self)
@@ -123,10 +157,14 @@ class Ascent:
     def load(cls, path: str | pathlib.Path) -> Ascent:
         """Return the `Ascent` that `save` has written.
 
+        Parameters
+        ----------
+        path : str or Path
+
         Raises
         ------
         ValueError
-            For a file that holds something else.
+            For a file that holds something else; FileNotFoundError for none.
 
         Examples
         --------

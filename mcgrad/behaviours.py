@@ -28,7 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
-from .printing import listed
+from .printing import outline
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -63,7 +63,7 @@ class BestBehaviour(NamedTuple):
     region: tuple | None
 
     def __repr__(self) -> str:
-        return listed("Best behaviour", self._asdict())
+        return outline("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:
@@ -91,6 +91,11 @@ def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, 
         For an estimator of another kind, or one with self-normalised weights.
     NoClosedForm
         Where no exact variance is known.
+
+    References
+    ----------
+    Jie and Abbeel (2010), On a connection between importance sampling and the likelihood ratio policy gradient; Hanna, Thomas,
+    Stone and Niekum (2017), Data-efficient policy evaluation through behavior policy search.
     """
     if not isinstance(estimator, ImportanceWeighted) or estimator.weights == "self-normalised":
         raise ValueError(

@@ -54,6 +54,11 @@ def continuing(problem: Problem, theta: ArrayLike, bootstrap: bool = True) -> Pr
     ------
     ValueError
         For a problem that ends or is discounted, and where there is no stationary distribution.
+
+    References
+    ----------
+    Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with function
+    approximation, theorem 1.
     """
     theta, bootstrap = checked(problem, theta), validate.flag("bootstrap", bootstrap)
     environment = problem.environment

@@ -120,14 +120,24 @@ class Design:
 
 
 def sobol(size: int) -> Design:
-    """Return replicates of `size` scrambled Sobol points, a power of two from 1 to 2^20.
+    """Return replicates of `size` scrambled Sobol points.
 
     They help where a gradient is a smooth function of its noise, all the more where few of the coordinates matter.
+
+    Parameters
+    ----------
+    size : int
+        Points, and trajectories, of a replicate: a power of two from 1 to 2^20.
 
     Raises
     ------
     ValueError
-        If the size is no power of two; by `measure`, if trajectories draw more than 21201 numbers.
+        If the size is no power of two; by `measure`, if trajectories draw more than 21201 numbers, or size x dimension > 2^27.
+
+    References
+    ----------
+    Joe and Kuo (2008), Constructing Sobol sequences with better two-dimensional projections; Matousek (1998), On the
+    L2-discrepancy for anchored boxes; Owen (1997), Scrambled net variance for integrals of smooth functions.
     """
     size = validate.integer("size", size, 1, LARGEST)
     if size & (size - 1):
@@ -136,14 +146,40 @@ def sobol(size: int) -> Design:
 
 
 def latin_hypercube(size: int) -> Design:
-    """Return replicates of a Latin hypercube of `size` points, from 1 to 2^20, in any dimension."""
+    """Return replicates of a Latin hypercube of `size` points, in any dimension.
+
+    Parameters
+    ----------
+    size : int
+        Points, and trajectories, of a replicate, from 1 to 2^20.
+
+    Raises
+    ------
+    ValueError
+        For a size out of its range; by `measure`, for size x dimension > 2^27.
+
+    References
+    ----------
+    McKay, Beckman and Conover (1979), A comparison of three methods for selecting values of input variables; Stein (1987),
+    Large sample properties of simulations using Latin hypercube sampling.
+    """
     return Design(LATIN, validate.integer("size", size, 1, LARGEST))
 
 
 def stratified_start(size: int) -> Design:
-    """Return replicates of `size` initial states (1 to 2^20) from a Latin hypercube; later noise stays random.
+    """Return replicates of `size` initial states from a Latin hypercube; later noise stays random.
 
     With one number drawn at the start it takes away the variance of E[g | s_0], up to O(size^-3) of it.
+
+    Parameters
+    ----------
+    size : int
+        Initial states, and trajectories, of a replicate, from 1 to 2^20.
+
+    Raises
+    ------
+    ValueError
+        For a size out of its range; by `measure`, for a start that draws no noise.
     """
     return Design(START, validate.integer("size", size, 1, LARGEST))
 

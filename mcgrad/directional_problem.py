@@ -58,6 +58,10 @@ def directional(problem: Problem, v: ArrayLike) -> Problem:
     ------
     ValueError
         If v has another length than theta, or the policy has no pathwise gradient.
+
+    References
+    ----------
+    Pearlmutter (1994), Fast exact multiplication by the Hessian.
     """
     if not isinstance(problem, Problem):
         raise ValueError(f"problem: expected a Problem, got {validate.describe(problem)}")

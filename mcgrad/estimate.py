@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import intervals
-from .printing import counted, listed
+from .printing import counted, outline
 
 SHOWN = 8  # parameters in print
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -63,7 +63,7 @@ class Estimate:
         }
         if len(self.parameters) > SHOWN:
             rows["..."] = f"total variance {self.total_variance:.4g} +- {self.total_variance_stderr:.2g}"
-        return listed(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
+        return outline(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
 
     @property
     def total_variance(self) -> float:
@@ -95,7 +95,18 @@ class Estimate:
         return intervals.of_variance(self.variance, relative, column(self.count), level)
 
     def total_variance_interval(self, level: float = 0.95) -> intervals.Interval[float]:
-        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`."""
+        """Return (low, high), the confidence interval of the sum of all variances, two floats; see `variance_interval`.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            For a level out of its range.
+        """
         relative = relative_error(self.total_variance_stderr, self.total_variance)
         low, high = intervals.of_variance(np.asarray(self.total_variance), relative, self.count, level)
         return intervals.Interval(plain(low), plain(high))

@@ -78,7 +78,13 @@ class Moments:
         return len(self.sums.own) if self.sums.own.ndim == 4 else None
 
     def entry(self, b: int) -> Moments:
-        """Return what was measured of one entry of a batch, as a measurement of its own."""
+        """Return what was measured of entry b of a batch, from -B to B - 1, as a measurement of its own.
+
+        Raises
+        ------
+        ValueError
+            For another number, and without a batch.
+        """
         if self.batch is None:
             raise ValueError("entry: expected moments of a batch, got those of a single measurement")
         b = validate.integer("b", b, -self.batch, self.batch - 1)
@@ -116,16 +122,17 @@ class Moments:
         return dict(zip(self.names, self.rounding_errors or (0.0,) * len(self.names), strict=True))
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on common noise, parameter by parameter.
+        """Return the covariance of two estimators on common noise, parameter by parameter, (P,).
 
-        Returns
-        -------
-        (P,) array
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
 
         Raises
         ------
         ValueError
-            For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`.
+            For a pair whose covariance was not asked for: see `covariances` of `mcgrad.measure`. KeyError for another name.
         """
         a, b = self._number(first), self._number(second)
         if a == b:
@@ -138,10 +145,15 @@ class Moments:
     def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
         """Return the covariances of all parameters of one estimator with all of another, (P, P), on common noise.
 
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
         Raises
         ------
         ValueError
-            Unless measured with `full_covariance=True`.
+            Unless measured with `full_covariance=True`; KeyError for another name.
         """
         a, b = self._number(first), self._number(second)
         if not self.sums.covariances.full:
@@ -241,7 +253,7 @@ class Moments:
         Raises
         ------
         ValueError
-            For a file that holds something else.
+            For a file that holds something else; FileNotFoundError for none.
 
         Examples
         --------

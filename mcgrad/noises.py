@@ -28,12 +28,28 @@ def __dir__() -> list[str]:
 
 
 def exponential(u: Any, rate: Any = 1.0) -> Any:
-    """Return an exponential number, -log(1 - u) / rate: density rate exp(-rate x) for x > 0."""
+    """Return an exponential number, -log(1 - u) / rate: density rate exp(-rate x) for x > 0.
+
+    Parameters
+    ----------
+    u : number
+        Uniform on (0, 1).
+    rate : number
+        > 0, not checked: it may differ between trajectories.
+    """
     return -np.log1p(-u) / rate
 
 
 def laplace(u: Any, scale: Any = 1.0) -> Any:
-    """Return a Laplace (double exponential) number: density exp(-|x| / scale) / (2 scale)."""
+    """Return a Laplace (double exponential) number: density exp(-|x| / scale) / (2 scale).
+
+    Parameters
+    ----------
+    u : number
+        Uniform on (0, 1).
+    scale : number
+        > 0, the mean of |x|; not checked.
+    """
     tail = np.log(2.0 * np.minimum(u, 1.0 - u))  # log of twice the smaller tail, <= 0
     return where(u < 0.5, tail, -tail) * scale
 
@@ -42,6 +58,13 @@ def student_t(u: Any, v: Any, freedom: Any) -> Any:
     """Return a number of Student's t distribution with `freedom` > 0 degrees of freedom, from two uniform numbers.
 
     t = sqrt(f (u^(-2/f) - 1)) cos(2 pi v), exact for every f, whole or not.
+
+    Parameters
+    ----------
+    u, v : number
+        Uniform on (0, 1), independent.
+    freedom : number
+        f > 0, not checked. The variance is f / (f - 2) for f > 2, else infinite.
 
     References
     ----------
@@ -66,7 +89,7 @@ def poisson(u: Any, mean: Any, most: Any) -> Any:
     Raises
     ------
     ValueError
-        For a `most` that is not a whole number from 1 to 1000.
+        For a `most` that is not a whole number from 1 to 1000; TraceError, which is one, if it differs between trajectories.
     """
     most = _constant("most", most, 1, 1000)
     chance = np.exp(-mean)
@@ -93,7 +116,7 @@ def binomial(u: Any, trials: Any, chance: Any) -> Any:
     Raises
     ------
     ValueError
-        For `trials` that are not a whole number from 1 to 1000.
+        For `trials` that are not a whole number from 1 to 1000; TraceError, which is one, if they differ between trajectories.
     """
     n = _constant("trials", trials, 1, 1000)
     odds = chance / (1.0 - chance)

@@ -114,6 +114,24 @@ def decaying(rate: float, power: float = 1.0, offset: float = 1.0) -> Decaying:
     """Return the schedule rate / (1 + step / offset)^power.
 
     With 1/2 < power <= 1 it is one of Robbins and Monro: sum of rates infinite, sum of their squares finite.
+
+    Parameters
+    ----------
+    rate : float
+        At step 0, > 0.
+    power : float
+        >= 0; 0 is a constant rate.
+    offset : float
+        Steps until the rate is 2^-power of what it was, > 0.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
+
+    References
+    ----------
+    Robbins and Monro (1951), A stochastic approximation method.
     """
     numbers = {"rate": (rate, {"above": 0.0}), "power": (power, {"low": 0.0}), "offset": (offset, {"above": 0.0})}
     return Decaying(*(validate.number(name, value, **bounds) for name, (value, bounds) in numbers.items()))
@@ -128,6 +146,17 @@ def sgd(rate: float | Callable[[int], float], momentum: float = 0.0) -> SGD:
         A number > 0 or a function of the step.
     momentum : float
         From 0 to 1, without 1; steps are 1 / (1 - momentum) times as long in the end.
+
+    Raises
+    ------
+    ValueError
+        For a rate that is no number > 0 and no function of one argument, or a momentum out of its range; at a step, for a rate
+        that is no number there.
+
+    References
+    ----------
+    Robbins and Monro (1951), A stochastic approximation method; Polyak (1964), Some methods of speeding up the convergence of
+    iteration methods.
     """
     return SGD(_rate(rate), _share("momentum", momentum))
 
@@ -139,18 +168,64 @@ def adam(
 
     m = first m + (1 - first) g,    v = second v + (1 - second) g^2,    both over their weights: m^, v^
     theta + rate m^ / (sqrt(v^) + epsilon)
+
+    Parameters
+    ----------
+    rate : float or callable
+        A number > 0 or a function of the step: about how far a component of theta moves in a step.
+    first, second : float
+        How much of the mean of g and of g^2 is kept in a step, from 0 to 1, without 1.
+    epsilon : float
+        >= 0, in units of the gradient: components much smaller than it hardly move.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range, and for a rate as of `sgd`.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
     """
     moments = _share("first", first), _share("second", second)
     return Adam(_rate(rate), *moments, validate.number("epsilon", epsilon, low=0.0))
 
 
 def clipped(rule: Callable, norm: float) -> Clipped:
-    """Return a rule that sees gradients shortened to a norm: biased, and steady where a score function is not."""
+    """Return a rule that sees gradients shortened to a norm: biased, and steady where a score function is not.
+
+        rule(theta, g min(1, norm / |g|), state)
+
+    Parameters
+    ----------
+    rule : callable
+        rule(theta, gradient, state) -> (theta, state), one of this module or your own.
+    norm : float
+        Largest Euclidean norm of a gradient (a row of (S, P)), > 0.
+
+    Raises
+    ------
+    ValueError
+        For a rule that takes other arguments, or a norm that is not > 0.
+    """
     return Clipped(_rule(rule), validate.number("norm", norm, above=0.0))
 
 
 def projected(rule: Callable, low: float, high: float) -> Projected:
-    """Return a rule whose iterates are put back into the box low <= theta <= high after each step."""
+    """Return a rule whose iterates are put back into the box low <= theta <= high after each step.
+
+    Parameters
+    ----------
+    rule : callable
+        rule(theta, gradient, state) -> (theta, state), one of this module or your own.
+    low, high : float
+        Ends of the box, the same for all components of theta; low <= high, both finite.
+
+    Raises
+    ------
+    ValueError
+        For a rule that takes other arguments, or an empty box.
+    """
     low = validate.number("low", low)
     return Projected(_rule(rule), low, validate.number("high", high, low=low))
 

@@ -97,7 +97,22 @@ class Policy:
         return f"<Policy {self.name}: {counted(self.states, 'state')}, {of_actions(self)}, {theta}>"
 
     def theta(self, gain: ArrayLike) -> NDArray[np.float64]:
-        """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters."""
+        """Return theta: the gain K (or its ravelled form), followed by the starting values of the other parameters.
+
+        Parameters
+        ----------
+        gain : array
+            As many numbers as theta has, less those of `start`; a matrix is read row by row.
+
+        Returns
+        -------
+        (P,) array
+
+        Raises
+        ------
+        ValueError
+            For another number of them, or numbers that are not finite.
+        """
         size = len(self.parameters) - len(self.start)
         gain = validate.array("gain", gain).ravel()
         if gain.size != size:

@@ -178,7 +178,13 @@ class Problem:
         return np.concatenate([np.zeros(0), *(self.environment.params[x].ravel() for x in self.design)])
 
     def split(self, theta: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Return the policy's part of theta, and {name: value of its own shape} for the design parameters."""
+        """Return the policy's part of theta, and {name: value of its own shape} for the design parameters.
+
+        Parameters
+        ----------
+        theta : sequence of P numbers
+            Traced or not; its length is not checked.
+        """
         rest = theta[len(self.policy.parameters) :]
         values = {}
         for name in self.design:
@@ -191,7 +197,17 @@ class Problem:
         return theta[: len(self.policy.parameters)], values
 
     def theta(self, theta: ArrayLike) -> NDArray[np.float64]:
-        """Return theta as a checked array of P finite numbers."""
+        """Return theta as a checked array of P finite numbers.
+
+        Parameters
+        ----------
+        theta : (P,) array
+
+        Raises
+        ------
+        ValueError
+            For another shape, or numbers that are not finite.
+        """
         return validate.array("theta", theta, (len(self.parameters),))
 
     def weights(self) -> NDArray[np.float64]:

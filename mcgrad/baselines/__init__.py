@@ -96,7 +96,21 @@ def value() -> Baseline:
 
 @as_called
 def of_state(function: Callable[..., Any], **params: ArrayLike) -> Baseline:
-    """Return function(p, s) as a baseline; `params` (numbers and arrays) are read as `p.name`."""
+    """Return function(p, s) as a baseline, b_t(s_t) for all t.
+
+    Parameters
+    ----------
+    function : callable
+        function(p, s) -> a number, traced like an environment's functions; s is the tuple of n numbers of the state.
+    **params : numbers and arrays
+        What the function reads as `p.name`; new values do not compile again.
+
+    Raises
+    ------
+    ValueError
+        For what is no function, or params that are not finite numbers; TraceError, which is one, when measured, for a function
+        that cannot be traced.
+    """
     validate.function("function", function)
     return OfState(function, {validate.name("params", k): validate.array(k, v) for k, v in params.items()})
 
@@ -111,11 +125,16 @@ def fitted_value(pilot: int = 4096, degree: int = 2, seed: int = 0) -> Baseline:
     Parameters
     ----------
     pilot : int
-        Number of pilot trajectories.
+        Number of pilot trajectories, from 16 to 2^24.
     degree : int
-        Of the polynomial in the state: 0 is the mean return to go, 2 can hold the value of a linear-quadratic problem.
+        Of the polynomial in the state, 0 to 2: 0 is the mean return to go, 2 can hold the value of a linear-quadratic problem.
     seed : int
-        Of the pilot trajectories: measurements with other seeds use the same baseline.
+        Of the pilot trajectories, from 0 to 2^64 - 1: measurements with other seeds use the same baseline.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
     """
     return FittedValue(
         validate.integer("pilot", pilot, 16, 2**24),
@@ -133,9 +152,14 @@ def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalCo
     Parameters
     ----------
     pilot : int
-        Number of pilot trajectories. An error of relative size e in b costs about e^2 of what the baseline gains.
+        Number of pilot trajectories, at least 16. An error of relative size e in b costs about e^2 of what the baseline gains.
     base : None or a baseline
         What it is added to, `value()` for instance.
+
+    Raises
+    ------
+    ValueError
+        For a pilot out of its range, or a base that is tuned itself.
 
     References
     ----------
@@ -146,7 +170,24 @@ def optimal_constant(pilot: int = 16384, base: BaselineLike = None) -> OptimalCo
 
 @as_called
 def total_optimal_constant(base: BaselineLike = None) -> Baseline:
-    """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2]."""
+    """Return the exact constant of least total variance over the gain K, E[sum_p g_p Z_p] / E[sum_p Z_p^2].
+
+    The sums are over all parameters where there is no gain (tables); in units of the reward.
+
+    Parameters
+    ----------
+    base : None or a baseline
+        What it is added to, `value()` for instance; a number or (T,) array will do.
+
+    Raises
+    ------
+    ValueError
+        For a base that is tuned itself; when measured, where the problem has no closed form (NoClosedForm).
+
+    References
+    ----------
+    Weaver and Tao (2001), The optimal reward baseline for gradient-based reinforcement learning.
+    """
     return TotalOptimal(_as_base(base))
 
 
@@ -168,13 +209,34 @@ def optimal_over_time(base: BaselineLike = None) -> Baseline:
     ----------
     base : None or a baseline
         What it is added to, `value()` for instance: the value function alone is often not the best.
+
+    Raises
+    ------
+    ValueError
+        For a base that is tuned itself; when measured, where the problem has no closed form (NoClosedForm).
+
+    References
+    ----------
+    Greensmith, Bartlett and Baxter (2004), Variance reduction techniques for gradient estimates in reinforcement learning.
+    JMLR 5, 1471; Peters and Schaal (2008), Reinforcement learning of motor skills with policy gradients.
     """
     return OptimalOverTime(_as_base(base))
 
 
 @as_called
 def total_optimal_over_time(base: BaselineLike = None) -> Baseline:
-    """Return the exact number for each time of least total variance over the gain K, the same for all parameters."""
+    """Return the exact number for each time of least total variance over the gain K, the same for all parameters.
+
+    Parameters
+    ----------
+    base : None or a baseline
+        What it is added to, `value()` for instance; a number or (T,) array will do.
+
+    Raises
+    ------
+    ValueError
+        For a base that is tuned itself; when measured, where the problem has no closed form (NoClosedForm).
+    """
     return TotalOptimal(_as_base(base), over_time=True)
 
 

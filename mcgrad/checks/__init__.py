@@ -53,8 +53,9 @@ def check(
     problem : Problem
     theta : (P,) array
     count : int
-        Trajectories whose means are compared, more if these hide too much; 512 of them are looked at one by one.
+        Trajectories whose means are compared, >= 64, more if these hide too much; 512 of them are looked at one by one.
     seed : int
+        From 0 to 2^64 - 1.
     say : callable, optional
         say(text) is told what is being done.
 
@@ -67,6 +68,15 @@ def check(
     ------
     ValueError
         For an argument out of its range; TraceError, which is one, for functions that cannot be traced.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgrad as mg
+    >>> arms = mg.Problem(mg.environments.bandit([1.0, 2.0, 0.0]), mg.policies.softmax(1, 3), horizon=1)
+    >>> report = mg.check(arms, np.log([0.5, 0.3, 0.2]), count=1000)
+    >>> report.ok, report["score"].status, report["pathwise"].status  # "none": actions are discrete
+    (True, 'ok', 'none')
     """
     theta, say = checked(problem, theta), say or (lambda text: None)
     count = validate.integer("count", count, 64)

@@ -73,7 +73,18 @@ class Results:
     contradicted: tuple[str, ...] = ()
 
     def ratio(self, row: Row, other: Row) -> Ratio[float]:
-        """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval."""
+        """Return (ratio, low, high): variance times nanoseconds of a row over that of another, and its 95 percent interval.
+
+        Parameters
+        ----------
+        row, other : Row
+            Two of `rows`, or `found[name]`.
+
+        Returns
+        -------
+        Ratio
+            Three floats; what both variances have in common, where they were measured on common noise, is taken off.
+        """
         return price_ratio(row, other, self.moments)
 
     def __getitem__(self, name: str) -> Row:
@@ -100,7 +111,13 @@ class Results:
         return self.verdict.threshold
 
     def passes(self, row: Row) -> bool:
-        """Tell whether an estimator passes the test for bias, was finite on every trajectory, and does not miss jumps."""
+        """Tell whether an estimator passes the test for bias, was finite on every trajectory, and does not miss jumps.
+
+        Parameters
+        ----------
+        row : Row
+            One of `rows`, or `found[name]`.
+        """
         agrees = row.bias_z is None or row.bias_z <= self.threshold
         return bool(agrees and row.nonfinite == 0 and row.variance >= 0 and not row.jumps)
 
@@ -110,6 +127,11 @@ class Results:
         It passes, and theory says that it is unbiased; where no theory says so (one's own estimators, those that follow what
         may jump), a bias of five percent of the gradient must have been visible. Not where a critic stands in for a return: an
         exact one is the answer, and what a fitted one costs is not in the variance.
+
+        Parameters
+        ----------
+        row : Row
+            One of `rows`, or `found[name]`.
         """
         if not (self.verdict.trusted and self.passes(row)) or row.knows in (ORACLE, FITTED):
             return False

@@ -39,7 +39,24 @@ def _whole_power(x: Any, n: int) -> Any:
 
 
 def where(condition: Any, a: Any, b: Any) -> Any:
-    """Return `a` where the condition holds, else `b`: the traceable form of `if`. Works on numbers and arrays, too.
+    """Return `a` where the condition holds, else `b`: the traceable form of `if`.
+
+    Parameters
+    ----------
+    condition : bool, number or array
+        Traced or not; a number holds where it is not 0.
+    a, b : numbers or arrays
+        Both are computed. The derivative is that of the branch that is taken: a jump between them is not seen.
+
+    Returns
+    -------
+    number or array
+        Of the shape to which the three broadcast.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not go together; TraceError, which is one, for something that is no number, beside traced ones.
 
     Examples
     --------
@@ -65,6 +82,12 @@ def lookup(table: Any, *indices: Any) -> Any:
         Parameters are read from memory (a gather); others are chosen among.
     indices : numbers
         One for each dimension of the table, counted from 0. Tables can be indexed by constants beforehand: `table[:, 2]`.
+
+    Raises
+    ------
+    TraceError
+        A ValueError: for a table without elements, another number of indices than dimensions, or a constant index that is not
+        whole or out of range.
     """
     if not isinstance(table, Table):
         table = np.array(table, dtype=object) if isinstance(table, (list, tuple)) else np.asarray(table)
@@ -135,7 +158,18 @@ def with_derivative(value: Any, inputs: Any, slopes: Any) -> Any:
 
 
 def stop_gradient(value: Any) -> Any:
-    """Return `value`, which derivatives take for a constant."""
+    """Return `value`, which derivatives take for a constant.
+
+    Parameters
+    ----------
+    value : number
+        Traced or not.
+
+    Returns
+    -------
+    number
+        The same, with derivative 0 in everything: `x + stop_gradient(y - x)` is y with the derivative of x.
+    """
     return with_derivative(value, (), ())
 
 

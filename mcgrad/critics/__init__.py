@@ -52,5 +52,11 @@ def fitted_model(pilot: int = 4096, seed: int = 0) -> FittedModel:
     pilot : int
         Number of pilot trajectories, at least 16.
     seed : int
+        Of the pilot trajectories, from 0 to 2^64 - 1.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range; when measured, for a problem of another kind.
     """
     return FittedModel(validate.integer("pilot", pilot, 16), validate.integer("seed", seed, 0))

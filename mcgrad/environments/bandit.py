@@ -23,9 +23,14 @@ def bandit(values: ArrayLike, std: ArrayLike = 0.0) -> Environment:
     Parameters
     ----------
     values : (A,) array
-        Mean rewards.
+        Mean rewards, of at least two arms.
     std : float or (A,) array
         Standard deviations of the rewards, >= 0.
+
+    Raises
+    ------
+    ValueError
+        For less than two arms, another shape, a number that is not finite, or a std < 0.
 
     Examples
     --------
@@ -65,7 +70,21 @@ def bernoulli_toy(target: float = 0.45) -> Environment:
     """Return the two-valued toy of REBAR and RELAX: b = 0 or 1, the cost (b - target)^2 taken as the value.
 
     With `linear_softmax([[[0.0], [1.0]]])` the one parameter is the logit of b = 1. E (b - t)^2 has the derivative
-    p (1 - p) (1 - 2 t), next to nothing at t = 0.499. Tucker et al. (2017); Grathwohl et al. (2018).
+    p (1 - p) (1 - 2 t), next to nothing at t = 0.499.
+
+    Parameters
+    ----------
+    target : float
+        t, at most 1e150 in size; 0.45 is that of REBAR, 0.499 that of RELAX.
+
+    Raises
+    ------
+    ValueError
+        For a target that is no such number.
+
+    References
+    ----------
+    Tucker et al. (2017), REBAR; Grathwohl et al. (2018), Backpropagation through the void (RELAX).
     """
     target = validate.number("target", target, -1e150, 1e150)
     return bandit([target**2, (1.0 - target) ** 2])

@@ -33,9 +33,18 @@ def cart_pole(
     Parameters
     ----------
     gravity, cart_mass, pole_mass, half_length, force, time_step : float
-        In SI units; `half_length` is the distance from the joint to the middle of the pole.
+        In SI units, meant to be > 0; `half_length` is the distance from the joint to the middle of the pole.
     start_width : float
-        Each component of the initial state is uniform in [-start_width, start_width].
+        Each component of the initial state is uniform in [-start_width, start_width], in m, m/s, rad and rad/s.
+
+    Raises
+    ------
+    ValueError
+        For a number that is not finite.
+
+    References
+    ----------
+    Barto, Sutton and Anderson (1983), Neuronlike adaptive elements that can solve difficult learning control problems.
     """
     params = {"gravity": gravity, "cart_mass": cart_mass, "pole_mass": pole_mass, "half_length": half_length}
     params |= {"force": force, "time_step": time_step, "start_width": start_width}

@@ -13,7 +13,11 @@ def short_corridor() -> Environment:
 
     Actions 0 and 1 are left and right. With `linear_softmax(corridor_features())` the policy goes right with one probability
     p in all states, and J(p) = (2 p - 4) / (p (1 - p)) for episodes without a horizon: -11.66 at p = 2 - sqrt(2), the best
-    that it can do. Sutton and Barto (2018), example 13.1.
+    that it can do.
+
+    References
+    ----------
+    Sutton and Barto (2018), Reinforcement learning: an introduction, example 13.1.
     """
     transition = np.zeros((4, 2, 4))
     for s, (left, right) in enumerate([(0, 1), (2, 0), (1, 3), (3, 3)]):
@@ -22,22 +26,41 @@ def short_corridor() -> Environment:
 
 
 def corridor_features(states: int = 4) -> NDArray[np.float64]:
-    """Return features (S, 2, 2) that are the same for all states: one logit for left, one for right."""
+    """Return features (S, 2, 2) that are the same for all states: one logit for left, one for right.
+
+    Parameters
+    ----------
+    states : int
+        S, the end among them.
+
+    Raises
+    ------
+    ValueError
+        If S is not a whole number from 1 to 10000.
+    """
     return np.broadcast_to(np.eye(2), (validate.size("states", states), 2, 2)).copy()
 
 
 def random_walk(states: int = 7, slip: float = 0.1) -> Environment:
     """Return a walk on a line: left or right, the other way with probability `slip`; it is over at both ends.
 
-    A reward of 1 for arriving at the right end, 0 elsewhere; the walk starts in the middle. Sutton and Barto (2018), example
-    6.2, with actions.
+    A reward of 1 for arriving at the right end, 0 elsewhere; the walk starts in the middle.
 
     Parameters
     ----------
     states : int
-        Including the two ends, at least 3.
+        S, the two ends among them, from 3 to 10000.
     slip : float
-        Between 0 and 1.
+        From 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
+
+    References
+    ----------
+    Sutton and Barto (2018), Reinforcement learning: an introduction, example 6.2, here with actions.
     """
     S, slip = validate.size("states", states, 3), validate.number("slip", slip, 0.0, 1.0)
     transition, reward = np.zeros((S, 2, S)), np.zeros((S, 2, S))

@@ -37,7 +37,19 @@ def cubic_scalar(*, dt: float = 0.05, action_cost: float = 1.0, initial_cov: flo
     The published policy is a = theta_1 s + theta_2 s^3 + std e: `linear_features(lambda s: (s[0], s[0] ** 3), 1, 1, std)`,
     its horizon T = 3. In continuous time and for ever, a = -s^3 / 2 is optimal, with value -s^4 / 4.
 
-    Parameters, errors and reference: as for `quadratic_scalar`.
+    Parameters
+    ----------
+    dt, action_cost, initial_cov : float
+        As of `quadratic_scalar`.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
+
+    References
+    ----------
+    Han and Yang (2026), as of `quadratic_scalar`.
     """
     return _polynomial(3, 1.25, 6, dt, action_cost, initial_cov, "cubic scalar")
 

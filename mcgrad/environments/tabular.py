@@ -60,6 +60,8 @@ def tabular(
         States in which an episode is over.
     terminal : (S,) array, optional
         A reward for the last state of an episode that reaches the horizon, discounted by gamma^T.
+    name : str
+        What to call it in messages and tables.
 
     Returns
     -------

@@ -17,6 +17,16 @@ def with_clock(environment: Environment) -> Environment:
     """Return the environment with the time t = 0, 1, ... as the last component of its state.
 
     For what differs from step to step: time-varying gains (`mcgrad.policies.maps.over_time`), rewards, dynamics.
+
+    Parameters
+    ----------
+    environment : Environment
+        Any, one that was extended before, too.
+
+    Raises
+    ------
+    ValueError
+        For something that is no environment.
     """
     return _extended(
         environment, lambda p, s, z: (0.0,), lambda p, s_next, own, a, w: (own[0] + 1.0,), "a clock", states=1
@@ -30,6 +40,19 @@ def with_memory(environment: Environment, size: int) -> Environment:
 
         memory = maps.layer(size)
         joint(n + size, heads.gaussian(maps.linear(memory), std=0.3), heads.deterministic(memory))
+
+    Parameters
+    ----------
+    environment : Environment
+        Any, one that was extended before, too.
+
+    size : int
+        How many numbers, from 1 to 10000.
+
+    Raises
+    ------
+    ValueError
+        For something that is no environment, or a size out of its range.
     """
     size = validate.size("size", size)
     return _extended(
@@ -50,11 +73,21 @@ def with_observation(environment: Environment, observe: Callable[..., Any], size
 
     Parameters
     ----------
+    environment : Environment
+        Any, one that was extended before, too.
+
     observe : callable
         observe(p, s, v) -> the numbers of o; p are the parameters of the environment.
     size : int
+        How many numbers o has, from 1 to 10000.
     noises : int
-        How many standard normals `observe` gets as v, fresh at each time.
+        How many standard normals `observe` gets as v, fresh at each time; 0 by default.
+
+    Raises
+    ------
+    ValueError
+        For something that is no environment or no function, or a number out of its range; TraceError, which is one, in a
+        problem, for an observation of another size.
     """
     validate.function("observe", observe)
     size, noises = validate.size("size", size), validate.size("noises", noises, 0)

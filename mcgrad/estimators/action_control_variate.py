@@ -68,5 +68,14 @@ def action_control_variate(critic: Critic | None = None, first_order: bool = Fal
         The exact critic by default; unbiased with any.
     first_order : bool
         Subtract the Taylor expansion of Q_t about the mean action instead (Q-Prop).
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one; with `first_order`, for discrete actions.
+
+    References
+    ----------
+    Gu et al. (2017), Q-Prop; Tucker et al. (2018), The mirage of action-dependent baselines in reinforcement learning.
     """
     return ActionControlVariate(as_critic(critic), validate.flag("first_order", first_order))

@@ -59,17 +59,42 @@ class QFunction(Advantage):
 
 @as_called
 def q_function(critic: Critic | None = None) -> Estimator:
-    """Return sum_t z_t Q_t(s_t, a_t).
+    """Return sum_t z_t Q_t(s_t, a_t), the score function with the action value of a critic.
 
     Parameters
     ----------
     critic : None or one of mcgrad.critics
         The exact critic by default.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one.
+
+    References
+    ----------
+    Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with function
+    approximation.
     """
     return QFunction(as_critic(critic))
 
 
 @as_called
 def advantage(critic: Critic | None = None) -> Estimator:
-    """Return sum_t z_t A_t(s_t, a_t), the score function with the advantage of a critic (the exact one by default)."""
+    """Return sum_t z_t A_t(s_t, a_t), the score function with the advantage A_t = Q_t - V_t of a critic.
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one.
+
+    References
+    ----------
+    Sutton et al. (2000), as of `q_function`; Konda and Tsitsiklis (2000), Actor-critic algorithms.
+    """
     return Advantage(as_critic(critic))

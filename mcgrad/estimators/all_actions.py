@@ -49,7 +49,21 @@ class AllActions(Estimator):
 
 @as_called
 def all_actions(critic: Critic | None = None) -> Estimator:
-    """Return sum_t E_a[z_t Q_t | s_t] with a critic, the exact one by default.
+    """Return sum_t E_a[z_t Q_t(s_t, a) | s_t], the mean over the action in closed form, with a critic.
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one.
+
+    References
+    ----------
+    Ciosek and Whiteson (2018), Expected policy gradients; Allen et al. (2017), Mean actor-critic.
 
     Examples
     --------

@@ -122,17 +122,26 @@ def alpha_order(
     Parameters
     ----------
     first_order, zeroth_order : Estimator
-        X and Y of the module.
+        X and Y of the module, without coefficients that are still to be fitted.
     gamma : float
-        How far from the gradient the mean over the pilot trajectories may be. infinity: inverse-variance weights.
+        How far from the gradient the mean over the pilot trajectories may be, >= 0. infinity: inverse-variance weights.
     confidence : float
         With which probability epsilon holds, in (0, 1).
     bound : float
-        L of the module, if there is one.
+        L of the module, if there is one, >= 0.
     pilot : int
-        n, the trajectories of a separate range on which alpha is fitted.
+        n, the trajectories of a separate range on which alpha is fitted, at least 16.
     alpha : float, optional
         Fixed alpha in [0, 1]; fitted if not given.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range; for X or Y that are no estimators, or have coefficients to be fitted.
+
+    References
+    ----------
+    Suh, Simchowitz, Zhang and Tedrake (2022), Do differentiable simulators give better policy gradients?
     """
     parts = tuple(
         checked_part(name, x, AlphaOrder.what)

@@ -43,6 +43,15 @@ def antithetic(estimator: Estimator, flip: str = "all") -> Estimator:
     estimator : Estimator
     flip : str
         "all": noise of the initial state, the actions and the process. "actions": that of the actions alone.
+
+    Raises
+    ------
+    ValueError
+        For something that is no estimator, or another flip.
+
+    References
+    ----------
+    Hammersley and Morton (1956), A new Monte Carlo technique: antithetic variates.
     """
     checked("estimator", estimator)
     flipped = {"all": RolloutVariant(initial=-1, action=-1, process=-1), "actions": RolloutVariant(action=-1)}

@@ -102,6 +102,10 @@ def clipped_ratio(
     ------
     ValueError
         For an argument that is not as described; by `measure`, for a policy that has no `log_prob`.
+
+    References
+    ----------
+    Schulman, Wolski, Dhariwal, Radford and Klimov (2017), Proximal policy optimization algorithms, equation 7.
     """
     if not isinstance(behaviour, (Policy, type(None))):
         raise ValueError(f"behaviour: expected a Policy, got {validate.describe(behaviour)}")

@@ -125,6 +125,10 @@ def computation_graph(
     ValueError
         For an argument that is not as described; by `measure`, for a component that cannot be followed while others are
         scored, named with the reason.
+
+    References
+    ----------
+    Schulman, Heess, Weber and Abbeel (2015), Gradient estimation using stochastic computation graphs, theorem 1.
     """
     if isinstance(path, str) and path == "all":
         components = None

@@ -131,6 +131,17 @@ def control_variate(
         Fit on this many trajectories of a separate range instead: then trajectory i still depends on (seed, i) alone.
     full : bool
         Let every parameter use the controls of all parameters; coefficients are then (k, P, P).
+
+    Raises
+    ------
+    ValueError
+        For no control at all, something that is no estimator, a part whose coefficients are still to be fitted, coefficients of
+        another shape, or a pilot of less than 16.
+
+    References
+    ----------
+    Lavenberg and Welch (1981), A perspective on the use of control variables to increase the efficiency of Monte Carlo
+    simulations; Avramidis and Wilson (1993), A splitting scheme for control variates (cross-fitting).
     """
     full = validate.flag("full", full)
     zeros: tuple[Estimator, ...]
@@ -148,7 +159,18 @@ def control_variate(
 
 @as_called
 def difference(x: Estimator, y: Estimator) -> Estimator:
-    """Return X - Y, an estimate of zero made of two estimators of the same gradient."""
+    """Return X - Y, an estimate of zero made of two estimators of the same gradient.
+
+    Parameters
+    ----------
+    x, y : Estimator
+        On the same trajectories, without coefficients that are still to be fitted.
+
+    Raises
+    ------
+    ValueError
+        For something that is no estimator, or has coefficients to be fitted.
+    """
     return Difference(tuple(checked_part(name, part, "a difference") for name, part in (("x", x), ("y", y))))
 
 
@@ -156,8 +178,19 @@ def difference(x: Estimator, y: Estimator) -> Estimator:
 def mixture(first: Estimator, *others: Estimator, pilot: int | None = None) -> Estimator:
     """Return the mixture of least variance of two or more unbiased estimators, weights per parameter summing to one.
 
-    For two, alpha = (V_Y - C) / (V_X + V_Y - 2 C) on X, with C = Cov(X, Y); cross-fitted, or fitted on `pilot`
-    trajectories.
+    For two, alpha = (V_Y - C) / (V_X + V_Y - 2 C) on X, with C = Cov(X, Y).
+
+    Parameters
+    ----------
+    first, *others : Estimator
+        At least two, of the same gradient, without coefficients that are still to be fitted.
+    pilot : int, optional
+        Fit on this many trajectories (>= 16) of a separate range; by default by cross-fitting over two halves.
+
+    Raises
+    ------
+    ValueError
+        For a single estimator, and as of `control_variate`.
     """
     if not others:
         raise ValueError("mixture: expected two or more estimators, got one")

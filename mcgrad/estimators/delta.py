@@ -100,6 +100,10 @@ def delta(order: int = 2, *, pathwise: bool = False, centred: bool = False) -> E
     ValueError
         When it is measured, under a policy whose random actions are not a mean plus a matrix times normal noise, or under
         the actions of another policy.
+
+    References
+    ----------
+    Mohamed, Rosca, Figurnov and Mnih (2020), Monte Carlo gradient estimation in machine learning, section 7.4.
     """
     order = validate.integer("order", order, 1, 2)
     pathwise, centred = validate.flag("pathwise", pathwise), validate.flag("centred", centred)

@@ -43,5 +43,10 @@ class DirectDerivative(Estimator):
 
 @as_called
 def direct_derivative() -> Estimator:
-    """Return dR/dtheta with all sampled actions held fixed: biased by what a score function estimates."""
+    """Return dR/dtheta with all sampled actions held fixed: biased by what a score function estimates.
+
+    References
+    ----------
+    Tang and Munos (2025), On a few pitfalls in KL divergence gradient estimation for RL.
+    """
     return DirectDerivative()

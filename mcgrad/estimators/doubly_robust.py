@@ -78,5 +78,14 @@ def doubly_robust(critic: Critic | None = None) -> Estimator:
     ----------
     critic : None or one of mcgrad.critics
         The exact critic by default; unbiased with any.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one.
+
+    References
+    ----------
+    Huang and Jiang (2020), From importance sampling to doubly robust policy gradient.
     """
     return DoublyRobust(as_critic(critic))

@@ -120,6 +120,12 @@ def custom(
         finish(c, sums, carry) -> the P components of the gradient; by default the pulled-back sum of etabar.
     data : dict, optional
         Name -> array or PerStep, read as `c.name`.
+
+    Raises
+    ------
+    ValueError
+        For what is no function, or data that are no dict of names that `c.name` can be written with; TraceError, which is one,
+        when measured, for functions that cannot be traced.
     """
     validate.function("step", step)
     validate.function("last", last, optional=True)

@@ -67,5 +67,15 @@ def generalized_advantage(decay: float = 0.95, critic: Baseline | None = None) -
         lambda, from 0 (one step) to 1 (the return to go less V).
     critic : None, one of mcgrad.critics, or a baseline
         The value function: exact by default; any baseline of the state will do (`mcgrad.baselines.fitted_value()`).
+
+    Raises
+    ------
+    ValueError
+        For a decay out of its range, or a critic that is none; when measured, where the problem has no exact value.
+
+    References
+    ----------
+    Schulman, Moritz, Levine, Jordan and Abbeel (2016), High-dimensional continuous control using generalized advantage
+    estimation.
     """
     return GeneralizedAdvantage(validate.number("decay", decay, 0.0, 1.0), as_value(critic))

@@ -102,7 +102,23 @@ class Group(Members):
 
 @as_called
 def leave_one_out(size: int) -> Estimator:
-    """Return the score function less the mean return of the other trajectories in groups of 2 to 64.
+    """Return the score function less the mean return of the other trajectories of its group: unbiased.
+
+        1/G sum_i (R_i - mean of the other returns) Z_i
+
+    Parameters
+    ----------
+    size : int
+        G, 2 to 64: the rollouts of one sample.
+
+    Raises
+    ------
+    ValueError
+        For a size out of its range; when measured, where the policy has no score.
+
+    References
+    ----------
+    Kool, van Hoof and Welling (2019), Buy 4 REINFORCE samples, get a baseline for free.
 
     Examples
     --------
@@ -119,7 +135,20 @@ def leave_one_out(size: int) -> Estimator:
 
 @as_called
 def same_batch_mean(size: int) -> Estimator:
-    """Return the score function less the mean return of its own group of 2 to 64: biased by the factor 1 - 1/size."""
+    """Return the score function less the mean return of its own group: biased by the factor 1 - 1/size.
+
+        1/G sum_i (R_i - Rbar) Z_i,    E = (1 - 1/G) dJ/dtheta
+
+    Parameters
+    ----------
+    size : int
+        G, 2 to 64: the rollouts of one sample.
+
+    Raises
+    ------
+    ValueError
+        As of `leave_one_out`.
+    """
     return _group(size, "mean")
 
 
@@ -139,6 +168,15 @@ def standardised(size: int, ddof: int = 0, epsilon: float = 0.0) -> Estimator:
         0, or 1 for the S of a sample, as PyTorch's `std` has it, and with it most implementations.
     epsilon : float
         Added to S, in units of the return; implementations use 1e-8 to 1e-4.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range; when measured, where the policy has no score.
+
+    References
+    ----------
+    Shao et al. (2024), DeepSeekMath (GRPO).
     """
     ddof = validate.integer("ddof", ddof, 0, 1)
     return _group(size, "standardised", ddof, validate.number("epsilon", epsilon, low=0.0))

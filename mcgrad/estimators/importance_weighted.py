@@ -220,6 +220,11 @@ def importance_weighted(
     ------
     ValueError
         For an argument that is not as described; by `measure`, for a policy that has no `log_prob`.
+
+    References
+    ----------
+    Precup, Sutton and Singh (2000), Eligibility traces for off-policy policy evaluation; Jie and Abbeel (2010), On a connection
+    between importance sampling and the likelihood ratio policy gradient; the module says which paper has which weights.
     """
     validate.one_of("weights", weights, KINDS)
     if (weights == "self-normalised") != (group is not None):

@@ -103,6 +103,17 @@ def inverse_variance(
         Fit on this many trajectories of a separate range instead.
     shared : bool
         One weight for all parameters, from the sums of their variances, as in total propagation; else one for each.
+
+    Raises
+    ------
+    ValueError
+        For a single estimator, something that is none, a part whose coefficients are still to be fitted, weights of another
+        shape, or a pilot of less than 16.
+
+    References
+    ----------
+    Parmas, Rasmussen, Peters and Doya (2018), PIPPS: flexible model-based policy search robust to the curse of chaos (total
+    propagation).
     """
     if not others:
         raise ValueError("inverse_variance: expected two or more estimators, got one")

@@ -147,6 +147,15 @@ def inverse_variance_per_step(
         Number of trajectories of a separate range to fit on; each step takes a run of them.
     shared : bool
         One weight for all parameters, from the sums of their variances, as in total propagation; else one for each.
+
+    Raises
+    ------
+    ValueError
+        For a baseline that is tuned to an estimator, weights of another shape, or a pilot of less than 16.
+
+    References
+    ----------
+    Onoda, Parmas, Yaguchi and Matsuo (2026), arXiv 2604.18161 (inverse variances for each step).
     """
     baseline = as_baseline(baseline)
     if not isinstance(baseline, Baseline) or isinstance(baseline, Optimal):

@@ -87,7 +87,25 @@ class Knowledge(NamedTuple):
 
 
 def knows(estimator: Estimator, designed: bool = False) -> Knowledge:
-    """Return the `Knowledge` that an estimator needs; `designed`: its noise is that of a sampling design (`mcgrad.designs`)."""
+    """Return the `Knowledge` that an estimator needs: whether efficiency bounds are a floor for it.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    designed : bool
+        Whether its noise is that of a sampling design (`mcgrad.designs`).
+
+    Returns
+    -------
+    Knowledge
+        `kind`, one of "trajectories", "fitted critic", "oracle", "simulator", "other data", "another quantity" and "not known",
+        see the module; `why`, in a few words; `has_floor`.
+
+    Raises
+    ------
+    ValueError
+        For something that is no estimator.
+    """
     found = _knows(estimator)
     return _joined([found, Knowledge(OTHER_DATA, "rollouts of a sampling design")]) if designed else found
 

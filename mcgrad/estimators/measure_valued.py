@@ -125,6 +125,11 @@ def measure_valued(branches: str = "common", times: str = "all", *, critic: Crit
     ------
     ValueError
         For other words, and for a critic together with branches; by `measure`, for policies of another kind.
+
+    References
+    ----------
+    Pflug (1989), Sampling derivatives of probabilities; Carvalho, Tateo, Muratore and Peters (2021), An empirical analysis of
+    measure-valued derivatives for policy gradients.
     """
     for name, value, words in (("branches", branches, ("common", "independent")), ("times", times, ("all", "one"))):
         validate.one_of(name, value, words)

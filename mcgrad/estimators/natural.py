@@ -99,6 +99,16 @@ def natural(estimator: Estimator, fisher: ArrayLike | None = None, *, pilot: int
         halves.
     pilot : int, optional
         Estimate F on this many trajectories of a separate range instead.
+
+    Raises
+    ------
+    ValueError
+        For something that is no estimator, or has coefficients to be fitted; for a Fisher matrix that is not symmetric positive
+        semidefinite, or, when measured, not (P, P); for a pilot of less than 16.
+
+    References
+    ----------
+    Amari (1998), Natural gradient works efficiently in learning; Kakade (2002), A natural policy gradient.
     """
     part = checked_part("estimator", estimator, Natural.what)
     if fisher is not None:

@@ -118,6 +118,11 @@ def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common
     ------
     ValueError
         For an argument that is not as described; when measured, for another number of widths than of parameters.
+
+    References
+    ----------
+    Salimans et al. (2017), Evolution strategies as a scalable alternative to reinforcement learning; Sehnke et al. (2010),
+    Parameter-exploring policy gradients.
     """
     points = validate.integer("points", points, 1, 2)
     return EvolutionStrategies(*_pair(points), **_options(width, noise, "normal", points))
@@ -125,13 +130,49 @@ def evolution_strategies(width: ArrayLike, points: int = 2, noise: str = "common
 
 @as_called
 def spsa(width: ArrayLike, noise: str = "common") -> Estimator:
-    """Return the simultaneous-perturbation gradient: a pair of returns along random signs, times h > 0, a float or (P,)."""
+    """Return the simultaneous-perturbation gradient: the difference of a pair of returns along random signs.
+
+        g_p = (R(theta + h d) - R(theta - h d)) / (2 h_p d_p),    d_p = 1 or -1 (h d elementwise)
+
+    Parameters
+    ----------
+    width : float or (P,) array
+        h > 0, of all parameters or of each.
+    noise : str
+        "common" or "independent" random numbers within a pair.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not as described; when measured, for another number of widths than of parameters.
+
+    References
+    ----------
+    Spall (1992), Multivariate stochastic approximation using a simultaneous perturbation gradient approximation.
+    """
     return EvolutionStrategies(*_pair(2), **_options(width, noise, "sign", 2), direction="sign")
 
 
 @as_called
 def finite_differences(width: ArrayLike, parameters: int, noise: str = "common") -> Estimator:
-    """Return central differences, h > 0 a float or (P,), for each of a number of parameters: 2 P rollouts for one sample."""
+    """Return central differences for each parameter: 2 P rollouts for one sample.
+
+        g_p = (R(theta + h_p e_p) - R(theta - h_p e_p)) / (2 h_p),    e_p the p-th unit vector
+
+    Parameters
+    ----------
+    width : float or (P,) array
+        h > 0, of all parameters or of each; bias O(h^2).
+    parameters : int
+        P, how many components theta has.
+    noise : str
+        "common" or "independent" random numbers within a pair.
+
+    Raises
+    ------
+    ValueError
+        For an argument that is not as described; when measured, for a problem of another number of parameters.
+    """
     P = validate.size("parameters", parameters)
     width = validate.widths("width", width)
     each = width if isinstance(width, tuple) else (width,) * P

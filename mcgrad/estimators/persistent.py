@@ -114,6 +114,11 @@ def persistent_evolution_strategies(
     ------
     ValueError
         For an argument that is not as described; when measured, for another number of widths than of parameters.
+
+    References
+    ----------
+    Vicol, Metz and Sohl-Dickstein (2021), Unbiased gradient estimation in unrolled computation graphs with persistent evolution
+    strategies.
     """
     width = validate.widths("width", width)
     unroll = validate.integer("unroll", unroll, 1, 2**31)

@@ -67,6 +67,11 @@ def reparameterization() -> Estimator:
 
     It sees derivatives of the simulator, which trajectories do not show: `exact.efficiency_bound` is no floor for it.
 
+    References
+    ----------
+    Kingma and Welling (2014), Auto-encoding variational Bayes; Heess et al. (2015), Learning continuous control policies by
+    stochastic value gradients.
+
     Examples
     --------
     >>> import mcgrad as mg

@@ -58,6 +58,16 @@ def reward_to_go(baseline: BaselineLike = None) -> Estimator:
     Parameters
     ----------
     baseline : None, number, (T,) array, or one of mcgrad.baselines
+        b_t, subtracted from the return to go, in units of the reward.
+
+    Raises
+    ------
+    ValueError
+        For a baseline that is none of these; when measured, where the policy has no score or the baseline is not known.
+
+    References
+    ----------
+    Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation. JAIR 15, 319.
 
     Examples
     --------

@@ -70,6 +70,15 @@ def score_function(baseline: BaselineLike = None) -> Estimator:
         Subtracted from the return. A number per parameter, fitted or given, is a control variate:
         `mcgrad.baselines.optimal_constant()`.
 
+    Raises
+    ------
+    ValueError
+        For a baseline that is none of these; when measured, where the policy has no score or the baseline is not known.
+
+    References
+    ----------
+    Williams (1992), Simple statistical gradient-following algorithms for connectionist reinforcement learning.
+
     Examples
     --------
     >>> import mcgrad as mg

@@ -87,5 +87,16 @@ def score_hessian_vector_product(v: ArrayLike, baseline: float = 0.0) -> Estimat
         A run-time number: another one does not compile again.
     baseline : float
         b, a number subtracted from the return.
+
+    Raises
+    ------
+    ValueError
+        For a v that is no vector of finite numbers or a baseline that is no number; when measured, for another length than P,
+        for a policy without `log_prob`, and for a problem with design parameters.
+
+    References
+    ----------
+    Baxter and Bartlett (2001), Infinite-horizon policy-gradient estimation; Furmston, Lever and Barber (2016), Approximate
+    Newton methods for policy search in Markov decision processes.
     """
     return ScoreHessianVectorProduct(validate.array("v", v, (None,)), validate.number("baseline", baseline))

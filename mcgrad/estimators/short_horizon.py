@@ -72,13 +72,39 @@ def short_horizon(steps: int, critic: Baseline | None = None) -> Estimator:
     Parameters
     ----------
     steps : int
+        Length of a block, >= 1; from T on it is the plain pathwise gradient.
     critic : None, one of mcgrad.critics, or a baseline
         The value function: exact by default; any baseline of the state will do (`mcgrad.baselines.fitted_value()`).
+
+    Raises
+    ------
+    ValueError
+        For steps out of their range, or a critic that is none; when measured, where the problem has no exact value, or no
+        pathwise gradient.
+
+    References
+    ----------
+    Xu et al. (2022), Accelerated policy learning with parallel differentiable simulation (SHAC).
     """
     return ShortHorizon(validate.integer("steps", steps, 1), as_value(critic))
 
 
 @as_called
 def truncated_reparameterization(steps: int) -> Estimator:
-    """Return the pathwise gradient cut every `steps` steps: biased, since it forgets what comes after its block."""
+    """Return the pathwise gradient cut every `steps` steps: biased, since it forgets what comes after its block.
+
+    Parameters
+    ----------
+    steps : int
+        Length of a block, >= 1.
+
+    Raises
+    ------
+    ValueError
+        For steps out of their range; when measured, where the problem has no pathwise gradient.
+
+    References
+    ----------
+    Williams and Peng (1990), An efficient gradient-based algorithm for on-line training of recurrent network trajectories.
+    """
     return ShortHorizon(validate.integer("steps", steps, 1), NoBaseline())

@@ -56,9 +56,20 @@ class TrajectoryControlVariate(Estimator):
 def trajectory_control_variate(critic: Critic | None = None) -> Estimator:
     """Return the score function less a critic's advantages of this and all later actions.
 
+        g = sum_t z_t (G_t - Q_t - sum_{k>t} A_k) + sum_t E_a[z_t Q_t | s_t]
+
     Parameters
     ----------
     critic : None or one of mcgrad.critics
         The exact critic by default; unbiased with any.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one.
+
+    References
+    ----------
+    Cheng, Yan and Boots (2019), Trajectory-wise control variates for variance reduction in policy gradient methods.
     """
     return TrajectoryControlVariate(as_critic(critic))

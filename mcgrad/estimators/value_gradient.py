@@ -49,5 +49,21 @@ class ValueGradient(Estimator):
 
 @as_called
 def value_gradient(critic: Critic | None = None) -> Estimator:
-    """Return sum_t (da_t/dtheta)^T dQ_t/da with a critic, the exact one by default."""
+    """Return sum_t (da_t/dtheta)^T dQ_t(s_t, a_t)/da with a critic: SVG(0).
+
+    Parameters
+    ----------
+    critic : None or one of mcgrad.critics
+        The exact critic by default.
+
+    Raises
+    ------
+    ValueError
+        For a critic that is none; when measured, where the problem has no exact one, or discrete actions.
+
+    References
+    ----------
+    Heess et al. (2015), Learning continuous control policies by stochastic value gradients; Silver et al. (2014), Deterministic
+    policy gradient algorithms.
+    """
     return ValueGradient(as_critic(critic))

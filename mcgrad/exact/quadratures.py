@@ -20,7 +20,7 @@ from .. import validate
 from ..baselines import kinds as baselines
 from ..estimators import Estimator
 from ..estimators.kinds import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
-from ..printing import listed, numbers
+from ..printing import numbers, outline
 from ..problem import Problem
 from .arguments import checked_arguments
 from .numpy_rollout import AtNodes, Trajectories
@@ -66,7 +66,7 @@ class Quadrature:
         means = {
             name: f"mean {numbers(self[name].mean)}, variance {numbers(self[name].variance)}" for name in self.names
         }
-        return listed(title, means)
+        return outline(title, means)
 
     def __getitem__(self, name):
         return Exact(self.means[self._number(name)], self.covariance(name, name))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..printing import counted, listed
+from ..printing import counted, outline
 from .theory import Array
 
 
@@ -27,15 +27,15 @@ class ValueFunction:
         J = E V_0(s_0).
     space : str
         What is known: a "closed form", or the functions of the state in which the recursion was run: a "table",
-        "polynomials", "a grid of 100 points an axis".
+        "polynomials", "a table of 11 states that can be reached", "a grid of 100 points an axis".
     change : mapping
         By how much values moved at the last refinement of a grid, relative to their range. Empty where nothing is approximate.
     left : float
         The chance that a trajectory leaves the box of the grid.
     box : (low, high), (n,) arrays, or None
-        Where pilot trajectories were; the box of a grid is larger. None of a closed form.
+        Where pilot trajectories were; the box of a grid is larger. None where there is no grid.
     V : (T + 1, S) array, or None
-        V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
+        V_t(s) of a table, whose states are numbers 0, ..., S - 1 (n = 1); NaN where a state cannot be reached by then.
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
         Of a linear-quadratic one, V_t(s) = -(s^T P_t s + c_t).
     """
@@ -54,10 +54,28 @@ class ValueFunction:
 
     def __repr__(self) -> str:
         title = f"Values ({self.space}) of {counted(self.states, 'state variable')}, t = 0 to {self.horizon}"
-        return listed(title, _known(self))
+        return outline(title, _known(self))
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
-        """Return V_t(s), t = 0, ..., T; NaN outside of the box of a grid."""
+        """Return V_t(s).
+
+        Parameters
+        ----------
+        t : int
+            0, ..., T.
+        s : (N, n) or (n,) array
+            States; of a table, whole numbers from 0 to S - 1.
+
+        Returns
+        -------
+        (N,) or () array
+            NaN outside of the box of a grid, and of the states that can be reached.
+
+        Raises
+        ------
+        ValueError
+            For a time out of its range, another shape, or a state that is not in the table.
+        """
         found = self.function(validate.integer("t", t, 0, self.horizon), _rows("s", s, self.states))
         return found if np.ndim(s) == 2 else found[0]
 
@@ -112,13 +130,30 @@ class ExactCritic:
     def __repr__(self) -> str:
         V = self.value
         title = f"Critic ({V.space}) of {counted(V.states, 'state variable')}"
-        return listed(
+        return outline(
             f"{title} and {counted(self.actions, 'action')}, t = 0 to {V.horizon - 1}",
             {"J": V.objective} | _known(self),
         )
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
-        """Return Q_t(s, a), t = 0, ..., T - 1."""
+        """Return Q_t(s, a).
+
+        Parameters
+        ----------
+        t : int
+            0, ..., T - 1.
+        s, a : (N, n) and (N, m), or (n,) and (m,) arrays
+            An action for each state; of a table, whole numbers.
+
+        Returns
+        -------
+        (N,) or () array
+
+        Raises
+        ------
+        ValueError
+            For a time out of its range, other shapes, or what is not in the table.
+        """
         t = validate.integer("t", t, 0, self.value.horizon - 1)
         states, actions = _rows("s", s, self.value.states), _rows("a", a, self.actions)
         if np.ndim(s) != np.ndim(a) or len(states) != len(actions):
@@ -173,7 +208,7 @@ class DifferentialValue:
     c: float | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
+        return outline(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
 
     def __call__(self, s: ArrayLike) -> Array:
         """Return V(s)."""
@@ -209,7 +244,7 @@ class GradientNews:
     level: Array | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
+        return outline(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
         """Return N_t(s, a), t = 0, ..., T - 1."""

@@ -1,7 +1,7 @@
 """Which theory answers for a problem: one table, in one place, and the recursion over the state as its last line."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..environments.tabular import Tabular
 from ..problem import Problem
 from ..truth import Truth
 from . import chaotic_map, linear_quadratic, one_step, tabular
-from .faithful import check_faithful
+from .faithful import check_faithful, structure
 from .recursion.refine import Options
 from .recursion.theory import Recursion
 from .theory import Array, NoClosedForm, Theory
@@ -71,7 +71,7 @@ def ask(
 
 def theory_of(problem: Problem, theta: ArrayLike) -> Theory:
     """Return the theory of a problem at theta; a problem that is asked several questions in a row is read once."""
-    return _theory(problem, tuple(problem.theta(theta).tolist()))
+    return _theory(problem, tuple(problem.theta(theta).tolist()), structure(problem))
 
 
 def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Stack | None:
@@ -91,7 +91,7 @@ def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Sta
 
 
 @functools.lru_cache(maxsize=4)
-def _theory(problem: Problem, theta: tuple[float, ...]) -> Theory:
+def _theory(problem: Problem, theta: tuple[float, ...], _: Hashable) -> Theory:
     make = THEORIES.get(type(problem.environment.closed_form))
     if make is None:
         raise NoClosedForm(

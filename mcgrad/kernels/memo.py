@@ -32,9 +32,8 @@ MOST_GRAPHS = 32  # they are larger than what is written from them
 _known: OrderedDict[Key, Any] = OrderedDict()
 _graphs: OrderedDict[Key, Any] = OrderedDict()
 _lock = threading.Lock()
-_static: weakref.WeakKeyDictionary[Environment | Policy, Hashable] = (
-    weakref.WeakKeyDictionary()
-)  # environment or policy -> what of it never changes
+# Environment or policy -> what of it never changes.
+_static: weakref.WeakKeyDictionary[Environment | Policy, Hashable] = weakref.WeakKeyDictionary()
 
 
 def remembered(key: Key | None, make: Callable[[], T]) -> T:

@@ -23,6 +23,8 @@ from ..compiler.namespaces import rebind
 from ..compiler.trace import Numbers
 from .gaussian_head import linear as product
 
+__all__ = ["Map", "above", "constant", "each", "features", "fixed", "layer", "linear", "over_time"]
+
 
 class Built(NamedTuple):
     """A map for a known number of inputs and outputs.
@@ -77,7 +79,20 @@ def as_map(name: str, value: object) -> Map:
 
 
 def fixed(value: Any, name: str = "value") -> Map:
-    """Return the map to given numbers, which are not learned: one for all outputs, or (k,)."""
+    """Return the map to given numbers, which are not learned.
+
+    Parameters
+    ----------
+    value : float or (k,) array
+        One for all outputs, or one for each.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    ValueError
+        For what is no finite number or vector of them; in a policy, for another length than is wanted.
+    """
     value = validate.array(name, value)
     value = validate.array(name, value, () if value.ndim == 0 else (None,))
 
@@ -89,7 +104,17 @@ def fixed(value: Any, name: str = "value") -> Map:
 
 
 def constant(start: ArrayLike = 0.0) -> Map:
-    """Return the map to k numbers that are learned and do not depend on the state; they start at `start`, a number or (k,)."""
+    """Return the map to k numbers that are learned and do not depend on the state; they start at `start`.
+
+    Parameters
+    ----------
+    start : float or (k,) array
+
+    Raises
+    ------
+    ValueError
+        For what is no finite number or vector of them; in a policy, for another length than is wanted.
+    """
     start = validate.array("start", start)
     start = validate.array("start", start, () if start.ndim == 0 else (None,))
 
@@ -112,6 +137,11 @@ def linear(of: Map | Callable[..., Any] | None = None, *, bias: bool = False, ou
         Whether there is a b.
     outputs : int, optional
         k, where it does not follow from where the map is used: inside of another one.
+
+    Raises
+    ------
+    ValueError
+        For outputs out of their range; in a policy, where k does not follow, or is another one than is wanted.
     """
     outputs = outputs if outputs is None else validate.integer("outputs", outputs, 1)
 
@@ -140,6 +170,12 @@ def layer(
         From a number to a number, plain Python like all functions that are traced.
     seed : int
         Of the weights that it starts from, W ~ N(0, 1/n), b = 0.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range, or an activation that is no function; in a policy, where another number of outputs is
+        wanted.
     """
     h, seed = validate.integer("units", units, 1), validate.integer("seed", seed, 0)
     activation = rebind(validate.function("activation", activation))
@@ -157,7 +193,21 @@ def layer(
 
 
 def features(function: Callable[..., Any], of: Map | Callable[..., Any] | None = None) -> Map:
-    """Return the map x -> function(x), a tuple of numbers, without weights: `lambda s: (s[0], math.sin(s[1]))`."""
+    """Return the map x -> function(x), without weights: `lambda s: (s[0], math.sin(s[1]))`.
+
+    Parameters
+    ----------
+    function : callable
+        From a tuple of numbers to a tuple of numbers, traced like an environment's functions.
+
+    of : Map, optional
+        What x is; the state without one.
+
+    Raises
+    ------
+    ValueError
+        For what is no function; in a policy, where another number of outputs is wanted.
+    """
     function = rebind(validate.function("function", function))
 
     def build(n, k):
@@ -168,7 +218,20 @@ def features(function: Callable[..., Any], of: Map | Callable[..., Any] | None =
 
 
 def each(function: Callable[..., Any], of: Map) -> Map:
-    """Return the map x -> (function(x_1), ..., function(x_k)), without weights: `each(math.exp, linear())`."""
+    """Return the map x -> (function(x_1), ..., function(x_k)), without weights: `each(math.exp, linear())`.
+
+    Parameters
+    ----------
+    function : callable
+        From a number to a number, traced like an environment's functions.
+    of : Map
+        What x is.
+
+    Raises
+    ------
+    ValueError
+        For what is no function, or no map.
+    """
     function = rebind(validate.function("function", function))
     inner = _inner("of", of, optional=False)
 
@@ -180,7 +243,19 @@ def each(function: Callable[..., Any], of: Map) -> Map:
 
 
 def above(low: float, of: Map) -> Map:
-    """Return the map x -> low + log(1 + exp(x)): numbers that stay above `low`, such as the shapes of a `beta` head."""
+    """Return the map x -> low + log(1 + exp(x)): numbers that stay above `low`, such as the shapes of a `beta` head.
+
+    Parameters
+    ----------
+    low : float
+    of : Map
+        What x is.
+
+    Raises
+    ------
+    ValueError
+        For a bound that is no finite number, or something that is no map.
+    """
     low = validate.number("low", low)
 
     def softplus(x):
@@ -202,6 +277,12 @@ def over_time(horizon: int, of: Map, *, clock: int = -1) -> Map:
     of : Map
     clock : int
         Which component of the state is the time, as in `mcgrad.environments.with_clock`, where it is the last.
+
+    Raises
+    ------
+    ValueError
+        For a horizon out of 1 to 10^6, something that is no map, a clock that is no whole number; in a policy, for a map
+        without weights.
     """
     T = validate.integer("horizon", horizon, 1, 10**6)
     inner, clock = _inner("of", of, optional=False), _index("clock", clock)

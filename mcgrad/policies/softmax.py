@@ -24,8 +24,13 @@ def softmax(states: int, choices: int) -> Policy:
     Parameters
     ----------
     states, choices : int
-        S and A; the state is one whole number from 0 to S - 1. theta is the table of S x A logits, ravelled; a bandit has
-        S = 1.
+        S (1 to 10^6) and A (2 to 1000); the state is one whole number from 0 to S - 1. theta is the table of S x A logits,
+        ravelled, of at most 10^6; a bandit has S = 1.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
 
     Examples
     --------
@@ -51,7 +56,12 @@ def linear_softmax(features: ArrayLike) -> Policy:
     Parameters
     ----------
     features : (S, A, P) array
-        Features of each state and action. States that share their features look the same to the policy.
+        Features of each state and action, S >= 1, A >= 2, P >= 1. States that share their features look the same to the policy.
+
+    Raises
+    ------
+    ValueError
+        For another shape, or numbers that are not finite.
     """
     features = validate.array("features", features, (None, None, None))
     S, A, P = features.shape
@@ -81,7 +91,12 @@ def softmax_of_state(features: Callable[..., Any], states: int, choices: int) ->
     features : callable
         features(s) -> a tuple of numbers, traced like an environment's functions.
     states, choices : int
-        n and A. theta is the (A, len(phi)) matrix Theta, ravelled; only differences between its rows matter.
+        n and A (2 to 1000). theta is the (A, len(phi)) matrix Theta, ravelled; only differences between its rows matter.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range, or features that are no function of a tuple of n numbers.
     """
     n, A = validate.size("states", states), validate.integer("choices", choices, 2, 1000)
     validate.function("features", features)

@@ -93,16 +93,21 @@ class Chain:
         reads = live_inputs(scan.step.graph, [*scan.step.s_next, scan.step.reward])
         return [x for x in self.inputs.w_names if x in reads]
 
-    def _noise(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+    def signed(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+        """Return the noise of these names as a trajectory has it, mirrored if its sign is negative."""
         kinds = self.noises(start)
         return {k: noise[k] if sign > 0 else _mirrored(noise[k], kinds[k]) for k in names if k in noise}
 
     def values(self, k: int, rows: Rows, state: State, noise: Values) -> Values:
         """Return what a step of trajectory k reads: {input name: value}."""
+        return self.read(k, self.model.constants(rows, self.trajectories[k]), state, noise)
+
+    def read(self, k: int, constants: Values, state: State, noise: Values) -> Values:
+        """Return the same of constants that are known."""
         v, x = self.trajectories[k], self.inputs
-        values = self.model.constants(rows, v)
+        values = dict(constants)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
-        values |= self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+        values |= self.signed(x.e_names, v.action, noise) | self.signed(x.w_names, v.process, noise)
         return values | self.branches.values(noise)
 
     # ---- the chain
@@ -111,7 +116,7 @@ class Chain:
         """Return the states at the beginning."""
         x, found, start = self.inputs, [], self.model.traced.start
         for v in self.trajectories:
-            values = self.model.constants({}, v) | self._noise(x.z0_names, v.initial, noise, start=True)
+            values = self.model.constants({}, v) | self.signed(x.z0_names, v.initial, noise, start=True)
             found += run(start.graph, start.s, values)
         return found
 

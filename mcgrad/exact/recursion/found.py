@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import validate
-from ...printing import counted, listed, numbers
+from ...printing import counted, numbers, outline
 from .ring import Array
 
 
@@ -32,7 +32,7 @@ class ExactEstimate:
     fourth: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
-        return listed("Exact moments of an estimator", vars(self))
+        return outline("Exact moments of an estimator", vars(self))
 
     @property
     def skewness(self) -> NDArray[np.float64]:
@@ -45,7 +45,18 @@ class ExactEstimate:
         return _shape(self.fourth, self.variance, 2.0)
 
     def stderr(self, count: int) -> NDArray[np.float64]:
-        """Return the standard error of a mean of `count` samples, sqrt(Var / N)."""
+        """Return the standard error of a mean of `count` samples, sqrt(Var / N).
+
+        Parameters
+        ----------
+        count : int
+            N, from 1 to 2^63.
+
+        Raises
+        ------
+        ValueError
+            For a count out of its range.
+        """
         count = validate.integer("count", count, 1, 2**63)
         return np.sqrt(self.variance / count)
 
@@ -53,6 +64,16 @@ class ExactEstimate:
         """Return the standard error of a variance measured on `count` samples, exactly.
 
         Var(s^2) = (mu_4 - sigma^4 (N - 3) / (N - 1)) / N
+
+        Parameters
+        ----------
+        count : int
+            N, from 2 to 2^63.
+
+        Raises
+        ------
+        ValueError
+            For a count out of its range, and without fourth moments (`higher=True`).
         """
         count = validate.integer("count", count, 2, 2**63)
         if self.fourth is None:
@@ -78,7 +99,8 @@ class ExactMoments:
     covariances : (E, E, P), or (E, P, E, P) with `full_covariance`
     third, fourth : (E, P) or None
     space : str
-        What the functions of the state were: "table", "polynomials", "grid 240".
+        What the functions of the state were: "table", "polynomials", "a table of 11 states that can be reached",
+        "a grid of 240 points an axis".
     change : mapping
         By how much the moments moved, relative to the largest of their kind, when the grid, the noise, the start and the
         box were last refined: {"all": 3e-9}. Empty where nothing is approximate.
@@ -107,12 +129,36 @@ class ExactMoments:
         )
 
     def covariance(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,)."""
+        """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,).
+
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
+        Raises
+        ------
+        KeyError
+            For an estimator that was not asked for.
+        """
         found = self._block(first, second)
         return found.copy() if found.ndim == 1 else np.diag(found).copy()
 
     def covariance_matrix(self, first: str, second: str) -> NDArray[np.float64]:
-        """Return the covariances of all parameters of one estimator with all of another, (P, P)."""
+        """Return the covariances of all parameters of one estimator with all of another, (P, P).
+
+        Parameters
+        ----------
+        first, second : str
+            Names of estimators.
+
+        Raises
+        ------
+        ValueError
+            Unless asked for with `full_covariance=True`.
+        KeyError
+            For an estimator that was not asked for.
+        """
         found = self._block(first, second)
         if found.ndim == 1:
             raise ValueError("covariance_matrix: ask for all of them, moments(..., full_covariance=True)")
@@ -123,6 +169,11 @@ class ExactMoments:
 
         Means on that of the largest mean, or of a hundredth of the largest standard deviation; variances on their own,
         covariances on that of standard deviations, third moments on that of the fourth ones, to the power 3/4.
+
+        Parameters
+        ----------
+        before : ExactMoments
+            Of the same estimators.
         """
         change = 0.0
         for name in self.names:
@@ -179,7 +230,7 @@ class ExactMoments:
         title += "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())
         title += f", the box left with probability {self.left:.1e}" if self.left else ""
         of_each = {name: (self[name].mean, self[name].variance) for name in self.names}
-        return listed(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
+        return outline(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
 
 
 def _relative(difference: Array, scale: Any) -> float:

@@ -20,10 +20,10 @@ from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
-from .refine import Options, approximate
+from .refine import Options, approximate, on_states
 from .ring import Array, Monomial, Pair
 from .system import Outputs
-from .tables import states, table
+from .tables import SharedNoise, states, table
 from .work import TooMuch, Work
 
 EXACT = 1e-9  # what is left of moments that are exact but for directions of theta
@@ -54,7 +54,10 @@ def fitted(problem: Problem, theta: Array, estimator: Estimator, options: Option
 def in_some_space(problem: Problem, asked: Callable[[Make, str], Any], options: Options) -> Any:
     """Return what is asked on a table, on polynomials, or approximately; asked(make, name of the space): see `on_grids`."""
     if states(problem):
-        return asked(functools.partial(_table, options.work), "table")
+        try:
+            return asked(functools.partial(_table, options.work), "table")
+        except SharedNoise:  # no table of one state
+            return on_states(asked, options)
     try:
         return asked(Polynomials, "polynomials")
     except (NoClosedForm, TooSmall) as error:

@@ -28,6 +28,10 @@ from .ring import Array, Monomial, Pair, State, run
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
 
 
+class SharedNoise(NoClosedForm):
+    """A chain is made of several rollouts: its state is no state of the table."""
+
+
 class Table:
     """The states themselves as a mesh."""
 
@@ -65,7 +69,7 @@ def count(problem: Problem) -> int:
 def table(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of functions on the states of a table, see `nodal`."""
     if len(chain.trajectories) > 1:
-        raise NoClosedForm("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
+        raise SharedNoise("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
     problem = chain.problem
     return Nodal(chain, first, pairs, Table(count(problem)), Outcomes(problem), apart=False)
 

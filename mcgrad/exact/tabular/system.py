@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array
 
 TOLERANCE = 1e-9  # of probabilities that should sum to one
@@ -108,7 +108,7 @@ class System:
 
     def __repr__(self) -> str:
         names = [x.name for x in fields(self) if x.repr]
-        return listed("Tabular system", {name: getattr(self, name) for name in names})
+        return outline("Tabular system", {name: getattr(self, name) for name in names})
 
     @property
     def states(self) -> int:

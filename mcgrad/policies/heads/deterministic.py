@@ -15,6 +15,11 @@ def deterministic(value: MapLike, *, actions: int = 0) -> Head:
         `deterministic(memory)` and read by `gaussian(maps.linear(memory), std=0.3)`.
     actions : int, optional
         How many components; 0: as many as the map returns.
+
+    Raises
+    ------
+    ValueError
+        For a value that is no map and no numbers; in a policy, for a map that returns another number of components.
     """
     actions = validate.size("actions", actions, 0)
     return Head("deterministic", (parameter("value", value, actions or None),), actions, lambda values, e: values[0])
