@@ -16,10 +16,11 @@ from ...problem import Problem
 from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
 from ..theory import NoClosedForm
+from .boxes import pilot_box
 from .chain import Chain, Model
 from .polynomials import Polynomials
 from .questions import Answers, Make
-from .refine import Options, approximate, checked_options, pilot_box
+from .refine import Options, approximate, checked_options
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table
