@@ -172,5 +172,5 @@ def test_where_they_do_not_exist():
             mg.sample(problem, theta, {"pair": mg.estimators.antithetic(estimator)}, 10, machine="numpy")
     oscillating = mvd(critic=exact_critic().wrong(oscillation=(0.1, 3.0)))
     assert np.isfinite(mg.sample(problem, theta, {"mvd": oscillating}, 10, machine="numpy")["mvd"]).all()
-    with pytest.raises(mg.exact.NoClosedForm, match="no closed form is known here with Exact"):
+    with pytest.raises(mg.exact.NoClosedForm, match="no closed form is known here with exact"):
         mg.exact.variance(problem, theta, oscillating, work=0)

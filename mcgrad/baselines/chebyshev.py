@@ -1,5 +1,6 @@
-"""A function of one or two states as polynomials of Chebyshev on a box, one for each time; constant beyond its edges."""
+"""Functions of one or two states as polynomials of Chebyshev on a box, one for each time; constant beyond its edges."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,23 @@ def series(V: Any) -> dict[str, Any]:
     ValueError
         If there are more states, or V is no polynomial of so low a degree.
     """
-    n, (low, high) = V.states, V.box
+    found = fitted("baseline: the exact values", lambda t, s: V(t, s)[None], V.horizon + 1, V.states, V.box, ERROR)
+    return found | {"chebyshev": PerStep(found["chebyshev"][:, 0])}
+
+
+def fitted(
+    what: str, functions: Callable[[int, Any], Any], times: int, n: int, box: tuple[Any, Any], most: float
+) -> dict[str, Any]:
+    """Return coefficients (times, k, degree + 1, ...) of functions(t, states (N, n)) -> (k, N), and where their box is.
+
+    Raises
+    ------
+    ValueError
+        If there are more states, or they are off these polynomials by more than `most` of the largest range of a function.
+    """
+    low, high = box
     if n not in DEGREES:
-        raise ValueError(f"baseline: the exact values of {n} states are no polynomials of one or two; fit them instead")
+        raise ValueError(f"{what} of {n} states are no polynomials of one or two; fit them instead")
     degree = DEGREES[n]
     angles = np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1)
     nodes = np.stack([x.ravel() for x in np.meshgrid(*[np.cos(angles)] * n, indexing="ij")], axis=1)
@@ -32,28 +47,36 @@ def series(V: Any) -> dict[str, Any]:
     points = np.random.default_rng(SEED).uniform(-1.0, 1.0, (CHECKED, n))
     waves = [np.cos(np.arange(degree + 1) * np.arccos(x[:, None])) for x in points.T]
     found, errors, values = [], [], []
-    for t in range(V.horizon + 1):
-        at_nodes, at_points = (V(t, low + (high - low) * (1.0 + x) / 2.0) for x in (nodes, points))
-        c = transform @ at_nodes.reshape(degree + 1, -1)
-        c = c @ transform.T if n == 2 else c[:, 0]
+    for t in range(times):
+        at_nodes, at_points = (functions(t, low + (high - low) * (1.0 + x) / 2.0) for x in (nodes, points))
+        c = at_nodes.reshape(len(at_nodes), *[degree + 1] * n) @ transform.T
+        c = np.einsum("lij,ki->lkj", c, transform) if n == 2 else c
         found.append(c)
-        errors.append(at_points - (np.einsum("kij,ki,kj->k", c[None], *waves) if n == 2 else waves[0] @ c))
+        again = np.einsum("lij,ki,kj->lk", c, *waves) if n == 2 else c @ waves[0].T
+        errors.append(at_points - again)
         values.append(at_points)
-    error = np.abs(errors).max() / (np.ptp(values) + 1e-300)
-    if not error <= ERROR:
-        raise ValueError(
-            f"baseline: the exact values are {error:.1g} of their range off a polynomial of degree {degree}; fit them instead"
-        )
-    return {"chebyshev": PerStep(np.array(found)), "low": low, "scale": 2.0 / (high - low)}
+    error = np.abs(errors).max() / (np.ptp(values, axis=(0, 2)).max() + 1e-300)
+    if not error <= most:
+        raise ValueError(f"{what} are {error:.1g} of their range off a polynomial of degree {degree}; fit them instead")
+    return {"chebyshev": np.array(found), "low": low, "scale": 2.0 / (high - low)}
 
 
 def evaluated(c: Constants, s: tuple[Number, ...]) -> Number:
-    """Return the value at a state, by Clenshaw's recurrence b_k = c_k + 2 u b_{k+1} - b_{k+2}."""
-    u = [_within((x - c.low[i]) * c.scale[i] - 1.0) for i, x in enumerate(s)]
-    rows = range(DEGREES[len(s)] + 1)
-    if len(s) == 1:
-        return _clenshaw([c.chebyshev[i] for i in rows], u[0])
-    return _clenshaw([_clenshaw([c.chebyshev[i, j] for j in rows], u[1]) for i in rows], u[0])
+    """Return the value at a state."""
+    return at(c.chebyshev, where_in_box(c, s))
+
+
+def where_in_box(c: Constants, s: tuple[Number, ...]) -> list[Number]:
+    """Return a state in units of the box, -1 to 1; its edge for one beyond."""
+    return [_within((x - c.low[i]) * c.scale[i] - 1.0) for i, x in enumerate(s)]
+
+
+def at(coefficients: Any, u: list[Number]) -> Number:
+    """Return the value of one function, by Clenshaw's recurrence b_k = c_k + 2 u b_{k+1} - b_{k+2}."""
+    rows = range(DEGREES[len(u)] + 1)
+    if len(u) == 1:
+        return _clenshaw([coefficients[i] for i in rows], u[0])
+    return _clenshaw([_clenshaw([coefficients[i, j] for j in rows], u[1]) for i in rows], u[0])
 
 
 def _within(u: Number) -> Number:

@@ -29,7 +29,11 @@ def __dir__() -> list[str]:
 
 @as_called
 def exact() -> Exact:
-    """Return the exact critic of a linear-quadratic or a tabular problem under its policy.
+    """Return the exact critic of a problem under its policy: linear-quadratic, tabular, or one of few states and actions.
+
+    Without a closed form it is made of the recursion's value function (`mcgrad.exact.critic`), for one or two states and one or
+    two actions of a Gaussian policy with std > 0, where that is smooth; derivatives of Q in theta (`doubly_robust`) have closed
+    forms alone, and so have oscillations.
 
     `exact().wrong(scale=1.2)`, `.wrong(shift=1.0)` and `.wrong(oscillation=(0.1, 3.0))` are wrong in a known way.
     """

@@ -1,4 +1,4 @@
-"""The exact critic of a problem that has one, right, or wrong on purpose."""
+"""The exact critic of a problem that has one, in closed form or by the recursion, right, or wrong on purpose."""
 
 import dataclasses
 from types import ModuleType
@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..environments.linear_quadratic import LinearQuadratic
 from ..printing import shown
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, Numbers, StateView
 from ..truth import Truth, asked
-from . import quadratic, table
+from . import gaussian, quadratic, table
 from .critic import Critic
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Exact(Critic):
-    """The critic of a linear-quadratic or a tabular problem under its policy; see the module for how it may be wrong."""
+    """The critic of a problem under its policy; see `mcgrad.critics` for how it may be wrong."""
 
     scale: float = 1.0
     shift: float = 0.0
@@ -47,22 +48,27 @@ class Exact(Critic):
         )
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
-        return _form(problem).data(self, problem, theta, asked(self))
+        truth = asked(self)
+        form = _form(problem)
+        if form is quadratic:
+            linear = isinstance(problem.environment.closed_form, LinearQuadratic)
+            form = quadratic if linear and truth.critic(problem, theta).F is not None else gaussian
+        return form.data(self, problem, theta, truth)
 
     def value(self, c: Constants, x: StateView) -> Number:
-        return _form(x.problem).value(self, c, x)
+        return _form(x.problem, c).value(self, c, x)
 
     def advantage(self, c: Constants, x: StateView) -> Number:
-        return _form(x.problem).advantage(self, c, x)
+        return _form(x.problem, c).advantage(self, c, x)
 
     def action_gradient(self, c: Constants, x: StateView) -> Numbers:
-        return _form(x.problem).action_gradient(self, c, x)
+        return _form(x.problem, c).action_gradient(self, c, x)
 
     def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
-        return _form(x.problem).first_order(self, c, x)
+        return _form(x.problem, c).first_order(self, c, x)
 
     def expected_score(self, c: Constants, x: StateView) -> Numbers:
-        return _form(x.problem).expected_score(self, c, x)
+        return _form(x.problem, c).expected_score(self, c, x)
 
     def news_data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         return _form(problem).news_data(self, problem, theta, asked(self))
@@ -71,5 +77,8 @@ class Exact(Critic):
         return _form(x.problem).gradient_news(c, x)
 
 
-def _form(problem: Problem) -> ModuleType:
-    return table if isinstance(problem.environment.choices, int) else quadratic
+def _form(problem: Problem, c: Constants | None = None) -> ModuleType:
+    """Return how a critic is stored: of a problem with continuous actions, the data say which."""
+    if isinstance(problem.environment.choices, int):
+        return table
+    return gaussian if c is not None and gaussian.HERE in vars(c) else quadratic

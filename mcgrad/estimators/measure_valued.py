@@ -33,6 +33,7 @@ from ..compiler.functions import where
 from ..critics.accepted import as_critic
 from ..critics.critic import Critic
 from ..per_step import PerStep
+from ..policies.scales import scales
 from ..printing import as_called
 from ..problem import Policy, Problem
 from ..scan_types import (
@@ -56,7 +57,7 @@ class MeasureValued(Estimator):
     critic: Critic | None = None
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
-        std, _ = scales(problem.policy)
+        std, _ = _scales(problem.policy)
         if problem.horizon >= 2**16:
             raise ValueError(f"horizon: expected less than 65536 for measure-valued derivatives, got {problem.horizon}")
         data = {"scale": 1.0 / (std * np.sqrt(2.0 * np.pi))}
@@ -66,7 +67,7 @@ class MeasureValued(Estimator):
 
     def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         m = len(x.a)
-        _, learned = scales(x.problem.policy)
+        _, learned = _scales(x.problem.policy)
         kind = BranchRequest(self.independent, self.once, learned != "fixed", m)
         differences = _of_critic(self.critic, c, x, kind) if self.critic else x.branches(kind)
         if self.once:
@@ -81,7 +82,7 @@ class MeasureValued(Estimator):
     def extra_rollouts(self, problem: Problem) -> int:
         if self.critic is not None:
             return 0
-        _, learned = scales(problem.policy)
+        _, learned = _scales(problem.policy)
         pairs = problem.environment.actions * (1 if learned == "fixed" else 2)
         return 2 * pairs * (1 if self.once else problem.horizon)
 
@@ -96,24 +97,15 @@ def _of_critic(critic: Critic, c: Constants, x: StepView, kind: BranchRequest) -
     return [plus - minus for plus, minus in zip(values[::2], values[1::2], strict=True)]
 
 
-def scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
-    """Return the fixed factors of the standard deviations (m,), and what eta holds beside: "fixed", "log" or "std".
-
-    Raises
-    ------
-    ValueError
-        For a policy that is not Gaussian with independent actions and std > 0.
-    """
-    form = policy.closed_form
-    root, std = getattr(form, "root", None), getattr(form, "std", None)
-    if root is not None and not policy.no_score and np.array_equal(root, np.diag(np.diag(root))):
-        return np.diag(root), "log" if form.learn_std else "fixed"
-    if root is None and hasattr(form, "std") and not policy.no_score:
-        return (np.ones(policy.actions), "std") if std is None else (std, "fixed")
-    raise ValueError(
-        f"measure-valued derivatives are there for a Gaussian policy with independent actions and std > 0, not for "
-        f"{policy.name}; reward_to_go() works on every policy with a density"
-    )
+def _scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
+    """Return `policies.scales.scales`, or raise a ValueError that names this estimator."""
+    found = scales(policy)
+    if found is None:
+        raise ValueError(
+            f"measure-valued derivatives are there for a Gaussian policy with independent actions and std > 0, not for "
+            f"{policy.name}; reward_to_go() works on every policy with a density"
+        )
+    return found
 
 
 @as_called

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..printing import counted, listed
+from ..printing import counted, outline
 from .theory import Array
 
 
@@ -54,7 +54,7 @@ class ValueFunction:
 
     def __repr__(self) -> str:
         title = f"Values ({self.space}) of {counted(self.states, 'state variable')}, t = 0 to {self.horizon}"
-        return listed(title, _known(self))
+        return outline(title, _known(self))
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
         """Return V_t(s).
@@ -111,6 +111,8 @@ class ExactCritic:
     value : ValueFunction
     Q, policy : (T, S, A) and (S, A) arrays, or None
         Q_t(s, a) and pi(a | s) of a tabular problem.
+    drawn : callable, or None
+        drawn(t, states (N, n), e (N, .)) -> (N,), Q_t at the actions that the policy draws with noise e; of the recursion.
     F, U, cov : (T, m, n), (T, m, m) and (m, m) arrays, or None
         Of a linear-quadratic one, Q_t(s, K s + u) = V_t(s) - (2 u^T F_t s + u^T U_t u - tr U_t cov), cov that of the actions.
     """
@@ -123,11 +125,12 @@ class ExactCritic:
     F: Array | None = None
     U: Array | None = None
     cov: Array | None = None
+    drawn: Callable[[int, Array, Array], Array] | None = None
 
     def __repr__(self) -> str:
         V = self.value
         title = f"Critic ({V.space}) of {counted(V.states, 'state variable')}"
-        return listed(
+        return outline(
             f"{title} and {counted(self.actions, 'action')}, t = 0 to {V.horizon - 1}",
             {"J": V.objective} | _known(self),
         )
@@ -205,7 +208,7 @@ class DifferentialValue:
     c: float | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
+        return outline(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
 
     def __call__(self, s: ArrayLike) -> Array:
         """Return V(s)."""
@@ -241,7 +244,7 @@ class GradientNews:
     level: Array | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
+        return outline(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
         """Return N_t(s, a), t = 0, ..., T - 1."""
@@ -252,8 +255,9 @@ class GradientNews:
 
 def _known(record: Any) -> dict[str, Any]:
     """Return what of a record is to be printed: its numbers and arrays, where there are any."""
-    hidden = ("function", "horizon", "states", "actions", "space", "value", "box")
+    hidden = ("horizon", "states", "actions", "space", "box")
     values = {x.name: getattr(record, x.name) for x in dataclasses.fields(record) if x.name not in hidden}
+    values = {name: x for name, x in values.items() if not callable(x)}
     values |= {"change": dict(values["change"]) or None, "left": values["left"] or None} if "change" in values else {}
     return {"J" if name == "objective" else name: x for name, x in values.items()}
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...compiler.emit import live_inputs
 from ...compiler.trace import Graph
 from ...estimators.estimator import PLAIN, Estimator, RolloutVariant
 from ...kernels.reverse_scan import ReverseScan
@@ -84,6 +85,13 @@ class Chain:
     def _of_step(self) -> dict[str, str]:
         environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
         return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
+
+    @property
+    def problem_noises(self) -> list[str]:
+        """The names of the noise of the process, those that steps and rewards read."""
+        scan = self.of[0]
+        reads = live_inputs(scan.step.graph, [*scan.step.s_next, scan.step.reward])
+        return [x for x in self.inputs.w_names if x in reads]
 
     def signed(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
         """Return the noise of these names as a trajectory has it, mirrored if its sign is negative."""

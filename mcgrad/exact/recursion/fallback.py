@@ -8,13 +8,16 @@ from numpy.typing import ArrayLike
 from ...estimators.estimator import Estimator
 from ...problem import Problem
 from .. import questions
-from ..arguments import of_each
-from ..records import ValueFunction
+from ..arguments import checked_arguments, of_each
+from ..records import ExactCritic, ValueFunction
 from ..theory import Array, NoClosedForm
+from .critics import critic_within
 from .public import moments
+from .refine import checked_options
 from .values import value_function
 
 WORK = 5.0  # about so many seconds
+TOLERANCE = 1e-5  # of a critic, relative to its range
 
 
 @of_each()
@@ -101,6 +104,28 @@ def value(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ValueFun
     Arguments and errors are those of `mean`; for more options of the recursion see `value_function`.
     """
     return _either(lambda: questions.value(problem, theta), lambda: value_function(problem, theta, work=work), work)
+
+
+@checked_arguments
+def critic(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ExactCritic:
+    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a] as a function of t, s and a, with V_t and with its arrays if it has any.
+
+    Without a closed form it is the mean over the noise of a step of the recursion's value function. Arguments and errors are
+    those of `mean`.
+
+    Examples
+    --------
+    >>> import mcgrad as mg
+    >>> policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    >>> Q = mg.exact.critic(mg.Problem(mg.environments.double_well(), policy, horizon=5), [-0.3, 0.5])
+    >>> Q(0, [[-1.0], [1.0]], [[0.0], [0.0]]).round(3)
+    array([-0.955, -0.017])
+    """
+
+    def found() -> ExactCritic:
+        return critic_within(problem, problem.theta(theta), checked_options(problem, TOLERANCE, None, work))
+
+    return _either(lambda: questions.critic(problem, theta), found, work)
 
 
 Answer = TypeVar("Answer")

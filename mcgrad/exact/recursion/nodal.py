@@ -114,13 +114,13 @@ class Nodal:
             zip(pairs, map(float, covariances[0]), strict=True)
         )
 
-    def function(self, fields: Fields, a: Monomial) -> Callable[[Array], Array]:
-        """Return the conditional mean of a monomial as a function of states (N, n); NaN where no mesh is."""
+    def function(self, fields: Fields, a: Monomial) -> Callable[..., Array]:
+        """Return the conditional mean of a monomial as a function of states (N, n); see `values.OnLevel` for `held`."""
         return functools.partial(self._evaluate, self.mesh, fields, a)
 
-    def _evaluate(self, mesh: Any, fields: Fields, a: Monomial, s: Array) -> Array:
+    def _evaluate(self, mesh: Any, fields: Fields, a: Monomial, s: Array, held: bool = False) -> Array:
         found, outside = mesh.at(s) @ fields[0][:, self.keys.index(a)], mesh.outside(s)
-        return found if outside is None else np.where(outside > 0, np.nan, found)
+        return found if held or outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
 

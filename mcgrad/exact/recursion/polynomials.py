@@ -63,11 +63,18 @@ class Polynomials:
         """Return the fields before step t, given those after it."""
         return self.stage.back(t, fields)
 
-    def function(self, fields: CoefficientFields, a: Monomial) -> Callable[[Array], Array]:
-        """Return the conditional mean of a monomial as a function of states (N, n)."""
+    def function(self, fields: CoefficientFields, a: Monomial) -> Callable[..., Array]:
+        """Return the conditional mean of a monomial as a function of states (N, n), which are in no box."""
         place = self.stage.layout_in.mean[a]
         powers, c = self.stage.layout_in.space.powers[: len(place)], fields[0][place]
-        return lambda s: np.prod(s[:, None, :] ** powers, axis=2) @ c
+
+        def function(s: Array, held: bool = False) -> Array:
+            found = np.ones((len(s), len(place)))
+            for x, k in zip(s.T, powers.T, strict=True):
+                found *= np.vander(x, k.max() + 1, increasing=True)[:, k]
+            return found @ c
+
+        return function
 
     def start(
         self, fields: CoefficientFields, outputs: Outputs, pairs: Sequence[Pair]

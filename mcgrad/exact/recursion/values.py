@@ -36,7 +36,7 @@ class OnLevel:
     Attributes
     ----------
     functions : tuple of callable
-        V_t of states (N, n), for t = 0, ..., T.
+        V_t of states (N, n), for t = 0, ..., T; with held=True, the value at the edge for states beyond a box, else NaN.
     box : callable
         box() -> (low, high) of pilot trajectories.
     states : (S, n) array, or None
@@ -45,7 +45,7 @@ class OnLevel:
 
     objective: float
     space: str
-    functions: tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], ...]
+    functions: tuple[Callable[..., NDArray[np.float64]], ...]
     box: Callable[[], Any]
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
@@ -130,6 +130,11 @@ def value_function(
 
 def value_within(problem: Problem, theta: Array, options: Options) -> ValueFunction:
     """Return `value_function` for what is left of the work of `options`."""
+    return found_within(problem, theta, options)[1].record(problem.environment.states, states(problem))
+
+
+def found_within(problem: Problem, theta: Array, options: Options) -> tuple[Chain, OnLevel]:
+    """Return the chain of a problem, and its values for what is left of the work of `options`."""
     P = len(problem.parameters)
     whole = custom(
         lambda c, x, later: (later + x.reward, []),
@@ -138,13 +143,14 @@ def value_within(problem: Problem, theta: Array, options: Options) -> ValueFunct
     )
     with np.errstate(all="ignore"):  # what overflows has not converged
         model = Model(problem, theta, {"return": whole})
-        asked, n = functools.partial(_asked, model, options.box), problem.environment.states
+        asked = functools.partial(_asked, model, options.box)
+        ((_, chain),) = model.chains.items()
         if states(problem):
-            return asked(table, "table").record(n, states(problem))
+            return chain, asked(table, "table")
         try:
-            return asked(Polynomials, "polynomials").record(n)
+            return chain, asked(Polynomials, "polynomials")
         except NoClosedForm as error:
-            return approximate(asked, dataclasses.replace(options, reason=error)).record(n)
+            return chain, approximate(asked, dataclasses.replace(options, reason=error))
 
 
 def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str) -> OnLevel:
