@@ -55,7 +55,8 @@ def moments(
     full_covariance : bool
         Whether the covariances of all parameters with one another are wanted.
     tolerance : float
-        Largest change of a moment at the last refinement, relative to the largest of its kind, on grids.
+        Largest change of a moment at the last refinement, relative to the largest of its kind, on grids; of a mean, to a
+        hundredth of a standard deviation at least. Where that is not reached, the error says by how much each kind moved.
     box : pair of (n,) arrays, optional
         (low, high) of the grid to begin with; that of pilot trajectories by default. It grows with the refinement. An angle,
         a component of the state that only sin, cos, tan and % see, has one turn for its box.

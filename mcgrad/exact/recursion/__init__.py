@@ -6,7 +6,7 @@ nodal                   values at nodes: of tables (tables) and grids (grids); n
 branches, branched      rollouts that branch off (measure-valued derivatives): functions of one state and of two
 reachable               all states that can be reached, where noise only chooses, by cells of the noise
 cuts, spans             where decisions change, proved by intervals; resolution: what may hide between two nodes
-refine                  grids, noise, start and box, until nothing moves; periods: what of the state is an angle
+refine, boxes           grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature
 questions, public       what is asked of chains, and moments of any estimators; selected: no more of them than are asked for
 values                  the exact value function

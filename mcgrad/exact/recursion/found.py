@@ -175,22 +175,35 @@ class ExactMoments:
         before : ExactMoments
             Of the same estimators.
         """
-        change = 0.0
+        return max(self.moved_by_kind(before).values())
+
+    def moved_by_kind(self, before: ExactMoments) -> dict[str, float]:
+        """Return the same of each kind: {"mean": ..., "variance": ..., "covariance": ..., "third": ..., "fourth": ...}.
+
+        Parameters
+        ----------
+        before : ExactMoments
+            Of the same estimators.
+        """
+        found: dict[str, float] = {}
+
+        def note(kind: str, difference: Array, scale: Any) -> None:
+            found[kind] = max(found.get(kind, 0.0), _relative(difference, scale))
+
         for name in self.names:
             x, y = before[name], self[name]
-            scale = max(np.abs(y.mean).max(), 1e-2 * np.sqrt(y.variance.max()))
-            change = max(change, _relative(x.mean - y.mean, scale))
-            change = max(change, _relative(x.variance - y.variance, np.maximum(y.variance, 1e-9 * y.variance.max())))
+            note("mean", x.mean - y.mean, max(np.abs(y.mean).max(), 1e-2 * np.sqrt(y.variance.max())))
+            note("variance", x.variance - y.variance, np.maximum(y.variance, 1e-9 * y.variance.max()))
             if not (x.third is None or x.fourth is None or y.third is None or y.fourth is None):
-                change = max(change, _relative(x.fourth - y.fourth, np.abs(y.fourth)))
-                change = max(change, _relative(x.third - y.third, np.abs(y.fourth) ** 0.75))
+                note("third", x.third - y.third, np.abs(y.fourth) ** 0.75)
+                note("fourth", x.fourth - y.fourth, np.abs(y.fourth))
         std = np.sqrt([self[name].variance for name in self.names])
         for i, first in enumerate(self.names):
             for j, second in enumerate(self.names[:i]):
                 scale = std[i] * std[j]
                 difference = before.covariance(first, second) - self.covariance(first, second)
-                change = max(change, _relative(difference, np.maximum(scale, 1e-9 * scale.max())))
-        return change
+                note("covariance", difference, np.maximum(scale, 1e-9 * scale.max()))
+        return found
 
     def _block(self, first: str, second: str) -> Array:
         i, j = self._number(first), self._number(second)

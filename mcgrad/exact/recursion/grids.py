@@ -34,7 +34,7 @@ class Axis:
         pieces = zip(self.edges, self.edges[1:], self.counts, strict=False)
         self.points = np.concatenate([np.linspace(*x, endpoint=not self.round) for x in pieces])
         # Points at a break belong to either side: they are moved by more than breaks may be off, and by less than matters.
-        broken = angle and len(breaks) > 0
+        self.broken = broken = angle and len(breaks) > 0
         first, last = self.first[0 if broken else 1 :], (self.first + self.counts - 1)[: None if broken else -1]
         by = np.minimum(OFF * (high - low), np.diff(self.edges) / 1000)
         self.points[first] += by[0 if broken else 1 :]

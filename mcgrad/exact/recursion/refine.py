@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,22 +13,21 @@ import numpy as np
 from ... import validate
 from ...problem import Problem
 from ..theory import NoClosedForm
+from .boxes import checked_box, pilot_box
 from .branched import Branched
 from .cells import Cells
 from .chain import Chain
 from .cuts import axis_breaks
 from .edges import Edge, edges
 from .grids import ROUGH, Grid
-from .laws import NORMAL
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
 from .reachable import Reachable
 from .resolution import unseen
-from .ring import Array, Monomial, Pair, Values
+from .ring import Array, Monomial, Pair
 from .work import TooMuch, Work
 
-PILOTS, SEED = 4096, 1
 # Nodes of what a noise moves besides the state, and of a noise that moves the start, where states are found one by one.
 STATES = ((4, 1), (6, 2), (8, 3), (10, 4), (12, 5), (14, 6), (18, 8))
 LARGEST = 60_000_000  # numbers in the matrices of a step
@@ -126,12 +125,12 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
     """
     boxes: dict[Any, Any] = {}
     done: list[tuple[int, Any]] = []
-    hidden = None
+    hidden, jumps = None, ""
     try:
         for k in itertools.count():
             made: list[tuple[Nodal, Level]] = []
             done.append((k, _at(k, (), asked, boxes, options, options.work, made)))
-            change = done[-1][1].moved_from(done[-2][1]) if len(done) > 1 else np.inf
+            change, jumps = done[-1][1].moved_from(done[-2][1]) if len(done) > 1 else np.inf, _jumps(made)
             if change <= options.tolerance:
                 hidden = _unseen(made)
                 if not hidden:
@@ -141,7 +140,7 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
         pass
     if hidden:
         raise NoClosedForm(f"no grid within work={options.work.units:g} is fine enough: there may be {hidden}")
-    raise NoClosedForm(_complaint(done, asked, boxes, options))
+    raise NoClosedForm(_complaint(done, asked, boxes, options, jumps))
 
 
 def on_states(asked: Callable[..., Any], options: Options) -> Any:
@@ -257,7 +256,9 @@ def _one_turn(
     return low, high, breaks
 
 
-def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options) -> str:
+def _complaint(
+    done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options, jumps: str
+) -> str:
     """Return a message that says which of grid, noise, start and box moved the moments, by refining each alone."""
     reason, work = options.reason, options.work.units
     if len(done) < 2:
@@ -276,51 +277,24 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
     alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
     most = f"; refined alone: {alone}. It is the {found[0][1]} that moves most" if len(found) == len(PARTS) else ""
     grids = f"from {before.space} to {after.space}"
+    kinds: dict[str, float] = getattr(after, "moved_by_kind", lambda before: {})(before)
+    moved = f"{after.moved_from(before):.1e}"
+    moved += f" ({', '.join(f'{kind} {x:.1e}' for kind, x in kinds.items())})" if kinds else ""
     return (
-        f"no convergence to {options.tolerance:g} within work={work:g}: {grids} what is asked for moved by "
-        f"{after.moved_from(before):.1e}{most}; allow more work, a "
-        f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
+        f"no convergence to {options.tolerance:g} within work={work:g}: {grids} what is asked for moved by {moved}{most}{jumps}"
+        f"; allow more work, a larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
 
-def pilot_box(chain: Chain, given: tuple[Array, Array] | None) -> tuple[Array, Array]:
-    """Return the range of the states of pilot trajectories, or what is given, (chain.states,) each."""
-    if given is not None:
-        low, high = (np.tile(x, len(chain.trajectories)) for x in given)
-        return low, high
-    random = np.random.default_rng(SEED)
-
-    def draw(kinds: Mapping[str, str]) -> Values:
-        return {
-            k: random.standard_normal(PILOTS) if kind == NORMAL else random.random(PILOTS) for k, kind in kinds.items()
-        }
-
-    state = [np.broadcast_to(x, PILOTS) for x in chain.start(draw(chain.noises(start=True)))]
-    low, high = np.full(chain.states, np.inf), np.full(chain.states, -np.inf)
-    for t in range(chain.problem.horizon + 1):
-        for i, x in enumerate(state):
-            x = np.asarray(x)[np.isfinite(x)]
-            low[i], high[i] = min(low[i], x.min(initial=np.inf)), max(high[i], x.max(initial=-np.inf))
-        if t < chain.problem.horizon:
-            after = chain.next_states(chain.model.rows(t), state, draw(chain.noises()))
-            state = [np.broadcast_to(x, PILOTS) for x in after]
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        raise NoClosedForm("no grid: pilot trajectories overflow")
-    wide = np.maximum(high - low, 1e-6 * np.maximum(np.abs(low), np.abs(high)) + 1e-12)
-    return (low + high - wide) / 2, (low + high + wide) / 2
-
-
-def checked_box(box: object, problem: Problem) -> tuple[Array, Array] | None:
-    """Return (low, high) as arrays (n,), or None."""
-    if box is None:
-        return None
-    if not isinstance(box, (tuple, list)) or len(box) != 2:
-        raise ValueError(f"box: expected (low, high), got {validate.describe(box)}")
-    n = problem.environment.states
-    low, high = (validate.array("box", x, (n,)) for x in box)
-    if not (low < high).all():
-        raise ValueError(f"box: expected low < high, got {low.tolist()} and {high.tolist()}")
-    return low, high
+def _jumps(made: list[tuple[Nodal, Level]]) -> str:
+    """Return where functions of the state kink or jump, for a message."""
+    found = {
+        f"s{i % space.chain.n} = {x:.4g}"
+        for space, _ in made
+        for i, axis in enumerate(space.mesh.axes)
+        for x in axis.edges[(0 if axis.broken else 1) : -1]
+    }
+    return f", and functions of the state kink or jump at {', '.join(sorted(found)[:4])}" if found else ""
 
 
 def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:

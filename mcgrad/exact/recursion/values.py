@@ -15,10 +15,11 @@ from ...estimators.estimator import Estimator, custom
 from ...problem import Problem
 from ..records import ValueFunction, numbers
 from ..theory import NoClosedForm
+from .boxes import pilot_box
 from .chain import Chain, Model
 from .polynomials import Polynomials
 from .questions import Answers, Make
-from .refine import Options, approximate, pilot_box
+from .refine import Options, approximate
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table
