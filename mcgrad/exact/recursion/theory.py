@@ -122,7 +122,7 @@ class Recursion(Theory):
 
     def natural_gradient(self) -> Array:
         """Return F^-1 dJ/dtheta."""
-        return cast(Array, generalised_inverse(self.fisher()) @ self.gradient())
+        return generalised_inverse(self.fisher()) @ self.gradient()
 
     def hessian_vector_product(self, v: ArrayLike) -> Array:
         """Return the mean of the estimator of H v by scores, once these are confirmed by the gradient."""
