@@ -82,7 +82,7 @@ def _source(name: str) -> pathlib.Path | None:
     """Return the file of a module's source, loaded or not; None of what is no module or has none."""
     try:
         module = sys.modules.get(name)
-        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin  # type: ignore[union-attr]
+        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin  # type: ignore[union-attr]  # caught
     except (ImportError, AttributeError, ValueError):
         return None
     return pathlib.Path(path).resolve() if path and path.endswith(".py") else None

@@ -19,7 +19,7 @@ Record: TypeAlias = dict[str, Any]  # what one setting gave: its key, its rows, 
 try:
     import fcntl
 except ImportError:  # where there is none, nobody is locked out
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 
 class Busy(RuntimeError):

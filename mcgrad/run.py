@@ -151,7 +151,7 @@ def group_sums(
 ) -> PowerSums:
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
 
-    def sums():
+    def sums() -> Iterator[PowerSums]:
         for k in range(first, first + count, chunk):
             out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
             if stop is not None and stop[0]:

@@ -151,5 +151,5 @@ def _shapes(params: Mapping[str, NDArray[np.float64]]) -> tuple[tuple[str, tuple
 def _form(x: object) -> Hashable:
     """Return what a traced function may ask of the closed form of a policy: which numbers there are, and flags."""
     if not (isinstance(x, tuple) and hasattr(x, "_fields")):
-        return type(x)  # type: ignore[return-value]
+        return type(x)  # type: ignore[return-value]  # a class is hashable
     return type(x), tuple([y.shape if isinstance(y, np.ndarray) else repr(y) for y in x])

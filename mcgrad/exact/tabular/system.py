@@ -65,9 +65,9 @@ class System:
     horizon: int | None
     jacobian: Array = None  # type: ignore[assignment]  # those that are None are filled in
     discount: float = 1.0
-    ends: NDArray[np.bool_] = None  # type: ignore[assignment]
-    reward_variance: Array = 0.0  # type: ignore[assignment]
-    terminal_reward: Array = None  # type: ignore[assignment]
+    ends: NDArray[np.bool_] = None  # type: ignore[assignment]  # an array once it is checked
+    reward_variance: Array = 0.0  # type: ignore[assignment]  # an array once it is checked
+    terminal_reward: Array = None  # type: ignore[assignment]  # an array once it is checked
     memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
 
     def __post_init__(self) -> None:
