@@ -63,6 +63,8 @@ def count(problem: Problem) -> int:
 def table(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of functions on the states of a table, see `nodal`."""
     problem = chain.problem
+    if any(v.unroll for v in chain.trajectories):
+        raise NoClosedForm("no recursion on tables where theta is perturbed anew at each step")
     rollouts = len(chain.trajectories)
     if rollouts > 1:
         mesh = ProductTable(count(problem), rollouts)

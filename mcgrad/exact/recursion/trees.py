@@ -52,8 +52,8 @@ class Tree(Nodal):
     """
 
     def __init__(self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], rule: Quadrature) -> None:
-        if chain.branches:
-            raise NoClosedForm("no tree of states where rollouts branch off")
+        if chain.branches or any(v.unroll for v in chain.trajectories):
+            raise NoClosedForm("no tree of states where rollouts branch off, or theta is perturbed anew at each step")
         super().__init__(chain, first, pairs, None, rule, apart=False)
         if set(chain.noises()) - flat(chain, self.wanted):
             raise NoClosedForm("no tree of states: the noise of a step is continuous")
