@@ -4,7 +4,7 @@ Monte Carlo estimates of policy gradients, compiled to SIMD machine code, every 
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import baselines, critics, designs, environments, estimators, noises, policies
 from .compiler.functions import lookup, stop_gradient, where, with_derivative
@@ -89,12 +89,12 @@ _LATER = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'mcgrad' has no attribute {name!r}")
     home = importlib.import_module(f".{_LATER[name] or name}", __name__)
     return home if not _LATER[name] else getattr(home, name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -18,7 +18,10 @@ def save(path: str | pathlib.Path, words: dict[str, Any], arrays: dict[str, NDAr
     path = pathlib.Path(path)
     path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
     stream = io.BytesIO()
-    np.savez_compressed(stream, **{"words": np.array(json.dumps(words))}, **arrays)  # type: ignore[arg-type]
+    every: dict[str, Any] = {
+        "words": np.array(json.dumps(words))
+    } | arrays  # names, none of which is an option of NumPy's
+    np.savez_compressed(stream, **every)
     write(path, stream.getvalue())
     return path
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import archive, validate
-from .printing import counted, listed
+from .printing import counted, outline
 
 if TYPE_CHECKING:
     import pandas
@@ -70,7 +70,7 @@ class Ascent:
             things["J at the optimum"] = f"{self.optimum:.6g}"
         if self.nonfinite:
             things["lost seeds"] = f"{self.nonfinite}"
-        return listed(title, things)
+        return outline(title, things)
 
     @property
     def nonfinite(self) -> int:

@@ -35,9 +35,8 @@ PIECE = 2**17  # numbers of gradients that are in memory at once, per thread: 1 
 SHARING, MOST = 4, 2**19
 CACHED = 2**15  # numbers of noise that are read at each entry: 256 KB
 LONGEST = 2**18  # numbers of noise of one block, beyond which reading is no faster than drawing
-WORTH = (
-    10**10
-)  # trajectories times steps times letters of text (some 10 ms) from which on another kernel is compiled for it
+# Trajectories times steps times letters of text (some 10 ms) from which on another kernel is compiled for it.
+WORTH = 10**10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,9 +115,9 @@ def of(problem: Any, theta: Any, seed: Any, start: int, count: int, noise: str) 
     theta : (P,) or (B, P) array
     seed : int or sequence of B int
     noise : str
-        "common" or "own".
+        "common" or "independent".
     """
-    validate.one_of("noise", noise, ("common", "own"))
+    validate.one_of("noise", noise, ("common", "independent"))
     several = isinstance(problem, Sequence) and not isinstance(problem, (str, bytes))
     shapes = {"problem": (len(problem),) if several else (), "seed": validate.shape(seed)}
     shapes["theta"] = validate.shape(theta)[:-1]

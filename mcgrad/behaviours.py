@@ -28,7 +28,7 @@ from .estimators.importance_weighted import ImportanceWeighted, importance_weigh
 from .kernels.program import checked
 from .policies.linear_gaussian import LinearGaussian, linear_gaussian
 from .policies.softmax import TabularSoftmax
-from .printing import listed
+from .printing import outline
 from .problem import Policy, Problem
 
 EDGE = 1e-6  # how exactly the ends of the region are found, in log std
@@ -63,7 +63,7 @@ class BestBehaviour(NamedTuple):
     region: tuple | None
 
     def __repr__(self) -> str:
-        return listed("Best behaviour", self._asdict())
+        return outline("Best behaviour", self._asdict())
 
 
 def best_behaviour(problem: Problem, theta: ArrayLike, estimator: Estimator, *, vary: str = "std") -> BestBehaviour:
@@ -120,19 +120,19 @@ def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary:
     policy = linear_gaussian(n, m, learn_std=True, **({"std": np.diag(root)} if diagonal else {"cov": root @ root.T}))
     origin = policy.theta(K)
 
-    def at(x):
+    def at(x: NDArray[np.float64]) -> NDArray[np.float64]:
         moved = origin.copy()
         moved[gain:] += x[:m]
         moved[:gain] += x[m:] if vary == "all" else 0.0
         return moved
 
-    def variance(x):
+    def variance(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return exact.variance(problem, theta, _acting(template, at(x), policy), work=0)
 
     size = m + (gain if vary == "all" else 0)
     best = _least(lambda x: float(np.sum(variance(x))), np.zeros(size), first=0.1)
 
-    def finite(c):
+    def finite(c: float) -> bool:
         x = best.copy()
         x[:m] += c - x[:m].mean()
         # Weights have a variance per decision where those of trajectories have: w_{0:k} is a mean of w_{0:T-1}.
@@ -152,7 +152,7 @@ def _gaussian(problem: Problem, theta: NDArray[np.float64], template: Any, vary:
 
 
 def _softmax(problem: Problem, theta: NDArray[np.float64], template: Any) -> BestBehaviour:
-    def variance(x):
+    def variance(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return exact.variance(problem, theta, _acting(template, theta + x, None), work=0)
 
     best = _least(lambda x: float(np.sum(variance(x))), np.zeros(len(theta)), first=0.3)
@@ -168,7 +168,7 @@ def _least(f: Callable[..., Any], x: Any, first: Any) -> Any:
     """Return where a function is least, by the logarithm of its values; infinite ones are out of bounds."""
     from scipy.optimize import minimize
 
-    def log(x):
+    def log(x: Any) -> Any:
         y = f(x)
         return np.log(y) if 0 < y < np.inf else np.inf if y else -np.inf
 

@@ -19,10 +19,11 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
-from . import __version__, study_command
+from . import study_command
+from .problem import Problem
+from .version import __version__
 
 if TYPE_CHECKING:
-    from .problem import Problem
     from .study import Study
 
 PATIENCE = 3.0  # seconds that a user's file may run before something is said
@@ -147,7 +148,7 @@ def _study(asked: argparse.Namespace) -> int:
 
 
 def _figure(asked: argparse.Namespace) -> int:
-    from . import study_figure
+    from . import study_figure  # only the command that needs it waits for it
 
     with _importable(asked.file):
         user, own = _own_study(asked)
@@ -168,7 +169,7 @@ def _figure(asked: argparse.Namespace) -> int:
 
 def _own_study(asked: argparse.Namespace) -> tuple[ModuleType, Study]:
     """Return a user's module and the study that it defines."""
-    from .study import Study
+    from .study import Study  # only the command that needs it waits for it
 
     user = load(asked.file, "mcgrad new --study")
     own = getattr(user, "STUDY", None)
@@ -193,8 +194,8 @@ def _importable(path: pathlib.Path) -> Iterator[None]:
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from .comparison import compare
-    from .comparison.files import write_files
+    from .comparison import compare  # only the command that needs it waits for it
+    from .comparison.files import write_files  # only the command that needs it waits for it
 
     began = time.perf_counter()
     user = load(asked.file)
@@ -230,7 +231,7 @@ def _compare(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from .checks import check
+    from .checks import check  # only the command that needs it waits for it
 
     problem, theta, *_ = _read(load(asked.file), asked)
     options = {} if asked.count is None else {"count": asked.count}
@@ -245,8 +246,6 @@ def _check(asked: argparse.Namespace) -> int:
 
 def _read(user: ModuleType, asked: argparse.Namespace) -> tuple[Problem, Any, Any, dict[str, Any]]:
     """Return (problem, theta, own estimators, options) from a loaded file and the command line."""
-    from . import Problem
-
     problem = getattr(user, "problem", None)
     if not isinstance(problem, Problem):
         found = "nothing is called `problem`" if problem is None else f"`problem` is a {type(problem).__name__}"

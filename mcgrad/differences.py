@@ -108,8 +108,8 @@ def return_kernel(problem: Problem, theta: NDArray[np.float64], seed: int, machi
             out[k : k + number] = run_kernel(here, seed, first + k, number, machine)[0]
         return out
 
-    returns.kernel = program.kernel  # type: ignore[attr-defined]
-    return returns  # type: ignore[return-value]
+    returns.kernel = program.kernel  # type: ignore[attr-defined]  # functions have attributes
+    return returns  # type: ignore[return-value]  # with the one above it is
 
 
 def gradient_by_differences(

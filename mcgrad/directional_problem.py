@@ -99,11 +99,11 @@ def directional(problem: Problem, v: ArrayLike) -> Problem:
         return _tangents((r,), s[:n] + a[:m] + s_next[:n], s[n:] + a[m:] + s_next[n:])[0]
 
     def terminal(p, s):
-        r = number(call(f"terminal of {of.environment}", of.terminal, (p, s[:n]), None))  # type: ignore[arg-type]
+        r = number(call(f"terminal of {of.environment}", of.terminal, (p, s[:n]), None))  # type: ignore[arg-type]  # it is there, or this is not called
         return _tangents((r,), s[:n], s[n:])[0]
 
     def done(p, s):
-        return call(f"done of {of.environment}", of.done, (p, s[:n]), None)  # type: ignore[arg-type]
+        return call(f"done of {of.environment}", of.done, (p, s[:n]), None)  # type: ignore[arg-type]  # it is there, or this is not called
 
     def eta(p, theta, s):
         value = call(f"eta of {of.policy}", of.eta, (p, theta, s[:n]), "any")

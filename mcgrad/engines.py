@@ -258,9 +258,8 @@ class _Piece(concurrent.futures.Future[Any]):
 
 
 def _new_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    spawn = multiprocessing.get_context(
-        "spawn"
-    )  # a copy of a process with threads would wait for locks that nobody holds
+    # Spawned, since a copy of a process with threads would wait for locks that nobody holds.
+    spawn = multiprocessing.get_context("spawn")
     return concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
 
 

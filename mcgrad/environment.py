@@ -72,9 +72,9 @@ class Environment:
     initial_uniforms: int = 0
     choices: int | tuple | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    init: Callable[..., Any] = None  # type: ignore[assignment]
-    step: Callable[..., Any] = None  # type: ignore[assignment]
-    reward: Callable[..., Any] = None  # type: ignore[assignment]
+    init: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
+    step: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
+    reward: Callable[..., Any] = None  # type: ignore[assignment]  # checked: there is no default
     terminal: Callable | None = None
     done: Callable | None = None
     name: str = "environment"
@@ -82,7 +82,7 @@ class Environment:
     closed_form: Any = None
     action_bounds: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("states", "actions", "noises", "initial_noises", "uniforms", "initial_uniforms"):
             low = 1 if field == "states" else 0
             object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
@@ -109,7 +109,7 @@ class Environment:
         """What of the policy the reward sees, of "eta" and "log_prob", in the order of its arguments."""
         return _reward_sees(self.reward)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         noise = [
             counted(count, what)
             for what, count in (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import intervals
-from .printing import counted, listed
+from .printing import counted, outline
 
 SHOWN = 8  # parameters in print
 FEW = 100  # times the kurtosis: below, a variance rests on few trajectories
@@ -63,7 +63,7 @@ class Estimate:
         }
         if len(self.parameters) > SHOWN:
             rows["..."] = f"total variance {self.total_variance:.4g} +- {self.total_variance_stderr:.2g}"
-        return listed(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
+        return outline(f"Estimate of {P} from {counted(self.count, 'sample')}{lost}", rows)
 
     @property
     def total_variance(self) -> float:

@@ -16,7 +16,7 @@ class Fixed(dict[str, Any]):
             "dataclasses.replace(x, params=x.params | {'name': value})"
         )
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refused  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refused
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Fixed, (dict(self),)

@@ -333,7 +333,7 @@ def _seeds(seeds: int | Sequence[int]) -> Seeds:
 
 def _recorded(record: int | Sequence[int], steps: int) -> NDArray[np.int64]:
     """Return the numbers of the steps whose iterates are kept."""
-    if isinstance(record, int) or np.ndim(record) == 0:
+    if not isinstance(record, Sequence) and not isinstance(record, np.ndarray):
         number = min(validate.integer("record", record, 1), steps + 1)
         return np.unique(np.rint(np.linspace(0, steps, number) if number > 1 else [steps]).astype(np.int64))
     found = sorted({validate.integer("record", k, 0, steps) for k in record})

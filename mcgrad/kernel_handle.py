@@ -157,7 +157,7 @@ class Kernel:
         matrix = numba.float64[:, ::1]
 
         @numba.njit(numba.void(vector, numba.uint64, numba.uint64, matrix, matrix))
-        def function(theta, seed, first, out, work):
+        def function(theta: Any, seed: Any, first: Any, out: Any, work: Any) -> None:
             if theta.shape[0] != P or out.shape[0] != outputs or out.shape[1] % lanes != 0:
                 raise ValueError("theta, out: expected shapes (P,) and (E P, a multiple of the lanes)")
             if work.shape[0] != room or work.shape[1] != row:
@@ -274,9 +274,9 @@ class _Nowhere:
         self.asked = True
         raise ValueError("theta: it is not given")
 
-    __array__ = __len__ = __iter__ = __getitem__ = __float__ = __bool__ = __eq__ = _refused  # type: ignore[assignment]
+    __array__ = __len__ = __iter__ = __getitem__ = __float__ = __bool__ = __eq__ = _refused
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = __matmul__ = _refused
-    __rtruediv__ = __rmatmul__ = __pow__ = __hash__ = _refused  # type: ignore[assignment]
+    __rtruediv__ = __rmatmul__ = __pow__ = __hash__ = _refused
 
 
 def _check_that_it_needs_none(problem: Problem, name: str, estimator: Estimator) -> None:

@@ -78,7 +78,7 @@ def measure(
         First trajectory: continue a measurement of n trajectories with start=n, and merge.
     noise : str
         Of a batch. "common": every entry sees the trajectories start, ..., start + count - 1 of its seed, so that differences
-        between entries are those of the entries. "own": entry b sees start + b count, ..., start + (b + 1) count - 1.
+        between entries are those of the entries. "independent": entry b sees start + b count, ..., start + (b + 1) count - 1.
     design : Design, optional
         A sampling design in place of random noise, see `mcgrad.designs`; `count` and `start` are multiples of its size.
         One sample is then a replicate, the mean gradient over design.size trajectories: all moments are those of
@@ -139,9 +139,9 @@ def measure(
         count = max(count // design.size, 1) * design.size
     start = validate.integer("start", start, 0)
     check_range(start, count)
-    if target is not None and noise == "own":
+    if target is not None and noise == "independent":
         raise ValueError(
-            "noise: expected 'common' with until, got 'own': where entries begin would depend on where they end"
+            "noise: expected 'common' with until, got 'independent': where entries begin would depend on where they end"
         )
     batch = batches.of(problem, theta, seed, start, count, noise)
     if batch is not None:

@@ -98,7 +98,7 @@ class Moments:
     def __len__(self) -> int:
         return len(self.names)
 
-    def _number(self, name):
+    def _number(self, name: str) -> int:
         if not isinstance(name, str) or name not in self.names:
             raise KeyError(f"no estimator called {name!r} was measured; there are {', '.join(map(repr, self.names))}")
         return self.names.index(name)
@@ -164,7 +164,7 @@ class Moments:
         cross = self.sums.cross[..., a * P : (a + 1) * P, b * P : (b + 1) * P]
         return np.where(n > 1, cross, np.nan) / np.maximum(n - 1, 1)
 
-    def _pair(self, a, b):
+    def _pair(self, a: int, b: int) -> int:
         """Return the number of a pair of estimators among those whose covariances were formed."""
         try:
             return self._pairs[max(a, b), min(a, b)]
@@ -177,11 +177,11 @@ class Moments:
             ) from None
 
     @functools.cached_property
-    def _pairs(self):
+    def _pairs(self) -> dict[tuple[int, int], int]:
         return {pair: k for k, pair in enumerate(self.sums.covariances.pairs)}
 
     @functools.cached_property
-    def _squares(self):
+    def _squares(self) -> NDArray[np.float64]:
         """Covariances of squared deviations on common noise, as in `PowerSums.squares`; of one trajectory."""
         sums = self.sums
         if self.batch is not None and np.isnan(sums.few).any():  # entries with samples of different numbers
@@ -225,7 +225,15 @@ class Moments:
         found = self._ratio(first, second, np.asarray(a.total_variance), np.asarray(b.total_variance), -1, level)
         return intervals.Ratio(*map(plain, found))
 
-    def _ratio(self, first, second, over, under, columns, level):
+    def _ratio(
+        self,
+        first: str,
+        second: str,
+        over: NDArray[np.float64],
+        under: NDArray[np.float64],
+        columns: int | slice,
+        level: float,
+    ) -> intervals.Ratio[NDArray[np.float64]]:
         a, b = self._number(first), self._number(second)
         count = self.sums.joint[..., 0, 0, 0]
         count = column(count) if columns != -1 else count
@@ -356,14 +364,15 @@ class Moments:
     def rows(self, name: str, nanoseconds: float | None = None) -> list[dict[str, Any]]:
         """Return the rows of the table that belong to an estimator, as dicts; `nanoseconds` of one sample, if known."""
         found = self[name]
-        price = {"rollouts": found.rollouts} | ({} if nanoseconds is None else {"nanoseconds": float(nanoseconds)})
+        price: dict[str, float] = {"rollouts": found.rollouts}
+        price |= {} if nanoseconds is None else {"nanoseconds": float(nanoseconds)}
         columns = ("mean", "stderr", "variance", "variance_stderr", "kurtosis")
         (low, high), few = found.variance_interval(), found.rests_on_few
         known = {"knows": self.knows[self._number(name)]} if self.knows else {}
         rows = []
         for i, parameter in enumerate(self.parameters):
             figures = {c: float(getattr(found, c)[i]) for c in columns}
-            row = {"estimator": name, "parameter": parameter} | known | figures
+            row: dict[str, Any] = {"estimator": name, "parameter": parameter} | known | figures
             row |= {"variance_low": float(low[i]), "variance_high": float(high[i]), "rests_on_few": bool(few[i])}
             row |= {"count": found.count, "nonfinite": found.nonfinite} | price
             rows.append(row | {f"variance_x_{what}": figures["variance"] * x for what, x in price.items()})

@@ -64,7 +64,7 @@ class Policy:
     name: str = "policy"
     closed_form: Any = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, low in (("states", 1), ("actions", 0), ("noises", 0), ("uniforms", 0)):
             object.__setattr__(self, field, validate.size(field, getattr(self, field), low))
         check_choices(self)
@@ -91,7 +91,7 @@ class Policy:
                 f"start: expected at most {len(names)} numbers, one for each parameter, got {len(self.start)}"
             )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         count = len(self.parameters)
         theta = f"theta: {', '.join(self.parameters[:4])}{f', ... ({count})' if count > 4 else ''}"
         return f"<Policy {self.name}: {counted(self.states, 'state')}, {of_actions(self)}, {theta}>"

@@ -105,9 +105,9 @@ class CompilerPool:
 
 def compile_ahead(kernels: Iterable[KernelText], workers: int | None = None, machine: str = "simd") -> None:
     """Compile those of the kernels that are not in the cache yet."""
-    with CompilerPool(workers, machine) as crew:
-        crew.submit(kernels)
-        crew.wait()
+    with CompilerPool(workers, machine) as pool:
+        pool.submit(kernels)
+        pool.wait()
 
 
 def _lines(kernel: KernelText) -> int:

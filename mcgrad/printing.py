@@ -71,12 +71,22 @@ def numbers(x: Any) -> str:
     """Return an array in a few words: a vector's first numbers, else its shape."""
     x = np.asarray(x)
     if x.ndim != 1:
-        return f"{x.item():.6g}" if x.ndim == 0 else f"array {x.shape}"
-    first = ", ".join(f"{y:.6g}" for y in x[:MOST])
+        return figure(x.item()) if x.ndim == 0 else f"array {x.shape}"
+    first = ", ".join(figure(y) for y in x[:MOST])
     return f"[{first}{f', ... ({len(x)})' if len(x) > MOST else ''}]"
 
 
-def listed(title: str, things: Mapping[str, Any]) -> str:
+def figure(x: Any) -> str:
+    """Return a number in six digits; a whole one beyond the range of floats as infinity, and what is no number as it is."""
+    try:
+        return f"{x:.6g}"
+    except OverflowError:
+        return "inf" if x > 0 else "-inf"
+    except (TypeError, ValueError):
+        return repr(x)
+
+
+def outline(title: str, things: Mapping[str, Any]) -> str:
     """Return a title and a line for each thing that there is: short arrays in full, of others the shape and the range."""
     there = {name: _thing(x) for name, x in things.items() if x is not None}
     wide = max(map(len, there), default=0)

@@ -94,7 +94,7 @@ class Problem:
             design: Sequence[str] = (),
         ) -> None: ...
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.environment, Environment):
             raise ValueError(f"environment: expected an Environment, got {validate.describe(self.environment)}")
         object.__setattr__(self, "design", _design(self.design, self.environment))
@@ -127,7 +127,7 @@ class Problem:
         object.__setattr__(self, "horizon", validate.integer("horizon", self.horizon, 1, 2**31))
         object.__setattr__(self, "discount", _discount(self.discount, self.horizon))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         discount = "by step" if self.discount_varies else f"{self.discount:g}"
         lines = [
             f"Problem: horizon {self.horizon}, discount {discount}, {counted(len(self.parameters), 'parameter')}",

@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-import mcgrad as mg
+from .version import __version__
 
 
 class Described(Protocol):
@@ -82,7 +82,7 @@ def _source(name: str) -> pathlib.Path | None:
     """Return the file of a module's source, loaded or not; None of what is no module or has none."""
     try:
         module = sys.modules.get(name)
-        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin  # type: ignore[union-attr]
+        path = module.__file__ if module is not None else importlib.util.find_spec(name).origin  # type: ignore[union-attr]  # caught
     except (ImportError, AttributeError, ValueError):
         return None
     return pathlib.Path(path).resolve() if path and path.endswith(".py") else None
@@ -91,7 +91,7 @@ def _source(name: str) -> pathlib.Path | None:
 def versions() -> dict[str, str]:
     """Return {name: version} of Python and of the libraries that numbers come from."""
     libraries = {name: importlib.metadata.version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
-    return {"python": platform.python_version()} | libraries | {"mcgrad": mg.__version__}
+    return {"python": platform.python_version()} | libraries | {"mcgrad": __version__}
 
 
 def versions_of(libraries: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ Record: TypeAlias = dict[str, Any]  # what one setting gave: its key, its rows, 
 try:
     import fcntl
 except ImportError:  # where there is none, nobody is locked out
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # Windows has none
 
 
 class Busy(RuntimeError):
@@ -113,6 +113,8 @@ def _free(path: pathlib.Path) -> pathlib.Path:
 
 def write(path: pathlib.Path, data: bytes) -> None:
     """Write a file in one stroke: whoever reads it sees the old bytes or the new ones."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(path.parent))
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import validate
 from .kernels.program import rollout_program
-from .printing import counted, listed
+from .printing import counted, outline
 from .problem import Problem
 from .run import CHUNK, END, check_range, run_kernel
 
@@ -20,7 +20,7 @@ class Noise(NamedTuple):
     process: NDArray[np.float64]
 
     def __repr__(self) -> str:
-        return listed("Noise", self._asdict())
+        return outline("Noise", self._asdict())
 
 
 class Rollout(NamedTuple):
@@ -40,7 +40,9 @@ class Rollout(NamedTuple):
         N, T, _ = self.actions.shape
         things: dict[str, Any] = self._asdict()
         noise = ", ".join(f"{name} {x.shape}" for name, x in things.pop("noise")._asdict().items() if x.size)
-        return listed(f"Rollout: {counted(N, 'trajectory')} of {counted(T, 'step')}", things | {"noise": noise or None})
+        return outline(
+            f"Rollout: {counted(N, 'trajectory')} of {counted(T, 'step')}", things | {"noise": noise or None}
+        )
 
 
 def rollout(

@@ -29,10 +29,8 @@ from .problem import Problem
 CHUNK = 8192  # trajectories whose gradients are in memory at once, per thread; fewer where each has many gradients
 POINTS = 2**18  # numbers of small replicates that are made at once
 QUICK = 10**9  # trajectories times steps times letters of text that are done before threads have started
-THREADS, FAR = (
-    4,
-    10,
-)  # log2 of the chunks in a piece of work, at most: a thread of ours takes 40 ms for it, others seconds
+# log2 of the chunks in a piece of work, at most: a thread of ours takes 40 ms for it, others seconds
+THREADS, FAR = 4, 10
 END = 2**59  # ranges end before this trajectory; the numbers beyond are used as independent noise
 
 _memory = threading.local()
@@ -153,7 +151,7 @@ def group_sums(
 ) -> PowerSums:
     """Return the sums of consecutive chunks of trajectories: one piece of work for a thread or a process."""
 
-    def sums():
+    def sums() -> Iterator[PowerSums]:
         for k in range(first, first + count, chunk):
             out = samples(program, seed, k, min(chunk, first + count - k), machine, stop, design)
             if stop is not None and stop[0]:

@@ -19,15 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import mcgrad as mg
-
-from . import executors, records, shards, study_pieces, validate
+from . import exact, executors, records, shards, study_pieces, validate
 from .csv_rows import as_csv, from_csv
+from .estimators.estimator import Estimator
+from .measurement import measure
 from .merge_rows import MOMENTS, Misfit, merged
+from .problem import Problem
 from .progress import StudyProgress, compiling
 from .provenance import fingerprint, provenance
 from .records import Busy as Busy
 from .study_settings import changed, shifted, work
+from .targets import until as precise
 
 # The columns of `measured`: `count` trajectories from number `start` on. A count of 0: exact values only.
 MEASURED = ("estimator", "parameter", "exact_mean", "exact_variance", "count", "start", "nonfinite", *MOMENTS)
@@ -76,9 +78,9 @@ class Study:
 
 
 def measured(
-    problem: mg.Problem,
+    problem: Problem,
     theta: NDArray[np.float64],
-    estimators: Mapping[str, mg.estimators.Estimator],
+    estimators: Mapping[str, Estimator],
     *,
     count: int,
     start: int = 0,
@@ -92,12 +94,12 @@ def measured(
     that takes; see `mcgrad.until`.
     """
     options: dict[str, Any] = {"threads": threads, "start": start, "progress": False}
-    number = count if until is None or not count else mg.until(until, most=count)
-    found: Any = mg.measure(problem, theta, dict(estimators), number, seed, **options) if count else None
+    number = count if until is None or not count else precise(until, most=count)
+    found: Any = measure(problem, theta, dict(estimators), number, seed, **options) if count else None
     rows = []
     for name, estimator in estimators.items():
         # Of an estimator that is biased, the mean is not the gradient.
-        mean, variance = (_exact(f, problem, theta, estimator) for f in (mg.exact.mean, mg.exact.variance))
+        mean, variance = (_exact(f, problem, theta, estimator) for f in (exact.mean, exact.variance))
         for p, parameter in enumerate(problem.parameters):
             row = {"estimator": name, "parameter": parameter, "count": count}
             row |= {"exact_mean": mean[p], "exact_variance": variance[p]}
@@ -111,11 +113,11 @@ def measured(
 
 
 def _exact(
-    function: Callable[..., Any], problem: mg.Problem, theta: NDArray[np.float64], estimator: mg.estimators.Estimator
+    function: Callable[..., Any], problem: Problem, theta: NDArray[np.float64], estimator: Estimator
 ) -> list[float | None]:
     try:
         return function(problem, theta, estimator, work=0).tolist()
-    except mg.exact.NoClosedForm:
+    except exact.NoClosedForm:
         return [None] * len(problem.parameters)
 
 

@@ -21,16 +21,16 @@ ALLOWED = {
     "behaviours": "estimators exact kernels policies printing problem validate",
     "calls": "compiler validate",
     "checks": (
-        "calls compiler differences estimators exact kernels pilots precompile prepare printing problem rollouts run validate"
+        "calls compiler differences estimators exact kernels pilots precompile prepare problem rollouts run validate"
     ),
-    "command": "checks comparison mcgrad problem study study_command study_figure",
+    "command": "checks comparison problem study study_command study_figure version",
     "comparison": (
         "baselines checks compiler costs critics csv_rows differences estimate estimators exact exact/recursion floor "
         "intervals kernels moments pilots power_sums precompile prepare problem provenance run text validate"
     ),
     "compiler": "",
     "continuing_problem": "environments exact kernels problem validate",
-    "costs": "compiler estimators kernels pilots precompile prepare printing problem run validate",
+    "costs": "compiler estimators kernels pilots precompile prepare problem run validate",
     "csv_rows": "",
     "critics": "baselines compiler environments per_step policies printing problem scan_types truth validate",
     "designs": "kernels validate",
@@ -42,7 +42,7 @@ ALLOWED = {
     "estimate": "intervals printing",
     "estimators": "baselines calls compiler critics per_step policies printing problem scan_types validate",
     "exact": (
-        "baselines critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
+        "baselines compiler critics environments estimators exact/linear_quadratic exact/one_step exact/recursion "
         "exact/tabular policies printing problem rollouts truth validate"
     ),
     "exact/linear_quadratic": "baselines critics environments estimators exact policies printing problem validate",
@@ -76,24 +76,27 @@ ALLOWED = {
     "optimizers": "validate",
     "parts": "fixed printing validate",
     "per_step": "",
-    "pilots": "baselines estimators fitting kernels prepare problem rollouts run scan_types truth",
+    "pilots": "baselines estimators fitting kernels prepare problem rollouts run truth",
     "policy": "parts printing validate",
     "policies": "calls compiler problem validate",
     "power_sums": "compiler",
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
     "printing": "",
-    "prepare": "estimators exact exact/recursion truth validate",
+    "prepare": "estimators exact/recursion truth validate",
     "problem": "environment policy printing validate",
     "progress": "compiler validate",
-    "provenance": "mcgrad",
+    "provenance": "version",
     "records": "",
     "rollouts": "kernels printing problem run validate",
     "run": "compiler designs estimators executors kernels power_sums problem validate",
     "scan_types": "compiler problem",
     "shards": "merge_rows records",
     "source": "version",
-    "study": "csv_rows executors mcgrad merge_rows progress provenance records shards study_pieces study_settings validate",
+    "study": (
+        "csv_rows estimators exact executors measurement merge_rows problem progress provenance records shards study_pieces "
+        "study_settings targets validate"
+    ),
     "study_command": "engines executors records shards study validate",
     "study_figure": "merge_rows records",
     "study_pieces": "merge_rows provenance",
@@ -109,17 +112,15 @@ ALLOWED = {
 
 # Libraries that are not everywhere: which rooms may load them, at the top of a file or when they are needed.
 LIBRARIES = {
-    "numba": {"compiler", "kernel_handle", "provenance"},
-    "llvmlite": {"compiler", "provenance"},
+    "numba": {"compiler", "kernel_handle"},
+    "llvmlite": {"compiler"},
     "scipy": {
         "behaviours",
         "designs",
-        "exact",
         "exact/linear_quadratic",
         "exact/one_step",
         "exact/recursion",
         "intervals",
-        "provenance",
     },
     "pandas": {
         "moments",
@@ -133,7 +134,7 @@ LIBRARIES = {
     },
     "matplotlib": {"comparison", "study_figure", "template_study"},
     "gymnasium": {"gym"},
-    "distributed": {"engines"},
+    "distributed": set(),  # who has a client hands it over
     "mpi4py": {"engines"},
 }
 
@@ -249,6 +250,60 @@ def test_a_planted_circle_is_seen():
     for a, b in (("mcgrad.compiler.trace", "mcgrad.compiler.emit"), ("mcgrad.validate", "mcgrad.measurement")):
         planted = edges() | {a: edges()[a] | {b}, b: edges()[b] | {a}}
         assert circles(planted)
+
+
+def hidden(text):
+    """Return the lines of imports within functions of our own modules, or of small ones of Python, that do not say why."""
+    heavy, lines = {*LIBRARIES, "numpy"}, text.splitlines()
+    found = []
+    for function in ast.walk(ast.parse(text)):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, (ast.Import, ast.ImportFrom)):
+                    name = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+                    own = isinstance(node, ast.ImportFrom) and node.level > 0
+                    if (own or name.split(".")[0] not in heavy) and "#" not in lines[node.lineno - 1]:
+                        found.append(lines[node.lineno - 1].strip())
+    return found
+
+
+def test_imports_within_functions_are_of_heavy_libraries_or_say_why():
+    assert {name: x for name, path in modules().items() if (x := hidden(path.read_text()))} == {}
+    assert hidden("def f():\n    from .run import Run\n    import numba") == ["from .run import Run"]
+    assert hidden("def f():\n    from .run import Run  # it takes long") == []
+
+
+def by_room(arrows):
+    """Return {room: rooms that it imports}, the theories being part of `exact`: who is in a circle, counted by rooms."""
+    found = {}
+    for name, others in arrows.items():
+        own = room(name).partition("/")[0]
+        found.setdefault(own, set()).update({room(x).partition("/")[0] for x in others} - {own})
+    return found
+
+
+def test_no_room_is_in_a_circle():
+    """Nor is the facade, `mcgrad`: it imports most rooms, and none that it imports may import it."""
+    assert not circles(by_room(edges()))
+    planted = edges() | {"mcgrad.provenance": edges()["mcgrad.provenance"] | {"mcgrad"}}
+    assert frozenset({"mcgrad", "comparison", "provenance"}) <= next(iter(circles(by_room(planted))))
+
+
+def test_every_arrow_is_used():
+    used = {}
+    for name, others in edges().items():
+        used.setdefault(room(name), set()).update(map(room, others))
+    unused = {own: rooms - used[own] for own, rooms in allowed().items() if rooms - used[own]}
+    assert unused == {}
+    libraries = {
+        (library, own)
+        for own in {room(name) for name in modules()}
+        for name, path in modules().items()
+        if room(name) == own
+        for library in LIBRARIES
+        if any(x == library or x.startswith(library + ".") for x in imports(path))
+    }
+    assert {(x, own) for x, rooms in LIBRARIES.items() for own in rooms} - libraries == set()
 
 
 def test_figures_read_files_alone():

@@ -51,14 +51,14 @@ def assert_entries(found, alone):
 
 
 @pytest.mark.parametrize("count", [200, 37, 3])
-@pytest.mark.parametrize("noise", ["common", "own"])
+@pytest.mark.parametrize("noise", ["common", "independent"])
 def test_thetas(count, noise, seed):
     problem, theta = system(), thetas(5)
     found = mg.measure(problem, theta, BOTH, count, seed, noise=noise, start=7, threads=2)
     assert found["SF"].mean.shape == (5, 2) and found["SF"].count.shape == (5,)
 
     def alone(b):
-        start = 7 + (b * count if noise == "own" else 0)
+        start = 7 + (b * count if noise == "independent" else 0)
         return mg.measure(problem, theta[b], BOTH, count, seed, start=start)
 
     assert_entries(found, alone)
@@ -69,7 +69,7 @@ def test_thetas(count, noise, seed):
 def test_noise_of_their_own_is_other_noise(seed):
     """At equal thetas: common noise gives equal entries, their own does not; the mean over entries is right either way."""
     problem, theta = system(), np.tile([0.1, -0.2], (64, 1))
-    common, own = (mg.measure(problem, theta, BOTH, 256, seed, noise=x)["PW"] for x in ("common", "own"))
+    common, own = (mg.measure(problem, theta, BOTH, 256, seed, noise=x)["PW"] for x in ("common", "independent"))
     assert (common.mean == common.mean[0]).all() and np.ptp(own.mean, axis=0).min() > 0.0
     exact = mg.exact.gradient(problem, theta[0])
     stderr = np.sqrt(np.mean(own.variance, axis=0) / (64 * 256))
@@ -251,7 +251,7 @@ def test_batches_merge(seed):
 
 
 def test_batches_are_kept_on_disk(tmp_path, seed):
-    found = mg.measure([system(k) for k in range(3)], thetas(3), BOTH, 20, seed, noise="own")
+    found = mg.measure([system(k) for k in range(3)], thetas(3), BOTH, 20, seed, noise="independent")
     again = mg.Moments.load(found.save(tmp_path / "batch.npz"))
     assert again.batch == 3 and np.array_equal(again["SF"].mean, found["SF"].mean)
     assert [x.start for x in again.sources[0].each()] == [0, 20, 40]
@@ -283,8 +283,8 @@ def test_progress_counts_all_entries(seed):
         ({"theta": [[0.1, 0.2], [0.1]]}, "theta: expected real numbers"),
         ({"theta": np.full((2, 2), np.nan)}, "theta: expected finite numbers"),
         ({"seed": [1, -2]}, "seed: expected a whole number from 0"),
-        ({"noise": "mine"}, "noise: expected 'common' or 'own'"),
-        ({"noise": "own", "theta": np.zeros((3, 2)), "start": 2**59 - 25}, "start, count: expected start"),
+        ({"noise": "mine"}, "noise: expected 'common' or 'independent'"),
+        ({"noise": "independent", "theta": np.zeros((3, 2)), "start": 2**59 - 25}, "start, count: expected start"),
         ({"problem": [1, 2]}, "problem: expected Problems, got int 1"),
         ({"problem": []}, "expected batches of one size, not empty, got 0 of problem"),
         ({"problem": [system(), fragile()]}, "problem: expected the same parameters in each"),

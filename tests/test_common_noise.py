@@ -137,7 +137,7 @@ def test_it_is_drawn_anew_where_that_is_no_slower(seed, shared, monkeypatch):
         mg.measure(of, where, BOTH, COUNT, **{"seed": seed} | options)
         return not shared
 
-    assert alone(many, seed=[1, 2, 3, 4, 5]) and alone(many, noise="own") and alone(many, machine="numpy")
+    assert alone(many, seed=[1, 2, 3, 4, 5]) and alone(many, noise="independent") and alone(many, machine="numpy")
     assert alone(theta, [problem, dataclasses.replace(problem, horizon=5)])
     episodes, at = stopped(6)
     assert alone(thetas(at), episodes)

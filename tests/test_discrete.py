@@ -267,7 +267,7 @@ def test_large_tables_are_summed_in_memory(machine, S):
         estimators = SF | {"V": mg.estimators.reward_to_go(mg.baselines.value())}
         estimators |= {"anti": mg.estimators.antithetic(SF["SF"]), "loo": mg.estimators.leave_one_out(2)}
     found, got = (f(problem, theta, *x, 60, machine=machine) for f, x in ((mg.rollout, ()), (mg.sample, (estimators,))))
-    pi, V = probabilities(theta, S, A), mg.exact.value(problem, theta).table
+    pi, V = probabilities(theta, S, A), mg.exact.value(problem, theta).V
     for i, length in enumerate(found.lengths):
         s, a = found.states[i, :length, 0].astype(int), found.actions[i, :length, 0].astype(int)
         rewards = 0.9 ** np.arange(length) * found.rewards[i, :length]

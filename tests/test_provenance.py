@@ -176,6 +176,11 @@ def test_files_that_do_not_say_what_was_measured_are_read_and_not_merged(tmp_pat
     json.dumps(words)
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no such folder: .*nowhere'"):
+        measured().save(tmp_path / "nowhere" / "found")
+
+
 def test_moments_of_samples_are_merged_among_themselves_alone():
     samples = mg.sample(problem(), [-0.6], LADDER, 64, machine="numpy")
     some = mg.moments.of_samples(samples, ["K[0,0]"])

@@ -196,8 +196,8 @@ def test_moments_of_something_else_are_not_gone_on_from():
     ):
         with pytest.raises(ValueError, match=message):
             measure(mg.until(0.1, after=after), **options)
-    with pytest.raises(ValueError, match="noise: expected 'common' with until, got 'own'"):
-        measure(mg.until(0.1), noise="own")
+    with pytest.raises(ValueError, match="noise: expected 'common' with until, got 'independent'"):
+        measure(mg.until(0.1), noise="independent")
 
 
 def test_optional_stopping_has_the_bias_that_is_stated(seed):

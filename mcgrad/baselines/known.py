@@ -54,13 +54,18 @@ class Value(Baseline):
         found = asked(self).value(problem, theta)
         if found.V is not None:
             return {"V": PerStep(found.V)}
+        if found.P is None and found.box is None:
+            raise ValueError(
+                f"baseline: the exact values are those of {found.space}, which are not whole numbers from 0 on, the rows of a "
+                "table; mg.baselines.fitted_value() takes any"
+            )
         if found.P is None:
             return chebyshev.series(found)
         upper = np.triu(found.P) + np.triu(found.P, 1)
         return {"P": PerStep(upper), "c": PerStep(found.c)}
 
     def value(self, c: Constants, x: StateView) -> Number:
-        if x.problem.environment.choices:
+        if "V" in vars(c):
             return lookup(c.V, x.s[0])
         if "chebyshev" in vars(c):
             return chebyshev.evaluated(c, x.s)

@@ -49,7 +49,7 @@ class TotalOptimal(Optimal):
     over_time: bool = False
 
     @property
-    def is_constant(self) -> bool:  # type: ignore[override]
+    def is_constant(self) -> bool:  # type: ignore[override]  # computed, where others keep it
         return not self.over_time and self.base.is_constant
 
     def tuned(self, problem: Problem, theta: NDArray[np.float64]) -> Any:

@@ -86,7 +86,7 @@ class PolicyFunctions:
 def _on_arrays(f: Callable[..., Any]) -> ArrayFunction:
     """Return a function whose results have the shape of its last argument's arrays and those before, constants too."""
 
-    def call(*values):
+    def call(*values: Any) -> tuple[NDArray[Any], ...]:
         shape = np.broadcast_shapes(*(np.shape(x) for argument in values[1:] for x in argument))
         return tuple(np.broadcast_to(x, shape) for x in f(*values))
 

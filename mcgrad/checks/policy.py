@@ -7,7 +7,7 @@ sampler     E[f(a) z_k] = d/d eta_k E[f(a)], see `mcgrad.checks.sampler`: fails 
 Expectations are over fresh noise at states of the trajectories.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,7 @@ def _difference(f: PolicyFunctions, eta: Arrays, a: Arrays, k: int) -> NDArray[n
     log_prob = f.log_prob
     assert log_prob is not None
 
-    def at(x):
+    def at(x: float) -> Any:
         return log_prob(f.p, (*eta[:k], eta[k] + x * h, *eta[k + 1 :]), a)
 
     return (8.0 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12.0 * h)

@@ -120,7 +120,7 @@ class _Test:
         """Return (j, theta, first, count) -> function j at eta + theta - typical, (count,); it keeps the actions."""
         known = {}
 
-        def moved(j, theta, first, number):
+        def moved(j: int, theta: NDArray[np.float64], first: int, number: int) -> NDArray[np.float64]:
             first = self.count if first >= PILOT else first
             rows, key = slice(first, first + number), (theta.tobytes(), first, number)
             if key not in known:

@@ -115,9 +115,9 @@ def compare(
     truth, objective = _exactly(problem, theta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DiscontinuityWarning)  # it is among the notes
-        with CompilerPool(machine=machine) as crew:
+        with CompilerPool(machine=machine) as pool:
             say("looking for the estimators that exist here")
-            found, claims, missing = _available(problem, theta, estimators, only, crew)
+            found, claims, missing = _available(problem, theta, estimators, only, pool)
             programs = {name: gradient_program(problem, theta, {name: e}) for name, e in found.items()}
             many = {name: k for name, e in found.items() if (k := rollouts(e, problem)) > ROLLOUTS}
             many = many if len(many) < len(found) else {}
@@ -125,8 +125,8 @@ def compare(
             say(f"compiling the kernels of {len(found)} estimators that are not compiled yet")
             returns = return_kernel(problem, theta, seed, machine)
             alone = [returns.kernel] if truth is None else []
-            crew.submit([shared.kernel, *(p.kernel for p in programs.values()), *alone])
-            crew.wait()
+            pool.submit([shared.kernel, *(p.kernel for p in programs.values()), *alone])
+            pool.wait()
         say(f"measuring {count} samples of each")
         measured = measure(shared, problem, found, 0, count, batch, seed, machine)
         for name, k in many.items():  # on noise of their own
@@ -166,7 +166,7 @@ def _available(
     theta: Array,
     own: dict[str, Estimator] | None,
     only: Sequence[str] | None,
-    crew: CompilerPool,
+    pool: CompilerPool,
 ) -> tuple[dict[str, Estimator], dict[str, Claim], dict[str, str]]:
     """Return {name: estimator} with fitted numbers, {name: Claim}, and {name: why there is none}."""
     rollout_program(problem, theta)  # an error in the user's functions is one of the problem, not of an estimator
@@ -189,7 +189,7 @@ def _available(
     for name in sorted(tried, key=lambda name: tried[name].pilot):  # the compiler can begin while others are fitted
         try:
             made = fitted(problem, theta, {name: tried[name].make()})
-            crew.submit([gradient_program(problem, theta, made).kernel])
+            pool.submit([gradient_program(problem, theta, made).kernel])
             family = tried[name].family
             rests = RESTS_ON[family] if family in RESTS_ON else rests_on(problem, theta, made[name])
             rests = rests | followed if SCORE in rests or MEASURE in rests else rests

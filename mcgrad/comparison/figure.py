@@ -100,8 +100,13 @@ def draw(comparison: Comparison) -> Figure:
         place: dict[str, Any] = {"ncols": columns, "frameon": False, "borderaxespad": 0.0, "borderpad": 0.0}
         place |= {"loc": "upper left", "bbox_to_anchor": (0.02, 1 - (0.17 + 1.15 * LINE * len(title)) / height)}
         legend = figure.legend(handles=handles, fontsize=SIZE - 0.5, handletextpad=0.3, columnspacing=1.6, **place)
-        figure.text(0.02, 1 - 0.1 / height, "\n".join(title), va="top", weight="bold", size=SIZE + 0.5)
-        figure.text(0.02, 0.1 / height, "\n".join(said), va="bottom", size=SMALL, color="#444444", linespacing=1.35)
+        # Line by line: matplotlib forgets what is asked of the font where a text has several.
+        for k, line in enumerate(title):
+            y = 1 - (0.1 + k * 1.2 * (SIZE + 0.5) / 72) / height
+            figure.text(0.02, y, line, va="top", weight="bold", size=SIZE + 0.5)
+        for k, line in enumerate(reversed(said)):
+            y = (0.1 + k * 1.35 * SMALL / 72) / height
+            figure.text(0.02, y, line, va="bottom", size=SMALL, color="#444444")
         for text in (*figure.texts, *legend.get_texts(), *axis.get_yticklabels()):
             if hasattr(text, "set_fontfeatures"):  # matplotlib 3.11: ligatures would be a font of their own in a PDF
                 text.set_fontfeatures(("-liga",))

@@ -41,7 +41,7 @@ def write_files(
     """
     contents = {".csv": _csv(comparison.records()), "_parameters.csv": _csv(comparison.parameter_records())}
     if figure:
-        from .figure import draw, rendered
+        from .figure import draw, rendered  # it loads Matplotlib
 
         contents |= {f".{kind}": x for kind, x in rendered(draw(comparison), comparison.title).items()}
     folder.mkdir(parents=True, exist_ok=True)

@@ -26,12 +26,8 @@ from ..kernels.tracing import traced
 from ..problem import Problem
 from .candidates import DERIVATIVES, IN_PART, MEASURE, SCORE
 
-UNBIASED = (
-    ScoreFunction,
-    RewardToGo,
-    Reparameterization,
-    ComputationGraph,
-)  # whatever the baseline, if it does not look at the action
+# Whatever the baseline, if it does not look at the action.
+UNBIASED = (ScoreFunction, RewardToGo, Reparameterization, ComputationGraph)
 
 
 def rests_on(problem: Problem, theta: NDArray[np.float64], estimator: Estimator) -> frozenset[str]:

@@ -69,7 +69,7 @@ def optimised(
     import llvmlite.binding as llvm
     from llvmlite import ir
 
-    from .lowering import lowered
+    from .lowering import lowered  # LLVM is heavy
 
     machine = machine or _target_machine()
     elements = {np.dtype(np.float64): ir.DoubleType(), np.dtype(np.int64): ir.IntType(64)}

@@ -97,7 +97,7 @@ def normal_pair_numpy(seed: Word, i: Word, t: Word, block: Word) -> tuple[NDArra
 
 def word_lanes(width: int) -> Callable[..., Word]:
     """Return the function that makes words on SIMD lanes; `i` is the first of `width` trajectories."""
-    from .simd import Value, consecutive
+    from .simd import Value, consecutive  # LLVM is heavy
 
     def words(seed, i, t, block):
         return word(seed, consecutive(i, width), t, Value(t.builder, t.ir.type(block)))
@@ -107,8 +107,8 @@ def word_lanes(width: int) -> Callable[..., Word]:
 
 def from_word() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return the functions of a word, of SIMD lanes, that make two standard normals and a uniform number."""
-    from . import elementary
-    from .simd import bits, floats, rounded, sqrt
+    from . import elementary  # LLVM is heavy
+    from .simd import bits, floats, rounded, sqrt  # LLVM is heavy
 
     def normal_pair(w):
         u = floats((w >> 12) & 0x000FFFFFFFFFF000 | ONE) - (1.0 - 2.0**-41)

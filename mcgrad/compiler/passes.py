@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cache, native
+
 Lanes: TypeAlias = NDArray[np.float64]  # of one register
 
 LANES = 8
@@ -238,8 +240,8 @@ def _functions() -> dict[str, Any]:
     """Return the names of the loops as functions of SIMD lanes, without leave to fuse or to reorder."""
     from llvmlite import ir
 
-    from .memory import lanes_function
-    from .simd import F64, I32, Value, splat, vector
+    from .memory import lanes_function  # LLVM is heavy
+    from .simd import F64, I32, Value, splat, vector  # LLVM is heavy
 
     def operate(name):
         return lambda a, b: Value(a.builder, getattr(a.builder, name)(a.ir, b.ir))
@@ -308,15 +310,11 @@ _ARGUMENTS = {
 @functools.cache
 def compiled() -> Passes:
     """Return the loops as machine code."""
-    from . import cache
-
     loops = (central, products, squares, merge, between)
     return Passes(*(cache.load(*_loop(inspect.getsource(f), f.__name__)) for f in loops))
 
 
 def _loop(text: str, name: str) -> Any:
     """Return what `cache.load` takes to load a loop."""
-    from . import native
-
     arguments = _ARGUMENTS[name]
     return text, f"passes {name}", arguments, lambda: native.compile_text(text, _functions(), arguments)

@@ -151,8 +151,8 @@ def _extended(
         init=init,
         step=step_both,
         reward=reward,
-        terminal=inner.terminal and (lambda p, s: inner.terminal(p, s[:n])),  # type: ignore[misc]
-        done=inner.done and (lambda p, s: inner.done(p, s[:n])),  # type: ignore[misc]
+        terminal=inner.terminal and (lambda p, s: inner.terminal(p, s[:n])),  # type: ignore[misc]  # it is there, or this is not made
+        done=inner.done and (lambda p, s: inner.done(p, s[:n])),  # type: ignore[misc]  # it is there, or this is not made
         name=f"{inner.name} with {what}",
         closed_form=None,
     )

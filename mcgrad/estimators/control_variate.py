@@ -145,7 +145,7 @@ def control_variate(
     """
     full = validate.flag("full", full)
     zeros: tuple[Estimator, ...]
-    zeros = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)  # type: ignore[assignment]
+    zeros = tuple(controls) if isinstance(controls, (list, tuple)) else (controls,)  # type: ignore[assignment]  # of any length
     if not zeros:
         raise ValueError("controls: expected at least one estimator of zero, got none")
     checked_part("estimator", estimator, ControlVariate.what)

@@ -78,7 +78,7 @@ class Followed(Estimator):
         below = tuple(a + b for a, b in zip(below[:n], through, strict=True)) + below[n:]
         return self.inner.restart(c, x, below), total
 
-    def finish(self, c: Constants, sums: Cotangents, carry: Carry, start: StartView) -> Numbers:  # type: ignore[override]
+    def finish(self, c: Constants, sums: Cotangents, carry: Carry, start: StartView) -> Numbers:  # type: ignore[override]  # one more
         """Return the gradient; what moved along with the start comes in here."""
         carry, adjoints = carry
         of_return, *others = (start.design_vjp(adjoint) for adjoint in adjoints)

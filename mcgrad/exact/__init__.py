@@ -39,15 +39,17 @@ from .questions import (
     total_optimal_constant,
     total_optimal_over_time,
 )
-from .records import ExactCritic, ValueFunction
+from .records import DifferentialValue, ExactCritic, GradientNews, ValueFunction
 from .recursion import ExactEstimate, ExactMoments, moments, value_function
 from .recursion.fallback import covariance, critic, mean, value, variance
 from .theory import NoClosedForm
 
 __all__ = [
+    "DifferentialValue",
     "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
+    "GradientNews",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",

@@ -6,9 +6,11 @@ made anew from the closed form, and beside a = K s + L e.
 
 import types
 import weakref
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 
+from ..compiler.structure import Unknown, Walk
 from ..environments.bandit import Bandit, bandit
 from ..environments.linear_quadratic import LinearQuadratic, linear_quadratic
 from ..environments.tabular import Tabular, continued
@@ -20,13 +22,35 @@ POINTS, CLOSE = 3, 1e-9
 STEP, ROUGH = 1e-5, 1e-5  # of differences of log densities, and how close a score is to them
 
 
-_checked: weakref.WeakSet[Environment] = weakref.WeakSet()  # environments, whose functions theta has no part in
+_checked: weakref.WeakKeyDictionary[Environment, object] = (
+    weakref.WeakKeyDictionary()
+)  # and the structure that they had
+
+
+def structure(problem: Problem) -> Hashable:
+    """Return what the functions of a problem are made of, down to what they captured and the globals that they read.
+
+    Equal structures are equal functions (see `compiler.structure`); where that is not known, each is another one.
+    """
+    return _structure(problem.environment, _OF_ENVIRONMENT), _structure(problem.policy, _OF_POLICY)
+
+
+_OF_ENVIRONMENT, _OF_POLICY = ("init", "step", "reward", "terminal", "done"), ("eta", "sample", "log_prob", "score")
+
+
+def _structure(owner: Environment | Policy, names: Iterable[str]) -> Hashable:
+    walk = Walk()
+    try:
+        return tuple([walk.of(getattr(owner, name)) for name in names])
+    except (Unknown, RecursionError):
+        return object()
 
 
 def check_faithful(problem: Problem, theta: Array) -> None:
     """Raise NoClosedForm if the functions of a problem are others than those of its closed form."""
     environment, policy, rng = problem.environment, problem.policy, np.random.default_rng(0)
-    known = None if environment in _checked else _anew(environment)
+    own = _structure(environment, _OF_ENVIRONMENT)  # theta has no part in it
+    known = None if _checked.get(environment) == own else _anew(environment)
     if known is not None:
         wrong = next(
             (name for name in ("init", "step", "reward", "terminal") if not _same(name, environment, known, rng)), None
@@ -36,7 +60,7 @@ def check_faithful(problem: Problem, theta: Array) -> None:
                 f"no closed form is known for this {environment.name}: its {wrong or 'done'} is another function than that "
                 "of its closed form; write `closed_form=None` along with what you replace"
             )
-    _checked.add(environment)
+    _checked[environment] = own
     if isinstance(policy.closed_form, LinearGaussian) and not _is_linear_gaussian(policy, theta, rng):
         raise NoClosedForm(
             f"no closed form is known for this {policy.name}: its functions are others than those of its closed form; "

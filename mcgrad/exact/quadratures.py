@@ -11,20 +11,23 @@ log densities, of fourth order: no derivative of anybody's is trusted.
 
 import dataclasses
 import types
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import validate
+from ..baselines import Baseline
 from ..baselines import kinds as baselines
 from ..estimators import Estimator
 from ..estimators.kinds import Difference, Reparameterization, RewardToGo, Score, ScoreFunction
-from ..printing import listed, numbers
+from ..printing import numbers, outline
 from ..problem import Problem
 from .arguments import checked_arguments
 from .numpy_rollout import AtNodes, Trajectories
-from .theory import NoClosedForm
+from .theory import Array, NoClosedForm
 
 LIMIT = 5_000_000  # points of a grid
 CHUNK = 16384  # points whose trajectories are in memory at once
@@ -35,8 +38,8 @@ STENCIL = ((1, 8.0 / 12.0), (-1, -8.0 / 12.0), (2, -1.0 / 12.0), (-2, 1.0 / 12.0
 class Exact(NamedTuple):
     """The mean and the variance of one estimator, (P,) both."""
 
-    mean: np.ndarray
-    variance: np.ndarray
+    mean: Array
+    variance: Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -54,11 +57,11 @@ class Quadrature:
         far more than that of what is returned where the problem is smooth. Means are compared with sqrt(E g^2).
     """
 
-    names: tuple
+    names: tuple[str, ...]
     objective: float
-    gradient: np.ndarray
-    means: np.ndarray
-    seconds: np.ndarray
+    gradient: Array
+    means: Array
+    seconds: Array
     change: float = np.nan
 
     def __repr__(self) -> str:
@@ -66,17 +69,17 @@ class Quadrature:
         means = {
             name: f"mean {numbers(self[name].mean)}, variance {numbers(self[name].variance)}" for name in self.names
         }
-        return listed(title, means)
+        return outline(title, means)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Exact:
         return Exact(self.means[self._number(name)], self.covariance(name, name))
 
-    def covariance(self, first, second):
+    def covariance(self, first: str, second: str) -> Array:
         """Return the covariance of two estimators on the same trajectory, (P,)."""
         i, j = self._number(first), self._number(second)
         return self.seconds[i, j] - self.means[i] * self.means[j]
 
-    def _number(self, name):
+    def _number(self, name: str) -> int:
         if name not in self.names:
             raise KeyError(f"{name!r} was not asked for; what was: {', '.join(map(repr, self.names))}")
         return self.names.index(name)
@@ -136,7 +139,7 @@ def quadrature(
     return dataclasses.replace(found, change=change)
 
 
-def _change(fewer, found):
+def _change(fewer: Quadrature, found: Quadrature) -> float:
     """Return how far two sets of moments are apart, relative to the later one, at the worst estimator and parameter."""
     change = 0.0
     for name in found.names:
@@ -147,14 +150,14 @@ def _change(fewer, found):
     return float(change)
 
 
-def _kinds(problem):
+def _kinds(problem: Problem) -> tuple[str, str, str]:
     """Return the noises of the start, of an action and of a step, in order: N for a normal one, U for a uniform one."""
     environment, policy = problem.environment, problem.policy
     start = "N" * environment.initial_noises + "U" * environment.initial_uniforms
     return start, "N" * policy.noises + "U" * policy.uniforms, "N" * environment.noises + "U" * environment.uniforms
 
 
-def _rule(kind, nodes):
+def _rule(kind: str, nodes: int) -> tuple[Array, Array]:
     """Return the points and the weights for a standard normal (N), or a number that is uniform on (0, 1) (U)."""
     if kind == "N":
         x, weights = np.polynomial.hermite_e.hermegauss(nodes)
@@ -164,7 +167,9 @@ def _rule(kind, nodes):
     return x, weights / weights.sum()
 
 
-def _integrated(trajectories, theta, estimators, nodes, kinds):
+def _integrated(
+    trajectories: Trajectories, theta: Array, estimators: Mapping[str, Estimator], nodes: int, kinds: str
+) -> Quadrature:
     """Return the moments with a number of nodes in each dimension of noise."""
     rules = {kind: _rule(kind, nodes) for kind in "NU"}
     K, P = len(estimators), len(theta)
@@ -183,7 +188,7 @@ def _integrated(trajectories, theta, estimators, nodes, kinds):
     return Quadrature(tuple(estimators), objective, gradient, means, seconds)
 
 
-def _values(path, estimator):
+def _values(path: "_Path", estimator: Estimator) -> Array:
     """Return an estimator at all nodes, (P, N)."""
     match estimator:
         case Reparameterization():
@@ -204,24 +209,21 @@ def _values(path, estimator):
 class _Path:
     """Trajectories at a chunk of nodes, and the derivatives of their returns and log densities."""
 
-    def __init__(self, trajectories, theta, noise, count):
+    def __init__(self, trajectories: Trajectories, theta: Array, noise: Sequence[Array], count: int) -> None:
         self.trajectories, self.theta, self.noise, self.count = trajectories, theta, noise, count
         self.rewards, _, self.states, self.actions = trajectories.run(theta, noise, count)
         self.returns = self.rewards.sum(axis=0)
         if not np.isfinite(self.returns).all():
             raise ValueError("nodes: expected finite returns at all of them, got an overflow; take fewer nodes")
-        self._pathwise = self._held = None
 
-    @property
-    def pathwise(self):
+    @cached_property
+    def pathwise(self) -> Array:
         """The derivative of the return at fixed noise, (P, N)."""
-        if self._pathwise is None:
-            run = self.trajectories.run
-            self._pathwise = self._differences(lambda theta: run(theta, self.noise, self.count)[0].sum(axis=0))
-        return self._pathwise
+        run = self.trajectories.run
+        return self._differences(lambda theta: run(theta, self.noise, self.count)[0].sum(axis=0))
 
     @property
-    def scores(self):
+    def scores(self) -> Array:
         """The derivative of log p(a_t | s_t), with the actions held fixed that have a density, (T, P, N)."""
         policy = self.trajectories.problem.policy
         if policy.no_score or policy.log_prob is None:
@@ -229,28 +231,26 @@ class _Path:
         return self.held[:, :-1].swapaxes(0, 1)
 
     @property
-    def direct(self):
+    def direct(self) -> Array:
         """The derivative of the return, with the actions held fixed that have a density, (P, N)."""
         return self.held[:, -1]
 
-    @property
-    def held(self):
+    @cached_property
+    def held(self) -> Array:
         """The derivatives of log p(a_t | s_t) and of the return with actions held fixed, (P, T + 1, N)."""
-        if self._held is None:
 
-            def both(theta):
-                rewards, log_probs, *_ = self.trajectories.run(theta, self.noise, self.count, self.actions)
-                return np.vstack([log_probs, rewards.sum(axis=0)])
+        def both(theta: Array) -> Array:
+            rewards, log_probs, *_ = self.trajectories.run(theta, self.noise, self.count, self.actions)
+            return np.vstack([log_probs, rewards.sum(axis=0)])
 
-            self._held = self._differences(both)
-        return self._held
+        return self._differences(both)
 
-    def weighted(self, advantage):
+    def weighted(self, advantage: Array) -> Array:
         """Return sum_t z_t advantage_t, (P, N)."""
         steps, _, points = self.scores.shape
         return np.einsum("tpn,tn->pn", self.scores, np.broadcast_to(advantage, (steps, points)))
 
-    def _differences(self, function):
+    def _differences(self, function: Callable[[Array], Array]) -> Array:
         """Return the derivatives of a function of theta, parameter by parameter."""
         columns = []
         for p, h in enumerate(STEP * np.maximum(1.0, np.abs(self.theta))):
@@ -258,7 +258,7 @@ class _Path:
             columns.append(sum(c / h * function(self.theta + k * shift) for k, c in STENCIL))
         return np.array(columns)
 
-    def baseline(self, b):
+    def baseline(self, b: Baseline) -> Any:
         """Return b_t at all nodes, something that fits (T, N)."""
         match b:
             case baselines.NoBaseline():

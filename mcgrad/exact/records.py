@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
-from ..printing import counted, listed
+from ..printing import counted, outline
 from .theory import Array
 
 
@@ -27,15 +27,15 @@ class ValueFunction:
         J = E V_0(s_0).
     space : str
         What is known: a "closed form", or the functions of the state in which the recursion was run: a "table",
-        "polynomials", "a grid of 100 points an axis".
+        "polynomials", "a table of 11 states that can be reached", "a grid of 100 points an axis".
     change : mapping
         By how much values moved at the last refinement of a grid, relative to their range. Empty where nothing is approximate.
     left : float
         The chance that a trajectory leaves the box of the grid.
     box : (low, high), (n,) arrays, or None
-        Where pilot trajectories were; the box of a grid is larger. None of a closed form.
+        Where pilot trajectories were; the box of a grid is larger. None where there is no grid.
     V : (T + 1, S) array, or None
-        V_t(s) of a closed form for a table, whose states are numbers 0, ..., S - 1 (n = 1).
+        V_t(s) of a table, whose states are numbers 0, ..., S - 1 (n = 1); NaN where a state cannot be reached by then.
     P, c : (T + 1, n, n) and (T + 1,) arrays, or None
         Of a linear-quadratic one, V_t(s) = -(s^T P_t s + c_t).
     """
@@ -54,7 +54,7 @@ class ValueFunction:
 
     def __repr__(self) -> str:
         title = f"Values ({self.space}) of {counted(self.states, 'state variable')}, t = 0 to {self.horizon}"
-        return listed(title, _known(self))
+        return outline(title, _known(self))
 
     def __call__(self, t: int, s: ArrayLike) -> Array:
         """Return V_t(s).
@@ -69,7 +69,7 @@ class ValueFunction:
         Returns
         -------
         (N,) or () array
-            NaN outside of the box of a grid.
+            NaN outside of the box of a grid, and of the states that can be reached.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class ExactCritic:
     def __repr__(self) -> str:
         V = self.value
         title = f"Critic ({V.space}) of {counted(V.states, 'state variable')}"
-        return listed(
+        return outline(
             f"{title} and {counted(self.actions, 'action')}, t = 0 to {V.horizon - 1}",
             {"J": V.objective} | _known(self),
         )
@@ -208,7 +208,7 @@ class DifferentialValue:
     c: float | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
+        return outline(f"Differential value of {counted(self.states, 'state variable')}", _known(self))
 
     def __call__(self, s: ArrayLike) -> Array:
         """Return V(s)."""
@@ -244,7 +244,7 @@ class GradientNews:
     level: Array | None = None
 
     def __repr__(self) -> str:
-        return listed(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
+        return outline(f"Gradient news, t = 0 to {self.horizon - 1}", _known(self))
 
     def __call__(self, t: int, s: ArrayLike, a: ArrayLike) -> Array:
         """Return N_t(s, a), t = 0, ..., T - 1."""
@@ -255,8 +255,9 @@ class GradientNews:
 
 def _known(record: Any) -> dict[str, Any]:
     """Return what of a record is to be printed: its numbers and arrays, where there are any."""
-    hidden = ("function", "horizon", "states", "actions", "space", "value", "box")
+    hidden = ("horizon", "states", "actions", "space", "box")
     values = {x.name: getattr(record, x.name) for x in dataclasses.fields(record) if x.name not in hidden}
+    values = {name: x for name, x in values.items() if not callable(x)}
     values |= {"change": dict(values["change"]) or None, "left": values["left"] or None} if "change" in values else {}
     return {"J" if name == "objective" else name: x for name, x in values.items()}
 

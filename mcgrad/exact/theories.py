@@ -1,7 +1,7 @@
 """Which theory knows a problem: one table, in one place."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from ..problem import Problem
 from . import chaotic_map, linear_quadratic, one_step, tabular
-from .faithful import check_faithful
+from .faithful import check_faithful, structure
 from .theory import Array, NoClosedForm, Theory
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
@@ -35,7 +35,7 @@ CHECKED = 16
 
 def theory_of(problem: Problem, theta: ArrayLike) -> Theory:
     """Return the theory of a problem at theta; a problem that is asked several questions in a row is read once."""
-    return _theory(problem, tuple(problem.theta(theta).tolist()))
+    return _theory(problem, tuple(problem.theta(theta).tolist()), structure(problem))
 
 
 def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Stack | None:
@@ -55,7 +55,7 @@ def stack_of(problems: Sequence[Problem], thetas: Array) -> linear_quadratic.Sta
 
 
 @functools.lru_cache(maxsize=4)
-def _theory(problem: Problem, theta: tuple[float, ...]) -> Theory:
+def _theory(problem: Problem, theta: tuple[float, ...], _: Hashable) -> Theory:
     make = THEORIES.get(type(problem.environment.closed_form))
     if make is None:
         raise NoClosedForm(

@@ -91,14 +91,14 @@ class Given(Random):
     start_only: bool
 
     @property
-    def kinds(self) -> Kinds:  # type: ignore[override]
+    def kinds(self) -> Kinds:  # type: ignore[override]  # computed, where others keep it
         """The kind of each row."""
         of_stream = self.of_start + (() if self.start_only else self.of_step * self.horizon)
         directions = kinds(self.parameters, 0) if self.directions and not self.start_only else ()
         return of_stream * len(self.streams) + directions
 
     @property
-    def rows(self) -> int:  # type: ignore[override]
+    def rows(self) -> int:  # type: ignore[override]  # computed, where others keep it
         """Number of rows: the dimension of a point."""
         return len(self.kinds)
 

@@ -32,9 +32,8 @@ MOST_GRAPHS = 32  # they are larger than what is written from them
 _known: OrderedDict[Key, Any] = OrderedDict()
 _graphs: OrderedDict[Key, Any] = OrderedDict()
 _lock = threading.Lock()
-_static: weakref.WeakKeyDictionary[Environment | Policy, Hashable] = (
-    weakref.WeakKeyDictionary()
-)  # environment or policy -> what of it never changes
+# Environment or policy -> what of it never changes.
+_static: weakref.WeakKeyDictionary[Environment | Policy, Hashable] = weakref.WeakKeyDictionary()
 
 
 def remembered(key: Key | None, make: Callable[[], T]) -> T:
@@ -152,5 +151,5 @@ def _shapes(params: Mapping[str, NDArray[np.float64]]) -> tuple[tuple[str, tuple
 def _form(x: object) -> Hashable:
     """Return what a traced function may ask of the closed form of a policy: which numbers there are, and flags."""
     if not (isinstance(x, tuple) and hasattr(x, "_fields")):
-        return type(x)  # type: ignore[return-value]
+        return type(x)  # type: ignore[return-value]  # a class is hashable
     return type(x), tuple([y.shape if isinstance(y, np.ndarray) else repr(y) for y in x])

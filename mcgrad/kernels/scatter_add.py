@@ -47,7 +47,7 @@ class Scattered:
         """Return `take` for the leaves of the sums of `finish`: what is in memory is added to what is in the carry."""
         leaves = iter([(k, p) for k in range(len(self.sums)) for p in range(self.parameters)])
 
-        def with_memory():
+        def with_memory() -> Number:
             k, p = next(leaves)
             value = take()
             for slot in self.sums[k]:

@@ -10,6 +10,7 @@ fail: there is an action, or a combination of actions, that takes one value give
 """
 
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class Support:
         """Return a number for every name that a step reads: states of the start, and random noise."""
         random = np.random.default_rng(0)
 
-        def noise(names, normals):
+        def noise(names: Sequence[str], normals: int) -> dict[str, NDArray[np.float64]]:
             draws = (
                 random.standard_normal(POINTS) if k < normals else random.random(POINTS) for k in range(len(names))
             )

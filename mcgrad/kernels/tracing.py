@@ -130,9 +130,10 @@ def _loops(
     found = [leaf for e in estimators.values() for leaf, _ in leaves(e)]
     trees = [t for e, tree in zip(estimators.values(), inputs.estimator_c, strict=True) for t in _leaf_trees(e, tree)]
 
-    def members(n):
-        assert isinstance(found[n], Members)
-        return found[n]
+    def members(n: int) -> Members:
+        leaf = found[n]
+        assert isinstance(leaf, Members)
+        return leaf
 
     return {
         variation: MembersLoop(inputs, scan, [(members(n), trees[n]) for n in numbers])
@@ -164,11 +165,11 @@ def _combined(
         finished |= dict(zip(members, found, strict=True))
     results = iter([finished[n] for n in sorted(finished)])
 
-    def direction(kind):
+    def direction(kind: Any) -> Any:
         normal = inputs.many(graph, inputs.direction_names)
         return inputs.perturbation(kind, normal)
 
-    def value(e, tree):
+    def value(e: Estimator, tree: Tree) -> Any:
         if isinstance(e, Members):
             return e.result(inputs.data(graph, tree, per_step=False), next(results))
         if not isinstance(e, Combined):

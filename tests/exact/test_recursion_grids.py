@@ -160,7 +160,7 @@ def test_every_level_is_finer_in_everything():
 
 def test_more_states_than_a_grid_takes():
     def step(p, s, a, w):
-        return tuple(np.sin(x) for x in s)
+        return tuple(np.sin(x) + 0.1 * a[0] for x in s)
 
     five = mg.Environment(
         states=5, actions=1, step=step, init=lambda p, z: (0.1,) * 5, reward=lambda p, s, a, s_next, w: a[0] ** 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import traced
 
-from mcgrad.compiler import known_functions
+from mcgrad.compiler import known_functions, namespaces
 
 
 def test_no_traced_function_is_silently_wrong():
@@ -25,6 +25,9 @@ FUNCTION = "def f(s):\n    return ({}, s[1] // 0.7, min(s))\n"
     ],
 )
 def test_a_planted_error_is_seen(planted, monkeypatch):
+    monkeypatch.setattr(
+        namespaces, "_of_builtins", namespaces._of_builtins.__wrapped__
+    )  # what was made before is right
     planted(monkeypatch)
     verdict, _ = traced.judge(FUNCTION.format("math.tanh(s[0])"), "f", np.random.default_rng(1))
     assert verdict == "wrong"

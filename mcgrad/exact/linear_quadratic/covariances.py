@@ -84,7 +84,7 @@ def _fit(X: Increments, Y: Increments) -> bool:
     if X is Y or (X.plain and Y.plain):
         return True
     own, other = (Y, X) if X.plain else (X, Y)
-    return other.plain and not other.lifted and own.keeps_scores
+    return other.plain and not other.with_sensitivity and own.keeps_scores
 
 
 def _chains(
@@ -92,22 +92,22 @@ def _chains(
 ) -> Iterable[Chain]:
     """Yield a chain for each block of pairs of parameters; if one block holds all, it is kept with the system."""
     if together:
-        makers, lifted = [Y if X.plain else X], [X.lifted or Y.lifted]
+        makers, with_sensitivity = [Y if X.plain else X], [X.with_sensitivity or Y.with_sensitivity]
     else:
-        makers, lifted = [X, Y], [X.lifted, Y.lifted]
+        makers, with_sensitivity = [X, Y], [X.with_sensitivity, Y.with_sensitivity]
     n = system.states
     states = n if together or signs == PLAIN else 2 * n
-    size = (1 + states + n * sum(lifted)) ** 2
+    size = (1 + states + n * sum(with_sensitivity)) ** 2
     block = max(1, BLOCK // (size * system.horizon))
     whole = len(first) <= block and all(x.plain for x in makers)
-    key = ("chain", *lifted, signs, first.tobytes(), second.tobytes())
+    key = ("chain", *with_sensitivity, signs, first.tobytes(), second.tobytes())
     if whole and key in system.memo:
         return [system.memo[key]]
     made = (
         Chain(
             [
                 X.trajectory(system, at[k : k + block], y)
-                for X, at, y in zip(makers, (first, second), lifted, strict=False)
+                for X, at, y in zip(makers, (first, second), with_sensitivity, strict=False)
             ],
             (PLAIN, signs),
         )

@@ -55,7 +55,7 @@ class Term(NamedTuple):
 class Increments:
     """What all estimators declare."""
 
-    lifted = False  # needs the sensitivity D_t in the chain
+    with_sensitivity = False  # needs the sensitivity D_t in the chain
     plain = True  # sees a trajectory as all others do
     keeps_scores = True  # the scores and values on its path are those of all others
 
@@ -63,9 +63,9 @@ class Increments:
         """Return how many columns the estimator has: the parameters."""
         return system.parameters
 
-    def trajectory(self, system: System, columns: Indices, lifted: bool) -> Trajectory:
+    def trajectory(self, system: System, columns: Indices, with_sensitivity: bool) -> Trajectory:
         """Return the trajectory as the estimator sees it, for some of its columns."""
-        return Trajectory(system, columns, lifted)
+        return Trajectory(system, columns, with_sensitivity)
 
     def start_on(self, chain: Chain, path: int) -> Array | None:
         """Return E[X | s_0], up to a constant, as forms of (1, s_0), or None if it is one."""
@@ -174,7 +174,7 @@ class OfPath(Increments):
         Indices of parameters, all by default; an index may occur several times.
     """
 
-    lifted = True
+    with_sensitivity = True
 
     def __init__(
         self,
@@ -206,10 +206,10 @@ class OfPath(Increments):
         """Return E H_0(s_0), (K,)."""
         return _mean(self.seen, self.H)
 
-    def trajectory(self, system: System, columns: Indices, lifted: bool) -> Trajectory:
+    def trajectory(self, system: System, columns: Indices, with_sensitivity: bool) -> Trajectory:
         """Return the trajectory as the estimator sees it, for some of its columns."""
         along, scored = (None if x is None else x[:, columns] for x in (self.along, self.scored))
-        found = Trajectory(self.seen, self.owner[columns], lifted, along, scored, self.starts)
+        found = Trajectory(self.seen, self.owner[columns], with_sensitivity, along, scored, self.starts)
         found.columns = columns
         return found
 

@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array
 from .system import System
 from .values import gradient, gradient_to_go, riccati
@@ -46,7 +46,7 @@ class Limits(NamedTuple):
     variance: Array
 
     def __repr__(self) -> str:
-        return listed("Limits of self-normalised weights, times G", self._asdict())
+        return outline("Limits of self-normalised weights, times G", self._asdict())
 
 
 def importance_weighted_variance(

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array
 from .system import System
 from .values import gradient, objective
@@ -37,7 +37,7 @@ class Optimum:
     iterations: int
 
     def __repr__(self) -> str:
-        return listed("Optimum", vars(self))
+        return outline("Optimum", vars(self))
 
 
 def optimum(system: System) -> Optimum:

@@ -33,7 +33,7 @@ class Past:
     def __init__(self, system: System) -> None:
         T, n, P = system.horizon, system.states, system.parameters
         self.system, self.mean, G = system, state_moments(system)[0], system.noise
-        self._score = Trajectory(system, np.arange(P), lifted=False).score
+        self._score = Trajectory(system, np.arange(P), with_sensitivity=False).score
         self.root, self.alpha, self.beta = np.zeros((T, n, n)), np.zeros((T, P, n)), np.zeros((T, P, n, n))
         self.root[0] = _pressed(system.initial_factor)[0]
         for t in range(T - 1):

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array, Indices
 
 SYMMETRY_TOLERANCE = 1e-10
@@ -80,7 +80,7 @@ class System:
 
     def __repr__(self) -> str:
         names = [x.name for x in fields(self) if x.repr]
-        return listed("Linear-quadratic system", {name: getattr(self, name) for name in names})
+        return outline("Linear-quadratic system", {name: getattr(self, name) for name in names})
 
     @property
     def states(self) -> int:

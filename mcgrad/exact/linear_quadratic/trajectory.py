@@ -28,7 +28,7 @@ class Trajectory:
 
     Parameters
     ----------
-    lifted : bool
+    with_sensitivity : bool
         Whether the sensitivity is part of x.
     along, scored : (T, p), optional
         Weights over time of the parameters' effects on actions along the path, and of the scores.
@@ -40,19 +40,19 @@ class Trajectory:
         self,
         system: System,
         parameters: Indices,
-        lifted: bool,
+        with_sensitivity: bool,
         along: Array | None = None,
         scored: Array | None = None,
         starts: NDArray[np.bool_] | None = None,
     ) -> None:
-        self.system, self.parameters, self.lifted = system, np.asarray(parameters), lifted
+        self.system, self.parameters, self.with_sensitivity = system, np.asarray(parameters), with_sensitivity
         self.columns = self.parameters  # of the arrays of an estimator, one for each parameter of its own
         self.along, self.scored, self.starts = along, scored, starts
         n, p = system.states, len(self.parameters)
         self.gain, self.i, self.j = system.places(self.parameters)
         self.P, _, self.F, self.U = riccati(system)
         self.mean = state_moments(system)[0][:-1]
-        self.size = 1 + n + (n if lifted else 0)
+        self.size = 1 + n + (n if with_sensitivity else 0)
         self.each = np.arange(p)
 
     # ---- how x = (s, D) moves ----
@@ -75,7 +75,7 @@ class Trajectory:
     def transition(self) -> Array:
         """Transition of x, x' = transition x + spread xi, (T or 1, p or 1, N, N) without the constant."""
         system, n = self.system, self.system.states
-        if not self.lifted:
+        if not self.with_sensitivity:
             return system.closed[None, None]
         pushed = system.B @ self.state_sensitivity
         out = np.zeros((*pushed.shape[:2], 2 * n, 2 * n))
@@ -86,7 +86,7 @@ class Trajectory:
     @cached_property
     def spread(self) -> Array:
         """The noise's effect on x', (T or 1, p or 1, N, r)."""
-        if not self.lifted:
+        if not self.with_sensitivity:
             return self.system.noise[None, None]
         own = self.system.B @ self.noise_sensitivity
         return self._anew(np.concatenate([np.broadcast_to(self.system.noise, own.shape), own], axis=-2))

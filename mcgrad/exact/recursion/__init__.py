@@ -2,10 +2,10 @@
 
 chain, ring, system     a problem and its estimators as a chain with an affine carry: what a step makes of its monomials
 polynomials             coefficients with exact zeros (stage, powers, basis, degrees)
-nodal                   values at nodes: of tables (tables, shared_tables) and grids (grids); noise as nodes and weights
-                        (noise, laws, edges)
+nodal                   values at nodes: of tables (tables) and grids (grids); noise as nodes and weights (noise, laws, edges)
 branches, branched      rollouts that branch off (measure-valued derivatives): functions of one state and of two
-trees                   all states that can be reached, where noise only chooses
+reachable               all states that can be reached, where noise only chooses, by cells of the noise
+cuts, spans             where decisions change, proved by intervals; resolution: what may hide between two nodes
 refine                  grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature
 questions, public       what is asked, and the public function; values: the exact value function

@@ -195,7 +195,7 @@ class Branched(Nodal):
 
     def _moved_by(self, name: str, direction: Array) -> BranchedStage:
         """Return the stage in which one normal moves the states along a direction, and nothing else."""
-        x, w = self.rule.normal(name)
+        x, w = gauss(self.chain.noises()[name], self.rule.count)
         points = self.mesh.nodes[:, None, :] + x[None, :, None] * direction
         return BranchedStage(self, (w, np.ones(1), np.ones(1)), points.reshape(-1, self.chain.states))
 

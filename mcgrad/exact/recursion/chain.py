@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,16 +94,21 @@ class Chain:
         reads = live_inputs(scan.step.graph, [*scan.step.s_next, scan.step.reward])
         return [x for x in self.inputs.w_names if x in reads]
 
-    def _noise(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+    def signed(self, names: Sequence[str], sign: int, noise: Values, start: bool = False) -> Values:
+        """Return the noise of these names as a trajectory has it, mirrored if its sign is negative."""
         kinds = self.noises(start)
         return {k: noise[k] if sign > 0 else _mirrored(noise[k], kinds[k]) for k in names if k in noise}
 
     def values(self, k: int, rows: Rows, state: State, noise: Values) -> Values:
         """Return what a step of trajectory k reads: {input name: value}."""
+        return self.read(k, self.model.constants(rows, self.trajectories[k]), state, noise)
+
+    def read(self, k: int, constants: Values, state: State, noise: Values) -> Values:
+        """Return the same of constants that are known."""
         v, x = self.trajectories[k], self.inputs
-        values = self.model.constants(rows, v)
+        values = dict(constants)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
-        values |= self._noise(x.e_names, v.action, noise) | self._noise(x.w_names, v.process, noise)
+        values |= self.signed(x.e_names, v.action, noise) | self.signed(x.w_names, v.process, noise)
         if v.unroll:  # theta is perturbed anew at each step
             drawn = {k: noise[k] for k in x.direction_names if k in noise}
             widths = np.broadcast_to(v.shift * np.asarray(v.width), len(x.theta_names))
@@ -117,7 +123,7 @@ class Chain:
         """Return the states at the beginning."""
         x, found, start = self.inputs, [], self.model.traced.start
         for v in self.trajectories:
-            values = self.model.constants({}, v) | self._noise(x.z0_names, v.initial, noise, start=True)
+            values = self.model.constants({}, v) | self.signed(x.z0_names, v.initial, noise, start=True)
             found += run(start.graph, start.s, values)
         return found
 
@@ -230,13 +236,17 @@ class Model:
 
     def constants(self, rows: Rows, variant: RolloutVariant = PLAIN) -> Values:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
-        x, traced, theta = self.inputs, self.traced, self.theta
+        x, theta = self.inputs, self.theta
         if variant.shift and not variant.unroll:
             theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
-        values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
-        values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
-        values |= {} if self.branch_time is None else {"tau": self.branch_time}
+        values = self._numbers | ({} if self.branch_time is None else {"tau": self.branch_time})
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
+
+    @functools.cached_property
+    def _numbers(self) -> Values:
+        x, traced = self.inputs, self.traced
+        values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
+        return values | {k: float(traced.c[i]) for k, i in x.c_index.items()}
 
     def _direction(self, kind: str | int) -> Array:
         if isinstance(kind, str):

@@ -33,6 +33,8 @@ def critic_within(problem: Problem, theta: Array, options: Options) -> ExactCrit
     if states(problem):
         raise NoClosedForm("no critic by the recursion on a table: its actions are numbers of rows")
     chain, found = found_within(problem, theta, options)
+    if found.states is not None:
+        raise NoClosedForm("no critic by the recursion where noise only chooses the next state")
     value = found.record(problem.environment.states)
     before, change = None, np.inf
     for count in COUNTS:

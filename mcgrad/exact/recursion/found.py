@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import validate
-from ...printing import counted, listed, numbers
+from ...printing import counted, numbers, outline
 from .ring import Array
 
 
@@ -32,7 +32,7 @@ class ExactEstimate:
     fourth: NDArray[np.float64] | None = None
 
     def __repr__(self) -> str:
-        return listed("Exact moments of an estimator", vars(self))
+        return outline("Exact moments of an estimator", vars(self))
 
     @property
     def skewness(self) -> NDArray[np.float64]:
@@ -99,7 +99,8 @@ class ExactMoments:
     covariances : (E, E, P), or (E, P, E, P) with `full_covariance`
     third, fourth : (E, P) or None
     space : str
-        What the functions of the state were: "table", "polynomials", "grid 240".
+        What the functions of the state were: "table", "polynomials", "a table of 11 states that can be reached",
+        "a grid of 240 points an axis".
     change : mapping
         By how much the moments moved, relative to the largest of their kind, when the grid, the noise, the start and the
         box were last refined: {"all": 3e-9}. Empty where nothing is approximate.
@@ -229,7 +230,7 @@ class ExactMoments:
         title += "".join(f", {k} moved by {x:.0e}" for k, x in self.change.items())
         title += f", the box left with probability {self.left:.1e}" if self.left else ""
         of_each = {name: (self[name].mean, self[name].variance) for name in self.names}
-        return listed(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
+        return outline(title, {k: f"mean {numbers(m)}, variance {numbers(v)}" for k, (m, v) in of_each.items()})
 
 
 def _relative(difference: Array, scale: Any) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .ring import Array
 
 ORDER = 8  # points of a stencil in each dimension
+OFF = 1e-12  # of an axis: what a break may be off
 ROUGH = 4  # where functions jump: long stencils swing
 
 
@@ -32,11 +33,12 @@ class Axis:
         self.order, self.round = order, angle and not len(breaks)
         pieces = zip(self.edges, self.edges[1:], self.counts, strict=False)
         self.points = np.concatenate([np.linspace(*x, endpoint=not self.round) for x in pieces])
-        # Points at a break belong to either side: they are moved by less than rounding would see.
+        # Points at a break belong to either side: they are moved by more than breaks may be off, and by less than matters.
         broken = angle and len(breaks) > 0
         first, last = self.first[0 if broken else 1 :], (self.first + self.counts - 1)[: None if broken else -1]
-        self.points[first] = np.nextafter(self.points[first], np.inf)
-        self.points[last] = np.nextafter(self.points[last], -np.inf)
+        by = np.minimum(OFF * (high - low), np.diff(self.edges) / 1000)
+        self.points[first] += by[0 if broken else 1 :]
+        self.points[last] -= by[: None if broken else -1]
 
     def stencils(self, x: Array) -> tuple[NDArray[np.int64], Array]:
         """Return the points and the Lagrange weights, (N, order) both, of each position."""
@@ -88,6 +90,18 @@ class Grid:
     def outside(self, points: Array) -> Array:
         """Return 1 for points outside of the box, else 0."""
         return (((points < self.low) | (points > self.high)) & ~self._angles).any(axis=1).astype(float)
+
+    def passed(self, direction: Array) -> Array | None:
+        """Return by how much of a direction each node is away from breaks of the axes, (K, M), or None if there are none."""
+        found = []
+        for i in np.flatnonzero(direction):
+            breaks = self.axes[i].edges[1:-1]
+            if self._angles[i] and not self.axes[i].round:
+                turn = self.high[i] - self.low[i]
+                breaks = np.concatenate([self.axes[i].edges[:-1] + m * turn for m in (-1, 0, 1, 2)])
+            found.append((breaks - self.nodes[:, i : i + 1]) / direction[i])
+        away = np.concatenate([np.zeros((len(self.nodes), 0)), *found], axis=1)
+        return away if away.shape[1] else None
 
     def at(self, points: Array) -> Any:
         """Return the matrix that takes values at the nodes to values at points."""

@@ -24,6 +24,7 @@ from .ring import Array
 NORMAL, UNIFORM, RAYLEIGH, MAXWELL = "normal", "uniform", "rayleigh", "maxwell"
 REACH = 8.5  # of a normal: what lies beyond has a probability of 2e-17
 ENDS = {NORMAL: (-REACH, REACH), UNIFORM: (0.0, 1.0), RAYLEIGH: (0.0, 9.5), MAXWELL: (-9.5, 9.5)}
+MANY = 100  # nodes of a Gauss quadrature: beyond, they take long to find
 FAR, PIECES, NODES = 40.0, 80, 40  # of the discrete measure that the polynomials of a Rayleigh number are made from
 
 
@@ -78,13 +79,29 @@ def _rayleigh(count: int) -> tuple[Array, Array]:
     return a, b
 
 
+def between(kind: str, low: Array, high: Array) -> Array:
+    """Return the probabilities between two numbers; at an end, all that is beyond."""
+    first, last = ENDS[kind]
+    return probability(kind, np.where(high >= last, np.inf, high)) - probability(
+        kind, np.where(low <= first, -np.inf, low)
+    )
+
+
 def gauss(kind: str, count: int) -> tuple[Array, Array]:
-    """Return nodes and weights of the Gauss quadrature of a law."""
-    if kind == NORMAL:
+    """Return nodes and weights of the Gauss quadrature of a law.
+
+    Of more than MANY nodes for a normal those of the trapezoidal rule, which converges as fast, and for a uniform number Gauss
+    quadratures side by side: where it takes so many, something is not smooth.
+    """
+    if kind == NORMAL and count > MANY:
+        x = np.linspace(-REACH, REACH, count)
+        w = density(NORMAL, x)
+    elif kind == NORMAL:
         x, w = np.polynomial.hermite_e.hermegauss(count)
     elif kind == UNIFORM:
-        x, w = np.polynomial.legendre.leggauss(count)
-        x = (1 + x) / 2
+        panels = 1 if count <= MANY else -(-count // NODES)
+        x, w = np.polynomial.legendre.leggauss(count if panels == 1 else NODES)
+        x, w = ((np.arange(panels)[:, None] + (1 + x) / 2) / panels).ravel(), np.tile(w, panels)
     else:
         a, b = recurrence(kind, count)
         x, vectors = np.linalg.eigh(np.diag(b) + np.diag(a[:-1], 1) + np.diag(a[:-1], -1))

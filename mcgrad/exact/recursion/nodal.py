@@ -7,11 +7,13 @@ What a mesh has to offer: `nodes` (K, n); `at(points)`, the matrix that takes va
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..theory import NoClosedForm
 from .chain import Chain
 from .nodal_stage import CHUNK, NodalStage, points_of
 from .ring import EXP, UNKNOWN, Array, Fields, Lost, Monomial, Pair, Poly, Rows, State, Value, Values, lift, variable
@@ -35,6 +37,8 @@ class Nodal:
     def __init__(
         self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], mesh: Any, rule: Any, apart: bool = True
     ) -> None:
+        if any(v.unroll for v in chain.trajectories):
+            raise NoClosedForm("no recursion but on polynomials where theta is perturbed anew at each step")
         self.chain, self.mesh, self.rule, self.horizon = chain, mesh, rule, chain.problem.horizon
         self.carries = list(chain.carries)
         self.system = self._closed(first, pairs)
@@ -92,8 +96,18 @@ class Nodal:
     ) -> tuple[dict[Any, float], dict[Any, float]]:
         """Return {output: mean}, {pair: covariance} of outputs {name: {monomial: polynomial in the noise of the start}}."""
         noise, weights = self.rule.start(self.chain)
-        Q = weights.shape[1]
-        points = points_of(self.chain.start(noise), 1, Q)
+        points = points_of(self.chain.start(noise), 1, weights.shape[1])
+        return self._start(fields, outputs, pairs, noise, weights, points)
+
+    def _start(
+        self,
+        fields: Fields,
+        outputs: Outputs,
+        pairs: Sequence[Pair],
+        noise: Values,
+        weights: Array,
+        points: NDArray[Any],
+    ) -> tuple[dict[Any, float], dict[Any, float]]:
         terms = {a: {b: _evaluated(c, noise) for b, c in row.items()} for a, row in outputs.items()}
         pairs = [ordered(*x) for x in pairs]
         stage = NodalStage(terms, pairs, self.system, self.mesh, points, weights)
@@ -103,9 +117,12 @@ class Nodal:
             zip(pairs, map(float, covariances[0]), strict=True)
         )
 
-    def evaluate(self, fields: Fields, a: Monomial, s: Array, held: bool = False) -> Array:
-        """Return the conditional mean of a monomial at states (N, n): NaN outside of a box, or the value at its edge."""
-        found, outside = self.mesh.at(s) @ fields[0][:, self.keys.index(a)], self.mesh.outside(s)
+    def function(self, fields: Fields, a: Monomial) -> Callable[..., Array]:
+        """Return the conditional mean of a monomial as a function of states (N, n); see `values.OnLevel` for `held`."""
+        return functools.partial(self._evaluate, self.mesh, fields, a)
+
+    def _evaluate(self, mesh: Any, fields: Fields, a: Monomial, s: Array, held: bool = False) -> Array:
+        found, outside = mesh.at(s) @ fields[0][:, self.keys.index(a)], mesh.outside(s)
         return found if held or outside is None else np.where(outside > 0, np.nan, found)
 
     # ---- stages
@@ -144,9 +161,9 @@ class Nodal:
 
     def _blur(self, name: str, direction: Array) -> list[NodalStage]:
         """Return the stage in which one normal moves the state along a direction, and nothing else."""
-        x, w = self.rule.normal(name)
-        points = self.mesh.nodes[:, None, :] + x[None, :, None] * direction
-        weights = np.broadcast_to(w[None], (len(points), len(w)))
+        x, w = self.rule.normal(self.mesh.passed(direction))
+        points = self.mesh.nodes[:, None, :] + x[:, :, None] * direction
+        weights = np.broadcast_to(w, points.shape[:2])
         terms = {a: {a: 1.0} for a in self.keys}
         return [
             NodalStage(terms, self.system.pairs, self.system, self.mesh, points.reshape(-1, self.chain.states), weights)

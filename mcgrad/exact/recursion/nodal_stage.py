@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ring import Array, Fields, Monomial, Pair, State, Value
 from .system import NumberTerms, System, ordered
@@ -28,7 +29,7 @@ class NodalStage:
         pairs: Iterable[Pair],
         later: System,
         mesh: Any,
-        points: Array,
+        points: NDArray[Any],
         weights: Array,
         source: Any = None,
     ) -> None:

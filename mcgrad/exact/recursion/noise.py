@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...compiler.emit import live_inputs
 from .chain import Chain
-from .edges import Edge, edges, flat
-from .laws import ENDS, NORMAL, UNIFORM, density, gauss, probability
+from .cuts import WIDTHS, Look, constants, cut
+from .edges import Edge, edges, flat, start_edges
+from .laws import ENDS, NORMAL, REACH, UNIFORM, between, density, gauss
 from .ring import Array, State, Values
+from .spans import VARIES, Span, Spans, named, point, together
 
-SAME = 1e-10  # breaks that are closer are one
+Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
+PANEL = 32  # nodes of a piece at most: beyond, it is cut
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
 
@@ -38,8 +43,6 @@ class Quadrature:
     ----------
     count, panel, first : int
         Nodes of a noise that is smooth, of a panel, and of each noise of the start.
-    points : int
-        At how many points a side is looked at for changes.
     spend : callable, optional
         spend(operations, numbers in memory) is told what looking for sides takes, before it is done; it may raise.
     """
@@ -49,10 +52,9 @@ class Quadrature:
         count: int,
         panel: int,
         first: int,
-        points: int = 65,
-        spend: Callable[[float, float], None] = lambda operations, memory: None,
+        spend: Spend = lambda operations, memory: None,
     ) -> None:
-        self.count, self.panel, self.first, self.points = count, panel, first, points
+        self.count, self.panel, self.first = count, panel, first
         self._known: dict[Any, Any] = {}
         self._spend = spend
 
@@ -61,14 +63,56 @@ class Quadrature:
         few = [x[:: max(1, len(x) // 32)] for x in state]
         return self.step(chain, wanted, few, apart)[1].shape[1]
 
-    def normal(self, name: str) -> tuple[Array, Array]:
-        """Return nodes and weights of a normal that only moves the state."""
-        return gauss(NORMAL, self.count)
+    def normal(self, breaks: Array | None) -> tuple[Array, Array]:
+        """Return nodes and weights of a normal that only moves the state, past breaks (K, M) if there are some."""
+        if breaks is None:
+            x, w = gauss(NORMAL, self.count)
+            return x[None], w[None]
+        b = np.sort(np.clip(breaks, -REACH, REACH), axis=1)
+        used = ((b > -REACH) & (b < REACH)).any(axis=0)
+        ends = np.full((len(b), 1), REACH)
+        b = np.concatenate([-ends, b[:, used], ends], axis=1)
+        count = self.panel + 4
+        self._spend(10.0 * b.size * count**3, 0.0)
+        x, w = panel_nodes(np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2), NORMAL, count, self._spend)
+        x, w = x.reshape(len(b), -1), w.reshape(len(b), -1)
+        return x, w / w.sum(axis=1, keepdims=True)
 
     def start(self, chain: Chain) -> tuple[dict[str, Array], Array]:
         """Return {name: (1, Q)} and weights (1, Q) of the start."""
-        kinds = chain.noises(start=True)
-        return tensor(kinds, lambda name: gauss(kinds[name], self.first))
+        kinds, names = chain.noises(start=True), chain.inputs.z0_names
+        found = [*start_edges(chain), *(x for x in edges(chain, list(chain.carries)) if not x.noises)]
+        if not kinds or not found:
+            return tensor(kinds, lambda name: gauss(kinds[name], self.first))
+        graph, s = chain.model.traced.start.graph, chain.model.traced.start.s
+
+        def look(noise: Values, name: str, rows: Any, low: Array, high: Array) -> tuple[Any, Any, Array]:
+            own = {name: Span(low, high, np.full(len(low), VARIES), named(name))}
+            given = {k: point(x[rows, 0] if len(x) > 1 else x[0]) for k, x in noise.items()} | own
+            known = self._constants(chain)
+            spans = {
+                k: Spans(known[k] | chain.signed(names, v.initial, given, start=True))
+                for k, v in enumerate(chain.trajectories)
+            }
+            begin = [x for spans_k in spans.values() for x in spans_k.run(graph, s)]
+            later = {k: Spans(chain.read(k, known[k], begin, {})) for k in spans}
+            sides = [
+                read.decided(x.operation, read.run(x.graph, x.arguments))
+                for x in found
+                for read in [(spans if x.noises else later)[x.trajectory]]
+            ]
+            return together(sides, [*spans.values(), *later.values()])
+
+        noise: dict[str, Array] = {}
+        weights, size = np.ones((1, 1)), len(graph.nodes) + sum(len(x.graph.nodes) for x in found)
+        for j, (name, kind) in enumerate(kinds.items()):
+            if j < len(kinds) - 1:  # all decisions are looked at along the last number
+                x, w = (np.broadcast_to(y, (len(weights), self.first)) for y in gauss(kind, self.first))
+            else:
+                x, w = self._panels(functools.partial(look, noise, name), len(weights), kind, size, self.first)
+            noise = {k: np.repeat(y, x.shape[1], axis=0) for k, y in noise.items()} | {name: x.reshape(-1, 1)}
+            weights = (weights * w).reshape(-1, 1)
+        return {k: x.reshape(1, -1) for k, x in noise.items()}, weights.reshape(1, -1)
 
     def step(
         self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]
@@ -77,10 +121,9 @@ class Quadrature:
         found, still = self._edges(chain, wanted)
         kinds = {k: kind for k, kind in chain.noises().items() if k not in apart}
         # A side that the state alone decides is looked at after the step: every noise that leads there may change it.
-        apart_only = [x for x in found if not x.noises]
-        broken = {k for x in found for k in x.noises}
-        if apart_only:
-            broken |= {k for k in kinds if self._moves_state(chain, k)}
+        of_state = [x for x in found if not x.noises]
+        movers = {k for k in kinds if self._moves_state(chain, k)} if of_state else set()
+        broken = movers.union(*(x.noises for x in found))
         smooth = [k for k in kinds if k not in broken]
         noise, weights = tensor(smooth, lambda name: gauss(kinds[name], self.count))
         K, Q = len(state[0]), weights.shape[1]
@@ -90,11 +133,15 @@ class Quadrature:
         for j, name in enumerate(order):
             known = {*smooth, *order[: j + 1]}
             relevant = [x for x in found if name in x.noises and x.noises <= known]
-            if j == len(order) - 1:
-                relevant += apart_only
+            if name in movers and not movers & {*order[j + 1 :]}:
+                relevant += of_state
             here = [np.repeat(x, len(weights) // K, axis=0) for x in state]
             rest = {k: np.zeros((1, 1)) for k in [*order[j + 1 :], *apart]}
-            x, w = self._panels(chain, here, rows | rest, name, kinds[name], relevant, name in still)
+            # A noise that moves a side which one to come decides is more than a choice: it moves the chances of that.
+            choice = name in still and not any(name in x.moves and not x.noises <= known for x in found)
+            look = functools.partial(self._look, chain, here, rows | rest, name, relevant)
+            size = sum(len(x.graph.nodes) for x in relevant)
+            x, w = self._panels(look, len(weights), kinds[name], size, 0 if choice else self.panel)
             C = x.shape[1]
             rows = {k: np.repeat(y, C, axis=0) for k, y in rows.items()} | {name: x.reshape(-1, 1)}
             weights = (weights * w).reshape(-1, 1)
@@ -113,52 +160,61 @@ class Quadrature:
             self._known[key] = any(name in live_inputs(graph, s) for graph, s in graphs)
         return self._known[key]
 
-    def _panels(
-        self, chain: Chain, state: State, noise: Values, name: str, kind: str, relevant: list[Edge], flat: bool
-    ) -> tuple[Array, Array]:
-        """Return nodes and weights (R, C) of one noise, at R rows of state and other noise (R, 1)."""
-        R = len(state[0])
+    def _panels(self, look: Look, R: int, kind: str, size: int, count: int) -> tuple[Array, Array]:
+        """Return nodes and weights (R, C) of one noise in R rows, so many in each piece; one each if `count` is 0."""
         low, high = ENDS[kind]
-        rows = chain.model.rows(0)
-        grid = np.linspace(low, high, self.points)
-        breaks = [np.broadcast_to([low, high], (R, 2))]
-        for edge in relevant:
-            nodes = len(edge.graph.nodes)
-            self._spend(R * len(grid) * nodes, R * len(grid))
-
-            def side(x: Array, edge: Edge = edge) -> Array:
-                return np.broadcast_to(edge.side(chain, rows, state, noise | {name: x}), x.shape)
-
-            y = side(np.broadcast_to(grid, (R, len(grid))))
-            change = (y[:, 1:] != y[:, :-1]) & np.isfinite(y[:, 1:]) & np.isfinite(y[:, :-1])
-            most = int(change.sum(axis=1).max(initial=0))
-            self._spend(R * most * (42 * nodes + len(grid)), R * most)
-            for r in range(most):
-                at = np.argmax(np.cumsum(change, axis=1) == r + 1, axis=1)
-                has = change.sum(axis=1) > r
-                a, b, first = grid[at][:, None], grid[at + 1][:, None], y[np.arange(R), at][:, None]
-                for _ in range(42):
-                    middle = (a + b) / 2
-                    same = side(middle) == first
-                    a, b = np.where(same, middle, a), np.where(same, b, middle)
-                breaks.append(np.where(has[:, None], (a + b) / 2, high))
-        b = np.sort(np.concatenate(breaks, axis=1), axis=1)
-        b[:, 1:][np.diff(b, axis=1) < SAME] = high  # several sides change at once
-        b = np.sort(b, axis=1)
-        b[:, -1] = high
-        b = b[:, : max(2, int((b < high).sum(axis=1).max()) + 1)]
-        middle, half = (b[:, 1:] + b[:, :-1]) / 2, np.diff(b, axis=1) / 2
-        if flat:
-            return middle, _probability(b, kind)
-        x, w = np.polynomial.legendre.leggauss(self.panel if kind == UNIFORM else FINE)
-        self._spend(8 * middle.size * len(x) * (1 if kind == UNIFORM else self.panel), middle.size * len(x))
-        nodes = (middle[:, :, None] + half[:, :, None] * x).reshape(-1, len(x))
-        weights = (half[:, :, None] * w).reshape(-1, len(x))
-        if kind != UNIFORM:
-            weights = weights * density(kind, nodes)
-            nodes, weights = gauss_of(nodes, weights, self.panel)
+        b = cut(low, high, WIDTHS[kind], R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
+        if not count:
+            return (b[:, 1:] + b[:, :-1]) / 2, between(kind, b[:, :-1], b[:, 1:])
+        if count > PANEL:
+            parts = -(-count // PANEL)
+            inner = b[:, :-1, None] + np.diff(b, axis=1)[:, :, None] * (np.arange(parts) / parts)
+            b, count = np.concatenate([inner.reshape(R, -1), b[:, -1:]], axis=1), PANEL
+        between_ = np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2)
+        nodes, weights = panel_nodes(between_, kind, count, self._spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
+
+    def _constants(self, chain: Chain) -> list[Values]:
+        if id(chain) not in self._known:
+            self._known[id(chain)] = constants(chain)
+        return self._known[id(chain)]
+
+    def _look(
+        self,
+        chain: Chain,
+        state: State,
+        noise: Values,
+        name: str,
+        relevant: list[Edge],
+        rows: NDArray[np.int64],
+        low: Array,
+        high: Array,
+    ) -> tuple[Any, Any, Array]:
+        """Return what `cut` wants to know of some rows: which sides of edges are open."""
+        own = {name: Span(low, high, np.full(len(low), VARIES), named(name))}
+        given = {k: point(x[rows, 0] if len(x) > 1 else x[0]) for k, x in noise.items()} | own
+        here, spans, later, found = [point(x[rows, 0]) for x in state], {}, {}, []
+        for k, values in enumerate(self._constants(chain)):
+            spans[k] = Spans(chain.read(k, values, here, given))
+        if any(not x.noises for x in relevant):
+            after = [x for k, scan in chain.of.items() for x in spans[k].run(scan.step.graph, scan.step.s_next)]
+            later = {k: Spans(chain.read(k, x.values, after, {})) for k, x in spans.items()}
+        for edge in relevant:
+            read = (spans if edge.noises else later)[edge.trajectory]
+            found.append(read.decided(edge.operation, read.run(edge.graph, edge.arguments)))
+        return together(found, [*spans.values(), *later.values()])
+
+
+def panel_nodes(edges: Array, kind: str, count: int, spend: Spend) -> tuple[Array, Array]:
+    """Return nodes and weights (M, count) of Gauss quadratures between edges (M, 2)."""
+    x, w = np.polynomial.legendre.leggauss(count if kind == UNIFORM else FINE)
+    spend(8 * len(edges) * len(x) * (1 if kind == UNIFORM else count), len(edges) * len(x))
+    middle, half = edges.mean(axis=1, keepdims=True), np.diff(edges, axis=1) / 2
+    nodes, weights = middle + half * x, half * w
+    if kind != UNIFORM:
+        nodes, weights = gauss_of(nodes, weights * density(kind, nodes), count)
+    return nodes, weights
 
 
 def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
@@ -181,9 +237,3 @@ def gauss_of(x: Array, w: Array, count: int) -> tuple[Array, Array]:
             jacobi[:, k, k + 1] = jacobi[:, k + 1, k] = root[:, 0]
     nodes, vectors = np.linalg.eigh(jacobi)
     return nodes, mass * vectors[:, 0] ** 2
-
-
-def _probability(edges: Array, kind: str) -> Array:
-    """Return the probabilities between edges, (R, C)."""
-    ends = np.full((len(edges), 1), np.inf)
-    return np.diff(probability(kind, np.concatenate([-ends, edges[:, 1:-1], ends], axis=1)), axis=1)

@@ -29,8 +29,6 @@ def periods(chain: Chain) -> list[float | None]:
     found: list[float | None] = []
     for k in range(len(chain.trajectories)):
         known = chain.model.constants({}, chain.trajectories[k])
-        if chain.trajectories[k].unroll:  # theta is another one at each step
-            known = {x: y for x, y in known.items() if x not in chain.inputs.theta_index}
         graphs = _graphs(chain, k)
         for i, name in enumerate(chain.inputs.s_names):
             seen: set[float] = set()

@@ -8,7 +8,7 @@ error (`TooSmall`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,14 +63,18 @@ class Polynomials:
         """Return the fields before step t, given those after it."""
         return self.stage.back(t, fields)
 
-    def evaluate(self, fields: CoefficientFields, a: Monomial, s: Array, held: bool = False) -> Array:
-        """Return the conditional mean of a monomial at states (N, n), which are in no box."""
+    def function(self, fields: CoefficientFields, a: Monomial) -> Callable[..., Array]:
+        """Return the conditional mean of a monomial as a function of states (N, n), which are in no box."""
         place = self.stage.layout_in.mean[a]
-        powers = self.stage.layout_in.space.powers[: len(place)]
-        found = np.ones((len(s), len(place)))
-        for x, k in zip(s.T, powers.T, strict=True):
-            found *= np.vander(x, k.max() + 1, increasing=True)[:, k]
-        return found @ fields[0][place]
+        powers, c = self.stage.layout_in.space.powers[: len(place)], fields[0][place]
+
+        def function(s: Array, held: bool = False) -> Array:
+            found = np.ones((len(s), len(place)))
+            for x, k in zip(s.T, powers.T, strict=True):
+                found *= np.vander(x, k.max() + 1, increasing=True)[:, k]
+            return found @ c
+
+        return function
 
     def start(
         self, fields: CoefficientFields, outputs: Outputs, pairs: Sequence[Pair]

@@ -23,10 +23,10 @@ from .found import ExactMoments
 from .nodal import Nodal
 from .polynomials import Polynomials
 from .questions import Answers, Make, central_powers
-from .refine import Options, TooMuch, Work, approximate, checked_options
+from .refine import Options, TooMuch, Work, approximate, checked_options, on_states
 from .ring import Array, Monomial, Pair
 from .system import Outputs
-from .tables import states, table
+from .tables import SharedNoise, states, table
 from .truth import TRUTH
 
 WORK = 20.0
@@ -54,10 +54,10 @@ def moments(
     s_next the next state, whatever the estimator is: your own as well as the library's. Functions of the state are tables where
     states are finite, polynomials where dynamics are linear in the state and rewards and scores polynomial (both exact), and
     else interpolated on a grid, for n <= 3, that is refined together with the noise, the start and the box until nothing
-    moves by more than `tolerance`. Where noise does nothing but to choose and the horizon is short, all states that can be
-    reached are enumerated instead. Rollouts that branch off (`estimators.measure_valued`) have functions of two states besides:
-    moments up to the second, on grids without kinks. It shares traced derivatives and estimators with the kernels: a truth for
-    a measurement, but no witness of these.
+    moves by more than `tolerance`. Where noise does nothing to the state but to choose, as with finite states that nobody has
+    declared to be a table, all that can be reached are found instead, and the recursion is exact on them. Rollouts that branch
+    off (`estimators.measure_valued`) have functions of two states besides: moments up to the second, on grids without kinks. It
+    shares traced derivatives and estimators with the kernels: a truth for a measurement, but no witness of these.
 
     Parameters
     ----------
@@ -125,7 +125,10 @@ def moments_within(
         model = Model(problem, theta, fitted)
         asked = functools.partial(_asked, model, higher, full_covariance)
         if states(problem):
-            found = asked(functools.partial(_table, options.work), "table")
+            try:
+                found = asked(functools.partial(_table, options.work), "table")
+            except SharedNoise:  # no table of one state
+                found = on_states(asked, options)
         else:
             try:
                 found = asked(Polynomials, "polynomials")

@@ -14,19 +14,24 @@ from ... import validate
 from ...problem import Problem
 from ..theory import NoClosedForm
 from .branched import Branched
+from .cells import Cells
 from .chain import Chain
-from .edges import Edge, axis_breaks, edges
+from .cuts import axis_breaks
+from .edges import Edge, edges
 from .grids import ROUGH, Grid
 from .laws import NORMAL
 from .nodal import Nodal
 from .noise import Quadrature
 from .periods import periods
+from .reachable import Reachable
+from .resolution import unseen
 from .ring import Array, Monomial, Pair, Values
-from .trees import Tree
 
 PILOTS, SEED = 4096, 1
-TREE = (1, 2, 3, 4, 5, 6, 8)  # nodes of each noise of the start
+# Nodes of what a noise moves besides the state, and of a noise that moves the start, where states are found one by one.
+STATES = ((4, 1), (6, 2), (8, 3), (10, 4), (12, 5), (14, 6), (18, 8))
 LARGEST = 60_000_000  # numbers in the matrices of a step
+BUILT = 20  # operations that a number in the matrices of a step takes
 OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
@@ -44,8 +49,6 @@ class Level:
         Nodes of a noise, of a panel of a broken one, and of a noise of the start.
     reach : float
         The box, as a multiple of the range of pilot trajectories about its middle.
-    points : int
-        At how many points breaks are looked for.
     """
 
     counts: int
@@ -53,10 +56,9 @@ class Level:
     panel: int
     first: int
     reach: float
-    points: int = 65
 
 
-PARTS = {"grid": ("counts",), "noise": ("noise", "panel", "points"), "start": ("first",), "box": ("counts", "reach")}
+PARTS = {"grid": ("counts",), "noise": ("noise", "panel"), "start": ("first",), "box": ("counts", "reach")}
 
 
 def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
@@ -68,7 +70,6 @@ def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
         panel=2 + k,
         first=round(8 * growth**k),
         reach=1.1 * 1.12**k,
-        points=int(33 * 1.22**k),
     )
     if not finer:
         return found
@@ -127,14 +128,14 @@ class Options:
 
 
 def approximate(asked: Callable[..., Any], options: Options) -> Any:
-    """Return what is asked on a tree of states, where noise only chooses and the horizon is short, else on grids."""
+    """Return what is asked on the states that can be reached, where these are few, else on grids."""
     try:
-        return on_trees(asked, options)
-    except NoClosedForm as no_tree:
+        return on_states(asked, options)
+    except NoClosedForm as no_table:
         try:
             return on_grids(asked, options)
         except NoClosedForm as no_grid:
-            both = dict.fromkeys([str(no_grid), str(no_tree)])
+            both = dict.fromkeys([str(no_grid), str(no_table)])
             raise NoClosedForm("; ".join(both)) from None
 
 
@@ -150,50 +151,81 @@ def on_grids(asked: Callable[..., Any], options: Options) -> Any:
     """
     boxes: dict[Any, Any] = {}
     done: list[tuple[int, Any]] = []
-    tolerance = options.tolerance
+    hidden = None
     try:
         for k in itertools.count():
-            done.append((k, _at(k, (), asked, boxes, options, options.work)))
-            if len(done) > 1:
-                change = done[-1][1].moved_from(done[-2][1])
-                if change <= tolerance:
-                    return dataclasses.replace(
-                        done[-1][1], change=MappingProxyType({"grid, noise, start and box": change})
-                    )
+            made: list[tuple[Nodal, Level]] = []
+            done.append((k, _at(k, (), asked, boxes, options, options.work, made)))
+            change = done[-1][1].moved_from(done[-2][1]) if len(done) > 1 else np.inf
+            if change <= options.tolerance:
+                hidden = _unseen(made)
+                if not hidden:
+                    change = MappingProxyType({"grid, noise, start and box": change})
+                    return dataclasses.replace(done[-1][1], change=change)
     except TooMuch:
         pass
+    if hidden:
+        raise NoClosedForm(f"no grid within work={options.work.units:g} is fine enough: there may be {hidden}")
     raise NoClosedForm(_complaint(done, asked, boxes, options))
 
 
-def on_trees(asked: Callable[..., Any], options: Options) -> Any:
-    """Return what is asked on trees of states, with finer and finer quadratures of the start; see `on_grids`."""
-    before = None
+def on_states(asked: Callable[..., Any], options: Options) -> Any:
+    """Return what is asked on all states that can be reached; where something is left to integrate, ever more finely.
+
+    See `on_grids`.
+    """
+    before, change = None, np.inf
 
     def spend(operations: float, memory: float) -> None:
         options.work.spend(operations if memory <= LARGEST else np.inf)
 
-    for first in TREE:
+    for panel, first in STATES:
+        rule = Cells(panel, first, spend)
+        made: list[Reachable] = []
 
-        def make(chain: Chain, monomials: Iterable[Monomial], pairs: Sequence[Pair], first: int = first) -> Tree:
-            return Tree(chain, monomials, pairs, Quadrature(1, 1, first, spend=spend))
+        def make(
+            chain: Chain,
+            monomials: Iterable[Monomial],
+            pairs: Sequence[Pair],
+            rule: Cells = rule,
+            made: list[Reachable] = made,
+        ) -> Reachable:
+            made.append(Reachable(chain, monomials, pairs, rule))
+            return made[-1]
 
         try:
-            after = asked(make, f"a tree of states from {first} values of each noise of the start")
+            after = asked(make, "a table")
         except TooMuch:
-            raise NoClosedForm(f"no tree of states is done within work={options.work.units:g}") from None
+            raise NoClosedForm(f"no table of states is found within work={options.work.units:g}") from None
+        most = max(made, key=lambda x: x.states)
+        found = {"space": f"a table of {most.states} states that can be reached"}
+        after = dataclasses.replace(after, **found, **({"states": most.found} if hasattr(after, "states") else {}))
+        if not rule.approximate:
+            return after
         if before is not None:
             change = after.moved_from(before)
             if change <= options.tolerance:
-                return dataclasses.replace(after, change=MappingProxyType({"start": change}))
+                return dataclasses.replace(
+                    after, change=MappingProxyType({" and ".join(sorted(rule.approximate)): change})
+                )
         before = after
-    raise NoClosedForm(f"no convergence to {options.tolerance:g}: the start moves what is asked for by {change:.1e}")
+    what = " and ".join(sorted(rule.approximate))
+    raise NoClosedForm(
+        f"no convergence to {options.tolerance:g} on a table of states: the {what} moves what is asked for by {change:.1e}"
+    )
 
 
 def _at(
-    k: int, finer: Sequence[str], asked: Callable[..., Any], boxes: dict[Any, Any], options: Options, work: Work
+    k: int,
+    finer: Sequence[str],
+    asked: Callable[..., Any],
+    boxes: dict[Any, Any],
+    options: Options,
+    work: Work,
+    made: list[tuple[Nodal, Level]] | None = None,
 ) -> Any:
-    """Return what is asked at level k, with some parts finer."""
-    made = []
+    """Return what is asked at level k, with some parts finer; the spaces that were made are put into `made`."""
+    made = [] if made is None else made
 
     def make(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
         if chain.states not in START:
@@ -212,10 +244,10 @@ def _at(
             work.spend(operations if memory <= LARGEST else np.inf)
 
         of_grid = Branched if chain.branches else Nodal
-        space = of_grid(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, how.points, spend))
+        space = of_grid(chain, first, pairs, mesh, Quadrature(how.noise, how.panel, how.first, spend))
         memory, operations = space.size()
         begun = float(how.first) ** len(chain.noises(start=True)) * mesh.width
-        spend(operations * space.horizon + begun, max(memory, begun))
+        spend(operations * space.horizon + BUILT * memory + begun, max(memory, begun))
         made.append((space, how))
         return space
 
@@ -223,6 +255,16 @@ def _at(
     counts = max(how.counts for _, how in made)
     left = max(0.0, *(space.left for space, _ in made))  # interpolated: a chance of zero may come out below
     return dataclasses.replace(found, space=f"a grid of {counts} points an axis", left=left)
+
+
+def _unseen(made: list[tuple[Nodal, Level]]) -> str | None:
+    """Return what may be hidden between the nodes of some spaces."""
+    for space, how in made:
+        nodes = min(how.noise, max(how.panel, how.noise // 2))
+        found = unseen(space.chain, space.mesh.low, space.mesh.high, how.counts, nodes)
+        if found:
+            return found
+    return None
 
 
 def _one_turn(

@@ -23,9 +23,12 @@ from .laws import NORMAL, gauss
 from .nodal import Nodal
 from .noise import tensor
 from .ring import Array, Monomial, Pair, State, run
-from .shared_tables import ProductTable, SharedOutcomes
 
 NODES = 12  # for normals in rewards: exact up to the 23rd power of one
+
+
+class SharedNoise(NoClosedForm):
+    """A chain is made of several rollouts: its state is no state of the table."""
 
 
 class Table:
@@ -62,13 +65,9 @@ def count(problem: Problem) -> int:
 
 def table(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
     """Return the space of functions on the states of a table, see `nodal`."""
+    if len(chain.trajectories) > 1:
+        raise SharedNoise("no recursion on tables for rollouts that share noise; ask for one estimator at a time")
     problem = chain.problem
-    if any(v.unroll for v in chain.trajectories):
-        raise NoClosedForm("no recursion on tables where theta is perturbed anew at each step")
-    rollouts = len(chain.trajectories)
-    if rollouts > 1:
-        mesh = ProductTable(count(problem), rollouts)
-        return Nodal(chain, first, pairs, mesh, SharedOutcomes(chain, count(problem), NODES), apart=False)
     return Nodal(chain, first, pairs, Table(count(problem)), Outcomes(problem), apart=False)
 
 

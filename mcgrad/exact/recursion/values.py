@@ -19,11 +19,12 @@ from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .polynomials import Polynomials
 from .questions import Answers, Make
-from .refine import Options, checked_options, on_grids, pilot_box
+from .refine import Options, approximate, checked_options, pilot_box
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table
 
+MOST_ROWS = 100_000  # of a table of values
 CHECKED = 25  # points of each axis at which values have to come to rest, at the first, middle and last time
 
 
@@ -37,6 +38,8 @@ class OnLevel:
         V_t of states (N, n), for t = 0, ..., T; with held=True, the value at the edge for states beyond a box, else NaN.
     box : callable
         box() -> (low, high) of pilot trajectories.
+    states : (S, n) array, or None
+        All that can be reached, where these are finitely many.
     """
 
     objective: float
@@ -45,25 +48,42 @@ class OnLevel:
     box: Callable[[], Any]
     change: Any = dataclasses.field(default_factory=lambda: MappingProxyType({}))
     left: float = 0.0
+    states: NDArray[np.float64] | None = None
 
     def moved_from(self, before: OnLevel) -> float:
         """Return the largest difference from another level in the box of pilot trajectories, relative to all values' range."""
+        if self.states is not None:  # which are others from level to level
+            return abs(self.objective - before.objective) / (abs(self.objective) + 1e-300)
         axes = np.meshgrid(*(np.linspace(a, b, CHECKED) for a, b in zip(*self.box(), strict=True)), indexing="ij")
         points = np.stack([x.ravel() for x in axes], axis=1)
         T = len(self.functions) - 1
         x, y = (np.array([V.functions[t](points) for t in sorted({0, T // 2, T - 1})]) for V in (before, self))
-        change = np.max(np.abs(x - y)) / (np.ptp(y) + 1e-300)
+        change = max(np.max(np.abs(x - y)), abs(self.objective - before.objective)) / (np.ptp(y) + 1e-300)
         return float(change) if np.isfinite(change) else np.inf
 
     def record(self, n: int, table: int | None = None) -> ValueFunction:
         """Return what users see of it, for n state variables, or for a table with a number of states."""
         functions = self.functions
+        if self.states is not None:
+            return self._of_states(n)
 
         def function(t: int, s: NDArray[np.float64]) -> NDArray[np.float64]:
             return functions[t](s if table is None else numbers("s", s, table)[:, None].astype(float))
 
         box = None if table is not None else self.box()
         return ValueFunction(function, len(functions) - 1, n, self.objective, self.space, self.change, self.left, box)
+
+    def _of_states(self, n: int) -> ValueFunction:
+        """Return what users see of values of finitely many states; as a table, too, where these are numbers of its rows."""
+        assert self.states is not None
+        functions, T = self.functions, len(self.functions) - 1
+        table, k = None, self.states[:, 0]
+        if n == 1 and ((k == np.floor(k)) & (k >= 0) & (k < MOST_ROWS)).all():
+            rows = np.arange(k.max() + 1.0)[:, None]
+            table = np.array([functions[t](rows) for t in range(T + 1)])
+        return ValueFunction(
+            lambda t, s: functions[t](s), T, n, self.objective, self.space, self.change, self.left, None, table
+        )
 
 
 @checked_arguments
@@ -84,7 +104,8 @@ def value_function(
     problem : Problem
     theta : (P,) array
     tolerance : float
-        Largest change of a value in the box of pilot trajectories at the last refinement, relative to the range of values.
+        Largest change of a value in the box of pilot trajectories, or of the objective, at the last refinement, relative to the
+        range of values.
     box : pair of (n,) arrays, optional
         As of `moments`.
     work : float
@@ -128,7 +149,7 @@ def found_within(problem: Problem, theta: Array, options: Options) -> tuple[Chai
         try:
             return chain, asked(Polynomials, "polynomials")
         except NoClosedForm as error:
-            return chain, on_grids(asked, dataclasses.replace(options, reason=error))
+            return chain, approximate(asked, dataclasses.replace(options, reason=error))
 
 
 def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str) -> OnLevel:
@@ -141,10 +162,10 @@ def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str
         own = make(chain, first, pairs)
         (a,) = (x for x in first if x)
         fields = own.last()
-        functions.append(functools.partial(own.evaluate, fields, a))
+        functions.append(own.function(fields, a))
         for t in reversed(range(own.horizon)):
             fields = own.back(t, fields)
-            functions.append(functools.partial(own.evaluate, fields, a))
+            functions.append(own.function(fields, a))
         return own.start(fields, outputs, output_pairs)
 
     found = Answers(model, {0: model.gradients[0]}, [], solver)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...printing import listed
+from ...printing import outline
 from ..theory import Array
 
 TOLERANCE = 1e-9  # of probabilities that should sum to one
@@ -65,9 +65,9 @@ class System:
     horizon: int | None
     jacobian: Array = None  # type: ignore[assignment]  # those that are None are filled in
     discount: float = 1.0
-    ends: NDArray[np.bool_] = None  # type: ignore[assignment]
-    reward_variance: Array = 0.0  # type: ignore[assignment]
-    terminal_reward: Array = None  # type: ignore[assignment]
+    ends: NDArray[np.bool_] = None  # type: ignore[assignment]  # an array once it is checked
+    reward_variance: Array = 0.0  # type: ignore[assignment]  # an array once it is checked
+    terminal_reward: Array = None  # type: ignore[assignment]  # an array once it is checked
     memo: dict = field(init=False, repr=False, default_factory=dict)  # derived arrays, computed once
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class System:
 
     def __repr__(self) -> str:
         names = [x.name for x in fields(self) if x.repr]
-        return listed("Tabular system", {name: getattr(self, name) for name in names})
+        return outline("Tabular system", {name: getattr(self, name) for name in names})
 
     @property
     def states(self) -> int:

@@ -93,17 +93,17 @@ def switch(logits: MapLike, *heads: Head) -> Head:
 
     def log_prob(values, a):
         pairs = zip(heads, parts(values), strict=True)
-        densities = [head.log_prob(own, a[1:]) for head, own in pairs]  # type: ignore[misc]
+        densities = [head.log_prob(own, a[1:]) for head, own in pairs]  # type: ignore[misc]  # heads without one have no switch
         density = densities[-1]
         for j in range(A - 1):
             density = where(a[0] == float(j), densities[j], density)
-        return chosen_by.log_prob(values[:1], a[:1]) + density  # type: ignore[misc]
+        return chosen_by.log_prob(values[:1], a[:1]) + density  # type: ignore[misc]  # heads without one have no switch
 
     def score(values, a, e):
-        result = chosen_by.score(values[:1], a[:1], e[-1:])  # type: ignore[misc]
+        result = chosen_by.score(values[:1], a[:1], e[-1:])  # type: ignore[misc]  # heads without one have no switch
         for j, (head, own) in enumerate(zip(heads, parts(values), strict=True)):
             here = a[0] == float(j)
-            of_head = head.score(own, a[1:], noise(head, e))  # type: ignore[misc]
+            of_head = head.score(own, a[1:], noise(head, e))  # type: ignore[misc]  # heads without one have no switch
             result += tuple(tuple(where(here, x, 0.0) for x in z) for z in of_head)
         return result
 
