@@ -191,10 +191,23 @@ def test_degrees_that_grow_from_step_to_step_are_those_of_each_step():
     assert np.all(np.abs(sample.variance - found["x"].variance) < 5 * sample.variance_stderr)
 
 
+@pytest.mark.parametrize("options", [{}, {"points": 1}, {"truncated": True}], ids=str)
+def test_perturbations_that_are_drawn_anew_at_each_step(options):
+    """They are noise of the step like any other: closed forms to rounding; another width is not taken for it."""
+    problem, theta = scalar()
+    estimator, other = (e.persistent_evolution_strategies(h, 1, **options) for h in (0.1, 0.11))
+    found = mg.exact.moments(problem, theta, {"x": estimator})["x"]
+    np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, estimator, work=0), rtol=1e-10)
+    np.testing.assert_allclose(found.variance, mg.exact.variance(problem, theta, estimator, work=0), rtol=1e-10)
+    assert np.abs(found.variance / mg.exact.variance(problem, theta, other, work=0) - 1).max() > 1e-3
+    with pytest.raises(mg.exact.NoClosedForm, match="it is the first of those that are drawn anew"):
+        mg.exact.moments(problem, theta, {"x": estimator, "y": e.evolution_strategies(0.1)})
+
+
 def test_what_cannot_be_done_says_why():
     problem, theta = scalar()
     refused = {
-        "drawn anew in blocks": e.persistent_evolution_strategies(0.1, 2),
+        "perturbed anew every few steps": e.persistent_evolution_strategies(0.1, 2),
         "sqrt .* do not follow from those of its members": e.standardised(3),
         r"\(>\).*self-normalised weights.*do not follow": e.importance_weighted([-0.5], "self-normalised", group=3),
     }

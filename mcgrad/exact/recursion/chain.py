@@ -85,7 +85,8 @@ class Chain:
 
     def _of_step(self) -> dict[str, str]:
         environment, policy, x = self.problem.environment, self.problem.policy, self.inputs
-        return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises)
+        anew = dict.fromkeys(x.direction_names, NORMAL) if any(v.unroll for v in self.trajectories) else {}
+        return _kinds(x.e_names, policy.noises) | _kinds(x.w_names, environment.noises) | anew
 
     @property
     def problem_noises(self) -> list[str]:
@@ -109,6 +110,12 @@ class Chain:
         values = dict(constants)
         values |= dict(zip(x.s_names, state[k * self.n : (k + 1) * self.n], strict=True))
         values |= self.signed(x.e_names, v.action, noise) | self.signed(x.w_names, v.process, noise)
+        if v.unroll:  # theta is perturbed anew at each step
+            drawn = {k: noise[k] for k in x.direction_names if k in noise}
+            widths = np.broadcast_to(v.shift * np.asarray(v.width), len(x.theta_names))
+            for name, z, h in zip(x.theta_names, drawn.values(), widths.tolist(), strict=False):
+                values[name] = apply("+", [values[name], apply("*", [h, z])])
+            values |= drawn
         return values | self.branches.values(noise)
 
     # ---- the chain
@@ -187,7 +194,12 @@ class Model:
         self.table = self.traced.rows
         for v, (scan, _) in self.traced.rollouts.items():
             _refuse(v, scan)
-        self.directions = {v.direction for v in self.traced.rollouts if v.shift} & {"normal", "sign"}
+        self.directions = {v.direction for v in self.traced.rollouts if v.shift and not v.unroll} & {"normal", "sign"}
+        if self.directions and any(v.unroll for v in self.traced.rollouts):
+            raise NoClosedForm(
+                "no recursion: a direction of theta for the whole rollout, and it is the first of those that are drawn anew; "
+                "ask for one estimator after the other"
+            )
         self.direction: Array | None = None
         self.branch_time: float | None = None
         if not self.directions:
@@ -228,7 +240,7 @@ class Model:
     def constants(self, rows: Rows, variant: RolloutVariant = PLAIN) -> Values:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
         x, theta = self.inputs, self.theta
-        if variant.shift:
+        if variant.shift and not variant.unroll:
             theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
         values = self._numbers | ({} if self.branch_time is None else {"tau": self.branch_time})
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
@@ -295,10 +307,10 @@ def _polynomial(x: Value) -> Poly:
 
 def _refuse(variant: RolloutVariant, scan: ReverseScan) -> None:
     """Raise NoClosedForm for rollouts that are no chain of finitely many states."""
-    if variant.unroll:
+    if variant.unroll and (variant.unroll > 1 or variant.stream or scan.problem.design):
         raise NoClosedForm(
-            "no recursion: a direction of theta is drawn anew in blocks, and the sum of all so far weighs what follows: a "
-            "state of as many numbers more as there are parameters"
+            "no recursion: theta is perturbed anew every few steps, and what it is between these would be a part of the state "
+            "(it is there for unroll=1, pairs on common noise and no design parameters)"
         )
     if "branches" in scan.step.used and variant != PLAIN:
         raise ValueError("measure-valued derivatives of antithetic or perturbed rollouts are not supported")

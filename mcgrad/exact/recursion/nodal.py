@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..theory import NoClosedForm
 from .chain import Chain
 from .nodal_stage import CHUNK, NodalStage, points_of
 from .ring import EXP, UNKNOWN, Array, Fields, Lost, Monomial, Pair, Poly, Rows, State, Value, Values, lift, variable
@@ -36,6 +37,8 @@ class Nodal:
     def __init__(
         self, chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair], mesh: Any, rule: Any, apart: bool = True
     ) -> None:
+        if any(v.unroll for v in chain.trajectories):
+            raise NoClosedForm("no recursion but on polynomials where theta is perturbed anew at each step")
         self.chain, self.mesh, self.rule, self.horizon = chain, mesh, rule, chain.problem.horizon
         self.carries = list(chain.carries)
         self.system = self._closed(first, pairs)
