@@ -122,7 +122,7 @@ def known_baseline(p, theta, degree):
     """Return the exact value function as a baseline, else the exact mean return to go, else a fitted value function."""
     if ask(mg.exact.value, p, theta, work=0) is not None:
         return SCORE, b.value()
-    mean = ask(mg.exact.mean_return_to_go, p, theta)
+    mean = ask(mg.exact.mean_return_to_go, p, theta, work=0)
     if mean is not None:
         return MEAN, as_baseline(mean)
     fitted = told(b.fitted_value(PILOT, degree, seed=1), known_truth)
@@ -162,7 +162,7 @@ def growths():
 def answers(p, theta, chosen, count, start, seed, threads):
     """Return a row for each estimator."""
     found = measured(p, theta, chosen, count, start, seed, threads) if count else None
-    gradient = ask(mg.exact.gradient, p, theta)
+    gradient = ask(mg.exact.gradient, p, theta, work=0)
     if gradient is not None:
         square, error = float(gradient @ gradient), 0.0
     else:

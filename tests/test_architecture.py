@@ -47,7 +47,9 @@ ALLOWED = {
     ),
     "exact/linear_quadratic": "baselines critics environments estimators exact policies printing problem validate",
     "exact/one_step": "environments estimators exact policies problem",
-    "exact/recursion": "compiler environments estimators exact kernels printing problem truth validate",
+    "exact/recursion": (
+        "compiler environments estimators exact kernels per_step printing problem progress scan_types truth validate"
+    ),
     "exact/tabular": "environments estimators exact policies printing problem",
     "executors": "validate",
     "fisher_information": "estimators kernels measurement printing problem validate",
@@ -83,7 +85,7 @@ ALLOWED = {
     "precision": "compiler kernels run validate",
     "precompile": "compiler run",
     "printing": "",
-    "prepare": "estimators exact/recursion truth validate",
+    "prepare": "estimators exact truth validate",
     "problem": "environment policy printing validate",
     "progress": "compiler validate",
     "provenance": "version",

@@ -6,7 +6,8 @@ import pytest
 import mcgrad as mg
 from mcgrad.baselines import chebyshev
 from mcgrad.baselines.known import Value
-from mcgrad.exact.recursion import truth
+from mcgrad.exact import answers
+from mcgrad.exact.recursion import theory
 
 COUNT = 50_000
 V, to_go = mg.baselines.value, mg.estimators.reward_to_go
@@ -62,8 +63,8 @@ def _std(problem):
 def test_it_is_unbiased_has_its_exact_variance_and_is_found_once(monkeypatch):
     problem, theta = well()
     made = []
-    honest = truth.value_within
-    monkeypatch.setattr(truth, "value_within", lambda *x, **y: made.append(x) or honest(*x, **y))
+    honest = theory.value_within
+    monkeypatch.setattr(theory, "value_within", lambda *x, **y: made.append(x) or honest(*x, **y))
     chosen = {"V": to_go(V()), "0": to_go()}
     exactly = {name: mg.exact.moments(problem, theta, {"x": e}, tolerance=1e-3)["x"] for name, e in chosen.items()}
     np.testing.assert_allclose(exactly["V"].mean, exactly["0"].mean, rtol=1e-4)
@@ -87,4 +88,4 @@ def test_what_is_no_polynomial_is_refused(monkeypatch):
     )  # fmt: skip
     with pytest.raises(ValueError, match="no convergence|within work"):
         problem = mg.Problem(three, mg.policies.linear_gaussian(3, 1, std=0.3), horizon=2)
-        mg.sample(problem, np.zeros(3), {"V": to_go(Value(truth.truth_within(0.01)))}, 4, 0, machine="numpy")
+        mg.sample(problem, np.zeros(3), {"V": to_go(Value(answers.truth_within(0.01)))}, 4, 0, machine="numpy")

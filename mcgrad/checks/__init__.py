@@ -146,7 +146,7 @@ def _families(problem: Problem, theta: NDArray[np.float64]) -> tuple[dict[str, E
                 raise
             missing[name] = str(error)
     try:
-        exact.gradient(problem, theta)
+        exact.gradient(problem, theta, work=0)
         families["exact gradient"] = None
     except ValueError as error:
         missing["exact gradient"] = str(error)

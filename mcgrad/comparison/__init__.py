@@ -153,7 +153,7 @@ def compare(
 def _exactly(problem: Problem, theta: Array) -> tuple[Array, float] | tuple[None, None]:
     """Return the gradient and J if they are known, else (None, None)."""
     try:
-        return exact.gradient(problem, theta), exact.objective(problem, theta)
+        return exact.gradient(problem, theta, work=0), exact.objective(problem, theta, work=0)
     except ValueError:
         return None, None
 

@@ -11,7 +11,7 @@ from .. import baselines as b
 from .. import critics
 from .. import estimators as e
 from ..baselines.known import Value
-from ..exact.recursion.truth import truth_within
+from ..exact.answers import truth_within
 from ..floor import floor
 from ..kernels.inputs import Inputs
 from ..kernels.program import gradient_program

@@ -72,7 +72,8 @@ class AlphaOrder(Fitted, Combined):
         found = trajectories.moments(dict(zip("XY", self.parts, strict=True)))
         X, Y = found["X"], found["Y"]
         apart = float(np.linalg.norm(X.mean - Y.mean))
-        epsilon = confidence_radius(Y.variance.sum(), Y.count, len(Y.mean), self.confidence, self.bound)
+        count = getattr(Y, "count", self.pilot)  # exact moments have none: those of a pilot as long as it is to be
+        epsilon = confidence_radius(Y.variance.sum(), count, len(Y.mean), self.confidence, self.bound)
         return dataclasses.replace(
             self, alpha=alpha_rule(X.variance.sum(), Y.variance.sum(), apart, self.gamma, epsilon)
         )

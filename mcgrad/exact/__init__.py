@@ -4,7 +4,8 @@ The functions here take a `Problem` (`questions`). What a kind of problem knows 
 `theories` which knows which): `linear_quadratic`, `tabular`, `one_step`, and `chaotic_map`. What estimators are made of is read
 once (`leaves`), and combinations, groups, pairs and optimal coefficients stand once, on top of any theory (`algebra`). None of
 these shares code with the kernels: they are the witnesses against them. What no theory knows is found by `recursion`, which
-traces estimators as the kernels do; whether it may is said by `work`, and decided in `recursion.fallback` alone.
+traces estimators as the kernels do: a theory, too, and the last line of the table in `theories`. Whether it may is said by
+`work` (`answers`).
 
 Of what the recursion can do, too, there are closed forms for what it cannot. `linear_quadratic`: costs that grow as (n + m)^3;
 branches, bounds, optima, second derivatives. `tabular`: optimal baselines over time, covariances between parameters, and 3
@@ -13,35 +14,42 @@ the time.
 """
 
 from .bounds import efficiency_bound, gradient_news
-from .quadratures import quadrature
-from .questions import (
+from .joint_moments import moments
+from .optima import (
     average_gradient,
     average_reward,
-    coefficients,
-    covariance_matrix,
     differential_value,
     fisher,
-    gradient,
     hessian,
     hessian_vector_product,
     hessian_vector_product_variance,
+    natural_gradient,
+    optimum,
+    stationary,
+)
+from .quadratures import quadrature
+from .questions import (
+    coefficients,
+    covariance,
+    covariance_matrix,
+    critic,
+    gradient,
+    mean,
     mean_return_to_go,
     naive_optimal_over_time,
-    natural_gradient,
     objective,
     optimal_over_time,
     optimal_quadratic,
-    optimum,
     scaling,
     self_normalised_limits,
-    stationary,
     system,
     total_optimal_constant,
     total_optimal_over_time,
+    value,
+    variance,
 )
 from .records import ExactCritic, ValueFunction
-from .recursion import ExactEstimate, ExactMoments, moments, value_function
-from .recursion.fallback import covariance, critic, mean, value, variance
+from .recursion import ExactEstimate, ExactMoments
 from .theory import NoClosedForm
 
 __all__ = [
@@ -81,6 +89,5 @@ __all__ = [
     "total_optimal_constant",
     "total_optimal_over_time",
     "value",
-    "value_function",
     "variance",
 ]

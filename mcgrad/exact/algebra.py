@@ -74,8 +74,11 @@ def covariance(theory: Theory, first: Estimator, second: Estimator) -> Array:
 
 def covariance_matrix(theory: Theory, first: Estimator, second: Estimator) -> Array:
     """Return Cov(X_p, Y_q) of two samples on the same noise, (P, P)."""
+    return _joint_terms(theory, terms(theory, first), terms(theory, second))
+
+
+def _joint_terms(theory: Theory, one: list[Term], two: list[Term]) -> Array:
     total = np.zeros((theory.parameters,) * 2)
-    one, two = terms(theory, first), terms(theory, second)
     for c, x, here in one:
         for d, y, there in two:
             if here != there:
@@ -90,8 +93,9 @@ def coefficients(theory: Theory, estimator: estimators.ControlVariate) -> Array:
     Covariance matrices of controls may be singular: what never varies gets 0.
     """
     target, *controls = (terms(theory, part) for part in estimator.parts)
+    theory.together([x for part in (target, *controls) for _, x, _ in part])
     if estimator.full:
-        return _full_coefficients(theory, target, controls, estimator.parts[1:])
+        return _full_coefficients(theory, target, controls)
     among = np.array([[_covariance(theory, a, b) for b in controls] for a in controls])  # (k, k, P)
     onto = np.array([_covariance(theory, a, target) for a in controls])  # (k, P)
     found = [_solved(among[:, :, p], onto[:, p]) for p in range(theory.parameters)]
@@ -111,8 +115,11 @@ def total_optimal_over_time(theory: Theory, estimator: Estimator) -> Array:
 
 def total_optimal_constant(theory: Theory, estimator: Estimator) -> float:
     """Return the b of least total variance over the parameters `totals`, a float."""
-    cov, power = (x[:, theory.totals].sum() for x in with_scores(theory, estimator))
-    return float(ratio(cov, power))
+    Z = _score(theory)
+    theory.together([Z, *(x for _, x, _ in terms(theory, estimator))])
+    cov = sum((c * theory.covariance(x, Z) for c, x in _single(theory, estimator)), np.zeros(theory.parameters))
+    power = theory.covariance(Z, Z)  # scores of different times are uncorrelated
+    return float(ratio(*(x[theory.totals].sum() for x in (cov, power))))
 
 
 def optimal_quadratic(theory: Theory, estimator: Estimator) -> Array:
@@ -147,6 +154,9 @@ def _terms(theory: Theory, estimator: Estimator) -> list[Term]:
     def of(part: Estimator) -> list[Term]:
         return terms(theory, part)
 
+    whole = theory.whole(estimator)
+    if whole is not None:
+        return [Term(1.0, whole)]
     if type(estimator).__module__.partition(".")[0] != __name__.partition(".")[0]:
         raise NoClosedForm(f"no closed form is known for {type(estimator).__name__}, whose functions are your own")
     match estimator:
@@ -325,25 +335,29 @@ def _solved(among: Array, onto: Array) -> Array:
     return (solution.T / scale).T
 
 
-def _full_coefficients(
-    theory: Theory, target: list[Term], controls: list[list[Term]], parts: tuple[Estimator, ...]
-) -> Array:
+def _full_coefficients(theory: Theory, target: list[Term], controls: list[list[Term]]) -> Array:
     """Return c_kpq: every parameter uses the controls of all parameters."""
-    if len(controls) != 1 or not isinstance(parts[0], estimators.Score):
-        raise NoClosedForm("a control variate with full=True has a closed form for score() alone")
-    onto = np.zeros((theory.parameters,) * 2)  # Cov(Z_q, X_p)
-    for c, x, rollout in target:
-        if rollout != PLAIN:
-            raise NoClosedForm("a control variate with full=True has a closed form for estimators on a single rollout")
-        onto = onto + _joint(theory, Rule(score=1.0), x) @ _matrix(theory, c).T
-    return _solved(theory.fisher(), onto).T[None]
+    among = np.block([[_joint_terms(theory, x, y) for y in controls] for x in controls])
+    onto = np.concatenate([_joint_terms(theory, x, target) for x in controls])  # Cov(h_kq, g_p)
+    P = theory.parameters
+    return _solved(among, onto).reshape(len(controls), P, P).swapaxes(1, 2)
 
 
 def with_scores(theory: Theory, estimator: Estimator) -> tuple[Array, Array]:
     """Return Cov(g_p, z_tp) and Var z_tp, (T, P) both."""
     total = np.zeros((theory.horizon, theory.parameters))
-    for c, x, rollout in terms(theory, estimator):
-        if rollout != PLAIN or np.ndim(c) == 2 or isinstance(x, (GroupOf, Opaque)):
-            raise NoClosedForm("optimal baselines are known for combinations of estimators on a single rollout alone")
+    for c, x in _single(theory, estimator):
         total = total + c * theory.by_step(x)
-    return total, theory.by_step(Rule(score=1.0))
+    return total, theory.by_step(_score(theory))
+
+
+def _score(theory: Theory) -> Leaf:
+    return theory.whole(estimators.Score()) or Rule(score=1.0)
+
+
+def _single(theory: Theory, estimator: Estimator) -> list[tuple[float | Array, Leaf]]:
+    """Return [(coefficient, leaf)] of an estimator on the plain rollout."""
+    found = terms(theory, estimator)
+    if any(rollout != PLAIN or np.ndim(c) == 2 or isinstance(x, (GroupOf, Opaque)) for c, x, rollout in found):
+        raise NoClosedForm("optimal baselines are known for combinations of estimators on a single rollout alone")
+    return [(c, x) for c, x, _ in found]

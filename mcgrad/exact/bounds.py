@@ -5,14 +5,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..problem import Problem
-from .questions import asked
+from .answers import answered
+from .arguments import checked_arguments
 from .records import GradientNews
-from .theories import theory_of
 
 MODELS = ("markov", "tree", "stationary")
 
 
-@asked
+@checked_arguments
 def efficiency_bound(
     problem: Problem, theta: ArrayLike, model: str = "markov", matrix: bool = False
 ) -> NDArray[np.float64]:
@@ -79,13 +79,14 @@ def efficiency_bound(
     array([15.15])
     """
     validate.one_of("model", model, MODELS)
-    return theory_of(problem, theta).efficiency_bound(model, validate.flag("matrix", matrix))
+    matrix = validate.flag("matrix", matrix)
+    return answered("efficiency_bound", problem, theta, lambda theory: theory.efficiency_bound(model, matrix), work=0)
 
 
-@asked
+@checked_arguments
 def gradient_news(problem: Problem, theta: ArrayLike) -> GradientNews:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
     It is a function of t, s and a with its arrays.
     """
-    return theory_of(problem, theta).gradient_news()
+    return answered("gradient_news", problem, theta, lambda theory: theory.gradient_news(), work=0)

@@ -1,7 +1,8 @@
-"""Which theory knows a problem: one table, in one place."""
+"""Which theory answers for a problem: one table, in one place, and the recursion over the state as its last line."""
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,9 +15,14 @@ from ..environments.one_step import OneStepCost
 from ..environments.step_reward import Ramp
 from ..environments.tabular import Tabular
 from ..problem import Problem
+from ..truth import Truth
 from . import chaotic_map, linear_quadratic, one_step, tabular
 from .faithful import check_faithful, structure
+from .recursion.refine import Options
+from .recursion.theory import Recursion
 from .theory import Array, NoClosedForm, Theory
+
+Answer = TypeVar("Answer")
 
 # Type of `environment.closed_form` -> a function (problem, theta) that returns the theory, or raises `NoClosedForm`.
 THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
@@ -30,7 +36,37 @@ THEORIES: dict[type, Callable[[Problem, ArrayLike], Theory]] = {
 }
 
 
-CHECKED = 16
+CHECKED = 16  # thetas of a batch
+
+
+def ask(
+    problem: Problem,
+    theta: ArrayLike,
+    question: Callable[[Theory], Answer],
+    options: Options | None,
+    truth: Callable[[], Truth],
+) -> Answer:
+    """Return what the theory of a problem answers, or else, with options, what the recursion does.
+
+    Parameters
+    ----------
+    question : callable
+        question(theory) -> the answer, or NoClosedForm.
+    options : Options, optional
+        None: closed forms alone.
+    truth : callable
+        Returns what the baselines and critics of the recursion's estimators are told.
+    """
+    try:
+        return question(theory_of(problem, theta))
+    except NoClosedForm as error:
+        if options is None:
+            raise
+        known = error
+    try:
+        return question(Recursion(problem, problem.theta(theta), options, truth()))
+    except NoClosedForm as error:
+        raise NoClosedForm(str(error) if str(known) in str(error) else f"{known}; {error}") from known
 
 
 def theory_of(problem: Problem, theta: ArrayLike) -> Theory:

@@ -9,11 +9,12 @@ added (`leaves` writes estimators in terms of them); and the moments of *leaves*
     mirrored(x, y, signs)   Cov(X_p, Y'_p), Y' on the rollout whose noise has other signs, (P,)
     joint(x, y)             Cov(X_p, Y_q) for all parameters p and q, (P, P)
 
-A kind of problem derives from `Theory`, and overrides what it knows: the rest raises `NoClosedForm`.
+A kind of problem derives from `Theory`, and overrides what it knows: the rest raises `NoClosedForm`. One that knows the moments
+of any estimator says so by `whole`: then nothing is taken apart, and the estimator is the leaf.
 """
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 import numpy as np
@@ -48,7 +49,7 @@ class Alone(NamedTuple):
 
 def _unknown(what: str) -> Callable[..., Any]:
     def ask(self: "Theory", *arguments: Any) -> NoReturn:
-        raise NoClosedForm(f"{what}: no closed form is known for {self.name}")
+        raise self.unknown(what)
 
     return ask
 
@@ -90,17 +91,21 @@ class Theory:
     name = "this problem"
     totals = slice(None)
 
+    def unknown(self, what: str) -> NoClosedForm:
+        """Return the error of a question that this theory does not answer."""
+        return NoClosedForm(f"{what}: no closed form is known for {self.name}")
+
     # ---- values ----
 
     @property
     def objective(self) -> float:
         """J."""
-        raise NoClosedForm(f"objective: no closed form is known for {self.name}")
+        raise self.unknown("objective")
 
     @property
     def return_variance(self) -> float:
         """The variance of the return."""
-        raise NoClosedForm(f"return_variance: no closed form is known for {self.name}")
+        raise self.unknown("return_variance")
 
     gradient = _unknown("gradient")
     value = _unknown("value")
@@ -140,6 +145,13 @@ class Theory:
     mean = covariance = by_step = _unknown("moments of estimators")
     mirrored = _unknown("antithetic pairs")
     joint = _unknown("covariances between parameters")
+
+    def whole(self, estimator: Estimator) -> Leaf | None:
+        """Return an estimator, whatever it is made of, as one leaf, or None where it is taken apart."""
+        return None
+
+    def together(self, leaves: Sequence[Leaf]) -> None:
+        """Be told whose moments will be asked for, before they are: what is found for all at once is found once."""
 
     def leaves(self, estimator: Estimator) -> "list[tuple[float | Array, Leaf]] | None":
         """Return leaves of this theory's own as [(coefficient, leaf)], or None; see `leaves.read` for those of all."""

@@ -257,9 +257,9 @@ def test_where_chaos_has_no_closed_form():
     with pytest.raises(mg.exact.NoClosedForm, match="antithetic pairs"):
         mg.exact.variance(p, [0.0, 0.3], E.antithetic(PW), work=0)
     with pytest.raises(mg.exact.NoClosedForm, match=r"std: expected at least 0.0626 .*got 0.001"):
-        mg.exact.gradient(p, [0.0, 0.001])
+        mg.exact.gradient(p, [0.0, 0.001], work=0)
     with pytest.raises(ValueError, match="theta: expected a standard deviation > 0"):
         mg.exact.gradient(p, [0.0, 0.0])
     with pytest.raises(mg.exact.NoClosedForm, match="expected mcgrad.policies.gaussian"):
         other = mg.policies.linear_gaussian(1, 1, std=0.3)
-        mg.exact.objective(mg.Problem(mg.environments.chaotic_map(), other, 3), [0.0])
+        mg.exact.objective(mg.Problem(mg.environments.chaotic_map(), other, 3), [0.0], work=0)

@@ -343,16 +343,16 @@ def test_where_there_is_no_closed_form():
     with pytest.raises(no, match="for a horizon of 2"):
         mg.exact.variance(mg.Problem(cost, gaussian, 2), [0, 1], LADDER["SF"], work=0)
     with pytest.raises(no, match="expected mcgrad.policies.gaussian"):
-        mg.exact.gradient(mg.Problem(cost, mg.policies.linear_gaussian(1, 1, std=1.0), 1), [0])
+        mg.exact.gradient(mg.Problem(cost, mg.policies.linear_gaussian(1, 1, std=1.0), 1), [0], work=0)
     with pytest.raises(no, match="standard deviation of 0"):
-        mg.exact.objective(mg.Problem(cost, mg.policies.gaussian(1, std=0.0), 1), [0])
+        mg.exact.objective(mg.Problem(cost, mg.policies.gaussian(1, std=0.0), 1), [0], work=0)
     p = mg.Problem(cost, gaussian, 1)
     with pytest.raises(ValueError, match=r"theta: expected standard deviations > 0, got \[-1.0\]"):
         mg.exact.objective(p, [0, -1])
     with pytest.raises(no, match="EvolutionStrategies on cosine cost under Gaussian m=1"):
         mg.exact.variance(p, [0, 1], E.evolution_strategies(0.1), work=0)
     with pytest.raises(no, match="covariances between parameters"):
-        mg.exact.coefficients(p, [0, 1], E.control_variate(LADDER["SF"], E.score(), full=True))
+        mg.exact.coefficients(p, [0, 1], E.control_variate(LADDER["SF"], E.score(), full=True), work=0)
     with pytest.raises(ValueError, match="expected a control variate"):
         mg.exact.coefficients(p, [0, 1], LADDER["SF"])
     with pytest.raises(no, match="scaling: no closed form is known for cosine cost"):

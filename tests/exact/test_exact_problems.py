@@ -78,7 +78,16 @@ def test_a_replaced_function_has_no_closed_form(make, where, change, word):
     other = replaced(problem, where, **change)
     for ask in (mg.exact.objective, mg.exact.gradient):
         with pytest.raises(mg.exact.NoClosedForm, match=word):
-            ask(other, theta)
+            ask(other, theta, work=0)
+    if "score" in change:  # which the recursion sees
+        with pytest.raises(mg.exact.NoClosedForm, match="the policy's score is not that of the density"):
+            mg.exact.gradient(other, theta)
+    if {"score", "done"} & set(change):
+        return
+    g, h = mg.exact.gradient(other, theta), 1e-3  # of the functions as they are now
+    for p, unit in enumerate(np.eye(len(theta))[:3]):
+        up, down = (mg.exact.objective(other, theta + k * h * unit) for k in (1, -1))
+        assert g[p] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-6)
 
 
 def test_replaced_numbers_have_no_closed_form():
@@ -86,7 +95,7 @@ def test_replaced_numbers_have_no_closed_form():
     params = dict(problem.environment.params)
     for name in ("A", "Q", "noise", "root"):
         with pytest.raises(mg.exact.NoClosedForm, match="closed form"):
-            mg.exact.objective(replaced(problem, params=params | {name: 1.001 * params[name]}), theta)
+            mg.exact.objective(replaced(problem, params=params | {name: 1.001 * params[name]}), theta, work=0)
 
 
 # ---- values as functions -----------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import pytest
 
 import mcgrad as mg
 from mcgrad.exact.recursion import noise
-from mcgrad.exact.recursion.refine import START, level
+from mcgrad.exact.recursion.refine import START, checked_options, level
+from mcgrad.exact.recursion.values import value_within
 
 e, env, policies = mg.estimators, mg.environments, mg.policies
 features = policies.linear_features
@@ -170,17 +171,21 @@ def test_more_states_than_a_grid_takes():
         mg.exact.moments(problem, np.zeros(5), {"x": e.reparameterization()})
 
 
+def of_recursion(problem, theta):
+    return value_within(problem, problem.theta(theta), checked_options(problem, 1e-5, None, 20.0))
+
+
 def test_value_functions():
     """Against closed forms, and the objective of the double well by two more of its estimators' identities: E V(s_0) = J."""
     lq = env.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]], process_noise=[[0.04]])
     problem, theta = mg.Problem(lq, policies.linear_gaussian(1, 1, std=0.5), horizon=10), [-0.6]
-    V, known = mg.exact.value_function(problem, theta), mg.exact.value(problem, theta)
+    V, known = of_recursion(problem, theta), mg.exact.value(problem, theta)
     s = np.linspace(-2, 2, 5)[:, None]
     for t in (0, 4, 10):
         np.testing.assert_allclose(V(t, s), -(known.P[t, 0, 0] * s[:, 0] ** 2 + known.c[t]), rtol=1e-12, atol=1e-14)
     assert V.objective == pytest.approx(mg.exact.objective(problem, theta), rel=1e-12) == known.objective
     walk, logits = mg.Problem(env.random_walk(7), policies.softmax(7, 2), horizon=9), np.linspace(-1, 1, 14)
-    V, known = mg.exact.value_function(walk, logits), mg.exact.value(walk, logits)
+    V, known = of_recursion(walk, logits), mg.exact.value(walk, logits)
     np.testing.assert_allclose(V(2, np.arange(7.0)[:, None]), known.V[2], atol=1e-13)
     for same in (V, known):  # one kind of record, and one door
         assert (

@@ -6,8 +6,7 @@ from support import CASES, reference_problem, w1
 from test_lq_cases import estimators, reference
 
 import mcgrad as mg
-from mcgrad.exact.recursion import polynomials
-from mcgrad.exact.recursion.basis import TooSmall
+from mcgrad.exact.recursion import polynomials, public
 
 e = mg.estimators
 KEYS = ("total_bJ", "rtg_V", "pw", "mix(rtg,pw)")
@@ -170,11 +169,26 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
 
     def planted(*arguments, **options):
         found = honest(*arguments, **options)
-        return found._replace(covariance={x: max(d - 1, -1) for x, d in found.covariance.items()})
+        return [y._replace(covariance={x: max(d - 1, -1) for x, d in y.covariance.items()}) for y in found]
 
     monkeypatch.setattr(polynomials, "degrees", planted)
-    with pytest.raises(TooSmall, match="degree"):
+    monkeypatch.setattr(public, "approximate", lambda asked, options: pytest.fail(repr(options.reason)))
+    with pytest.raises(pytest.fail.Exception, match="TooSmall.*degree"):  # and never a user sees it: grids come next
         mg.exact.moments(*scalar(), {"x": e.reward_to_go()})
+
+
+def test_degrees_that_grow_from_step_to_step_are_those_of_each_step():
+    """On the double well the degree triples; the score of a mean that is a constant has the variance T / std^2."""
+    policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    for horizon, space in ((1, "polynomials"), (3, "polynomials"), (6, "grid")):
+        problem = mg.Problem(mg.environments.double_well(), policy, horizon=horizon)
+        found = mg.exact.moments(problem, [-0.3, 0.5], {"x": e.score()})
+        assert space in found.space
+        np.testing.assert_allclose(found["x"].variance[1], 4.0 * horizon, rtol=1e-6)
+    problem = mg.Problem(mg.environments.double_well(), policy, horizon=2)
+    found = mg.exact.moments(problem, [-0.3, 0.5], {"x": e.reward_to_go(), "y": e.score()})
+    sample = mg.measure(problem, [-0.3, 0.5], {"x": e.reward_to_go()}, 20_000, progress=False, machine="numpy")["x"]
+    assert np.all(np.abs(sample.variance - found["x"].variance) < 5 * sample.variance_stderr)
 
 
 def test_what_cannot_be_done_says_why():

@@ -207,7 +207,7 @@ def targets():
     found |= {
         name: (getattr(mg.designs, name), {"size": 8}) for name in ("sobol", "latin_hypercube", "stratified_start")
     }
-    only_theta = ("objective gradient value critic mean_return_to_go naive_optimal_over_time optimum system hessian fisher "
+    only_theta = ("objective gradient critic mean_return_to_go naive_optimal_over_time optimum system hessian fisher "
                   "natural_gradient gradient_news average_reward average_gradient differential_value "
                   "stationary").split()  # fmt: skip
     of_estimator = (
@@ -217,7 +217,7 @@ def targets():
     found |= {f"exact.{name}": (getattr(mg.exact, name), asked) for name in only_theta}
     found |= {f"exact.{name}": (getattr(mg.exact, name), answered) for name in of_estimator}
     found["exact.moments"] = mg.exact.moments, asked | {"estimators": {"SF": SF}, "higher": False, "tolerance": 1e-6}
-    found["exact.value_function"] = mg.exact.value_function, asked
+    found["exact.value"] = mg.exact.value, asked | {"tolerance": 1e-4, "box": ([-4.0], [4.0]), "work": 5.0}
     found["exact.scaling"] = mg.exact.scaling, answered | {"parameters": "gain"}
     for name in ("covariance", "covariance_matrix"):
         found[f"exact.{name}"] = getattr(mg.exact, name), asked | {"first": SF, "second": PW}

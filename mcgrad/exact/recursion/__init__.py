@@ -8,12 +8,11 @@ reachable               all states that can be reached, where noise only chooses
 cuts, spans             where decisions change, proved by intervals; resolution: what may hide between two nodes
 refine                  grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature
-questions, public       what is asked, and the public function; values: the exact value function
-fallback                mean, variance and covariance by a closed form, or else by the recursion
+questions, public       what is asked of chains, and moments of any estimators; selected: no more of them than are asked for
+values                  the exact value function
+theory                  all of it as a `Theory`, the last line of the table `exact.theories`; work: what it may cost
 """
 
 from .found import ExactEstimate, ExactMoments
-from .public import moments
-from .values import value_function
 
-__all__ = ["ExactEstimate", "ExactMoments", "moments", "value_function"]
+__all__ = ["ExactEstimate", "ExactMoments"]

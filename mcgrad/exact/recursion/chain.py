@@ -24,6 +24,7 @@ from ..theory import NoClosedForm
 from .branches import Branches
 from .laws import NORMAL, UNIFORM
 from .ring import Array, Given, Lost, Poly, Rows, State, Value, Values, apply, lift, plus, run, variable, whole
+from .work import Work
 
 AT = "#"  # between the name of a carry and the number of its stream
 
@@ -175,8 +176,10 @@ class Model:
         Stream -> Chain; streams whose chains have the same law share one.
     """
 
-    def __init__(self, problem: Problem, theta: Array, estimators: Mapping[str, Estimator]) -> None:
-        self.problem = problem
+    def __init__(
+        self, problem: Problem, theta: Array, estimators: Mapping[str, Estimator], work: Work | None = None
+    ) -> None:
+        self.problem, self.work = problem, Work(np.inf) if work is None else work
         self.traced = remembered_trace(problem, theta, estimators)
         self.theta, self.inputs = self.traced.theta, self.traced.inputs
         self.names, self.parameters = list(estimators), len(problem.parameters)

@@ -57,8 +57,10 @@ def degrees(
     states: Sequence[str],
     steps: int,
     later: Degrees | None = None,
-) -> Degrees:
-    """Return the `Degrees` of the fields before any step; with `later`, those before the one step whose later ones they are.
+) -> list[Degrees]:
+    """Return the `Degrees` of the fields after the last step, before it, before the one before it, and so on.
+
+    Where they settle, one entry stands for all. With `later` there is one step, and one entry: those before it.
 
     Parameters
     ----------
@@ -69,6 +71,7 @@ def degrees(
         a -> its polynomial after the last step.
     states : list of names
     steps : int
+    later : Degrees, optional
 
     Raises
     ------
@@ -104,17 +107,19 @@ def degrees(
 
     if later is not None:
         value, noise, covariance = step(later.mean, later.covariance)
-        return Degrees(value, value, noise, covariance)
+        return [Degrees(value, value, noise, covariance)]
     mean = {a: reach(x, names).state for a, x in last.items()}
     covariance = dict.fromkeys(system.pairs, -1)
+    by_step = [Degrees(mean, mean, dict.fromkeys(mean, 0), covariance)]
     for _ in range(steps):
         value, noise, new = step(mean, covariance)
         grown = {a: max(d, mean[a]) for a, d in value.items()}
         new = {x: max(d, covariance[x]) for x, d in new.items()}
         if max([0, *grown.values(), *new.values()]) > LARGEST:
             raise NoClosedForm("no recursion on polynomials: their degree grows from step to step")
+        here = Degrees(grown, {a: max(value[a], grown[a]) for a in grown}, noise, new)
         if grown == mean and new == covariance:
-            break
+            return [here]
         mean, covariance = grown, new
-    value, noise, _ = step(mean, covariance)
-    return Degrees(mean, {a: max(value[a], mean[a]) for a in mean}, noise, covariance)
+        by_step.append(here)
+    return by_step

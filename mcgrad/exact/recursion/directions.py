@@ -18,10 +18,12 @@ from .chain import Model
 from .laws import NORMAL, gauss
 from .noise import tensor
 from .ring import Array
+from .work import TooMuch
 
-COUNTS = (8, 12, 18, 27, 40, 60)  # nodes of a component, until nothing moves
-TOLERANCE = 1e-9
+COUNTS = (8, 12, 18, 27, 40, 60, 90)  # nodes of a component, until nothing moves
 MOST = 2000  # directions
+# Operations of one direction that no space of functions counts, and of each of its steps.
+OWN, OF_STEP = 1e7, 1e6
 
 
 def over_directions(
@@ -29,6 +31,7 @@ def over_directions(
     pairs: Sequence[tuple[int, int]],
     first_two: Callable[..., Any],
     next_two: Callable[..., Any] | None = None,
+    tolerance: float = 1e-9,
 ) -> tuple[Array, Array, Array | None]:
     """Return means, covariances of pairs, and third and fourth central moments or None.
 
@@ -38,6 +41,13 @@ def over_directions(
         first_two(model) -> means, covariances.
     next_two : callable, optional
         next_two(model, means) -> third and fourth moments about given means.
+    tolerance : float
+        Largest change of a moment, relative to the largest of its kind, from one quadrature to the next.
+
+    Raises
+    ------
+    NoClosedForm
+        If so many directions are too much work, or not enough.
     """
     if model.lone:
         if model.directions or next_two is not None:
@@ -51,20 +61,35 @@ def over_directions(
         raise NoClosedForm("no recursion: directions of random signs and normal ones at once")
     before = None
     (kind,) = model.directions
+    change = np.inf
     for weights, points in _rules(kind, model.parameters):
+        _spend(model, len(points) * (1 if next_two is None else 2), change, tolerance)
         models = [model.along(z) for z in points]
         total, joint = _mixed(weights, models, pairs, first_two)
-        if _settled(before, (total, joint), model):
+        change = 0.0 if kind == "sign" else _moved(before, (total, joint))  # of signs these are all
+        if change <= tolerance:
             central = None
             if next_two is not None:
                 each = np.array([next_two(x, total) for x in models])
                 central = np.einsum("q,qkj->kj", weights, each)
             return total, joint, central
         before = total, joint
+    few = COUNTS[0] ** model.parameters > MOST
     raise NoClosedForm(
-        f"no recursion: the moments move with the number of directions of theta, and {model.parameters} parameters take more "
-        f"than {MOST} of them"
+        f"no recursion: the moments are means over directions of theta, and {model.parameters} parameters take more than "
+        f"{MOST} of them" + ("" if few else f": they still move by {change:.1e} of the largest")
     )
+
+
+def _spend(model: Model, directions: int, change: float, tolerance: float) -> None:
+    work = model.work
+    try:
+        work.spend(directions * len(model.traced.rollouts) * (OWN + OF_STEP * model.problem.horizon))
+    except TooMuch:
+        moved = f"; with fewer, moments moved by {change:.1e}, not {tolerance:.0e}" if change < np.inf else ""
+        raise NoClosedForm(
+            f"no recursion: {directions} directions of theta are more than work={work.units:g}{moved}; allow more work"
+        ) from None
 
 
 def _mixed(
@@ -78,12 +103,10 @@ def _mixed(
     return total, weights @ (covariance + apart[:, i] * apart[:, j])
 
 
-def _settled(before: tuple[Array, Array] | None, after: tuple[Array, Array], model: Model) -> bool:
-    if model.directions == {"sign"}:
-        return True  # all that there are
+def _moved(before: tuple[Array, Array] | None, after: tuple[Array, Array]) -> float:
     if before is None:
-        return False
-    return all(np.abs(x - y).max() <= TOLERANCE * np.abs(y).max() for x, y in zip(before, after, strict=True))
+        return np.inf
+    return max(float(np.abs(x - y).max() / (np.abs(y).max() + 1e-300)) for x, y in zip(before, after, strict=True))
 
 
 def _rules(kind: str, parameters: int) -> Iterator[tuple[Array, Array]]:

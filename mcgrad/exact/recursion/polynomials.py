@@ -50,23 +50,33 @@ class Polynomials:
         self.system = system(first, pairs, chain.step(rows, state, noise, needed), chain.carries)
         last = chain.last(model.rows(self.horizon), state, needed)
         self.last_polys = last_values(self.system.terms, last)
-        self.degrees = degrees(self.system, after, self.last_polys, self.states, self.horizon)
-        self.stage = Stage(self.system, after, self.degrees, self.degrees, self.states, chain.noises())
-        self.stage.prepare(self.last()[0], self.horizon)
+        by_step = degrees(self.system, after, self.last_polys, self.states, self.horizon)
+        self._settled, self.degrees = len(by_step) == 1, by_step[-1]
+        pairs_of = zip(by_step, by_step[1:] or by_step, strict=False)
+        # One stage for all steps, or, the last step first, one for each.
+        self._stages = [Stage(self.system, after, x, y, self.states, chain.noises()) for x, y in pairs_of]
+        if self._settled:
+            self._stages[0].prepare(self.last()[0], self.horizon)
 
     def last(self) -> CoefficientFields:
         """Return the fields after the last step."""
-        layout = self.stage.layout_in
+        layout = self._stages[0].layout_in
         return layout.filled(self.last_polys, self.states), np.zeros(layout.covariances)
 
     def back(self, t: int, fields: CoefficientFields) -> CoefficientFields:
         """Return the fields before step t, given those after it."""
-        return self.stage.back(t, fields)
+        if self._settled:
+            return self._stages[0].back(t, fields)
+        stage = self._stages[self.horizon - 1 - t]
+        stage.prepare(fields[0], 1)
+        return stage.back(t, fields)
 
     def function(self, fields: CoefficientFields, a: Monomial) -> Callable[..., Array]:
         """Return the conditional mean of a monomial as a function of states (N, n), which are in no box."""
-        place = self.stage.layout_in.mean[a]
-        powers, c = self.stage.layout_in.space.powers[: len(place)], fields[0][place]
+        layouts = [x for stage in self._stages for x in (stage.layout_in, stage.layout_out)]
+        layout = next(x for x in layouts if x.means == len(fields[0]))
+        place = layout.mean[a]
+        powers, c = layout.space.powers[: len(place)], fields[0][place]
 
         def function(s: Array, held: bool = False) -> Array:
             found = np.ones((len(s), len(place)))
@@ -84,7 +94,8 @@ class Polynomials:
         kinds = chain.noises(start=True)
         s0 = [_checked(x, "the first state") for x in chain.start({z: variable(z) for z in kinds})]
         own = System(outputs, pairs)
-        stage = Stage(own, s0, self.degrees, degrees(own, s0, {}, [], 1, later=self.degrees), [], kinds)
+        (before,) = degrees(own, s0, {}, [], 1, later=self.degrees)
+        stage = Stage(own, s0, self.degrees, before, [], kinds)
         stage.prepare(fields[0], 1)
         means, covariances = stage.back(0, fields)
         layout = stage.layout_out

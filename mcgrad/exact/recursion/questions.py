@@ -16,7 +16,7 @@ import numpy as np
 
 from ..theory import NoClosedForm
 from .chain import AT, Chain, Model
-from .ring import Monomial, Pair, Poly, lift, plus, times
+from .ring import EXP, Monomial, Pair, Poly, lift, plus, times
 from .system import Outputs, ordered, split
 
 MOST_TERMS = 20_000
@@ -42,12 +42,19 @@ class Answers:
     mean, covariance : dict
     """
 
+    mean: dict[Any, Any]
+    covariance: dict[Any, Any]
+
     def __init__(self, model: Model, targets: Mapping[Any, Poly], pairs: Sequence[Any], solve: Solve) -> None:
         pairs = [ordered(*x) for x in pairs]
         if len(model.chains) == 1:
             ((stream, chain),) = model.chains.items()
             outputs = {k: split(_own(g, stream), chain.carries) for k, g in targets.items()}
-            self.mean, self.covariance = ask(chain, outputs, pairs, solve)
+            self.mean, self.covariance = {}, {}
+            for part, mine, own in _apart(chain, outputs, pairs):
+                mean_of, covariance_of = ask(part, mine, own, solve)
+                self.mean |= mean_of
+                self.covariance |= covariance_of
             return
         factors = {k: [(_factors(names, model), c) for names, c in g.items()] for k, g in targets.items()}
         if sum(len(factors[a]) * len(factors[g]) for a, g in pairs) > MOST_TERMS:
@@ -92,6 +99,33 @@ def ask(
     first = {b for row in outputs.values() for b in row}
     own = {ordered(x, y) for a, g in pairs for x in outputs[a] if x for y in outputs[g] if y}
     return solve(chain, first, own, outputs, pairs)
+
+
+def _apart(chain: Chain, outputs: Outputs, pairs: Sequence[Any]) -> list[tuple[Chain, Outputs, list[Any]]]:
+    """Return chains of no more rollouts than are asked about together, each with its outputs and pairs of them.
+
+    A difference in one parameter is made of two rollouts, those in several parameters of as many pairs: the state of all of
+    them is that of two, one pair after the other, where no covariance between pairs is asked for.
+    """
+    if len(chain.trajectories) == 1:
+        return [(chain, outputs, list(pairs))]
+    scan_of = {name: id(carry.scan) for name, carry in chain.carries.items()}
+    group_of = {k: {k} for k in outputs}
+    for a, g in pairs:
+        if group_of[a] is not group_of[g]:
+            joined = group_of[a] | group_of[g]
+            group_of |= dict.fromkeys(joined, joined)
+    by_scans: dict[frozenset[int], list[Any]] = {}
+    for group in {id(x): x for x in group_of.values()}.values():
+        names = (name.removeprefix(EXP) for k in group for monomial in outputs[k] for name in monomial)
+        by_scans.setdefault(frozenset(scan_of[name] for name in names), []).extend(group)
+    found: list[tuple[Chain, Outputs, list[Any]]] = []
+    for scans, members in by_scans.items():
+        mine = {v: x for v, x in chain.scans.items() if id(x[0]) in scans} or chain.scans
+        part = chain if len(mine) == len(chain.scans) else Chain(chain.model, mine)
+        of_part = {k: x for k, x in outputs.items() if k in set(members)}
+        found.append((part, of_part, [x for x in pairs if x[0] in of_part]))
+    return found
 
 
 def _own(poly: Poly, stream: int) -> Poly:

@@ -26,13 +26,13 @@ from .periods import periods
 from .reachable import Reachable
 from .resolution import unseen
 from .ring import Array, Monomial, Pair, Values
+from .work import TooMuch, Work
 
 PILOTS, SEED = 4096, 1
 # Nodes of what a noise moves besides the state, and of a noise that moves the start, where states are found one by one.
 STATES = ((4, 1), (6, 2), (8, 3), (10, 4), (12, 5), (14, 6), (18, 8))
 LARGEST = 60_000_000  # numbers in the matrices of a step
 BUILT = 20  # operations that a number in the matrices of a step takes
-OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
 # Points of the coarsest grid along an axis, their growth, and the points of a stencil, by the number of states.
 START = {1: (30, 1.5, 8), 2: (12, 1.41, 8), 3: (8, 1.3, 6)}
 
@@ -78,31 +78,6 @@ def level(states: int, k: int, finer: Sequence[str] = ()) -> Level:
     if "box" in finer:  # with points as far apart as before
         changes["counts"] = int(np.ceil(found.counts * fine.reach / found.reach))
     return dataclasses.replace(found, **changes)
-
-
-class TooMuch(Exception):
-    """The work that is left is not enough for a level."""
-
-
-class Work:
-    """Counts operations, so that what is found does not depend on how fast a machine is.
-
-    Attributes
-    ----------
-    units : float
-        How many there may be, in units of about a second on a slow core.
-    spent : float
-        How many there were.
-    """
-
-    def __init__(self, units: float) -> None:
-        self.units, self.spent = units, 0.0
-
-    def spend(self, operations: float) -> None:
-        """Count operations, or raise TooMuch where they would be more than there may be."""
-        if self.spent + operations / OPERATIONS > self.units or np.isinf(operations):
-            raise TooMuch
-        self.spent += operations / OPERATIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +205,8 @@ def _at(
     def make(chain: Chain, first: Iterable[Monomial], pairs: Sequence[Pair]) -> Nodal:
         if chain.states not in START:
             raise NoClosedForm(f"{options.reason}; and {chain.states} states, which are too many for a grid")
-        key = tuple(chain.trajectories)
+        direction = chain.model.direction
+        key = tuple(chain.trajectories), None if direction is None else direction.tobytes()
         if key not in boxes:
             boxes[key] = pilot_box(chain, options.box), periods(chain)
         how = level(chain.states, k, finer)
@@ -289,15 +265,19 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
     (k, before), (_, after) = done[-2:]
     if not options.explains:
         return f"no convergence to {options.tolerance:g} within work={work:g}"
-    found = sorted(
-        ((_at(k, (what,), asked, boxes, options, Work(np.inf)).moved_from(before), what) for what in PARTS),
-        reverse=True,
-    )
+    found, explaining = [], Work(options.work.units)
+    try:
+        for what in PARTS:
+            found.append((_at(k, (what,), asked, boxes, options, explaining).moved_from(before), what))
+    except TooMuch:
+        pass
+    found.sort(reverse=True)
     alone = ", ".join(f"{what} {x:.1e}" for x, what in found)
+    most = f"; refined alone: {alone}. It is the {found[0][1]} that moves most" if len(found) == len(PARTS) else ""
     grids = f"from {before.space} to {after.space}"
     return (
         f"no convergence to {options.tolerance:g} within work={work:g}: {grids} what is asked for moved by "
-        f"{after.moved_from(before):.1e}; refined alone: {alone}. It is the {found[0][1]} that moves most; allow more work, a "
+        f"{after.moved_from(before):.1e}{most}; allow more work, a "
         f"larger tolerance, or a shorter horizon. (No polynomials: {reason})"
     )
 
@@ -343,6 +323,6 @@ def checked_box(box: object, problem: Problem) -> tuple[Array, Array] | None:
 
 
 def checked_options(problem: Problem, tolerance: float, box: object, work: float) -> Options:
-    """Return the arguments of `moments` and of `value_function` that say what may be done, checked."""
+    """Return the arguments of `moments` and of `value` that say what may be done, checked."""
     tolerance = validate.number("tolerance", tolerance, above=0.0)
-    return Options(tolerance, Work(validate.number("work", work, above=0.0)), checked_box(box, problem))
+    return Options(tolerance, Work(validate.number("work", work, above=0.0), shown=True), checked_box(box, problem))

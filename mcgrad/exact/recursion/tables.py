@@ -17,6 +17,7 @@ from ...environments.bandit import Bandit
 from ...environments.tabular import Tabular
 from ...kernels.reverse_scan import ReverseScan
 from ...problem import Problem
+from ..faithful import moves_as_said
 from ..theory import NoClosedForm
 from .chain import Chain
 from .laws import NORMAL, gauss
@@ -52,7 +53,9 @@ class Table:
 def states(problem: Problem) -> int | None:
     """Return the number of states of a problem whose states are those of a table, or None."""
     known = problem.environment.closed_form
-    return len(known.start) if isinstance(known, Tabular) else 1 if isinstance(known, Bandit) else None
+    if not isinstance(known, (Tabular, Bandit)) or not moves_as_said(problem.environment):
+        return None
+    return len(known.start) if isinstance(known, Tabular) else 1
 
 
 def count(problem: Problem) -> int:

@@ -9,17 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ...estimators.estimator import custom
+from ...estimators.estimator import Estimator, custom
 from ...problem import Problem
-from ..arguments import checked_arguments
 from ..records import ValueFunction, numbers
 from ..theory import NoClosedForm
 from .chain import Chain, Model
 from .polynomials import Polynomials
 from .questions import Answers, Make
-from .refine import Options, approximate, checked_options, pilot_box
+from .refine import Options, approximate, pilot_box
 from .ring import Array, Monomial, Pair
 from .system import Outputs
 from .tables import states, table
@@ -86,62 +85,16 @@ class OnLevel:
         )
 
 
-@checked_arguments
-def value_function(
-    problem: Problem,
-    theta: ArrayLike,
-    *,
-    tolerance: float = 1e-5,
-    box: tuple[ArrayLike, ArrayLike] | None = None,
-    work: float = 20.0,
-) -> ValueFunction:
-    """Return the exact value function of a problem, on tables, polynomials or grids; see `moments` for how.
-
-    Nothing is differentiated: rewards and dynamics are all that enters.
-
-    Parameters
-    ----------
-    problem : Problem
-    theta : (P,) array
-    tolerance : float
-        Largest change of a value in the box of pilot trajectories, or of the objective, at the last refinement, relative to the
-        range of values.
-    box : pair of (n,) arrays, optional
-        As of `moments`.
-    work : float
-        As of `moments`.
-
-    Raises
-    ------
-    NoClosedForm
-        Where the recursion does not apply, or does not converge.
-
-    Examples
-    --------
-    >>> import mcgrad as mg
-    >>> policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
-    >>> V = mg.exact.value_function(mg.Problem(mg.environments.double_well(), policy, horizon=20), [-0.3, 0.5])
-    >>> round(V.objective, 3), V(0, [[-1.0], [1.0]]).round(3)
-    (-3.541, array([-3.547, -0.049]))
-    """
-    return value_within(problem, problem.theta(theta), checked_options(problem, tolerance, box, work))
-
-
 def value_within(problem: Problem, theta: Array, options: Options) -> ValueFunction:
-    """Return `value_function` for what is left of the work of `options`."""
+    """Return V_t(s) for what is left of the work of `options`; nothing but dynamics and rewards enters."""
     return found_within(problem, theta, options)[1].record(problem.environment.states, states(problem))
 
 
 def found_within(problem: Problem, theta: Array, options: Options) -> tuple[Chain, OnLevel]:
     """Return the chain of a problem, and its values for what is left of the work of `options`."""
-    P = len(problem.parameters)
-    whole = custom(
-        lambda c, x, later: (later + x.reward, []),
-        lambda c, end: end.reward,
-        lambda c, sums, carry: (carry, *(0.0 for _ in range(P - 1))),
-    )
+    whole = whole_return(len(problem.parameters))
     with np.errstate(all="ignore"):  # what overflows has not converged
-        model = Model(problem, theta, {"return": whole})
+        model = Model(problem, theta, {"return": whole}, options.work)
         asked = functools.partial(_asked, model, options.box)
         ((_, chain),) = model.chains.items()
         if states(problem):
@@ -164,6 +117,7 @@ def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str
         fields = own.last()
         functions.append(own.function(fields, a))
         for t in reversed(range(own.horizon)):
+            chain.model.work.tick()
             fields = own.back(t, fields)
             functions.append(own.function(fields, a))
         return own.start(fields, outputs, output_pairs)
@@ -171,3 +125,12 @@ def _asked(model: Model, box: tuple[Array, Array] | None, make: Make, space: str
     found = Answers(model, {0: model.gradients[0]}, [], solver)
     ((_, chain),) = model.chains.items()
     return OnLevel(float(found.mean[0]), space, tuple(functions[::-1]), functools.partial(pilot_box, chain, box))
+
+
+def whole_return(parameters: int) -> Estimator:
+    """Return the return itself as the first of so many components of an estimator: nothing is differentiated."""
+
+    def finish(c: object, sums: object, carry: object) -> tuple[object, ...]:
+        return (carry, *(0.0 for _ in range(parameters - 1)))
+
+    return custom(lambda c, x, later: (later + x.reward, []), lambda c, end: end.reward, finish)
