@@ -67,6 +67,7 @@ def results():
         "value": (mg.exact.value(scalar, gain), ["closed form", "1 state variable", "P", "J"]),
         "table of values": (mg.exact.value(table, logits), ["table", "V", "(9, 5)"]),
         "critic": (mg.exact.critic(problem, theta), ["4 state variables and 2 actions", "F", "(50, 2, 4)"]),
+        "critic of no closed form": (mg.exact.critic(*well()), ["1 state variable and 1 action", "J"]),
         "differential value": (mg.exact.differential_value(scalar, gain), ["1 state variable", "P"]),
         "news": (mg.exact.gradient_news(table, logits), ["N", "(8, 5, 2, 10)"]),
         "system": (mg.exact.system(problem, theta), ["Linear-quadratic", "A ", "(4, 4)"]),
@@ -81,6 +82,12 @@ def results():
         "one of one's own": (Own(2.0), ["Own(factor=2)"]),
         "an estimator": (e.mixture(e.reward_to_go(b.value()), e.score()), ["mixture(reward_to_go(value()), score())"]),
     }
+
+
+def well():
+    """Return (problem, theta): one without closed forms."""
+    policy = mg.policies.linear_features(lambda s: (s[0], 1.0), 1, 1, std=0.5)
+    return mg.Problem(mg.environments.double_well(), policy, horizon=2), [-0.3, 0.5]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

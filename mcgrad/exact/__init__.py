@@ -50,14 +50,16 @@ from .questions import (
     value,
     variance,
 )
-from .records import ExactCritic, ValueFunction
+from .records import DifferentialValue, ExactCritic, GradientNews, ValueFunction
 from .recursion import ExactEstimate, ExactMoments
 from .theory import NoClosedForm
 
 __all__ = [
+    "DifferentialValue",
     "ExactCritic",
     "ExactEstimate",
     "ExactMoments",
+    "GradientNews",
     "NoClosedForm",
     "ValueFunction",
     "average_gradient",

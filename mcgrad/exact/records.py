@@ -255,8 +255,9 @@ class GradientNews:
 
 def _known(record: Any) -> dict[str, Any]:
     """Return what of a record is to be printed: its numbers and arrays, where there are any."""
-    hidden = ("function", "horizon", "states", "actions", "space", "value", "box")
+    hidden = ("horizon", "states", "actions", "space", "box")
     values = {x.name: getattr(record, x.name) for x in dataclasses.fields(record) if x.name not in hidden}
+    values = {name: x for name, x in values.items() if not callable(x)}
     values |= {"change": dict(values["change"]) or None, "left": values["left"] or None} if "change" in values else {}
     return {"J" if name == "objective" else name: x for name, x in values.items()}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -226,13 +227,17 @@ class Model:
 
     def constants(self, rows: Rows, variant: RolloutVariant = PLAIN) -> Values:
         """Return {input name: number} of what does not vary between trajectories; rows: {input name: value} of a time."""
-        x, traced, theta = self.inputs, self.traced, self.theta
+        x, theta = self.inputs, self.theta
         if variant.shift:
             theta = theta + variant.shift * np.asarray(variant.width) * self._direction(variant.direction)
-        values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
-        values |= {k: float(traced.c[i]) for k, i in x.c_index.items()}
-        values |= {} if self.branch_time is None else {"tau": self.branch_time}
+        values = self._numbers | ({} if self.branch_time is None else {"tau": self.branch_time})
         return values | dict(zip(x.theta_names, map(float, theta), strict=True)) | rows
+
+    @functools.cached_property
+    def _numbers(self) -> Values:
+        x, traced = self.inputs, self.traced
+        values = {k: float(traced.p[i]) for k, i in x.p_index.items()}
+        return values | {k: float(traced.c[i]) for k, i in x.c_index.items()}
 
     def _direction(self, kind: str | int) -> Array:
         if isinstance(kind, str):

@@ -25,6 +25,7 @@ from .system import Outputs
 
 LARGEST = 50_000  # states in all
 BLOCK = 512  # states whose cells are found at once
+FEW = 300  # states from which on it is asked whether there will be too many
 PILOTS, STEPS, SEED = 2048, 64, 1  # trajectories whose states are counted beforehand
 
 Numbers: TypeAlias = NDArray[np.int64]
@@ -88,7 +89,7 @@ class Reachable(Nodal):
         if chain.branches:
             raise NoClosedForm("no table of states where rollouts branch off")
         super().__init__(chain, first, pairs, None, rule, apart=False)
-        _refuse(chain, rule)
+        _refuse(chain)
         begin, _ = rule.start(chain)
         points = _finite(_started(chain, begin))
         self._found = Found(np.zeros((0, chain.states)))
@@ -128,7 +129,10 @@ class Reachable(Nodal):
                 state: State = [states[:, i : i + 1] for i in range(chain.states)]
                 noise, w = self.rule.step(chain, self.wanted, state)
                 points = _finite(points_of(chain.next_states(rows, state, noise), *w.shape))
+                few = self.states <= FEW
                 self._found.add(points)
+                if few and self.states > FEW:
+                    _refuse_crowd(chain, self.rule)
                 if self.states > LARGEST:
                     raise NoClosedForm(f"no table of states: more than {LARGEST} can be reached")
                 there = w > 0.0
@@ -195,13 +199,17 @@ def _finite(points: Array) -> Array:
     return points
 
 
-def _refuse(chain: Chain, rule: Cells) -> None:
-    """Raise NoClosedForm if there is no table, or if a few trajectories show that there are too many states for one."""
+def _refuse(chain: Chain) -> None:
+    """Raise NoClosedForm if there is no table."""
     if moving(chain):
         raise NoClosedForm("no table of states: the noise of a step moves the state by more or less")
     rows = {k for k, x in chain.model.all_rows().items() if np.ndim(x)}
     if any(rows & live_inputs(scan.step.graph, list(scan.step.s_next)) for scan in chain.of.values()):
         raise NoClosedForm("no table of states: the dynamics differ from step to step")
+
+
+def _refuse_crowd(chain: Chain, rule: Cells) -> None:
+    """Raise NoClosedForm if a few trajectories show that there are too many states."""
     random = np.random.default_rng(SEED)
     begin, weights = rule.start(chain)
     chosen = random.choice(weights.shape[1], PILOTS, p=weights[0] / weights.sum())

@@ -145,6 +145,13 @@ def _read(values: Values, name: str) -> Value:
     return Lost(f"it reads {name}, which no step of the chain knows")
 
 
+def _elements(values: Values, names: Any) -> list[Value]:
+    try:
+        return [values[x] for x in names]
+    except KeyError:
+        return [_read(values, x) for x in names]
+
+
 def _lookup(index: Value, elements: Sequence[Value]) -> Value:
     lost = next((x for x in [index, *elements] if isinstance(x, (Lost, Poly))), None)
     if lost is not None:
