@@ -6,7 +6,8 @@ import pytest
 import mcgrad as mg
 from mcgrad.critics import gaussian
 from mcgrad.exact.recursion.critics import critic_within
-from mcgrad.exact.recursion.refine import Options, Work
+from mcgrad.exact.recursion.refine import Options
+from mcgrad.exact.recursion.work import Work
 
 e = mg.estimators
 COUNT = 50_000

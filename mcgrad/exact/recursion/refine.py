@@ -90,7 +90,7 @@ class Options:
     work : Work
     box : pair of (n,) arrays, or None
     explains : bool
-        Whether it is found out which of `PARTS` moves most where nothing comes to rest: that takes as long again.
+        Whether it is found out which of `PARTS` moves most where nothing comes to rest: that takes up to three times as long.
     reason : Exception or None
         Why there are no polynomials.
     """
@@ -265,7 +265,8 @@ def _complaint(done: list[tuple[int, Any]], asked: Callable[..., Any], boxes: di
     (k, before), (_, after) = done[-2:]
     if not options.explains:
         return f"no convergence to {options.tolerance:g} within work={work:g}"
-    found, explaining = [], Work(options.work.units)
+    # Each part alone costs no more than all of them together did at the last level, which was most of the work.
+    found, explaining = [], Work(3 * options.work.units)
     try:
         for what in PARTS:
             found.append((_at(k, (what,), asked, boxes, options, explaining).moved_from(before), what))
