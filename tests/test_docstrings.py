@@ -21,7 +21,7 @@ WITH_EXAMPLES = [
 ]
 # Where public functions are; see `test_all_arguments_and_errors_are_told_of`.
 ROOMS = ["", "estimators", "baselines", "critics", "environments", "policies", "policies.heads", "policies.maps"]
-ROOMS += ["noises", "designs", "optimizers", "engines"]
+ROOMS += ["noises", "designs", "optimizers", "engines", "exact"]
 # Functions of numbers that are traced, and differ between trajectories: there is nothing to be checked beforehand.
 RAISE_NOTHING = {"stop_gradient", "noises.exponential", "noises.laplace", "noises.student_t"}
 

@@ -15,6 +15,16 @@ the time.
 
 from .bounds import efficiency_bound, gradient_news
 from .joint_moments import moments
+from .least_variance import (
+    coefficients,
+    naive_optimal_over_time,
+    optimal_over_time,
+    optimal_quadratic,
+    scaling,
+    self_normalised_limits,
+    total_optimal_constant,
+    total_optimal_over_time,
+)
 from .optima import (
     average_gradient,
     average_reward,
@@ -29,22 +39,14 @@ from .optima import (
 )
 from .quadratures import quadrature
 from .questions import (
-    coefficients,
     covariance,
     covariance_matrix,
     critic,
     gradient,
     mean,
     mean_return_to_go,
-    naive_optimal_over_time,
     objective,
-    optimal_over_time,
-    optimal_quadratic,
-    scaling,
-    self_normalised_limits,
     system,
-    total_optimal_constant,
-    total_optimal_over_time,
     value,
     variance,
 )

@@ -87,6 +87,23 @@ def efficiency_bound(
 def gradient_news(problem: Problem, theta: ArrayLike) -> GradientNews:
     """Return what an action decides of the gradient to go, dQ_t(s, a)/dtheta - E_a[dQ_t(s, a)/dtheta | s].
 
-    It is a function of t, s and a with its arrays.
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Returns
+    -------
+    GradientNews
+        N(t, s, a), (P,) for one state and action or (N, P) for many; its arrays.
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic and tabular ones.
+
+    References
+    ----------
+    Huang and Jiang (2020), From importance sampling to doubly robust policy gradient.
     """
     return answered("gradient_news", problem, theta, lambda theory: theory.gradient_news(), work=0)

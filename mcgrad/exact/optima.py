@@ -21,25 +21,89 @@ def fisher(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
     """Return the Fisher matrix E[Z Z^T] of a trajectory, Z = sum_t z_t the score of all its actions, (P, P).
 
     It is that of the distribution of trajectories under theta: neither rewards nor the discount have a part in it.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    ValueError
+        For a policy without noise, which has no score.
+
+    References
+    ----------
+    Amari (1998), Natural gradient works efficiently in learning; Bagnell and Schneider (2003), Covariant policy search.
     """
     return answered("fisher", problem, theta, lambda theory: theory.fisher(), work)
 
 
 @checked_arguments
 def natural_gradient(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
-    """Return F^-1 dJ/dtheta with the Fisher matrix of `fisher`, (P,); of logits, which are redundant, the shortest."""
+    """Return F^-1 dJ/dtheta with the Fisher matrix of `fisher`, (P,); of logits, which are redundant, the shortest.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    ValueError
+        For a policy without noise, which has no score.
+
+    References
+    ----------
+    Amari (1998), Natural gradient works efficiently in learning; Kakade (2002), A natural policy gradient.
+    """
     return answered("natural_gradient", problem, theta, lambda theory: theory.natural_gradient(), work)
 
 
 @checked_arguments
 def hessian_vector_product(problem: Problem, theta: ArrayLike, v: ArrayLike, *, work: float = WORK) -> Array:
-    """Return H v, H = d^2 J / dtheta^2 the Hessian of the objective: (P,)."""
+    """Return H v, H = d^2 J / dtheta^2 the Hessian of the objective: (P,).
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    v : (P,) array
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    """
     return answered("hessian_vector_product", problem, theta, lambda theory: theory.hessian_vector_product(v), work)
 
 
 @checked_arguments
 def hessian(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
-    """Return H = d^2 J / dtheta^2, (P, P)."""
+    """Return H = d^2 J / dtheta^2, (P, P).
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    """
 
     def rows(theory: Theory) -> Array:
         return np.array([theory.hessian_vector_product(v) for v in np.eye(theory.parameters)])
@@ -52,6 +116,17 @@ def hessian_vector_product_variance(problem: Problem, theta: ArrayLike, v: Array
     """Return the variance of one trajectory's pathwise estimate of H v, (P,).
 
     That is `mcgrad.estimators.reparameterization()` on `mcgrad.directional(problem, v)`.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    v : (P,) array
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic ones.
     """
     return answered(
         "hessian_vector_product_variance",
@@ -64,7 +139,24 @@ def hessian_vector_product_variance(problem: Problem, theta: ArrayLike, v: Array
 
 @checked_arguments
 def optimum(problem: Problem, theta: ArrayLike) -> Optimum:
-    """Return the constant gain of largest J, starting from theta: a record with `gain` (m, n), `objective`, ...
+    """Return the constant gain of largest J over the horizon, starting from theta.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Returns
+    -------
+    Optimum
+        `gain` (m, n), `objective`, `gradient_norm` there, and `iterations`; a local maximum.
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic ones.
+    ValueError
+        Where J is unbounded in a direction that is tried, or Newton's method does not converge.
 
     Examples
     --------
@@ -83,25 +175,87 @@ def optimum(problem: Problem, theta: ArrayLike) -> Optimum:
 
 @checked_arguments
 def average_reward(problem: Problem, theta: ArrayLike) -> float:
-    """Return J = lim 1/T E[sum_{t<T} r_t]; the horizon, the start and the terminal reward play no part."""
+    """Return J = lim 1/T E[sum_{t<T} r_t]; the horizon, the start and the terminal reward play no part.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic and tabular ones.
+    ValueError
+        For a discount; where A + B K is not stable; for tables that end, or have several recurrent classes.
+    """
     return _without_discount("average_reward", problem, theta, lambda theory: theory.average_reward())
 
 
 @checked_arguments
 def average_gradient(problem: Problem, theta: ArrayLike) -> Array:
-    """Return the gradient of the average reward, (P,), by the policy gradient theorem. Sutton et al. (2000)."""
+    """Return the gradient of the average reward, (P,), by the policy gradient theorem.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic and tabular ones.
+    ValueError
+        As of `average_reward`.
+
+    References
+    ----------
+    Sutton, McAllester, Singh and Mansour (2000), Policy gradient methods for reinforcement learning with function
+    approximation; Marbach and Tsitsiklis (2001), Simulation-based optimization of Markov reward processes.
+    """
     return _without_discount("average_gradient", problem, theta, lambda theory: theory.average_gradient())
 
 
 @checked_arguments
 def differential_value(problem: Problem, theta: ArrayLike) -> DifferentialValue:
-    """Return V(s) = E[sum_t (r_t - J) | s_0 = s] as a function of s, with its arrays."""
+    """Return V(s) = E[sum_t (r_t - J) | s_0 = s] as a function of s, with its arrays.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Returns
+    -------
+    DifferentialValue
+        V(s), for one state or many; its arrays. Its mean over the stationary distribution is 0.
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic and tabular ones.
+    ValueError
+        As of `average_reward`.
+    """
     return _without_discount("differential_value", problem, theta, lambda theory: theory.differential_value())
 
 
 @checked_arguments
 def stationary(problem: Problem, theta: ArrayLike) -> Array:
-    """Return the stationary distribution of the state: probabilities (S,), or the covariance (n, n) about mean 0."""
+    """Return the stationary distribution of the state: probabilities (S,), or the covariance (n, n) about mean 0.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Raises
+    ------
+    NoClosedForm
+        For other problems than linear-quadratic and tabular ones.
+    ValueError
+        As of `average_reward`.
+    """
     return _without_discount("stationary", problem, theta, lambda theory: theory.stationary())
 
 

@@ -9,13 +9,10 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ..estimators import Estimator
-from ..estimators import kinds as estimators
 from ..problem import Problem
 from . import algebra, linear_quadratic, tabular
 from .answers import TOLERANCE, WORK, answered
 from .arguments import checked_arguments, of_each
-from .linear_quadratic.exponents import Scaling
-from .linear_quadratic.off_policy import Limits
 from .records import ExactCritic, ValueFunction
 from .theories import stack_of, theory_of
 from .theory import Array, NoClosedForm
@@ -42,6 +39,20 @@ def objective(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> floa
     linear-quadratic problems of one shape, horizon and discount are found all at once, equal to those found one by one up to
     rounding (1e-13 of the largest).
 
+    Parameters
+    ----------
+    problem : Problem, or sequence of B Problem
+    theta : (P,) array, or (B, P)
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    ValueError
+        For an argument of another kind or shape, named: so in all functions of this room.
+
     Examples
     --------
     >>> import mcgrad as mg
@@ -57,6 +68,18 @@ def objective(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> floa
 @checked_arguments
 def gradient(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
     """Return dJ/dtheta, (P,).
+
+    Parameters
+    ----------
+    problem : Problem, or sequence of B Problem
+    theta : (P,) array, or (B, P)
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
 
     Examples
     --------
@@ -113,10 +136,24 @@ def value(
 
 @checked_arguments
 def critic(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ExactCritic:
-    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a] as a function of t, s and a, with V_t and with its arrays if it has any.
+    """Return Q_t(s, a) = E[G_t | s_t = s, a_t = a], discounted from time 0, as a function of t, s and a with its arrays.
 
-    Without a closed form it is the mean over the noise of a step of the recursion's value function. Arguments and errors are
-    those of `mean`.
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    work : float
+        As of `mean`.
+
+    Returns
+    -------
+    ExactCritic
+        Q(t, s, a), for one state and action or many; its arrays, and `value`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
 
     Examples
     --------
@@ -131,7 +168,20 @@ def critic(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> ExactCr
 
 @checked_arguments
 def mean_return_to_go(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
-    """Return E[G_t] for t = 0, ..., T - 1: the time-dependent mean as a baseline, (T,)."""
+    """Return E[G_t] for t = 0, ..., T - 1: the time-dependent mean as a baseline, (T,).
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    """
     return answered("mean_return_to_go", problem, theta, lambda theory: theory.mean_return_to_go(), work)
 
 
@@ -139,10 +189,20 @@ def mean_return_to_go(problem: Problem, theta: ArrayLike, *, work: float = WORK)
 def system(problem: Problem, theta: ArrayLike) -> linear_quadratic.System | tabular.System:
     """Return the arrays of a linear-quadratic or a tabular problem, as its theory takes them.
 
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+
+    Returns
+    -------
+    System
+        Of `exact.linear_quadratic` or `exact.tabular`.
+
     Raises
     ------
     NoClosedForm
-        If the problem is of another kind.
+        For other problems than linear-quadratic and tabular ones, bandits among these.
     """
     theory = theory_of(problem, theta)
     if not isinstance(theory, (linear_quadratic.LinearQuadratic, tabular.Tabular)):
@@ -192,8 +252,22 @@ def mean(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: floa
 def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
     """Return the variance of one sample of an estimator, (P,): that of one trajectory's gradient, or one group's or pair's.
 
-    A control variate whose coefficients are still to be fitted counts with the optimal ones. Arguments and errors are those
-    of `mean`.
+    A control variate whose coefficients are still to be fitted counts with the optimal ones.
+
+    Parameters
+    ----------
+    problem : Problem, or sequence of B Problem
+    theta : (P,) array, or (B, P)
+    estimator : Estimator
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
+    ValueError
+        For a policy without noise, which has no score and is asked for one.
 
     Examples
     --------
@@ -209,7 +283,20 @@ def variance(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: 
 
 @checked_arguments
 def covariance(problem: Problem, theta: ArrayLike, first: Estimator, second: Estimator, *, work: float = WORK) -> Array:
-    """Return the covariance of two estimators on the same trajectory, parameter by parameter, (P,); see `mean`.
+    """Return the covariance Cov(X_p, Y_p) of two estimators on the same trajectory, parameter by parameter, (P,).
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    first, second : Estimator
+    work : float
+        As of `mean`.
+
+    Raises
+    ------
+    NoClosedForm
+        Where no closed form is known, and the recursion does not apply or converge.
 
     Examples
     --------
@@ -230,10 +317,19 @@ def covariance_matrix(
 ) -> Array:
     """Return Cov(X_p, Y_q) of two estimators on the same trajectory for all p and q, (P, P); Y = X by default.
 
+    Parameters
+    ----------
+    problem : Problem
+    theta : (P,) array
+    first, second : Estimator
+        X and Y; Y = X by default.
+    work : float
+        As of `mean`.
+
     Raises
     ------
     NoClosedForm
-        If there is none for the problem or the estimators.
+        Where no closed form is known, and the recursion does not apply or converge.
     """
     return answered(
         "covariance_matrix",
@@ -242,73 +338,3 @@ def covariance_matrix(
         lambda theory: algebra.covariance_matrix(theory, first, first if second is None else second),
         work,
     )
-
-
-@checked_arguments
-def coefficients(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
-    """Return the variance-optimal coefficients of a control variate, (k, P), or (k, P, P) if it is `full`."""
-    if not isinstance(estimator, estimators.ControlVariate):
-        raise ValueError("estimator: expected a control variate")
-    return answered("coefficients", problem, theta, lambda theory: algebra.coefficients(theory, estimator), work)
-
-
-@checked_arguments
-def optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
-    """Return b_tp = Cov(g_p, z_tp) / Var z_tp, to be subtracted from an estimator as sum_t b_t z_t: (T, P)."""
-    return answered(
-        "optimal_over_time", problem, theta, lambda theory: algebra.optimal_over_time(theory, estimator), work
-    )
-
-
-@checked_arguments
-def total_optimal_over_time(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> Array:
-    """Return the b_t of least total variance (of linear-quadratic problems: over the gain K), (T,)."""
-    return answered(
-        "total_optimal_over_time",
-        problem,
-        theta,
-        lambda theory: algebra.total_optimal_over_time(theory, estimator),
-        work,
-    )
-
-
-@checked_arguments
-def total_optimal_constant(problem: Problem, theta: ArrayLike, estimator: Estimator, *, work: float = WORK) -> float:
-    """Return the b of least total variance (of linear-quadratic problems: over the gain K)."""
-    return answered(
-        "total_optimal_constant", problem, theta, lambda theory: algebra.total_optimal_constant(theory, estimator), work
-    )
-
-
-@checked_arguments
-def naive_optimal_over_time(problem: Problem, theta: ArrayLike, *, work: float = WORK) -> Array:
-    """Return b_tp = E[z_tp^2 G_t] / E[z_tp^2], which is not optimal: (T, P)."""
-    return answered("naive_optimal_over_time", problem, theta, lambda theory: theory.naive_over_time(), work)
-
-
-@checked_arguments
-def optimal_quadratic(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Array:
-    """Return the quadratic b_tp(s) = (1, s)^T form_tp (1, s) of least variance for reward to go: (T, P, 1 + n, 1 + n)."""
-    return answered(
-        "optimal_quadratic", problem, theta, lambda theory: algebra.optimal_quadratic(theory, estimator), work=0
-    )
-
-
-@checked_arguments
-def self_normalised_limits(problem: Problem, theta: ArrayLike, estimator: Estimator) -> Limits:
-    """Return G bias and G variance of self-normalised importance weights for a large group, (P,) both."""
-    return answered(
-        "self_normalised_limits", problem, theta, lambda theory: theory.self_normalised_limits(estimator), work=0
-    )
-
-
-@checked_arguments
-def scaling(problem: Problem, theta: ArrayLike, estimator: Estimator, parameters: str = "gain") -> Scaling:
-    """Return the predicted exponents of an estimator's variance in the policy's std and in the horizon, with reasons.
-
-    Parameters
-    ----------
-    parameters : str
-        "gain" for those of K, "scale" for those of the log scales.
-    """
-    return answered("scaling", problem, theta, lambda theory: theory.scaling(estimator, parameters), work=0)
