@@ -57,7 +57,7 @@ class MeasureValued(Estimator):
     critic: Critic | None = None
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
-        std, _ = _scales(problem.policy)
+        std, _ = scales_of(problem.policy)
         if problem.horizon >= 2**16:
             raise ValueError(f"horizon: expected less than 65536 for measure-valued derivatives, got {problem.horizon}")
         data = {"scale": 1.0 / (std * np.sqrt(2.0 * np.pi))}
@@ -67,7 +67,7 @@ class MeasureValued(Estimator):
 
     def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         m = len(x.a)
-        _, learned = _scales(x.problem.policy)
+        _, learned = scales_of(x.problem.policy)
         kind = BranchRequest(self.independent, self.once, learned != "fixed", m)
         differences = _of_critic(self.critic, c, x, kind) if self.critic else x.branches(kind)
         if self.once:
@@ -82,7 +82,7 @@ class MeasureValued(Estimator):
     def extra_rollouts(self, problem: Problem) -> int:
         if self.critic is not None:
             return 0
-        _, learned = _scales(problem.policy)
+        _, learned = scales_of(problem.policy)
         pairs = problem.environment.actions * (1 if learned == "fixed" else 2)
         return 2 * pairs * (1 if self.once else problem.horizon)
 
@@ -97,7 +97,7 @@ def _of_critic(critic: Critic, c: Constants, x: StepView, kind: BranchRequest) -
     return [plus - minus for plus, minus in zip(values[::2], values[1::2], strict=True)]
 
 
-def _scales(policy: Policy) -> tuple[NDArray[np.float64], str]:
+def scales_of(policy: Policy) -> tuple[NDArray[np.float64], str]:
     """Return `policies.scales.scales`, or raise a ValueError that names this estimator."""
     found = scales(policy)
     if found is None:

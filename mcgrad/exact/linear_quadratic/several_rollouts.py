@@ -11,7 +11,7 @@ from ...baselines.baseline import Baseline
 from ...critics.exact_critic import Exact
 from ...estimators import Estimator
 from ...estimators import kinds as estimators
-from ...estimators.measure_valued import scales
+from ...estimators.measure_valued import scales_of
 from ...policies.linear_gaussian import LinearGaussian
 from ..leaves import of_state
 from ..theory import Alone, Array, NoClosedForm, Theory
@@ -27,7 +27,7 @@ def alone(theory: Theory, estimator: Estimator) -> Alone | None:
     s = theory.system
     match estimator:
         case estimators.MeasureValued(independent=independent, once=once, critic=critic):
-            scales(theory.problem.policy)  # refuses policies that have no such derivatives
+            scales_of(theory.problem.policy)  # refuses policies that have no such derivatives
             branches = "critic" if critic else "independent" if independent else "shared"
             scale = 1.0 if critic is None else scale_of(critic)
             return Alone(
