@@ -194,7 +194,7 @@ def test_degrees_that_grow_from_step_to_step_are_those_of_each_step():
 @pytest.mark.parametrize("options", [{}, {"points": 1}, {"truncated": True}], ids=str)
 def test_perturbations_that_are_drawn_anew_at_each_step(options):
     """They are noise of the step like any other: closed forms to rounding; another width is not taken for it."""
-    problem, theta = scalar()
+    problem, theta = scalar(horizon=3)
     estimator, other = (e.persistent_evolution_strategies(h, 1, **options) for h in (0.1, 0.11))
     found = mg.exact.moments(problem, theta, {"x": estimator})["x"]
     np.testing.assert_allclose(found.mean, mg.exact.mean(problem, theta, estimator, work=0), rtol=1e-10)
