@@ -298,12 +298,11 @@ def test_every_arrow_is_used():
     unused = {own: rooms - used[own] for own, rooms in allowed().items() if rooms - used[own]}
     assert unused == {}
     libraries = {
-        (library, own)
-        for own in {room(name) for name in modules()}
+        (library, room(name))
         for name, path in modules().items()
-        if room(name) == own
+        for x in imports(path)
         for library in LIBRARIES
-        if any(x == library or x.startswith(library + ".") for x in imports(path))
+        if x == library or x.startswith(library + ".")
     }
     assert {(x, own) for x, rooms in LIBRARIES.items() for own in rooms} - libraries == set()
 
