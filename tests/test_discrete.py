@@ -297,3 +297,14 @@ def test_large_tables_give_the_same_at_any_width():
         kernel(*arrays, 9, np.zeros((0, 0)), work, out, np.zeros(1, dtype=np.int64))
         results.append(out)
     assert all(np.array_equal(x, results[0]) for x in results)
+
+
+def test_perturbed_logits_of_tables_are_looked_up_on_every_machine():
+    """Logits that differ between trajectories, or between rollouts alone, at a start that is the same for all."""
+    problem = mg.Problem(mg.environments.random_walk(5), mg.policies.softmax(5, 2), horizon=4)
+    theta = np.linspace(-0.5, 0.5, 10)
+    chosen = {"ES": mg.estimators.evolution_strategies(0.1), "FD": mg.estimators.finite_differences(0.1, 10)}
+    lanes, arrays = (mg.sample(problem, theta, chosen, 7, machine=machine) for machine in ("simd", "numpy"))
+    for name in chosen:
+        np.testing.assert_allclose(arrays[name], lanes[name], atol=1e-13)
+        assert np.abs(lanes[name]).max() > 0.1

@@ -61,9 +61,10 @@ def names() -> dict[str, Any]:
 
     def lookup(array, first, stride, size, index):
         inside = (index >= 0) & (index < size)
-        if isinstance(array, tuple):  # parameters that differ between trajectories
-            table = np.stack(np.broadcast_arrays(*array[first : first + stride * size : stride], index)[:-1])
-            return np.where(inside, table[np.where(inside, index, 0).astype(np.int64), np.arange(len(index))], np.nan)
+        if isinstance(array, tuple):  # parameters that differ between trajectories; the index may be one for all
+            *rows, index = np.broadcast_arrays(*array[first : first + stride * size : stride], index)
+            there = np.where(inside, index, 0).astype(np.int64)
+            return np.where(inside, np.take_along_axis(np.stack(rows), there[None], axis=0)[0], np.nan)
         return np.where(inside, array[first + stride * np.where(inside, index, 0).astype(np.int64)], np.nan)
 
     own = {"where": np.where, "normal_pair": noise.normal_pair_numpy, "position": position, "stream": noise.stream}
