@@ -301,10 +301,10 @@ def test_large_tables_give_the_same_at_any_width():
 
 def test_perturbed_logits_of_tables_are_looked_up_on_every_machine():
     """Logits that differ between trajectories, or between rollouts alone, at a start that is the same for all."""
-    problem = mg.Problem(mg.environments.random_walk(5), mg.policies.softmax(5, 2), horizon=4)
+    problem = mg.Problem(mg.environments.random_walk(5), mg.policies.softmax(5, 2), horizon=8)
     theta = np.linspace(-0.5, 0.5, 10)
-    chosen = {"ES": mg.estimators.evolution_strategies(0.1), "FD": mg.estimators.finite_differences(0.1, 10)}
-    lanes, arrays = (mg.sample(problem, theta, chosen, 7, machine=machine) for machine in ("simd", "numpy"))
+    chosen = {"ES": mg.estimators.evolution_strategies(0.5), "FD": mg.estimators.finite_differences(0.5, 10)}
+    lanes, arrays = (mg.sample(problem, theta, chosen, 60, machine=machine) for machine in ("simd", "numpy"))
     for name in chosen:
         np.testing.assert_allclose(arrays[name], lanes[name], atol=1e-13)
         assert np.abs(lanes[name]).max() > 0.1
