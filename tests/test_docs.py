@@ -1,5 +1,6 @@
 """The pages run, and say what they print; the site names all that is public and all that is drawn."""
 
+import csv
 import importlib.util
 import json
 import pathlib
@@ -132,6 +133,18 @@ print("mean 2.00 +- 0.10")
 mean 2.05 +- 0.11
 ```
 """
+
+
+def test_the_speed_in_the_readme_is_that_of_the_study():
+    with open(ROOT / "studies" / "results" / "throughput.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["workload"] == "W1 lq-4x2" and row["code"] == "mcgrad"]
+    one, sweep = (next(row for row in rows if row["estimators"].startswith(x)) for x in ("both", "both, 4096 thetas"))
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert (
+        f"in {float(sweep['cpu_seconds']):.2f} s: {float(one['times_jax']):.0f} and {float(sweep['times_jax']):.0f} times"
+        in text
+    )
+    assert "two million times a second" in text and 1.9e6 < float(one["trajectories_per_second"]) < 2.2e6
 
 
 def test_blocks_are_run_and_read():
