@@ -65,18 +65,18 @@ def plain_pendulum() -> Case:
     return Case(mg.Problem(env.plain_pendulum(), policy, horizon=20), [0.5, -0.5], BOTH, 1e-3)
 
 
-def cart_pole(horizon: int, work: float) -> Callable[[], Case]:
+def cart_pole(horizon: int, start_width: float = 0.05) -> Callable[[], Case]:
     """Discrete actions on a continuous state of four numbers; an episode may end early."""
 
     def case() -> Case:
         policy = policies.softmax_of_state(lambda s: (*s, 1.0), 4, 2)
-        problem = mg.Problem(env.cart_pole(), policy, horizon=horizon)
-        return Case(problem, 0.5 * np.sin(np.arange(10.0)), {"to go": e.reward_to_go()}, 1e-3, work, False)
+        problem = mg.Problem(env.cart_pole(start_width=start_width), policy, horizon=horizon)
+        return Case(problem, 0.5 * np.sin(np.arange(10.0)), {"to go": e.reward_to_go()}, 1e-3, higher=False)
 
     return case
 
 
-CASES = (double_well, kinked, coulomb, plain_pendulum, cart_pole(4, 20.0))
+CASES = (double_well, kinked, coulomb, plain_pendulum, cart_pole(4), cart_pole(14, 0.0))
 
 
 def deviations(case: Case, count: int, seed: int = 0) -> dict[tuple[str, str], tuple[float, float]]:

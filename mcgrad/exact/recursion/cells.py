@@ -19,9 +19,10 @@ from .chain import Chain
 from .cuts import WIDTHS, Pieces, constants, cut
 from .edges import flat, moves, outputs
 from .laws import ENDS, NORMAL, between, gauss
-from .noise import Spend, panel_nodes
+from .noise import panel_nodes
 from .ring import Array, State, Values
 from .spans import LATER, VARIES, Span, Spans, named, point, together, unknown
+from .work import Spend
 
 Root: TypeAlias = tuple[int, Any, list[Any]]  # a trajectory, a graph and nodes of it
 

@@ -18,6 +18,7 @@ from .chain import Chain
 from .nodal_stage import CHUNK, NodalStage, points_of
 from .ring import EXP, UNKNOWN, Array, Fields, Lost, Monomial, Pair, Poly, Rows, State, Value, Values, lift, variable
 from .system import NumberTerms, Outputs, System, coefficients, last_values, ordered, system
+from .work import free
 
 
 class Nodal:
@@ -148,7 +149,8 @@ class Nodal:
             count = part.stop - part.start
             weights = np.broadcast_to(weights, (count, weights.shape[1]))
             points = points_of(self.chain.next_states(rows, state, noise, given), *weights.shape)
-            stage = NodalStage(None, self.system.pairs, self.system, self.mesh, points, weights, (part, noise, given))
+            source, spend = (part, noise, given), getattr(self.rule, "spend", free)
+            stage = NodalStage(None, self.system.pairs, self.system, self.mesh, points, weights, source, spend)
             stage.update(self._terms(rows, stage))
             found.append(stage)
         return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .ring import Array, Fields, Monomial, Pair, State, Value
 from .system import NumberTerms, System, ordered
+from .work import Spend, free
 
 Key: TypeAlias = tuple[str, float]  # of a coefficient: two that are equal have the same
 ProductKey: TypeAlias = tuple[Key, Key]
@@ -18,6 +19,7 @@ ProductKey: TypeAlias = tuple[Key, Key]
 CHUNK = 4_000_000  # numbers at once
 MANY = 8  # pairs with one first monomial
 DENSE = 4096  # elements of a matrix that is kept in full
+SUMMED = 4  # operations that an element of a sparse matrix takes in a product with another one
 
 
 class NodalStage:
@@ -32,8 +34,9 @@ class NodalStage:
         points: NDArray[Any],
         weights: Array,
         source: Any = None,
+        spend: Spend = free,
     ) -> None:
-        self.weights, self.source, self.pairs = weights, source, list(pairs)
+        self.weights, self.source, self.pairs, self.spend = weights, source, list(pairs), spend
         self.shape = weights.shape
         self.of = {b: i for i, b in enumerate(later.terms)}
         self.pair_of = {x: i for i, x in enumerate(later.pairs)}
@@ -64,6 +67,7 @@ class NodalStage:
                         key = ordered(_key(c), _key(d))
                         products.setdefault(key, (c, d))
                         entries.append((key, k, self.pair_of[ordered(x, y)]))
+        self.spend(SUMMED * len(products) * self.matrix.nnz, 0.0)
         self._folded = _Folded(entries, {k: self._summed(c * d) for k, (c, d) in products.items()}, len(self.pairs))
         self._inside = None if self.outside is None else self._summed(1.0 - self.outside)
 

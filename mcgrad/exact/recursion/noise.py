@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from .edges import Edge, edges, flat, start_edges
 from .laws import ENDS, NORMAL, REACH, UNIFORM, between, density, gauss
 from .ring import Array, State, Values
 from .spans import VARIES, Span, Spans, named, point, together
+from .work import Spend, free
 
-Spend: TypeAlias = Callable[[float, float], None]  # spend(operations, numbers in memory)
 PANEL = 32  # nodes of a piece at most: beyond, it is cut
 FINE = 64  # nodes that the Gauss quadrature of a normal between two breaks is made from: exact to rounding up to there
 
@@ -52,11 +52,11 @@ class Quadrature:
         count: int,
         panel: int,
         first: int,
-        spend: Spend = lambda operations, memory: None,
+        spend: Spend = free,
     ) -> None:
         self.count, self.panel, self.first = count, panel, first
         self._known: dict[Any, Any] = {}
-        self._spend = spend
+        self.spend = spend
 
     def size(self, chain: Chain, wanted: Sequence[str], state: State, apart: dict[str, Array]) -> int:
         """Return about how many nodes a state gets."""
@@ -73,8 +73,8 @@ class Quadrature:
         ends = np.full((len(b), 1), REACH)
         b = np.concatenate([-ends, b[:, used], ends], axis=1)
         count = self.panel + 4
-        self._spend(10.0 * b.size * count**3, 0.0)
-        x, w = panel_nodes(np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2), NORMAL, count, self._spend)
+        self.spend(10.0 * b.size * count**3, 0.0)
+        x, w = panel_nodes(np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2), NORMAL, count, self.spend)
         x, w = x.reshape(len(b), -1), w.reshape(len(b), -1)
         return x, w / w.sum(axis=1, keepdims=True)
 
@@ -163,7 +163,7 @@ class Quadrature:
     def _panels(self, look: Look, R: int, kind: str, size: int, count: int) -> tuple[Array, Array]:
         """Return nodes and weights (R, C) of one noise in R rows, so many in each piece; one each if `count` is 0."""
         low, high = ENDS[kind]
-        b = cut(low, high, WIDTHS[kind], R, look, lambda rows: self._spend(12.0 * rows * size, rows)).edges(R, high)
+        b = cut(low, high, WIDTHS[kind], R, look, lambda rows: self.spend(12.0 * rows * size, rows)).edges(R, high)
         if not count:
             return (b[:, 1:] + b[:, :-1]) / 2, between(kind, b[:, :-1], b[:, 1:])
         if count > PANEL:
@@ -171,7 +171,7 @@ class Quadrature:
             inner = b[:, :-1, None] + np.diff(b, axis=1)[:, :, None] * (np.arange(parts) / parts)
             b, count = np.concatenate([inner.reshape(R, -1), b[:, -1:]], axis=1), PANEL
         between_ = np.stack([b[:, :-1], b[:, 1:]], axis=-1).reshape(-1, 2)
-        nodes, weights = panel_nodes(between_, kind, count, self._spend)
+        nodes, weights = panel_nodes(between_, kind, count, self.spend)
         nodes, weights = nodes.reshape(R, -1), weights.reshape(R, -1)
         return nodes, weights / weights.sum(axis=1, keepdims=True)
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from ...progress import Progress
 
+Spend: TypeAlias = Callable[
+    [float, float], None
+]  # spend(operations, numbers in memory), before they are done; it may raise
+
 OPERATIONS = 5e8  # what is counted as a unit of work: about a second of a slow core
+
+
+def free(operations: float, memory: float) -> None:
+    """Count nothing."""
 
 
 class TooMuch(Exception):
