@@ -255,7 +255,7 @@ def _climb(
         good: NDArray[np.bool_] = np.all(np.isfinite(gradient), axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
             returned = optimizer(thetas, np.where(good[:, None], gradient, 0.0), state)
-        if not (isinstance(returned, tuple) and len(returned) == 2 and np.shape(returned[0]) == thetas.shape):
+        if not (isinstance(returned, tuple) and len(returned) == 2 and validate.shape(returned[0]) == thetas.shape):
             what = f"it to return (theta, state), theta of shape {thetas.shape}"
             raise ValueError(f"optimizer: expected {what}, got {validate.describe(returned)}")
         moved, state = np.asarray(returned[0], dtype=float), returned[1]
@@ -323,7 +323,7 @@ def _pilots(thing: Any) -> int:
 
 
 def _seeds(seeds: int | Sequence[int]) -> Seeds:
-    if isinstance(seeds, int) or np.ndim(seeds) == 0:
+    if isinstance(seeds, int) or not validate.shape(seeds):
         return np.arange(validate.integer("seeds", seeds, 1, 10**6), dtype=np.uint64)
     found = [validate.integer("seeds", seed, 0, 2**64 - 1) for seed in seeds]
     if not found or len(set(found)) < len(found):
@@ -344,6 +344,6 @@ def _recorded(record: int | Sequence[int], steps: int) -> NDArray[np.int64]:
 
 def _starts(problem: Problem, theta: ArrayLike, seeds: int) -> Array:
     """Return where each seed starts, (S, P)."""
-    if isinstance(problem, Problem) and np.ndim(theta) == 2:
+    if isinstance(problem, Problem) and len(validate.shape(theta)) == 2:
         return validate.array("theta", theta, (seeds, len(problem.parameters)))
     return np.tile(checked_theta(problem, theta), (seeds, 1))

@@ -234,7 +234,7 @@ def _at(rate: Any, step: int) -> float:
     if not callable(rate):
         return rate
     here = rate(step)
-    if np.ndim(here) != 0:
+    if validate.shape(here) != ():
         raise ValueError(f"rate: expected a function that returns a number, got {validate.describe(here)}")
     return here
 
