@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .. import exact
 from ..estimators.estimator import Estimator, rollouts
 from ..exact.answers import truth_within
-from ..exact.recursion.public import moments_within
+from ..exact.recursion.moments import moments_within
 from ..exact.recursion.refine import Options
 from ..exact.recursion.work import Work
 from ..moments import Moments

@@ -13,7 +13,7 @@ from ..truth import told
 from .answers import WORK, truth_within
 from .arguments import checked_arguments
 from .recursion import ExactMoments
-from .recursion.public import moments_within
+from .recursion.moments import moments_within
 from .recursion.refine import checked_options
 
 

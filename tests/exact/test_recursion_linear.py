@@ -6,7 +6,7 @@ from support import CASES, reference_problem, w1
 from test_lq_cases import estimators, reference
 
 import mcgrad as mg
-from mcgrad.exact.recursion import polynomials, public
+from mcgrad.exact.recursion import moments, polynomials
 
 e = mg.estimators
 KEYS = ("total_bJ", "rtg_V", "pw", "mix(rtg,pw)")
@@ -172,7 +172,7 @@ def test_a_degree_that_is_too_low_is_an_error(monkeypatch):
         return [y._replace(covariance={x: max(d - 1, -1) for x, d in y.covariance.items()}) for y in found]
 
     monkeypatch.setattr(polynomials, "degrees", planted)
-    monkeypatch.setattr(public, "approximate", lambda asked, options: pytest.fail(repr(options.reason)))
+    monkeypatch.setattr(moments, "approximate", lambda asked, options: pytest.fail(repr(options.reason)))
     with pytest.raises(pytest.fail.Exception, match="TooSmall.*degree"):  # and never a user sees it: grids come next
         mg.exact.moments(*scalar(), {"x": e.reward_to_go()})
 

@@ -8,7 +8,7 @@ reachable               all states that can be reached, where noise only chooses
 cuts, spans             where decisions change, proved by intervals; resolution: what may hide between two nodes
 refine, boxes           grids, noise, start and box, until nothing moves; periods: what of the state is an angle
 directions              a random direction of theta, by an outer quadrature
-questions, public       what is asked of chains, and moments of any estimators; selected: no more of them than are asked for
+questions, moments      what is asked of chains, and moments of any estimators; selected: no more of them than are asked for
 values                  the exact value function
 theory                  all of it as a `Theory`, the last line of the table `exact.theories`; work: what it may cost
 """

@@ -20,7 +20,7 @@ from ...problem import Problem
 from ...scan_types import Carry, Constants, Cotangents, Data, EndView, Numbers, StepView
 from ..theory import NoClosedForm
 from .chain import Model
-from .public import in_some_space, solve
+from .moments import in_some_space, solve
 from .questions import Answers, Make
 from .refine import Options
 from .ring import Array

@@ -21,7 +21,7 @@ from ..theory import Array, Leaf, NoClosedForm, Theory
 from .confirmed import confirm
 from .critics import critic_within
 from .found import ExactMoments
-from .public import fitted, moments_within
+from .moments import fitted, moments_within
 from .refine import Options
 from .selected import Component, ScoreAt, Selected, Wanted, WeighedReturn, selected
 from .values import value_within, whole_return
