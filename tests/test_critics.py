@@ -312,3 +312,30 @@ def test_no_closed_form_says_why():
     problem, theta = pendulum(horizon=3)  # under a policy of the user's own
     with pytest.raises(ValueError, match="critic: without a closed form it is there for Gaussian policies"):
         mg.sample(problem, theta, {"A": estimators.advantage()}, 2)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OnlyAdvantage(mg.critics.Critic):
+    """A user's critic that defines what `advantage` needs, and no more."""
+
+    def value(self, c, x):
+        return -(x.s[0] ** 2)
+
+    def advantage(self, c, x):
+        return x.score[0] * x.s[0]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [
+        (mg.estimators.all_actions, "expected_score"),
+        (mg.estimators.value_gradient, "action_gradient"),
+        (mg.estimators.action_control_variate, "expected_score"),
+        (mg.estimators.doubly_robust, "news_data"),
+    ],
+)
+def test_what_a_critic_leaves_out_is_named(estimator, method):
+    lq = mg.environments.linear_quadratic([[0.9]], [[0.5]], [[1.0]], [[0.1]])
+    problem = mg.Problem(lq, mg.policies.linear_gaussian(1, 1, std=0.5), horizon=3)
+    with pytest.raises(ValueError, match=rf"critic: expected one that defines {method}\(\), .* got OnlyAdvantage"):
+        mg.measure(problem, [-0.6], {"x": estimator(OnlyAdvantage())}, 10)

@@ -2,17 +2,23 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import validate
 from ..calls import call
+from ..compiler.errors import TraceError
 from ..per_step import PerStep
 from ..printing import AsCalled
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, StateView
+
+
+def undefined(what: str, given: object, method: str) -> NoReturn:
+    """Raise the TraceError, a ValueError, of an object whose class leaves out a method that is needed of it."""
+    raise TraceError(f"{what}: expected one that defines {method}(), which is needed here, got {type(given).__name__}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +35,7 @@ class Baseline(AsCalled):
 
     def value(self, c: Constants, x: StateView) -> Any:
         """Return b_t(s_t) for a step x (see `mcgrad.kernels.step_view.Step`)."""
-        raise NotImplementedError
+        undefined("baseline", self, "value")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ from ..printing import AsCalled
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, StateView
 from ..truth import Truth, asked
-from .baseline import Baseline, NoBaseline, over_time
+from .baseline import Baseline, NoBaseline, over_time, undefined
 from .forms import evaluate_form
 
 
@@ -75,7 +75,7 @@ class ForEachParameter(Optimal):
 
     def forms(self, problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return b_tp(s) = (1, s)^T form_tp (1, s), to be subtracted in addition to `base`: (T, P, 1 + n, 1 + n)."""
-        raise NotImplementedError
+        undefined("baseline", self, "forms")
 
     def data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         size = 1 + problem.environment.states if self.degree else 1

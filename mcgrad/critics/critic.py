@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..baselines.baseline import Baseline
+from ..baselines.baseline import Baseline, undefined
 from ..problem import Problem
 from ..scan_types import Constants, Data, Number, Numbers, StateView
 
@@ -30,28 +30,28 @@ class Critic(Baseline):
 
     def value(self, c: Constants, x: StateView) -> Number:
         """Return V_t(s_t)."""
-        raise NotImplementedError
+        undefined("critic", self, "value")
 
     def advantage(self, c: Constants, x: StateView) -> Number:
         """Return A_t = Q_t(s_t, a_t) - V_t(s_t), whose mean over the actions of the policy is zero."""
-        raise NotImplementedError
+        undefined("critic", self, "advantage")
 
     def action_gradient(self, c: Constants, x: StateView) -> Numbers:
         """Return dQ_t(s_t, a) / da at a = a_t."""
-        raise NotImplementedError
+        undefined("critic", self, "action_gradient")
 
     def first_order(self, c: Constants, x: StateView) -> tuple[Number, Numbers]:
         """Return A_t of the Taylor expansion of Q_t about the mean action, u^T dQ_t/da, and E_a[score * A_t | s_t]."""
-        raise NotImplementedError
+        undefined("critic", self, "first_order")
 
     def expected_score(self, c: Constants, x: StateView) -> Numbers:
         """Return E_a[score * Q_t(s_t, a) | s_t], a cotangent of eta."""
-        raise NotImplementedError
+        undefined("critic", self, "expected_score")
 
     def news_data(self, problem: Problem, theta: NDArray[np.float64]) -> Data:
         """Return the numbers that `gradient_news` reads."""
-        raise NotImplementedError
+        undefined("critic", self, "news_data")
 
     def gradient_news(self, c: Constants, x: StateView) -> Numbers:
         """Return dQ_t(s_t, a_t)/dtheta - E_a[dQ_t(s_t, a)/dtheta | s_t] at a fixed action, P numbers."""
-        raise NotImplementedError
+        undefined("critic", self, "gradient_news")

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..baselines.baseline import undefined
 from ..compiler.namespaces import rebind
 from ..printing import AsCalled, as_called, changed
 from ..problem import Policy, Problem
@@ -73,7 +74,7 @@ class Estimator(AsCalled):
 
     def step(self, c: Constants, x: StepView, carry: Carry) -> tuple[Carry, Cotangents]:
         """Return (carry, etabar): the carry for the step before, and a cotangent of eta_t, or a list of several."""
-        raise NotImplementedError
+        undefined("estimator", self, "step")
 
     def finish(self, c: Constants, sums: Cotangents, carry: Carry) -> Numbers:
         """Return the P components of the gradient; `sums` is like the etabar of `step`, P-tuples in place of cotangents."""
@@ -285,7 +286,7 @@ class Combined(Estimator):
         direction : callable
             direction(kind) -> the P components of the perturbation of theta with that `RolloutVariant.direction`.
         """
-        raise NotImplementedError
+        undefined("estimator", self, "combine")
 
 
 MOST_MEMBERS = 64
@@ -319,15 +320,15 @@ class Members(Estimator):
 
     def begin(self, parameters: int) -> Carry:
         """Return the carry before the first member, for P parameters."""
-        raise NotImplementedError
+        undefined("estimator", self, "begin")
 
     def add(self, c: Constants, carry: Carry, outcome: Carry) -> Carry:
         """Return the carry after one more member."""
-        raise NotImplementedError
+        undefined("estimator", self, "add")
 
     def result(self, c: Constants, carry: Carry) -> Numbers:
         """Return the P components of the gradient."""
-        raise NotImplementedError
+        undefined("estimator", self, "result")
 
 
 def scans(estimator: Estimator, variation: RolloutVariant = PLAIN) -> list[tuple[Estimator, RolloutVariant]]:

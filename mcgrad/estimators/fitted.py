@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import validate
+from ..baselines.baseline import undefined
 from ..problem import Problem
 from .estimator import Estimator, checked
 
@@ -47,7 +48,7 @@ class Fitted:
     @property
     def unfitted(self) -> bool:
         """Whether coefficients are still to be fitted."""
-        raise NotImplementedError
+        undefined("estimator", self, "unfitted")
 
     def fit(self, trajectories: Trajectories) -> Estimator:
         """Return this estimator with its coefficients.
@@ -58,7 +59,7 @@ class Fitted:
             `problem` and `theta`; `moments({name: estimator}, full=False)`, the `Moments` over a range of trajectories; and
             `moments_of_each(variants)`, those of several such dicts that differ in the data of their estimators alone.
         """
-        raise NotImplementedError
+        undefined("estimator", self, "fit")
 
 
 def is_unfitted(estimator: object) -> TypeGuard[Fitted]:
