@@ -27,8 +27,15 @@ def within(x: float, low: float, high: float) -> str:
     """Return a number with its interval: 633.9 (632 to 636)."""
     if not np.isfinite([x, low, high]).all() or not low < high or high - low < 1e-9 * abs(x):
         return short(x, 4)
-    digits = int(np.clip(np.ceil(1.5 - np.log10((high - low) / abs(x))), 2, 5)) if x else 2
-    return f"{short(x, 4)} ({short(low, digits)} to {short(high, digits)})"
+    return f"{short(x, 4)} ({interval(x, low, high)})"
+
+
+def interval(x: float, low: float, high: float) -> str:
+    """Return the interval of a number in as many digits as its width asks for: 632 to 636."""
+    if not low < high or high - low < 1e-9 * abs(x):
+        return f"{short(low, 4)} to {short(high, 4)}"
+    digits = int(np.clip(np.ceil(1.5 - np.log10((high - low) / abs(x))), 2, 5)) if x and np.isfinite(high) else 2
+    return f"{short(low, digits)} to {short(high, digits)}"
 
 
 def short(x: float, digits: int = 2) -> str:

@@ -18,6 +18,7 @@ from mcgrad.comparison import compare
 from mcgrad.comparison import figure as compare_figure
 from mcgrad.comparison.candidates import candidates
 from mcgrad.pilots import fitted
+from mcgrad.text import interval
 
 ROOT = pathlib.Path(__file__).parent.parent
 COUNT, BATCH = 20_000, 16
@@ -241,6 +242,8 @@ def test_the_recommendation_is_what_the_table_says(found):
     assert text.startswith(f"Use {best.estimator}: ")
     factor = found["reward to go"].price / best.price
     assert f"{factor:.3g} times less than plain reward to go (95%: " in text
+    low, high = map(float, re.search(r"\(95%: (\S+) to (\S+)\)", text).groups())
+    assert low < factor < high  # narrow ones were rounded to one number, beside the factor
     near = [row.estimator for row in passing if row is not best and found.ratio(row, best).low <= 1.0]
     said = text.partition("); ")[2].partition(" within its error bars.")[0].rpartition(" ")[0]
     assert said == (f"{', '.join(near[:-1])} and {near[-1]}" if len(near) > 1 else "".join(near))
@@ -429,3 +432,17 @@ def test_functions_of_a_session_are_compared_as_those_of_a_file(tmp_path):
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=variables, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Use ")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((199.1, 198.4, 199.9), "198.4 to 199.9"),  # two digits would make it 200 to 200
+        ((138.4, 133.9, 142.8), "134 to 143"),
+        ((151.4, 112.0, 204.0), "110 to 200"),
+        ((2.0, 2.0, 2.0), "2 to 2"),
+        ((2.0, 1.0, np.inf), "1 to inf"),
+    ],
+)
+def test_intervals_have_the_digits_of_their_width(numbers, said):
+    assert interval(*numbers) == said

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..checks.findings import reason
 from ..differences import Slopes
-from ..text import listed, short
+from ..text import interval, listed
 from .disagreement import Disagreement
 from .evidence import DIFFERENCES, EXACT
 from .results import Results
@@ -41,7 +41,7 @@ def _use(comparison: Results, passing: Sequence[Row]) -> str:
         plain = next((row for row in comparison.rows if row.estimator == PLAIN), None)
         if plain is not None and plain is not best:
             factor, low, high = comparison.ratio(plain, best)
-            text += f", {factor:.3g} times less than plain {PLAIN} (95%: {short(low)} to {short(high)})"
+            text += f", {factor:.3g} times less than plain {PLAIN} (95%: {interval(factor, low, high)})"
         close = [row.estimator for row in others if comparison.ratio(row, best).low <= 1.0]
         if close:
             names = listed(close) if len(close) < 5 else f"{', '.join(close[:3])} and {len(close) - 3} more"
